@@ -1,0 +1,23 @@
+//! The words every other crate shares: who asks, for what, and what may go wrong.
+//!
+//! Nothing here does I/O, reads a clock or knows a protocol. It exists so that policy, masking, recording and the
+//! protocols can name the same things without knowing each other. It is not a place for helpers.
+
+mod action;
+mod fault;
+mod id;
+mod identity;
+mod label;
+pub mod limits;
+mod secret;
+mod target;
+mod time;
+
+pub use action::Action;
+pub use fault::{Fault, SqlState};
+pub use id::SessionId;
+pub use identity::{Identity, IdentityKind, Principal};
+pub use label::{Label, LabelError};
+pub use secret::Secret;
+pub use target::{Database, TargetName, TargetNameError};
+pub use time::Timestamp;
