@@ -1,1 +1,18 @@
-//! 
+//! What a PostgreSQL statement does: which actions on which objects it needs, what it does to its session, and from
+//! which labelled columns each column of its result is made.
+//!
+//! Everything is read from the server's own grammar (libpg_query) and a snapshot of the database's catalog, never from
+//! the text. What cannot be told is said to be unknown, and unknown stands for everything labelled on the target.
+//! This crate decides nothing: policy reads its answers, masking obeys them.
+
+mod builtins;
+mod catalog;
+mod statement;
+mod taint;
+
+pub use catalog::facts;
+pub use statement::{
+    Batch, CopyFormat, CopyKind, Effect, Facts, ForceQuote, How, Need, NewPath, Object, Output, Outputs, Statement,
+    Unparsable, Use, Why,
+};
+pub use taint::{ColumnId, Taint};

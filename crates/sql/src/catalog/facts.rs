@@ -1,0 +1,160 @@
+//! The facts about a database that an analysis rests on, as the server tells them. Only objects that the server's
+//! own bootstrap did not make are here; what it did make is in this crate's tables.
+
+/// A snapshot of a database's catalog. Object ids are the server's.
+#[derive(Clone, Debug, Default)]
+pub struct CatalogFacts {
+    /// What `VERSION_SQL` answered when the snapshot was taken.
+    pub version: String,
+    /// `server_version_num`, such as `150004`.
+    pub server_version: u32,
+    /// The effective search path when the snapshot was taken.
+    pub search_path: Vec<String>,
+    /// The schema of the session's temporary objects, if it has one.
+    pub temp_schema: Option<String>,
+    /// Tables, views and what else has columns.
+    pub relations: Vec<RelationFacts>,
+    /// (child, parent) of inheritance and partitioning.
+    pub inherits: Vec<(u32, u32)>,
+    /// Functions, procedures, aggregates.
+    pub functions: Vec<FunctionFacts>,
+    /// User types.
+    pub types: Vec<TypeFacts>,
+    /// User operators.
+    pub operators: Vec<OperatorFacts>,
+    /// User casts that run a function.
+    pub casts: Vec<CastFacts>,
+    /// User triggers, by relation.
+    pub triggers: Vec<TriggerFacts>,
+}
+
+/// A relation.
+#[derive(Clone, Debug, Default)]
+pub struct RelationFacts {
+    /// `pg_class.oid`.
+    pub oid: u32,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// `pg_class.relkind`.
+    pub kind: char,
+    /// Its row type.
+    pub row_type: u32,
+    /// The definition, for views and materialized views (`pg_get_viewdef`).
+    pub definition: Option<String>,
+    /// Whether rules other than a view's own rewrite statements on it.
+    pub has_rules: bool,
+    /// Its columns by number, dropped ones left out.
+    pub columns: Vec<ColumnFacts>,
+}
+
+/// A column.
+#[derive(Clone, Debug, Default)]
+pub struct ColumnFacts {
+    /// `pg_attribute.attnum`.
+    pub number: i16,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub type_oid: u32,
+    /// The expression of a generated column.
+    pub generated: Option<String>,
+}
+
+/// A function.
+#[derive(Clone, Debug, Default)]
+pub struct FunctionFacts {
+    /// `pg_proc.oid`.
+    pub oid: u32,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Its language.
+    pub language: String,
+    /// `prosrc`.
+    pub source: String,
+    /// The SQL-standard body (`pg_get_function_sqlbody`).
+    pub body: Option<String>,
+    /// `prokind`: f, p, a, w.
+    pub kind: char,
+    /// `provolatile`: i, s, v.
+    pub volatility: char,
+    /// Returns a set.
+    pub returns_set: bool,
+    /// `prorettype`.
+    pub return_type: u32,
+    /// Names of OUT, INOUT and TABLE columns, in order.
+    pub out_names: Vec<String>,
+    /// Names of the input arguments, in order, empty where unnamed.
+    pub in_names: Vec<String>,
+    /// The fewest arguments a call may have.
+    pub arguments_min: usize,
+    /// The most arguments a call may have; `usize::MAX` when variadic.
+    pub arguments_max: usize,
+    /// The extension it belongs to.
+    pub extension: Option<String>,
+    /// `search_path` of its own, from `proconfig`.
+    pub search_path: Option<Vec<String>>,
+}
+
+/// A type that is no row type of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TypeFacts {
+    /// `pg_type.oid`.
+    pub oid: u32,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// `pg_type.typtype`: b, c, d, e, m, p, r; or `A` for a true array.
+    pub kind: char,
+    /// The element of an array, else 0.
+    pub element: u32,
+    /// The type under a domain, else 0.
+    pub base: u32,
+    /// The subtype of a range or the range of a multirange, else 0.
+    pub subtype: u32,
+    /// The fields of a composite: name and type.
+    pub fields: Vec<(String, u32)>,
+    /// The labels of an enum.
+    pub labels: Vec<String>,
+}
+
+/// An operator.
+#[derive(Clone, Debug, Default)]
+pub struct OperatorFacts {
+    /// Its schema.
+    pub schema: String,
+    /// Its name, such as `+`.
+    pub name: String,
+    /// The function behind it.
+    pub function: u32,
+    /// The extension it belongs to.
+    pub extension: Option<String>,
+}
+
+/// A cast that runs a function.
+#[derive(Clone, Debug, Default)]
+pub struct CastFacts {
+    /// From this type.
+    pub source: u32,
+    /// To this type.
+    pub target: u32,
+    /// The function.
+    pub function: u32,
+    /// `castcontext`: e, a, i.
+    pub context: char,
+}
+
+/// A trigger.
+#[derive(Clone, Debug, Default)]
+pub struct TriggerFacts {
+    /// The relation.
+    pub relation: u32,
+    /// The function.
+    pub function: u32,
+    /// It can change the row that is stored or returned (BEFORE or INSTEAD OF, for each row).
+    pub changes_row: bool,
+}

@@ -1,0 +1,2 @@
+//! The catalog as an analysis sees it.
+pub mod facts;
