@@ -10,6 +10,10 @@ pub const TARGET_NAME_BYTES_MAX: usize = 63;
 pub const PG_STARTUP_BYTES_MAX: usize = 10_000;
 /// A message from a client before it has proven an identity.
 pub const PG_PREAUTH_MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// A message from a client that can only be small (Describe, Execute, Close, Sync; the server's own PQ_SMALL_MESSAGE_LIMIT).
+pub const PG_SMALL_MESSAGE_BYTES_MAX: usize = 10_000;
+/// Everything that a target sends until it is ready for the first query.
+pub const PG_TARGET_LOGIN_BYTES_MAX: usize = 256 * 1024;
 /// A message from a client that must be held whole to be understood (Query, Parse, Bind).
 pub const PG_CLIENT_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A message of the target that must be held whole (everything but rows and COPY data).
@@ -81,3 +85,72 @@ pub const RECORD_EVENT_BYTES_MAX: usize = 1024 * 1024;
 pub const RECORD_RESULT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Parameter bytes recorded of one request; the digest covers all of them.
 pub const RECORD_PARAMETER_BYTES_MAX: usize = 64 * 1024;
+
+/// Tokens of one user that are neither expired nor revoked; a SCRAM login may test its proof against each.
+pub const TOKENS_PER_USER_MAX: usize = 2_000;
+/// Expired or revoked tokens of one user that a SCRAM login still recognises, to say why it is refused.
+pub const TOKENS_DEAD_PER_USER_MAX: usize = 64;
+/// A user's or a group's name.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Groups of one identity.
+pub const GROUPS_MAX: usize = 256;
+/// Parties that one identity acts for.
+pub const ON_BEHALF_OF_MAX: usize = 8;
+/// Targets that a token may be limited to.
+pub const TOKEN_TARGETS_MAX: usize = 256;
+/// The whole text of a token.
+pub const TOKEN_BYTES_MAX: usize = 128;
+/// How long the state of tokens may be unreadable before live sessions count as unproven.
+pub const TOKEN_WATCH_STALE_MS_MAX: u64 = 10_000;
+/// Entries that wait to be written to the session index; further ones are dropped and counted.
+pub const SESSION_INDEX_QUEUE_MAX: usize = 40_000;
+/// Rows of one page of a listing.
+pub const LIST_PAGE_MAX: usize = 1_000;
+/// Statement text kept with an approval; the digest covers all of it.
+pub const APPROVAL_STATEMENT_BYTES_MAX: usize = 256 * 1024;
+/// A reason given with a decision.
+pub const REASON_BYTES_MAX: usize = 2_000;
+/// People that one policy may ask to approve.
+pub const QUORUM_MAX: u32 = 32;
+
+/// Connections to the HTTP API at once.
+pub const API_CONNECTIONS_MAX: usize = 512;
+/// Body of a request to the HTTP API.
+pub const API_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Headers of a request to the HTTP API.
+pub const API_HEADER_BYTES_MAX: usize = 32 * 1024;
+/// Time to send the headers of a request, and for a TLS handshake.
+pub const API_HEADER_MS_MAX: u64 = 10_000;
+/// Time for the API to answer one request (an event stream's first byte).
+pub const API_ANSWER_MS_MAX: u64 = 30_000;
+/// Refused logins of one source within the window below before it has to wait.
+pub const API_LOGIN_FAILURES_MAX: u32 = 30;
+/// The window in which refused logins are counted.
+pub const API_LOGIN_WINDOW_MS: i64 = 60_000;
+/// Sources whose refused logins are remembered at once.
+pub const API_LOGIN_SOURCES_MAX: usize = 10_000;
+
+/// Bytes by which a mask pads one value so that it keeps its type: `char(n)`, and the bits of `bit(n)`.
+pub const MASK_PADDING_BYTES_MAX: usize = 4 * 1024;
+/// The masked form of one composite value; a longer one becomes NULL.
+pub const MASK_COMPOSITE_BYTES_MAX: usize = 64 * 1024;
+/// Domains and composites in one another that a mask imitates; deeper ones become NULL.
+pub const MASK_TYPE_DEPTH_MAX: usize = 16;
+/// Parts of one composite value, at all depths, that a mask imitates; further ones become NULL.
+pub const MASK_TYPE_PARTS_MAX: usize = 4 * 1024;
+/// A string in an event (names, messages, reasons); a longer one is cut and says so.
+pub const RECORD_STRING_BYTES_MAX: usize = 64 * 1024;
+/// Items of a list in an event.
+pub const RECORD_LIST_ITEMS_MAX: usize = 65_536;
+/// Row bytes in one event; a larger piece is split over several.
+pub const RECORD_PIECE_BYTES_MAX: usize = 256 * 1024;
+/// Events of one frame in their encoded form, before compression.
+pub const RECORD_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Frames shorter than this are not compressed: it would cost more time than it saves bytes.
+pub const RECORD_COMPRESS_BYTES_MIN: usize = 512;
+/// Buffers that the recorders of all sessions share.
+pub const RECORD_BUFFERS_MAX: usize = 16;
+/// A shared buffer that grew larger than this is given back to the system.
+pub const RECORD_BUFFER_BYTES_KEPT: usize = 512 * 1024;
+/// How often the Merkle log of recordings is signed at most.
+pub const RECORD_CHECKPOINT_MS_MIN: i64 = 1_000;

@@ -1,0 +1,144 @@
+//! COPY TO STDOUT: a plan for the columns of a copy, and the choice of its format.
+//!
+//! A copy is one stream that the target cuts into CopyData messages as it likes. The scanners in `copy_text` and
+//! `copy_binary` keep their state between pieces, so that any cut gives the same bytes, and hold at most one value of a
+//! column whose mask looks at it. Columns are found by index; a row with more or fewer fields than the plan is an error.
+//! Text and CSV are read as UTF-8 or another encoding in which no character contains the bytes of ASCII ones: a copy
+//! with an `ENCODING` option of its own must have been refused before.
+
+use crate::cell::CellMask;
+use crate::copy_binary::BinaryCopy;
+use crate::copy_text::TextCopy;
+use crate::keys::MaskKeys;
+use crate::row::{Column, Format};
+use crate::types::TypeTable;
+use bytes::BytesMut;
+
+/// The format of a copy, with the options of its statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyFormat {
+    /// `FORMAT text`.
+    Text {
+        /// `DELIMITER`, a tab by default.
+        delimiter: u8,
+        /// `NULL`, `\N` by default.
+        null: Vec<u8>,
+        /// `HEADER`: the first line has the column names.
+        header: bool,
+    },
+    /// `FORMAT csv`.
+    Csv {
+        /// `DELIMITER`, a comma by default.
+        delimiter: u8,
+        /// `QUOTE`, `"` by default.
+        quote: u8,
+        /// `ESCAPE`, the quote by default.
+        escape: u8,
+        /// `NULL`, empty by default.
+        null: Vec<u8>,
+        /// `HEADER`: the first line has the column names.
+        header: bool,
+        /// `FORCE_QUOTE`, per column; columns beyond its end are not forced.
+        force_quote: Vec<bool>,
+    },
+    /// `FORMAT binary`.
+    Binary,
+}
+
+impl CopyFormat {
+    /// `FORMAT text` with the default options.
+    pub fn text() -> Self {
+        CopyFormat::Text { delimiter: b'\t', null: b"\\N".to_vec(), header: false }
+    }
+
+    /// `FORMAT csv` with the default options.
+    pub fn csv() -> Self {
+        CopyFormat::Csv {
+            delimiter: b',',
+            quote: b'"',
+            escape: b'"',
+            null: Vec::new(),
+            header: false,
+            force_quote: Vec::new(),
+        }
+    }
+}
+
+/// A copy is not what the plan expects. The session must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CopyError {
+    /// Options under which fields cannot be told apart, and which PostgreSQL refuses.
+    #[error("the copy's {0}")]
+    Options(&'static str),
+    /// Another number of fields than the copy has columns.
+    #[error("the target sent a copied row of {got} fields where {expected} were expected")]
+    FieldCount {
+        /// Columns of the plan.
+        expected: usize,
+        /// Fields of the row; of one that is too long, as many as were read.
+        got: usize,
+    },
+    /// The copy ends within a row, or without its trailer.
+    #[error("the target ended a copy in the middle of a row")]
+    Truncated,
+    /// Data after the trailer of a binary copy.
+    #[error("the target sent data after the end of a copy")]
+    Trailing,
+    /// The file header of a binary copy is not one that is known.
+    #[error("the target sent a binary copy with an unknown header")]
+    Header,
+    /// A negative length other than that of NULL.
+    #[error("the target sent a copied field of length {0}")]
+    Length(i32),
+    /// A masked value that is too long to be held, or a message that would be longer than one may be.
+    #[error("the target sent {bytes} bytes of copied data, and at most {limit} can be masked")]
+    TooLong {
+        /// The length.
+        bytes: usize,
+        /// The limit that it breaks.
+        limit: usize,
+    },
+}
+
+enum Scanner {
+    Text(TextCopy),
+    Binary(BinaryCopy),
+}
+
+/// The plan for one copy, and how far it has come.
+pub struct CopyMasker(Scanner);
+
+impl CopyMasker {
+    /// Plans the masks of a copy. The columns' `format` is that of the copy, whatever they say.
+    pub fn new(format: &CopyFormat, columns: &[Column], types: &TypeTable, keys: &MaskKeys) -> Result<Self, CopyError> {
+        let value_format = match format {
+            CopyFormat::Text { .. } | CopyFormat::Csv { .. } => Format::Text,
+            CopyFormat::Binary => Format::Binary,
+        };
+        let masks = columns
+            .iter()
+            .map(|column| CellMask::plan(&Column { format: value_format, ..column.clone() }, types, keys))
+            .collect();
+        Ok(CopyMasker(match format {
+            CopyFormat::Binary => Scanner::Binary(BinaryCopy::new(masks)),
+            CopyFormat::Text { .. } | CopyFormat::Csv { .. } => Scanner::Text(TextCopy::new(format, masks)?),
+        }))
+    }
+
+    /// Appends what stands for the next piece of the copy. After an error the copy cannot go on.
+    pub(crate) fn feed(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), CopyError> {
+        match &mut self.0 {
+            Scanner::Text(scanner) => scanner.feed(chunk, out),
+            Scanner::Binary(scanner) => scanner.feed(chunk, out),
+        }
+    }
+
+    /// To be asked when the target says CopyDone: whether the copy ended where a copy may end.
+    pub fn finish(&self) -> Result<(), CopyError> {
+        let whole = match &self.0 {
+            Scanner::Text(scanner) => scanner.is_between_rows(),
+            Scanner::Binary(scanner) => scanner.is_done(),
+        };
+        if whole { Ok(()) } else { Err(CopyError::Truncated) }
+    }
+}

@@ -1,0 +1,281 @@
+//! DataRow: a plan for one result's columns, and the loop that applies it to each row.
+//!
+//! Everything that does not depend on the row is settled when the plan is made. Per row, columns that pass are copied in
+//! runs, constants are appended, and only `partial`, `hash` and `token` look at a value. The lengths of every field are
+//! checked against the body: a row that is not exactly what the plan expects is an error, never a guess.
+
+use crate::cell::CellMask;
+use crate::keys::MaskKeys;
+use crate::method::Method;
+use crate::outbox::set_length;
+use crate::types::TypeTable;
+use bytes::{BufMut, BytesMut};
+use lockgate_core::Label;
+use lockgate_core::limits::{PG_MASKED_ROW_BYTES_MAX, PG_MESSAGE_BYTES_MAX};
+use std::sync::Arc;
+
+/// How a column's values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// The type's text form (format code 0).
+    Text,
+    /// The type's binary form (format code 1).
+    Binary,
+}
+
+/// What happens to a column.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// Its bytes pass.
+    Pass,
+    /// Its values are masked.
+    Mask {
+        /// How.
+        method: Method,
+        /// Under which label: the key of `hash` and `token` belongs to it.
+        label: Label,
+    },
+}
+
+/// One output column as the target describes it, and what happens to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Column {
+    /// The type's OID.
+    pub type_oid: u32,
+    /// The type's modifier, -1 for none.
+    pub typmod: i32,
+    /// The format of the values.
+    pub format: Format,
+    /// What happens to them.
+    pub rule: Rule,
+}
+
+/// A row is not what the plan expects. The session must end: nothing of the row was passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// Another number of fields than the result was described with.
+    #[error("the target sent a row of {got} fields where {expected} were described")]
+    FieldCount {
+        /// Columns of the plan.
+        expected: usize,
+        /// Fields of the row.
+        got: usize,
+    },
+    /// A field or the row ends before its length.
+    #[error("the target sent a row that ends in the middle of a field")]
+    Truncated,
+    /// Bytes after the last field.
+    #[error("the target sent a row with bytes after its last field")]
+    Trailing,
+    /// A negative length other than that of NULL.
+    #[error("the target sent a field of length {0}")]
+    Length(i32),
+    /// A row with a masked column that is too long to be held, or one that is longer than a message may be.
+    #[error("the target sent a row of {bytes} bytes, and at most {limit} can be masked")]
+    TooLong {
+        /// The row's length.
+        bytes: usize,
+        /// The limit that it breaks.
+        limit: usize,
+    },
+}
+
+enum Step {
+    /// So many columns in a row that pass.
+    Pass(usize),
+    Mask(CellMask),
+}
+
+/// The plan for the rows of one result.
+pub struct RowMasker {
+    steps: Vec<Step>,
+    columns: usize,
+    /// Bytes by which masks can make a row longer.
+    growth: usize,
+    masks: bool,
+}
+
+impl RowMasker {
+    /// Plans the masks of a result with these columns.
+    pub fn new(columns: &[Column], types: &TypeTable, keys: &MaskKeys) -> Self {
+        let mut steps: Vec<Step> = Vec::new();
+        let mut growth: usize = 0;
+        for column in columns {
+            match (CellMask::plan(column, types, keys), steps.last_mut()) {
+                (None, Some(Step::Pass(run))) => *run += 1,
+                (None, _) => steps.push(Step::Pass(1)),
+                (Some(mask), _) => {
+                    growth = growth.saturating_add(mask.growth());
+                    steps.push(Step::Mask(mask));
+                }
+            }
+        }
+        let masks = steps.iter().any(|step| matches!(step, Step::Mask(_)));
+        RowMasker { steps, columns: columns.len(), growth, masks }
+    }
+
+    /// Whether no column is masked, so that rows pass as the bytes they came in.
+    pub fn passes_everything(&self) -> bool {
+        !self.masks
+    }
+
+    /// The number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Appends the masked row as a whole DataRow message. On an error `out` is as it was.
+    pub(crate) fn mask(&self, body: &[u8], out: &mut BytesMut) -> Result<(), RowError> {
+        let limit = if self.masks { PG_MASKED_ROW_BYTES_MAX } else { PG_MESSAGE_BYTES_MAX };
+        if body.len() > limit {
+            return Err(RowError::TooLong { bytes: body.len(), limit });
+        }
+        let fields = self.check_count(body)?;
+        let before = out.len();
+        out.reserve(body.len().saturating_add(self.growth).saturating_add(5));
+        out.put_slice(b"D\0\0\0\0");
+        out.put_slice(body.get(..2).unwrap_or_default());
+        let result = self.mask_fields(fields, out).and_then(|()| {
+            set_length(out, before).map_err(|bytes| RowError::TooLong { bytes, limit: PG_MESSAGE_BYTES_MAX })
+        });
+        if result.is_err() {
+            out.truncate(before);
+        }
+        result
+    }
+
+    /// Appends the fields of a row, each with its length, masked.
+    pub(crate) fn mask_fields(&self, fields: &[u8], out: &mut BytesMut) -> Result<(), RowError> {
+        let mut rest = fields;
+        for step in &self.steps {
+            match step {
+                Step::Pass(run) => {
+                    let from = rest;
+                    for _ in 0..*run {
+                        rest = split_field(rest)?.1;
+                    }
+                    out.put_slice(from.get(..from.len() - rest.len()).unwrap_or_default());
+                }
+                Step::Mask(mask) => {
+                    let (value, after) = split_field(rest)?;
+                    rest = after;
+                    mask.put(value, out);
+                }
+            }
+        }
+        if rest.is_empty() { Ok(()) } else { Err(RowError::Trailing) }
+    }
+
+    /// Checks the number of fields of a DataRow body and returns what follows it.
+    fn check_count<'a>(&self, body: &'a [u8]) -> Result<&'a [u8], RowError> {
+        let (count, fields) = body.split_first_chunk::<2>().ok_or(RowError::Truncated)?;
+        let got = usize::from(u16::from_be_bytes(*count));
+        if got == self.columns { Ok(fields) } else { Err(RowError::FieldCount { expected: self.columns, got }) }
+    }
+
+    /// Checks that `frames` is a sequence of whole DataRow messages of as many fields as the plan has columns.
+    pub(crate) fn check_frames(&self, frames: &[u8]) -> Result<(), RowError> {
+        let mut rest = frames;
+        while !rest.is_empty() {
+            let (body, next) = split_frame(rest)?;
+            self.check_count(body)?;
+            rest = next;
+        }
+        Ok(())
+    }
+
+    /// Appends each of a sequence of whole DataRow messages, masked.
+    pub(crate) fn mask_frames(&self, frames: &[u8], out: &mut BytesMut) -> Result<(), RowError> {
+        let mut rest = frames;
+        while !rest.is_empty() {
+            let (body, next) = split_frame(rest)?;
+            self.mask(body, out)?;
+            rest = next;
+        }
+        Ok(())
+    }
+}
+
+/// The body of the DataRow message at the start of `frames`, and what follows it.
+#[inline]
+fn split_frame(frames: &[u8]) -> Result<(&[u8], &[u8]), RowError> {
+    let (head, rest) = frames.split_first_chunk::<5>().ok_or(RowError::Truncated)?;
+    let [tag, length @ ..] = *head;
+    if tag != b'D' {
+        return Err(RowError::Trailing);
+    }
+    let length = i32::from_be_bytes(length);
+    let body = usize::try_from(length).ok().and_then(|l| l.checked_sub(4)).ok_or(RowError::Length(length))?;
+    rest.split_at_checked(body).ok_or(RowError::Truncated)
+}
+
+/// The value at the start of `fields`, `None` for NULL, and what follows it.
+#[inline]
+fn split_field(fields: &[u8]) -> Result<(Option<&[u8]>, &[u8]), RowError> {
+    let (length, rest) = fields.split_first_chunk::<4>().ok_or(RowError::Truncated)?;
+    let length = i32::from_be_bytes(*length);
+    match usize::try_from(length) {
+        Ok(length) => {
+            let (value, rest) = rest.split_at_checked(length).ok_or(RowError::Truncated)?;
+            Ok((Some(value), rest))
+        }
+        Err(_) if length == -1 => Ok((None, rest)),
+        Err(_) => Err(RowError::Length(length)),
+    }
+}
+
+/// One row that comes in pieces, because it is longer than a read.
+///
+/// A plan that passes everything lets the pieces through as they come. One that masks holds the row until it is whole, up
+/// to [`PG_MASKED_ROW_BYTES_MAX`]: the length of a message stands before its fields.
+pub struct RowStream {
+    masker: Arc<RowMasker>,
+    body: usize,
+    missing: usize,
+    /// The row so far, or of one that passes only its field count.
+    held: BytesMut,
+    begun: bool,
+}
+
+impl RowStream {
+    /// A row whose body (without the message's tag and length) has `body` bytes.
+    pub fn new(masker: Arc<RowMasker>, body: usize) -> Result<Self, RowError> {
+        let limit = if masker.masks { PG_MASKED_ROW_BYTES_MAX } else { PG_MESSAGE_BYTES_MAX - 4 };
+        if body > limit {
+            return Err(RowError::TooLong { bytes: body, limit });
+        }
+        if body < 2 {
+            return Err(RowError::Truncated);
+        }
+        Ok(RowStream { masker, body, missing: body, held: BytesMut::new(), begun: false })
+    }
+
+    /// The bytes of the body that have not been fed yet.
+    pub fn missing(&self) -> usize {
+        self.missing
+    }
+
+    /// Takes the next piece of the body, which must not be longer than what is missing.
+    pub(crate) fn feed(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), RowError> {
+        self.missing = self.missing.checked_sub(chunk.len()).ok_or(RowError::Trailing)?;
+        if self.begun {
+            out.put_slice(chunk);
+            return Ok(());
+        }
+        self.held.put_slice(chunk);
+        if self.masker.masks {
+            if self.missing == 0 {
+                let whole = std::mem::take(&mut self.held);
+                self.masker.mask(&whole, out)?;
+            }
+        } else if self.held.len() >= 2 {
+            self.masker.check_count(&self.held)?;
+            let length = i32::try_from(self.body + 4).map_err(|_| RowError::Truncated)?;
+            out.put_u8(b'D');
+            out.put_i32(length);
+            out.put_slice(&std::mem::take(&mut self.held));
+            self.begun = true;
+        }
+        Ok(())
+    }
+}
