@@ -32,6 +32,10 @@ pub const PG_PIPELINE_FRAMES_MAX: usize = 65_536;
 pub const SCRAM_ITERATIONS_MAX: u32 = 600_000;
 /// SCRAM iterations of our own verifiers. Tokens carry 256 random bits, so RFC 7677's minimum is enough.
 pub const SCRAM_ITERATIONS: u32 = 4_096;
+/// A nonce in a SCRAM message.
+pub const SCRAM_NONCE_BYTES_MAX: usize = 1_024;
+/// A salt that is accepted from a target.
+pub const SCRAM_SALT_BYTES_MAX: usize = 1_024;
 
 /// A statement that is analysed; a longer one counts as unparsable.
 pub const SQL_STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;

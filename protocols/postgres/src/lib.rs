@@ -1,1 +1,14 @@
-//! 
+//! PostgreSQL's wire protocol: bytes in, steps out. No sockets, no clock, no tasks.
+//!
+//! A connection passes the modules in this order: [`startup`] reads what comes before a login, [`client_auth`] lets the
+//! client prove who it is, [`target_login`] logs in to the target. [`frame`] and [`message`] are the grammar of it all,
+//! [`own`] writes what the gateway says itself.
+
+pub mod cancel;
+pub mod client_auth;
+pub mod frame;
+pub mod message;
+pub mod own;
+pub mod scram;
+pub mod startup;
+pub mod target_login;
