@@ -112,7 +112,7 @@ pub(crate) fn put_notification(body: &[u8], touch: Touch, out: &mut BytesMut) ->
     let strings = body.get(4..).ok_or(malformed)?;
     let channel = memchr::memchr(0, strings).ok_or(malformed)?;
     let payload = strings.get(channel + 1..).ok_or(malformed)?;
-    if memchr::memchr(0, payload) != payload.len().checked_sub(1) {
+    if !matches!(payload.split_last(), Some((0, text)) if !text.contains(&0)) {
         return Err(malformed);
     }
     match touch {
