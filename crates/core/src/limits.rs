@@ -41,10 +41,14 @@ pub const SCRAM_SALT_BYTES_MAX: usize = 1_024;
 pub const SQL_STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Nesting of a statement that is analysed.
 pub const SQL_DEPTH_MAX: usize = 512;
+/// Words and operators in a row that could nest into each other (`1+1+…`); more counts as too deep.
+pub const SQL_CHAIN_MAX: usize = 20_000;
 /// Statements in one Query message.
 pub const SQL_STATEMENTS_MAX: usize = 10_000;
 /// Rounds of the fixpoint for a recursive query.
 pub const SQL_FIXPOINT_ROUNDS_MAX: usize = 16;
+/// Steps of the analysis of one statement.
+pub const SQL_ANALYSIS_STEPS_MAX: usize = 400_000;
 /// Views in views.
 pub const SQL_VIEW_DEPTH_MAX: usize = 32;
 /// Cached analyses of one target.

@@ -1,1 +1,43 @@
-//! 
+//! Sealed, tamper-evident recordings of sessions (DESIGN section 9): what happened, in an order that cannot be altered
+//! unseen.
+//!
+//! The layers, from the inside out: [`Event`] is what can be said; a frame is one or more events compressed, encrypted
+//! and chained to the frame before ([`SessionRecorder`] writes them, [`RecordingReader`] reads them); a recording is the
+//! frames of one session; the Merkle log ([`Leaf`], [`MerkleTree`]) has a leaf for each recording's beginning and end;
+//! a [`Checkpoint`] signs the log.
+//!
+//! Nothing here opens a file, reads a clock or starts a thread: bytes leave through a [`Sink`], time and randomness come
+//! in as arguments. Files are `lockgate-store`'s journal. The format is described in `docs/recordings.md`.
+
+mod buffers;
+mod event;
+mod frame;
+mod keys;
+mod leaf;
+mod merkle;
+mod note;
+mod reader;
+mod recorder;
+mod sink;
+mod visible;
+mod wire;
+
+pub use buffers::RecordingBuffers;
+pub use event::{
+    ApprovalDecided, Asked, Cancelled, CloseReason, Column, Columns, ConfigReloaded, Decided, Done, DoneKind, Event,
+    Failure, GatewayStarted, GatewayStopped, Held, HoldOutcome, Input, Judged, LoginFailed, MaskUse, Notice, Parameter,
+    Party, PolicyLoaded, PolicyRef, Recorded, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionCut,
+    SessionOpened, Setting, TokenCreated, TokenRevoked, Touch, VerdictKind, decode_events, encode_event,
+};
+
+pub use frame::{FILE_HEADER_BYTES, FileHeader, RecordingKind};
+pub use keys::{KeyError, RecordingKeys, RecordingPublicKey};
+pub use leaf::{LEAF_BYTES, Leaf, LeafKind};
+pub use merkle::MerkleTree;
+pub use note::{Checkpoint, NoteError};
+pub use reader::{ChainEnd, Damage, DamageKind, FrameInfo, ReadError, RecordingReader};
+pub use recorder::{RecordError, RecorderOptions, SessionRecorder};
+
+pub use sink::{MemorySink, Segment, Sink, SinkError};
+pub use visible::{visible, visible_line};
+pub use wire::{Blob, DecodeError, Digest, List};
