@@ -116,6 +116,8 @@ impl Setting {
         let url = format!("https://127.0.0.1:{https_port}");
         let mut this = Setting { config, postgres_port, home, tokens, url, lockgate, gateway };
         this.wait_until_ready(https_port).await?;
+        let authority = run(&mut this.lockgate_with(&this.config, &["ca"])).await?;
+        std::fs::write(this.authority(), authority)?;
         Ok(this)
     }
 
@@ -149,9 +151,14 @@ impl Setting {
 
     /// `lockgate VERB…` as one of the people of the show.
     pub fn lockgate(&self, user: &str, arguments: &[&str]) -> Command {
-        let mut command = self.lockgate_with(&self.config, arguments);
-        command.env("LOCKGATE_URL", &self.url).env("LOCKGATE_TOKEN", self.token(user));
+        let mut command = Command::new(&self.lockgate);
+        command.args(arguments).env("LOCKGATE_URL", &self.url).env("LOCKGATE_TOKEN", self.token(user));
+        command.env("LOCKGATE_CA", self.authority()).stdin(Stdio::null()).kill_on_drop(true);
         command
+    }
+
+    fn authority(&self) -> PathBuf {
+        self.home.join("ca.pem")
     }
 
     /// `lockgate VERB…` on the gateway's machine, without a login, with any configuration.
@@ -166,11 +173,11 @@ impl Setting {
     /// How to approve, as a line for another terminal.
     pub fn lines_to_approve(&self) -> String {
         format!(
-            "LOCKGATE_URL={} LOCKGATE_TOKEN={} {} approvals list|approve ID -c {}",
+            "LOCKGATE_URL={} LOCKGATE_CA={} LOCKGATE_TOKEN={} {} approvals list    (then: approvals approve ID)",
             self.url,
+            self.authority().display(),
             self.token("dana"),
             self.lockgate.display(),
-            self.config.display()
         )
     }
 
