@@ -140,6 +140,8 @@ pub const API_LOGIN_SOURCES_MAX: usize = 10_000;
 
 /// Bytes by which a mask pads one value so that it keeps its type: `char(n)`, and the bits of `bit(n)`.
 pub const MASK_PADDING_BYTES_MAX: usize = 4 * 1024;
+/// Bytes by which all masks of a row may make it longer; further ones become NULL.
+pub const MASK_ROW_GROWTH_BYTES_MAX: usize = 1024 * 1024;
 /// The masked form of one composite value; a longer one becomes NULL.
 pub const MASK_COMPOSITE_BYTES_MAX: usize = 64 * 1024;
 /// Domains and composites in one another that a mask imitates; deeper ones become NULL.

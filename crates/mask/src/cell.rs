@@ -7,6 +7,7 @@ use crate::redacted;
 use crate::row::{Column, Rule};
 use crate::types::TypeTable;
 use bytes::{BufMut, BytesMut};
+use lockgate_core::limits::MASK_ROW_GROWTH_BYTES_MAX;
 
 /// What a column's values become. NULL stays NULL under each.
 pub(crate) enum CellMask {
@@ -24,9 +25,25 @@ impl Constant {
     }
 }
 
+/// The masks of a result's columns, `None` for each that passes.
+///
+/// A target that describes thousands of wide columns could make each short row a very long one: once the constants of a
+/// row exceed their limit, further masks are NULL.
+pub(crate) fn plan(columns: &[Column], types: &TypeTable, keys: &MaskKeys) -> Vec<Option<CellMask>> {
+    let mut growth: usize = 0;
+    columns
+        .iter()
+        .map(|column| {
+            let mask = CellMask::plan(column, types, keys)?;
+            growth = growth.saturating_add(mask.growth());
+            Some(if growth > MASK_ROW_GROWTH_BYTES_MAX { CellMask::Null } else { mask })
+        })
+        .collect()
+}
+
 impl CellMask {
     /// The mask that a column's rule asks for; `None` when the column passes.
-    pub(crate) fn plan(column: &Column, types: &TypeTable, keys: &MaskKeys) -> Option<CellMask> {
+    fn plan(column: &Column, types: &TypeTable, keys: &MaskKeys) -> Option<CellMask> {
         let Rule::Mask { method, label } = &column.rule else { return None };
         if *method == Method::Null {
             return Some(CellMask::Null);

@@ -6,7 +6,7 @@
 //! Text and CSV are read as UTF-8 or another encoding in which no character contains the bytes of ASCII ones: a copy
 //! with an `ENCODING` option of its own must have been refused before.
 
-use crate::cell::CellMask;
+use crate::cell;
 use crate::copy_binary::BinaryCopy;
 use crate::copy_text::TextCopy;
 use crate::keys::MaskKeys;
@@ -115,10 +115,9 @@ impl CopyMasker {
             CopyFormat::Text { .. } | CopyFormat::Csv { .. } => Format::Text,
             CopyFormat::Binary => Format::Binary,
         };
-        let masks = columns
-            .iter()
-            .map(|column| CellMask::plan(&Column { format: value_format, ..column.clone() }, types, keys))
-            .collect();
+        let columns: Vec<Column> =
+            columns.iter().map(|column| Column { format: value_format, ..column.clone() }).collect();
+        let masks = cell::plan(&columns, types, keys);
         Ok(CopyMasker(match format {
             CopyFormat::Binary => Scanner::Binary(BinaryCopy::new(masks)),
             CopyFormat::Text { .. } | CopyFormat::Csv { .. } => Scanner::Text(TextCopy::new(format, masks)?),

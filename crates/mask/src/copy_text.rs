@@ -277,9 +277,11 @@ impl TextCopy {
                 None => out.push(*byte),
             }
         }
-        // A first character without a meaning of its own after a backslash keeps the value from reading as NULL.
-        if out == self.null && out.first().is_some_and(|b| !b.is_ascii_alphanumeric() && *b != b'\\' && *b != b'.') {
-            out.insert(0, b'\\');
+        // NULL is compared before escapes are read: with its first byte in octal a value is no longer taken for it.
+        if out == self.null
+            && let Some(first) = value.first()
+        {
+            out = [format!("\\{first:03o}").as_bytes(), value.get(1..).unwrap_or_default()].concat();
         }
         out
     }

@@ -1,4 +1,4 @@
-//! ErrorResponse, NoticeResponse and NotificationResponse: texts that a target writes, and that may quote a value.
+//! ErrorResponse, NoticeResponse, NotificationResponse and ParameterStatus: texts of a target that may quote a value.
 //!
 //! Where the statement touches labelled data, nothing of a target's own words is left: severity and SQLSTATE only from
 //! closed lists, and the condition's name for the message. A SQLSTATE outside the list was chosen by code in the database
@@ -125,6 +125,34 @@ pub(crate) fn put_notification(body: &[u8], touch: Touch, out: &mut BytesMut) ->
     Ok(())
 }
 
+/// Parameters whose values are words of a closed list. The others hold free text that `set_config` can make of a value:
+/// `application_name`, `search_path`, and `TimeZone` too, which takes any text within `<>`.
+const CLOSED_PARAMETERS: [&str; 10] = [
+    "client_encoding",
+    "server_encoding",
+    "server_version",
+    "DateStyle",
+    "IntervalStyle",
+    "integer_datetimes",
+    "standard_conforming_strings",
+    "default_transaction_read_only",
+    "in_hot_standby",
+    "is_superuser",
+];
+
+/// Whether the client may see a ParameterStatus: each one, or only those that cannot hold a value.
+pub(crate) fn shows_parameter(body: &[u8], touch: Touch) -> Result<bool, MessageError> {
+    let malformed = MessageError::Malformed("ParameterStatus");
+    let text = body.strip_suffix(b"\0").ok_or(malformed)?;
+    let end = memchr::memchr(0, text).ok_or(malformed)?;
+    let (name, value) = text.split_at_checked(end).ok_or(malformed)?;
+    // The value has the end of the name before it.
+    if name.is_empty() || memchr::memrchr(0, value) != Some(0) {
+        return Err(malformed);
+    }
+    Ok(touch == Touch::Clean || CLOSED_PARAMETERS.iter().any(|known| known.as_bytes() == name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,5 +228,23 @@ mod tests {
             }
         }
         assert!(put_notification(b"\0\0\0\x07a\0b\0c\0", Touch::Clean, &mut BytesMut::new()).is_err());
+    }
+
+    #[test]
+    fn parameters() {
+        for (body, clean, labelled) in [
+            (&b"TimeZone\0UTC\0"[..], Some(true), Some(false)),
+            (b"application_name\0\0", Some(true), Some(false)),
+            (b"search_path\x00123-45-6789\0", Some(true), Some(false)),
+            (b"client_encoding\0UTF8\0", Some(true), Some(true)),
+            (b"TimeZone\0UTC", None, None),
+            (b"TimeZone\0UTC\0more\0", None, None),
+            (b"client_encoding\0", None, None),
+            (b"\0UTC\0", None, None),
+            (b"", None, None),
+        ] {
+            assert_eq!(shows_parameter(body, Touch::Clean).ok(), clean, "{body:?}");
+            assert_eq!(shows_parameter(body, Touch::Labelled).ok(), labelled, "{body:?}");
+        }
     }
 }

@@ -129,6 +129,17 @@ impl Outbox {
         self.message(b'A', "NotificationResponse", body.len(), |out| diagnostic::put_notification(body, touch, out))
     }
 
+    /// Appends a ParameterStatus, or nothing where its value may be a labelled one.
+    pub fn parameter_status(&mut self, body: &[u8], touch: Touch) -> Result<(), MessageError> {
+        if !diagnostic::shows_parameter(body, touch)? {
+            return Ok(());
+        }
+        self.message(b'S', "ParameterStatus", body.len(), |out| {
+            out.put_slice(body);
+            Ok(())
+        })
+    }
+
     /// Appends the result of a function call, masked by a plan of one column.
     pub fn function_result(&mut self, masker: &RowMasker, body: &[u8]) -> Result<(), RowError> {
         if masker.columns() != 1 {

@@ -4,7 +4,7 @@
 //! runs, constants are appended, and only `partial`, `hash` and `token` look at a value. The lengths of every field are
 //! checked against the body: a row that is not exactly what the plan expects is an error, never a guess.
 
-use crate::cell::CellMask;
+use crate::cell::{self, CellMask};
 use crate::keys::MaskKeys;
 use crate::method::Method;
 use crate::outbox::set_length;
@@ -100,8 +100,8 @@ impl RowMasker {
     pub fn new(columns: &[Column], types: &TypeTable, keys: &MaskKeys) -> Self {
         let mut steps: Vec<Step> = Vec::new();
         let mut growth: usize = 0;
-        for column in columns {
-            match (CellMask::plan(column, types, keys), steps.last_mut()) {
+        for mask in cell::plan(columns, types, keys) {
+            match (mask, steps.last_mut()) {
                 (None, Some(Step::Pass(run))) => *run += 1,
                 (None, _) => steps.push(Step::Pass(1)),
                 (Some(mask), _) => {

@@ -1,4 +1,5 @@
 //! The outbox as a buffer: marks, taking, memory, and the messages that carry no values.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
 mod support;
 
@@ -13,6 +14,8 @@ fn messages_are_framed_and_errors_leave_nothing() {
     outbox.diagnostic(Diagnostic::Error, b"SERROR\0C22P02\0Mwords\0\0", Touch::Clean).unwrap();
     outbox.diagnostic(Diagnostic::Notice, b"SNOTICE\0C00000\0Mwords\0\0", Touch::Labelled).unwrap();
     outbox.notification(b"\0\0\0\x01c\0p\0", Touch::Labelled).unwrap();
+    outbox.parameter_status(b"TimeZone\0UTC\0", Touch::Clean).unwrap();
+    outbox.parameter_status(b"TimeZone\0<123-45-6789>0\0", Touch::Labelled).unwrap();
     outbox.own(&OwnMessage::not_target_data(support::message(b'K', &[0; 8])));
 
     let before = outbox.len();
@@ -22,7 +25,7 @@ fn messages_are_framed_and_errors_leave_nothing() {
     assert_eq!(outbox.len(), before);
 
     let sent = messages(&outbox.take());
-    assert_eq!(sent.iter().map(|(tag, _)| char::from(*tag)).collect::<String>(), "CZENAK");
+    assert_eq!(sent.iter().map(|(tag, _)| char::from(*tag)).collect::<String>(), "CZENASK");
     assert_eq!(sent[2].1, b"SERROR\0C22P02\0Mwords\0\0");
     assert!(!support::contains(&sent[3].1, b"words"));
     assert_eq!(sent[4].1, b"\0\0\0\x01c\0\0");

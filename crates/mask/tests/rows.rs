@@ -1,4 +1,5 @@
 //! Rows against a slow model, against mutations, and in pieces.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The masked form of every type in both formats: what it is, that it decodes, and that it says nothing of the value.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
 mod support;
 
@@ -225,6 +226,14 @@ fn long_paddings_are_bounded() {
 }
 
 #[test]
+fn a_short_row_does_not_become_a_very_long_one() {
+    let columns = vec![masked(1042, 10_485_764, Format::Text, Method::Redact); 10_000];
+    let shown = mask_row(&plan(&columns), &vec![Some(b"x".to_vec()); 10_000]).unwrap();
+    assert!(support::body(&shown).len() < 2 * 1024 * 1024);
+    assert!(shown.iter().any(Option::is_none) && shown.iter().any(Option::is_some));
+}
+
+#[test]
 fn partial_forms() {
     let date = |days: i32| days.to_be_bytes().to_vec();
     let time = |micros: i64| micros.to_be_bytes().to_vec();
@@ -232,7 +241,9 @@ fn partial_forms() {
     let text = |value: &str| value.as_bytes().to_vec();
     let t = Format::Text;
     let b = Format::Binary;
-    let cases: Vec<(u32, i32, Format, Vec<u8>, Vec<u8>)> = vec![
+    /// Type and modifier, format, value, what is shown.
+    type Case = (u32, i32, Format, Vec<u8>, Vec<u8>);
+    let cases: Vec<Case> = vec![
         (25, -1, t, text("123-45-6789"), text("***6789")),
         (25, -1, b, text("4111111111111111"), text("***1111")),
         (25, -1, t, text("ann.lee@example.com"), text("***@example.com")),
