@@ -106,7 +106,11 @@ enum Scanner {
 }
 
 /// The plan for one copy, and how far it has come.
-pub struct CopyMasker(Scanner);
+pub struct CopyMasker {
+    scanner: Scanner,
+    /// What was wrong with the copy: it stays wrong.
+    failed: Option<CopyError>,
+}
 
 impl CopyMasker {
     /// Plans the masks of a copy. The columns' `format` is that of the copy, whatever they say.
@@ -118,23 +122,32 @@ impl CopyMasker {
         let columns: Vec<Column> =
             columns.iter().map(|column| Column { format: value_format, ..column.clone() }).collect();
         let masks = cell::plan(&columns, types, keys);
-        Ok(CopyMasker(match format {
+        let scanner = match format {
             CopyFormat::Binary => Scanner::Binary(BinaryCopy::new(masks)),
             CopyFormat::Text { .. } | CopyFormat::Csv { .. } => Scanner::Text(TextCopy::new(format, masks)?),
-        }))
+        };
+        Ok(CopyMasker { scanner, failed: None })
     }
 
-    /// Appends what stands for the next piece of the copy. After an error the copy cannot go on.
+    /// Appends what stands for the next piece of the copy. After an error every further piece is that error.
     pub(crate) fn feed(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), CopyError> {
-        match &mut self.0 {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let result = match &mut self.scanner {
             Scanner::Text(scanner) => scanner.feed(chunk, out),
             Scanner::Binary(scanner) => scanner.feed(chunk, out),
-        }
+        };
+        self.failed = result.err();
+        result
     }
 
     /// To be asked when the target says CopyDone: whether the copy ended where a copy may end.
     pub fn finish(&self) -> Result<(), CopyError> {
-        let whole = match &self.0 {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let whole = match &self.scanner {
             Scanner::Text(scanner) => scanner.is_between_rows(),
             Scanner::Binary(scanner) => scanner.is_done(),
         };

@@ -23,6 +23,17 @@ pub enum Format {
     Binary,
 }
 
+impl Format {
+    /// The format that a code of the wire means; `None` for one that PostgreSQL does not define.
+    pub const fn from_code(code: i16) -> Option<Self> {
+        match code {
+            0 => Some(Format::Text),
+            1 => Some(Format::Binary),
+            _ => None,
+        }
+    }
+}
+
 /// What happens to a column.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
@@ -257,6 +268,9 @@ impl RowStream {
 
     /// Takes the next piece of the body, which must not be longer than what is missing.
     pub(crate) fn feed(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), RowError> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
         self.missing = self.missing.checked_sub(chunk.len()).ok_or(RowError::Trailing)?;
         if self.begun {
             out.put_slice(chunk);

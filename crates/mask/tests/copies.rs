@@ -195,6 +195,22 @@ fn streams_that_were_not_planned_are_refused() {
 }
 
 #[test]
+fn a_refused_copy_stays_refused() {
+    let columns = [through(), text(Method::Redact)];
+    for (format, bad) in
+        [(CopyFormat::text(), &b"a\tb\tc"[..]), (CopyFormat::csv(), b"a\n"), (CopyFormat::Binary, b"x")]
+    {
+        let mut masker = CopyMasker::new(&format, &columns, &TypeTable::new(), &keys()).unwrap();
+        let mut outbox = Outbox::new();
+        let pieces = [bad, &[0; 19], b"secret\tsecret\n", b"secret,secret\n", b""];
+        let results: Vec<_> = pieces.iter().filter_map(|piece| outbox.copy(&mut masker, piece).err()).collect();
+        assert!(results.len() >= 4 && results.iter().all(|error| *error == results[0]), "{results:?}");
+        assert_eq!(masker.finish(), Err(results[0]));
+        assert!(outbox.is_empty());
+    }
+}
+
+#[test]
 fn options_that_cannot_be_scanned_are_refused() {
     let text_format = |delimiter: u8, null: &[u8]| CopyFormat::Text { delimiter, null: null.to_vec(), header: false };
     let csv = |delimiter, quote, escape, null: &[u8]| CopyFormat::Csv {
