@@ -9,6 +9,7 @@ mod id;
 mod identity;
 mod label;
 pub mod limits;
+pub mod metrics;
 mod secret;
 mod target;
 mod time;

@@ -1,1 +1,25 @@
-//! 
+//! What outlives a session: tokens, the index of sessions, approvals, and the key of the data directory.
+//!
+//! One [`Store`] over SQLite in `data_dir`. Several processes may open it at once (`token create` while `serve` runs); one
+//! of them, the gateway, holds [`Store::claim`]. Statements are portable SQL, so that PostgreSQL can follow. The store
+//! decides nothing that policy decides, and it keeps no secret in the clear: tokens are verifiers only.
+
+pub mod approvals;
+pub mod clock;
+mod error;
+pub mod journal;
+mod keys;
+mod schema;
+mod scram;
+mod sessions;
+mod store;
+mod tokens;
+mod watch;
+
+pub use error::StoreError;
+pub use keys::Keys;
+pub use scram::ScramVerifier;
+pub use sessions::{SessionCounts, SessionFilter, SessionLog, SessionOpened, SessionRow};
+pub use store::{Claim, Store};
+pub use tokens::{NewToken, TokenChanges, TokenError, TokenFilter, TokenInfo, TokenState, Verified};
+pub use watch::{TokenLease, TokenWatch};

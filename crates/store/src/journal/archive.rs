@@ -1,0 +1,208 @@
+//! Where recordings lie, and reading them. Needs no lock: a live gateway's recordings can be read while it writes.
+
+use super::{JournalError, at};
+use lockgate_core::SessionId;
+use lockgate_record::{ReadError, Recorded, RecordingKeys, RecordingKind, RecordingReader};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, BufReader};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::vec;
+
+/// The paths of a journal.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+const EXTENSION: &str = "lgr";
+
+impl Layout {
+    pub(super) fn new(data_dir: &Path) -> Self {
+        Layout { root: data_dir.join("recordings") }
+    }
+
+    pub(super) fn create(&self) -> Result<(), JournalError> {
+        for folder in [self.log_dir(), self.root.join("gateway")] {
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(at(&folder))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the lock that one writer at a time may hold.
+    pub(super) fn lock(&self) -> Result<File, JournalError> {
+        let path = self.log_dir().join("lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(at(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(JournalError::InUse(self.root.clone())),
+            Err(TryLockError::Error(error)) => Err(at(&path)(error)),
+        }
+    }
+
+    fn log_dir(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    pub(super) fn leaves(&self) -> PathBuf {
+        self.log_dir().join("leaves")
+    }
+
+    pub(super) fn checkpoint(&self) -> PathBuf {
+        self.log_dir().join("checkpoint")
+    }
+
+    /// The file of a recording. The day is that of its id, so that the id alone leads to it.
+    pub(super) fn recording(&self, kind: RecordingKind, session: SessionId) -> PathBuf {
+        let folder = match kind {
+            RecordingKind::Gateway => "gateway".to_owned(),
+            RecordingKind::Session => day(session),
+        };
+        let mut path = self.root.join(folder);
+        path.push(format!("{session}.{EXTENSION}"));
+        path
+    }
+
+    /// Every file that has the name of a recording and lies where it belongs, by id.
+    pub(super) fn recordings(&self) -> Result<Vec<(RecordingKind, SessionId)>, JournalError> {
+        let mut found = Vec::new();
+        for folder in folders(&self.root)? {
+            let kind = match folder.file_name().and_then(|name| name.to_str()) {
+                Some("log") | None => continue,
+                Some("gateway") => RecordingKind::Gateway,
+                Some(_) => RecordingKind::Session,
+            };
+            for entry in std::fs::read_dir(&folder).map_err(at(&folder))? {
+                let path = entry.map_err(at(&folder))?.path();
+                let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+                if let Ok(session) = stem.parse()
+                    && path == self.recording(kind, session)
+                {
+                    found.push((kind, session));
+                }
+            }
+        }
+        found.sort_unstable_by_key(|(_, session)| *session);
+        Ok(found)
+    }
+}
+
+fn day(session: SessionId) -> String {
+    let time = session.timestamp().to_string();
+    time.split_once('T').map_or(time.clone(), |(day, _)| day.to_owned())
+}
+
+fn folders(root: &Path) -> Result<Vec<PathBuf>, JournalError> {
+    let entries = match std::fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(at(root)(error)),
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(at(root))?;
+        if entry.file_type().map_err(at(root))?.is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    Ok(folders)
+}
+
+/// A recording on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingEntry {
+    /// Its id.
+    pub session: SessionId,
+    /// Of a session, or of the gateway itself.
+    pub kind: RecordingKind,
+    /// Its file.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// The recordings of a data directory, for reading.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    layout: Layout,
+}
+
+impl Archive {
+    /// The recordings in `data_dir`.
+    pub fn new(data_dir: &Path) -> Self {
+        Archive { layout: Layout::new(data_dir) }
+    }
+
+    pub(super) const fn from_layout(layout: Layout) -> Self {
+        Archive { layout }
+    }
+
+    /// Every recording, oldest first.
+    pub fn list(&self) -> Result<Vec<RecordingEntry>, JournalError> {
+        let mut entries = Vec::new();
+        for (kind, session) in self.layout.recordings()? {
+            let path = self.layout.recording(kind, session);
+            let bytes = std::fs::metadata(&path).map_err(at(&path))?.len();
+            entries.push(RecordingEntry { session, kind, path, bytes });
+        }
+        Ok(entries)
+    }
+
+    /// The events of a recording, in order. The iterator ends after the first error; a recording that is being written
+    /// may end in [`lockgate_record::DamageKind::Torn`].
+    pub fn read(&self, keys: &RecordingKeys, session: SessionId) -> Result<Events, JournalError> {
+        for kind in [RecordingKind::Session, RecordingKind::Gateway] {
+            let path = self.layout.recording(kind, session);
+            match File::open(&path) {
+                Ok(file) => return Ok(Events { state: State::start(file, keys) }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(at(&path)(error)),
+            }
+        }
+        Err(JournalError::NoRecording(session))
+    }
+}
+
+/// The events of one recording. See [`Archive::read`].
+pub struct Events {
+    state: State,
+}
+
+enum State {
+    Reading { reader: Box<RecordingReader<BufReader<File>>>, ready: vec::IntoIter<Recorded<'static>> },
+    Broken(ReadError),
+    Ended,
+}
+
+impl State {
+    fn start(file: File, keys: &RecordingKeys) -> Self {
+        match RecordingReader::new(BufReader::new(file), Some(keys)) {
+            Ok(reader) => State::Reading { reader: Box::new(reader), ready: Vec::new().into_iter() },
+            Err(error) => State::Broken(error),
+        }
+    }
+}
+
+impl Iterator for Events {
+    type Item = Result<Recorded<'static>, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Ended) {
+                State::Ended => return None,
+                State::Broken(error) => return Some(Err(error)),
+                State::Reading { mut reader, mut ready } => {
+                    if let Some(event) = ready.next() {
+                        self.state = State::Reading { reader, ready };
+                        return Some(Ok(event));
+                    }
+                    match reader.next_events() {
+                        Ok(None) => {}
+                        Ok(Some(events)) => self.state = State::Reading { reader, ready: events.into_iter() },
+                        Err(error) => self.state = State::Broken(error),
+                    }
+                }
+            }
+        }
+    }
+}

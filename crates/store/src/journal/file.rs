@@ -1,0 +1,224 @@
+//! One recording's file as a [`Sink`], and the appending that the log of leaves shares with it.
+//!
+//! The rule for a failed write: cut the file back to its last good length, say no, and be ready for the next try. The
+//! rule for a failed sync: never say yes again on that file, because the kernel may have dropped the pages and a later
+//! sync would succeed without them.
+
+use super::{Durability, Shared};
+use lockgate_record::{FILE_HEADER_BYTES, FileHeader, Leaf, LeafKind, RecordingKind, Segment, Sink, SinkError};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What an I/O error means to a recorder.
+pub(super) fn sink_error(error: &io::Error) -> SinkError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => SinkError::NoSpace,
+        _ => SinkError::Failed(error.to_string()),
+    }
+}
+
+/// A file that only grows, and by whole records.
+pub(super) struct Appender {
+    file: File,
+    good_bytes: u64,
+    durability: Durability,
+    health: Health,
+}
+
+enum Health {
+    Sound,
+    /// Something of a failed write may stand behind the good length.
+    Torn,
+    Poisoned(String),
+}
+
+impl Appender {
+    pub(super) const fn new(file: File, good_bytes: u64, durability: Durability) -> Self {
+        Appender { file, good_bytes, durability, health: Health::Sound }
+    }
+
+    /// Appends the parts as one record, whole or not at all.
+    pub(super) fn append(&mut self, parts: [&[u8]; 2]) -> Result<(), SinkError> {
+        match &self.health {
+            Health::Sound => {}
+            Health::Torn => self.cut_back()?,
+            Health::Poisoned(why) => return Err(SinkError::Poisoned(why.clone())),
+        }
+        if let Err(error) = write_all(&mut self.file, parts) {
+            self.health = Health::Torn;
+            // Where this fails too, the next append tries it again before it writes.
+            let _ = self.cut_back();
+            return Err(sink_error(&error));
+        }
+        let [first, second] = parts;
+        let grown = u64::try_from(first.len().saturating_add(second.len())).unwrap_or(u64::MAX);
+        self.good_bytes = self.good_bytes.saturating_add(grown);
+        self.sync()
+    }
+
+    /// Takes the last record off again, because what belongs with it failed.
+    pub(super) fn take_back(&mut self, bytes: u64) {
+        self.good_bytes = self.good_bytes.saturating_sub(bytes);
+        self.health = Health::Torn;
+        let _ = self.cut_back();
+    }
+
+    fn cut_back(&mut self) -> Result<(), SinkError> {
+        self.file.set_len(self.good_bytes).map_err(|error| sink_error(&error))?;
+        self.health = Health::Sound;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), SinkError> {
+        if self.durability == Durability::Fsync
+            && let Err(error) = self.file.sync_data()
+        {
+            let why = format!("a sync failed: {error}");
+            self.health = Health::Poisoned(why.clone());
+            return Err(SinkError::Poisoned(why));
+        }
+        Ok(())
+    }
+}
+
+fn write_all(file: &mut File, [mut first, mut second]: [&[u8]; 2]) -> io::Result<()> {
+    while !(first.is_empty() && second.is_empty()) {
+        let written = if first.is_empty() {
+            file.write(second)
+        } else {
+            file.write_vectored(&[IoSlice::new(first), IoSlice::new(second)])
+        };
+        match written {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                let of_second = count.saturating_sub(first.len());
+                first = first.get(count..).unwrap_or_default();
+                second = second.get(of_second..).unwrap_or_default();
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Makes what was created in a folder outlive a power cut.
+pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// The file of one recording.
+pub(super) struct FileSink {
+    shared: Arc<Shared>,
+    header: FileHeader,
+    state: State,
+}
+
+enum State {
+    /// Nothing was recorded yet, so there is no file.
+    Unborn,
+    Live(Appender),
+    /// The leaf of its end is in the log.
+    Finished,
+}
+
+impl FileSink {
+    pub(super) const fn new(shared: Arc<Shared>, header: FileHeader) -> Self {
+        FileSink { shared, header, state: State::Unborn }
+    }
+
+    /// For a file that exists, with its leaf, and is sound.
+    pub(super) const fn reopened(shared: Arc<Shared>, header: FileHeader, appender: Appender) -> Self {
+        FileSink { shared, header, state: State::Live(appender) }
+    }
+
+    /// Makes the file with its header and first frame, then its leaf; neither without the other.
+    fn bear(&self, frame: &[u8]) -> Result<Appender, SinkError> {
+        let path = self.shared.layout.recording(self.header.kind, self.header.session);
+        let durability = self.shared.options.durability;
+        let file = create(&path).map_err(|error| sink_error(&error))?;
+        let mut appender = Appender::new(file, 0, durability);
+        let outcome = appender.append([&self.header.encode(), frame]).and_then(|()| {
+            if durability == Durability::Fsync {
+                sync_folder_of(&path).map_err(|error| sink_error(&error))?;
+            }
+            self.shared.log().push(&opened_leaf(&self.header), self.header.began)
+        });
+        match outcome {
+            Ok(()) => Ok(appender),
+            Err(error) => {
+                // Nothing of it counts, so nothing of it stays. Where it cannot be removed, recovery finds it.
+                let _ = std::fs::remove_file(&path);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Sink for FileSink {
+    fn append(&mut self, frame: &[u8]) -> Result<(), SinkError> {
+        match &mut self.state {
+            State::Live(appender) => appender.append([frame, &[]]),
+            State::Unborn => {
+                self.state = State::Live(self.bear(frame)?);
+                Ok(())
+            }
+            State::Finished => Err(SinkError::Failed("it is finished".to_owned())),
+        }
+    }
+
+    fn finish(&mut self, segment: &Segment) -> Result<(), SinkError> {
+        let kind = match self.header.kind {
+            RecordingKind::Session => LeafKind::SessionClosed,
+            RecordingKind::Gateway => LeafKind::GatewayClosed,
+        };
+        let Segment { hash, events, bytes, time } = *segment;
+        self.shared.log().push(&Leaf { kind, session: self.header.session, time, events, bytes, hash }, time)?;
+        self.state = State::Finished;
+        Ok(())
+    }
+}
+
+/// A recorder that is dropped without an end (its task was cut off, or its end found no space) leaves word, and the next
+/// tick ends the recording. One whose sync failed is left for the next start.
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        if let State::Live(appender) = &self.state
+            && !matches!(appender.health, Health::Poisoned(_))
+        {
+            self.shared.orphans().push(self.header);
+        }
+    }
+}
+
+/// The leaf of a recording's beginning.
+pub(super) fn opened_leaf(header: &FileHeader) -> Leaf {
+    Leaf {
+        kind: match header.kind {
+            RecordingKind::Session => LeafKind::SessionOpened,
+            RecordingKind::Gateway => LeafKind::GatewayOpened,
+        },
+        session: header.session,
+        time: header.began,
+        events: 0,
+        bytes: u64::try_from(FILE_HEADER_BYTES).unwrap_or(u64::MAX),
+        hash: header.hash(),
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let open = || OpenOptions::new().append(true).create_new(true).mode(0o600).open(path);
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // The first session of a day.
+            let folder = path.parent().unwrap_or(path);
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            sync_folder_of(folder)?;
+            open()
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,113 @@
+//! The tables, and how a store of an older version becomes one of this version. Each step runs once, in one transaction.
+//!
+//! Lists are JSON, bytes are hexadecimal text, times are milliseconds since the epoch: types that every database has.
+
+use crate::error::StoreError;
+use sqlx::{Row as _, SqliteConnection};
+use std::path::Path;
+
+/// One step per schema version, in order. A step that was released is never edited.
+const STEPS: &[&[&str]] = &[&[
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
+    "INSERT INTO counters (name, value) VALUES ('tokens', 0)",
+    "CREATE TABLE tokens (
+        id TEXT PRIMARY KEY,
+        user_name TEXT NOT NULL,
+        group_names TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        on_behalf_of TEXT NOT NULL,
+        targets TEXT,
+        created BIGINT NOT NULL,
+        expires BIGINT NOT NULL,
+        revoked_at BIGINT,
+        last_used BIGINT,
+        secret_hash TEXT NOT NULL,
+        scram_stored_key TEXT NOT NULL,
+        scram_server_key TEXT NOT NULL,
+        changed BIGINT NOT NULL
+    )",
+    "CREATE INDEX tokens_by_user ON tokens (user_name, created)",
+    "CREATE INDEX tokens_by_change ON tokens (changed)",
+    "CREATE TABLE sessions (
+        id TEXT PRIMARY KEY,
+        user_name TEXT NOT NULL,
+        group_names TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        on_behalf_of TEXT NOT NULL,
+        token_id TEXT,
+        protocol TEXT NOT NULL,
+        target TEXT NOT NULL,
+        database_name TEXT,
+        client TEXT NOT NULL,
+        opened BIGINT NOT NULL,
+        closed BIGINT,
+        reason TEXT,
+        requests BIGINT NOT NULL DEFAULT 0,
+        denied BIGINT NOT NULL DEFAULT 0,
+        rows_sent BIGINT NOT NULL DEFAULT 0
+    )",
+    "CREATE INDEX sessions_by_user ON sessions (user_name, id)",
+    "CREATE INDEX sessions_by_target ON sessions (target, id)",
+    "CREATE INDEX sessions_open ON sessions (id) WHERE closed IS NULL",
+    "CREATE TABLE approvals (
+        id TEXT PRIMARY KEY,
+        session_id TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        requester TEXT NOT NULL,
+        target TEXT NOT NULL,
+        database_name TEXT,
+        statement TEXT NOT NULL,
+        parameters TEXT,
+        digest TEXT NOT NULL,
+        policies TEXT NOT NULL,
+        needs TEXT NOT NULL,
+        opened BIGINT NOT NULL,
+        expires BIGINT NOT NULL,
+        state TEXT NOT NULL,
+        ended BIGINT,
+        reason TEXT
+    )",
+    "CREATE INDEX approvals_by_state ON approvals (state, id)",
+    "CREATE TABLE approval_votes (
+        approval_id TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        people TEXT NOT NULL,
+        group_names TEXT NOT NULL,
+        vote TEXT NOT NULL,
+        reason TEXT,
+        voted BIGINT NOT NULL,
+        PRIMARY KEY (approval_id, user_name)
+    )",
+]];
+
+/// Brings the store to this version, inside the caller's write transaction.
+pub(crate) async fn migrate(tx: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    sqlx::query("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
+        .execute(&mut *tx)
+        .await
+        .map_err(|e| StoreError::opening(path, e))?;
+    let row = sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM schema_version")
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(|e| StoreError::opening(path, e))?;
+    let found: i64 = row.try_get("version").map_err(|e| StoreError::opening(path, e))?;
+    if found > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
+    }
+    for (version, step) in (1_i64..).zip(STEPS) {
+        if version <= found {
+            continue;
+        }
+        for statement in *step {
+            sqlx::query(*statement).execute(&mut *tx).await.map_err(StoreError::doing("create the tables"))?;
+        }
+        sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
+            .bind(version)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::doing("create the tables"))?;
+    }
+    Ok(())
+}

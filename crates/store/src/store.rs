@@ -1,0 +1,184 @@
+//! Opening the store: directory, database, schema, key, in an order in which no failure leaves half a store behind.
+
+use crate::approvals;
+use crate::error::StoreError;
+use crate::keys::{self, Keys, encode_hex};
+use crate::schema;
+use crate::sessions::{self, SessionLog};
+use crate::tokens::LastUsed;
+use crate::watch::TokenWatch;
+use lockgate_core::Timestamp;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row as _, SqlitePool};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a statement waits for another process's write.
+const BUSY: Duration = Duration::from_secs(5);
+/// How long a caller waits for one of the connections.
+const ACQUIRE: Duration = Duration::from_secs(10);
+/// Connections for reading; each is a thread.
+const READERS: u32 = 3;
+
+/// The store of one data directory. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    data_dir: PathBuf,
+    /// What must survive a power cut: tokens and approvals.
+    pub(crate) write: SqlitePool,
+    /// The session index, which the recordings can replace.
+    pub(crate) bulk: SqlitePool,
+    pub(crate) read: SqlitePool,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) last_used: LastUsed,
+    pub(crate) watch: TokenWatch,
+}
+
+/// Proof that this process is the data directory's only gateway; released when dropped or when the process ends.
+pub struct Claim {
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the store of `data_dir`, and makes it where there is none.
+    ///
+    /// # Errors
+    /// One line that says what is wrong and what to do: see [`StoreError`].
+    pub async fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        keys::make_private_dir(data_dir)?;
+        let path = data_dir.join("lockgate.db");
+        // Made here, because the database engine would make it readable to all.
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| StoreError::file("open", &path, e))?;
+        keys::protect(&path, 0o600)?;
+
+        let options = |synchronous| {
+            SqliteConnectOptions::new()
+                .filename(&path)
+                .create_if_missing(false)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(synchronous)
+                .busy_timeout(BUSY)
+                .foreign_keys(true)
+        };
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE)
+                .test_before_acquire(false)
+                .idle_timeout(None)
+                .max_lifetime(None)
+        };
+        let write =
+            pool(1).connect_with(options(SqliteSynchronous::Full)).await.map_err(|e| StoreError::opening(&path, e))?;
+
+        let mut tx = write.begin_with("BEGIN IMMEDIATE").await.map_err(|e| StoreError::opening(&path, e))?;
+        schema::migrate(&mut tx, &path).await?;
+        let keys = unlock(&mut tx, data_dir).await?;
+        tx.commit().await.map_err(|e| StoreError::opening(&path, e))?;
+
+        Ok(Store {
+            inner: Arc::new(Inner {
+                data_dir: data_dir.to_owned(),
+                bulk: pool(1).connect_lazy_with(options(SqliteSynchronous::Normal)),
+                read: pool(READERS).connect_lazy_with(options(SqliteSynchronous::Normal)),
+                write,
+                keys: Arc::new(keys),
+                last_used: LastUsed::default(),
+                watch: TokenWatch::default(),
+            }),
+        })
+    }
+
+    /// Whether `data_dir` holds a store already; opening it otherwise makes one.
+    pub fn exists(data_dir: &Path) -> bool {
+        fs::metadata(data_dir.join("lockgate.db")).is_ok_and(|m| m.is_file())
+    }
+
+    /// The directory this store lives in.
+    pub fn data_dir(&self) -> &Path {
+        &self.inner.data_dir
+    }
+
+    /// The keys of this data directory.
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.inner.keys
+    }
+
+    /// Makes this process the gateway of the data directory, and closes what an earlier one left open: its sessions and its
+    /// pending approvals become `aborted`, since nothing of theirs can still run.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyServing`] when another process holds the claim.
+    pub async fn claim(&self, now: Timestamp) -> Result<Claim, StoreError> {
+        let path = self.inner.data_dir.join("serve.lock");
+        let lock = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| StoreError::file("open", &path, e))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::AlreadyServing { path: self.inner.data_dir.clone() });
+            }
+            Err(TryLockError::Error(e)) => return Err(StoreError::file("lock", &path, e)),
+        }
+        sessions::abort_open(self, now).await?;
+        approvals::abort_pending(self, now).await?;
+        Ok(Claim { _lock: lock })
+    }
+
+    /// Starts the writer of the session index. One per process; the writer ends when every [`SessionLog`] is dropped.
+    pub fn session_log(&self) -> SessionLog {
+        SessionLog::start(self.clone())
+    }
+
+    /// Closes every connection after what is being written.
+    pub async fn close(&self) {
+        self.inner.read.close().await;
+        self.inner.bulk.close().await;
+        self.inner.write.close().await;
+    }
+}
+
+/// Loads or makes the master key, and proves that it is the one this store was written under. The write transaction of the
+/// caller orders the processes that open a new store at once.
+async fn unlock(tx: &mut sqlx::SqliteConnection, data_dir: &Path) -> Result<Keys, StoreError> {
+    let row = sqlx::query("SELECT value FROM meta WHERE name = 'key_check'")
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(StoreError::doing("read the key check"))?;
+    let stored: Option<String> =
+        row.map(|r| r.try_get("value")).transpose().map_err(StoreError::doing("read the key check"))?;
+    let keys = match (Keys::load(data_dir)?, &stored) {
+        (Some(keys), _) => keys,
+        (None, Some(_)) => return Err(StoreError::KeyMissing { path: keys::key_path(data_dir) }),
+        (None, None) => Keys::create(data_dir)?,
+    };
+    let check = encode_hex(&keys.hmac("key check", b"lockgate"));
+    match stored {
+        Some(stored) if stored == check => {}
+        Some(_) => return Err(StoreError::KeyMismatch { path: keys::key_path(data_dir) }),
+        None => {
+            sqlx::query("INSERT INTO meta (name, value) VALUES ('key_check', $1)")
+                .bind(check)
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::doing("write the key check"))?;
+        }
+    }
+    Ok(keys)
+}

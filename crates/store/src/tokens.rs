@@ -1,0 +1,585 @@
+//! Lockgate tokens: made once, shown once, stored as verifiers, revocable.
+//!
+//! `lg_<id>_<secret>`: the id is public and finds the row, the secret is 32 random bytes. What is stored is the SHA-256 of
+//! the secret and the SCRAM verifier of the whole text; a hash without stretching is enough for 256 random bits.
+
+use crate::error::StoreError;
+use crate::keys::{decode_hex, encode_hex, random};
+use crate::scram;
+use crate::store::Store;
+use aws_lc_rs::{constant_time, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lockgate_core::{Identity, IdentityKind, Principal, Secret, TargetName, Timestamp, limits};
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row as _, Sqlite};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+/// What a token is to stand for.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// The user name.
+    pub user: String,
+    /// The groups.
+    pub groups: BTreeSet<String>,
+    /// Person, service or agent.
+    pub kind: IdentityKind,
+    /// Whom it acts for, nearest first.
+    pub on_behalf_of: Vec<Principal>,
+    /// The only targets it may be used for; `None` means no such limit.
+    pub targets: Option<BTreeSet<TargetName>>,
+    /// When it stops to count.
+    pub expires: Timestamp,
+}
+
+/// What is known of a token: everything but its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenInfo {
+    /// The id, the middle part of its text.
+    pub id: String,
+    /// The user name.
+    pub user: String,
+    /// The groups.
+    pub groups: BTreeSet<String>,
+    /// Person, service or agent.
+    pub kind: IdentityKind,
+    /// Whom it acts for, nearest first.
+    pub on_behalf_of: Vec<Principal>,
+    /// The only targets it may be used for; `None` means no such limit.
+    pub targets: Option<BTreeSet<TargetName>>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it stops to count.
+    pub expires: Timestamp,
+    /// When it was revoked, where it was.
+    pub revoked_at: Option<Timestamp>,
+    /// When it was last used, to within some seconds.
+    pub last_used: Option<Timestamp>,
+}
+
+/// Whether a token counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenState {
+    /// It does.
+    Live,
+    /// Its time is over.
+    Expired,
+    /// Somebody took it back.
+    Revoked,
+    /// There is no such token (any more).
+    Gone,
+    /// The store could not be read for too long; treat as not live.
+    Unknown,
+}
+
+/// A proven token.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Who it stands for.
+    pub identity: Identity,
+    /// The token.
+    pub info: TokenInfo,
+}
+
+/// Why a token proves nothing. To a stranger all look the same, except that the holder of the true secret may be told that it
+/// expired or was revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// It is not a Lockgate token at all.
+    #[error("this is not a lockgate token")]
+    Malformed,
+    /// No token has this id.
+    #[error("no token has this id")]
+    Unknown,
+    /// The id exists, the secret is another.
+    #[error("the secret is not this token's")]
+    WrongSecret,
+    /// The secret is right, its time is over.
+    #[error("token `{id}` expired at {at}")]
+    Expired {
+        /// The token.
+        id: String,
+        /// When it expired.
+        at: Timestamp,
+    },
+    /// The secret is right, and it was revoked.
+    #[error("token `{id}` was revoked at {at}")]
+    Revoked {
+        /// The token.
+        id: String,
+        /// When it was revoked.
+        at: Timestamp,
+    },
+    /// The store cannot say.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Which tokens to list.
+#[derive(Clone, Debug, Default)]
+pub struct TokenFilter {
+    /// Only this user's.
+    pub user: Option<String>,
+    /// Only those that count at this time.
+    pub live_at: Option<Timestamp>,
+    /// Only those with an id after this one, for the next page.
+    pub after: Option<String>,
+    /// At most so many ([`limits::LIST_PAGE_MAX`] at most; 0 means that).
+    pub limit: usize,
+}
+
+/// Which tokens changed since an earlier look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenChanges {
+    /// What to ask with next time.
+    pub generation: i64,
+    /// The tokens made or revoked since.
+    pub ids: Vec<String>,
+}
+
+/// Ids whose last use waits to be written.
+#[derive(Default)]
+pub(crate) struct LastUsed(Mutex<HashMap<String, Timestamp>>);
+
+/// A row with its verifiers.
+pub(crate) struct TokenRow {
+    pub(crate) info: TokenInfo,
+    secret_hash: String,
+    pub(crate) stored_key: String,
+    pub(crate) server_key: String,
+}
+
+impl TokenInfo {
+    /// The identity the token stands for.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            user: self.user.clone(),
+            groups: self.groups.clone(),
+            kind: self.kind,
+            on_behalf_of: self.on_behalf_of.clone(),
+            token_id: Some(self.id.clone()),
+        }
+    }
+
+    /// Whether it counts at `now`.
+    pub fn state(&self, now: Timestamp) -> TokenState {
+        if self.revoked_at.is_some() {
+            TokenState::Revoked
+        } else if self.expires <= now {
+            TokenState::Expired
+        } else {
+            TokenState::Live
+        }
+    }
+
+    /// Whether the token may be used for `target`. Policy still has to agree.
+    pub fn covers(&self, target: &TargetName) -> bool {
+        self.targets.as_ref().is_none_or(|targets| targets.contains(target))
+    }
+}
+
+impl TokenState {
+    /// The name in API answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TokenState::Live => "live",
+            TokenState::Expired => "expired",
+            TokenState::Revoked => "revoked",
+            TokenState::Gone => "gone",
+            TokenState::Unknown => "unknown",
+        }
+    }
+}
+
+impl Store {
+    /// Makes a token. Its text is returned this once and cannot be had again.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when the request breaks a rule; the text names it.
+    pub async fn create_token(&self, new: NewToken, now: Timestamp) -> Result<(Secret, TokenInfo), StoreError> {
+        check(&new, now)?;
+        let id = new_id()?;
+        let secret =
+            zeroize::Zeroizing::new(URL_SAFE_NO_PAD.encode(zeroize::Zeroizing::new(random::<32>()?).as_slice()));
+        let text = Secret::new(format!("lg_{id}_{}", secret.as_str()));
+        let (stored_key, server_key) = scram::verifier(self.keys(), &new.user, text.expose());
+        let info = TokenInfo {
+            id,
+            user: new.user,
+            groups: new.groups,
+            kind: new.kind,
+            on_behalf_of: new.on_behalf_of,
+            targets: new.targets,
+            created: now,
+            expires: new.expires,
+            revoked_at: None,
+            last_used: None,
+        };
+
+        let mut tx =
+            self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::doing("write a token"))?;
+        let live: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM tokens WHERE user_name = $1 AND revoked_at IS NULL AND expires > $2",
+        )
+        .bind(&info.user)
+        .bind(now.millis())
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(StoreError::doing("count tokens"))?;
+        if usize::try_from(live).is_ok_and(|n| n >= limits::TOKENS_PER_USER_MAX) {
+            return Err(StoreError::Refused(format!(
+                "`{}` has {live} live tokens, the most there can be: revoke some first",
+                info.user
+            )));
+        }
+        let changed = next_change(&mut tx).await?;
+        sqlx::query(
+            "INSERT INTO tokens (id, user_name, group_names, kind, on_behalf_of, targets, created, expires, secret_hash,
+                                 scram_stored_key, scram_server_key, changed)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        )
+        .bind(&info.id)
+        .bind(&info.user)
+        .bind(encode_names(&info.groups))
+        .bind(info.kind.name())
+        .bind(encode_chain(&info.on_behalf_of))
+        .bind(info.targets.as_ref().map(|t| encode_names(t.iter().map(TargetName::as_str))))
+        .bind(info.created.millis())
+        .bind(info.expires.millis())
+        .bind(secret_hash(&secret))
+        .bind(encode_hex(&stored_key))
+        .bind(encode_hex(&server_key))
+        .bind(changed)
+        .execute(&mut *tx)
+        .await
+        .map_err(StoreError::doing("write a token"))?;
+        tx.commit().await.map_err(StoreError::doing("write a token"))?;
+        Ok((text, info))
+    }
+
+    /// Proves a token. Whether the row exists or not, the same work is done on the secret.
+    ///
+    /// # Errors
+    /// See [`TokenError`]; expired and revoked are only told to whoever has the true secret.
+    pub async fn verify_token(&self, token: &str, now: Timestamp) -> Result<Verified, TokenError> {
+        let (id, secret) = parse(token).ok_or(TokenError::Malformed)?;
+        let offered = zeroize::Zeroizing::new(secret_hash(secret));
+        let row = one_row(self, id).await?;
+        // Compared against an impossible hash when there is no row, so that both ways do the same.
+        let nobody = "-".repeat(offered.len());
+        let stored = row.as_ref().map_or(nobody.as_str(), |r| r.secret_hash.as_str());
+        let fits = constant_time::verify_slices_are_equal(stored.as_bytes(), offered.as_bytes()).is_ok();
+        let Some(row) = row else { return Err(TokenError::Unknown) };
+        if !fits {
+            return Err(TokenError::WrongSecret);
+        }
+        let info = row.info;
+        match (info.revoked_at, info.state(now)) {
+            (Some(at), _) => Err(TokenError::Revoked { id: info.id, at }),
+            (None, TokenState::Live) => Ok(Verified { identity: info.identity(), info }),
+            (None, _) => Err(TokenError::Expired { id: info.id, at: info.expires }),
+        }
+    }
+
+    /// What is known of one token.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn token(&self, id: &str) -> Result<Option<TokenInfo>, StoreError> {
+        if !is_id(id) {
+            return Ok(None);
+        }
+        Ok(one_row(self, id).await?.map(|row| row.info))
+    }
+
+    /// Tokens in the order of their ids.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn list_tokens(&self, filter: &TokenFilter) -> Result<Vec<TokenInfo>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM tokens WHERE 1 = 1");
+        if let Some(user) = &filter.user {
+            query.push(" AND user_name = ").push_bind(user.clone());
+        }
+        if let Some(at) = filter.live_at {
+            query.push(" AND revoked_at IS NULL AND expires > ").push_bind(at.millis());
+        }
+        if let Some(after) = &filter.after {
+            query.push(" AND id > ").push_bind(after.clone());
+        }
+        query.push(" ORDER BY id LIMIT ").push_bind(page(filter.limit));
+        let rows = query.build().fetch_all(&self.inner.read).await.map_err(StoreError::doing("list tokens"))?;
+        rows.iter().map(|row| decode(row).map(|r| r.info)).collect()
+    }
+
+    /// Takes a token back. `None` when there is none; one that was revoked before keeps its time.
+    ///
+    /// # Errors
+    /// When the store cannot be written: the token still counts.
+    pub async fn revoke_token(&self, id: &str, now: Timestamp) -> Result<Option<TokenInfo>, StoreError> {
+        if !is_id(id) {
+            return Ok(None);
+        }
+        let mut tx =
+            self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::doing("revoke a token"))?;
+        let changed = next_change(&mut tx).await?;
+        sqlx::query("UPDATE tokens SET revoked_at = $1, changed = $2 WHERE id = $3 AND revoked_at IS NULL")
+            .bind(now.millis())
+            .bind(changed)
+            .bind(id)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::doing("revoke a token"))?;
+        tx.commit().await.map_err(StoreError::doing("revoke a token"))?;
+        // In this process at once, in others at their next look.
+        self.inner.watch.mark(id, TokenState::Revoked);
+        self.token(id).await
+    }
+
+    /// Whether a token counts, read from the store now.
+    ///
+    /// # Errors
+    /// When the store cannot be read: treat as not live.
+    pub async fn token_state(&self, id: &str, now: Timestamp) -> Result<TokenState, StoreError> {
+        Ok(self.token(id).await?.map_or(TokenState::Gone, |info| info.state(now)))
+    }
+
+    /// The tokens made or revoked, by whatever process, since `generation` (0 at first). One cheap read when there are none.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn tokens_changed_since(&self, generation: i64) -> Result<TokenChanges, StoreError> {
+        let current: i64 = sqlx::query_scalar("SELECT value FROM counters WHERE name = 'tokens'")
+            .fetch_one(&self.inner.read)
+            .await
+            .map_err(StoreError::doing("look for changed tokens"))?;
+        if current == generation {
+            return Ok(TokenChanges { generation, ids: Vec::new() });
+        }
+        let ids = sqlx::query_scalar("SELECT id FROM tokens WHERE changed > $1 AND changed <= $2")
+            .bind(generation)
+            .bind(current)
+            .fetch_all(&self.inner.read)
+            .await
+            .map_err(StoreError::doing("look for changed tokens"))?;
+        Ok(TokenChanges { generation: current, ids })
+    }
+
+    /// Notes that a token was used. Written some seconds later by [`Store::flush_touched`]; never waits.
+    pub fn touch_token(&self, id: &str, now: Timestamp) {
+        let mut waiting = self.inner.last_used.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < limits::SESSIONS_MAX || waiting.contains_key(id) {
+            waiting.insert(id.to_owned(), now);
+        }
+    }
+
+    /// Writes what [`Store::touch_token`] noted. The session index's writer calls it.
+    ///
+    /// # Errors
+    /// When the store cannot be written; what was noted is forgotten, since it is only told to people.
+    pub async fn flush_touched(&self) -> Result<(), StoreError> {
+        let waiting = std::mem::take(&mut *self.inner.last_used.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let doing = || StoreError::doing("note the use of tokens");
+        let mut tx = self.inner.bulk.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
+        for (id, at) in waiting {
+            sqlx::query("UPDATE tokens SET last_used = $1 WHERE id = $2 AND (last_used IS NULL OR last_used < $1)")
+                .bind(at.millis())
+                .bind(id)
+                .execute(&mut *tx)
+                .await
+                .map_err(doing())?;
+        }
+        tx.commit().await.map_err(doing())
+    }
+}
+
+/// The tokens of one user, live ones first, then newest first, as many as a SCRAM login may need.
+pub(crate) async fn rows_of_user(store: &Store, user: &str, now: Timestamp) -> Result<Vec<TokenRow>, StoreError> {
+    let most = limits::TOKENS_PER_USER_MAX + limits::TOKENS_DEAD_PER_USER_MAX;
+    let rows = sqlx::query(
+        "SELECT * FROM tokens WHERE user_name = $1
+         ORDER BY CASE WHEN revoked_at IS NULL AND expires > $2 THEN 0 ELSE 1 END, created DESC LIMIT $3",
+    )
+    .bind(user)
+    .bind(now.millis())
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .fetch_all(&store.inner.read)
+    .await
+    .map_err(StoreError::doing("read a user's tokens"))?;
+    rows.iter().map(decode).collect()
+}
+
+async fn one_row(store: &Store, id: &str) -> Result<Option<TokenRow>, StoreError> {
+    let row = sqlx::query("SELECT * FROM tokens WHERE id = $1")
+        .bind(id)
+        .fetch_optional(&store.inner.read)
+        .await
+        .map_err(StoreError::doing("read a token"))?;
+    row.as_ref().map(decode).transpose()
+}
+
+/// Counts a change up. The row lock of the counter puts changes in the order in which they become visible.
+async fn next_change(tx: &mut sqlx::SqliteConnection) -> Result<i64, StoreError> {
+    sqlx::query("UPDATE counters SET value = value + 1 WHERE name = 'tokens'")
+        .execute(&mut *tx)
+        .await
+        .map_err(StoreError::doing("count a change"))?;
+    sqlx::query_scalar("SELECT value FROM counters WHERE name = 'tokens'")
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(StoreError::doing("count a change"))
+}
+
+fn decode(row: &SqliteRow) -> Result<TokenRow, StoreError> {
+    let column = || StoreError::doing("read a token");
+    let id: String = row.try_get("id").map_err(column())?;
+    let broken = |what: &str| StoreError::Row(format!("`{what}` of token `{id}`"));
+    let kind: String = row.try_get("kind").map_err(column())?;
+    let groups: String = row.try_get("group_names").map_err(column())?;
+    let chain: String = row.try_get("on_behalf_of").map_err(column())?;
+    let targets: Option<String> = row.try_get("targets").map_err(column())?;
+    let targets = targets
+        .map(|text| {
+            let names = decode_names(&text).ok_or_else(|| broken("targets"))?;
+            names.iter().map(|n| n.parse().map_err(|_| broken("targets"))).collect::<Result<BTreeSet<TargetName>, _>>()
+        })
+        .transpose()?;
+    let time = |millis: i64| Timestamp::from_millis(millis);
+    let info = TokenInfo {
+        user: row.try_get("user_name").map_err(column())?,
+        groups: decode_names(&groups).ok_or_else(|| broken("groups"))?,
+        kind: IdentityKind::from_name(&kind).ok_or_else(|| broken("kind"))?,
+        on_behalf_of: decode_chain(&chain).ok_or_else(|| broken("on_behalf_of"))?,
+        targets,
+        created: time(row.try_get("created").map_err(column())?),
+        expires: time(row.try_get("expires").map_err(column())?),
+        revoked_at: row.try_get::<Option<i64>, _>("revoked_at").map_err(column())?.map(time),
+        last_used: row.try_get::<Option<i64>, _>("last_used").map_err(column())?.map(time),
+        id: id.clone(),
+    };
+    Ok(TokenRow {
+        info,
+        secret_hash: row.try_get("secret_hash").map_err(column())?,
+        stored_key: row.try_get("scram_stored_key").map_err(column())?,
+        server_key: row.try_get("scram_server_key").map_err(column())?,
+    })
+}
+
+fn check(new: &NewToken, now: Timestamp) -> Result<(), StoreError> {
+    let refuse = |text: String| Err(StoreError::Refused(text));
+    let chain_groups = new.on_behalf_of.iter().flat_map(|p| &p.groups);
+    let names = std::iter::once(&new.user).chain(&new.groups).chain(new.on_behalf_of.iter().map(|p| &p.user));
+    if let Some(bad) = names.chain(chain_groups).find(|n| !is_name(n)) {
+        return refuse(format!(
+            "`{}` cannot be a name: use at most {} bytes without control characters or outer spaces",
+            bad.escape_debug(),
+            limits::NAME_BYTES_MAX
+        ));
+    }
+    if std::iter::once(&new.groups)
+        .chain(new.on_behalf_of.iter().map(|p| &p.groups))
+        .any(|g| g.len() > limits::GROUPS_MAX)
+    {
+        return refuse(format!("a token has at most {} groups", limits::GROUPS_MAX));
+    }
+    if new.on_behalf_of.len() > limits::ON_BEHALF_OF_MAX {
+        return refuse(format!("a token acts for at most {} parties", limits::ON_BEHALF_OF_MAX));
+    }
+    if new.on_behalf_of.iter().any(|p| p.user == new.user) {
+        return refuse(format!("`{}` cannot act for itself", new.user));
+    }
+    match &new.targets {
+        Some(targets) if targets.is_empty() => return refuse("a token for no target is of no use".to_owned()),
+        Some(targets) if targets.len() > limits::TOKEN_TARGETS_MAX => {
+            return refuse(format!("a token is limited to at most {} targets", limits::TOKEN_TARGETS_MAX));
+        }
+        Some(_) | None => {}
+    }
+    if new.expires <= now {
+        return refuse(format!("a token that expires at {} would have expired already", new.expires));
+    }
+    Ok(())
+}
+
+/// Whether the text can name a user or a group.
+pub(crate) fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= limits::NAME_BYTES_MAX
+        && text.trim() == text
+        && !text.chars().any(char::is_control)
+}
+
+/// Id and secret of a token's text.
+fn parse(token: &str) -> Option<(&str, &str)> {
+    if token.len() > limits::TOKEN_BYTES_MAX {
+        return None;
+    }
+    let (id, secret) = token.strip_prefix("lg_")?.split_once('_')?;
+    let is_secret = secret.len() == 43 && secret.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    (is_id(id) && is_secret).then_some((id, secret))
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == ID_CHARS && text.bytes().all(|b| ID_ALPHABET.contains(&b))
+}
+
+const ID_CHARS: usize = 12;
+/// Crockford's base 32 in lower case.
+const ID_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+fn new_id() -> Result<String, StoreError> {
+    let bytes = random::<ID_CHARS>()?;
+    Ok(bytes.iter().filter_map(|b| ID_ALPHABET.get(usize::from(b & 31))).map(|&b| char::from(b)).collect())
+}
+
+fn secret_hash(secret: &str) -> String {
+    encode_hex(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref())
+}
+
+pub(crate) fn page(limit: usize) -> i64 {
+    let limit = if limit == 0 { limits::LIST_PAGE_MAX } else { limit.min(limits::LIST_PAGE_MAX) };
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredPrincipal {
+    pub(crate) user: String,
+    #[serde(default)]
+    pub(crate) groups: BTreeSet<String>,
+}
+
+pub(crate) fn encode_names<'a, I>(names: I) -> String
+where
+    I: IntoIterator,
+    I::Item: AsRef<str> + 'a,
+{
+    let names: Vec<String> = names.into_iter().map(|n| n.as_ref().to_owned()).collect();
+    serde_json::Value::from(names).to_string()
+}
+
+pub(crate) fn decode_names(text: &str) -> Option<BTreeSet<String>> {
+    serde_json::from_str(text).ok()
+}
+
+pub(crate) fn encode_chain(chain: &[Principal]) -> String {
+    let list: Vec<serde_json::Value> = chain
+        .iter()
+        .map(|p| serde_json::json!({"user": p.user, "groups": p.groups.iter().collect::<Vec<_>>()}))
+        .collect();
+    serde_json::Value::from(list).to_string()
+}
+
+pub(crate) fn decode_chain(text: &str) -> Option<Vec<Principal>> {
+    let list: Vec<StoredPrincipal> = serde_json::from_str(text).ok()?;
+    Some(list.into_iter().map(|p| Principal { user: p.user, groups: p.groups }).collect())
+}
+
+/// Bytes as stored, checked on the way out.
+pub(crate) fn decode_digest(text: &str) -> Option<[u8; 32]> {
+    decode_hex(text).map(|d| *d)
+}
