@@ -1,1 +1,22 @@
-//! 
+//! Settings: one YAML file and the policies beside it, read, checked, and handed on as plain values.
+//!
+//! This is the only place that reads settings, and the environment only through `${env:NAME}`. Keys are strict, values are
+//! checked, and what this build does not carry is an error: nothing that is written is ignored. A file with any mistake
+//! yields no configuration at all, so that a reload is all or nothing. Nothing here opens a socket, a store or a key.
+
+mod cases;
+mod check;
+mod excerpt;
+mod load;
+mod model;
+mod patterns;
+mod placeholders;
+mod raw;
+mod values;
+
+pub use cases::load_cases;
+pub use load::{Loaded, Report, schema};
+pub use model::{
+    Address, Admin, Classification, Config, Durability, Limits, Listen, Recording, RoleName, Target, TlsFiles, TlsMode,
+};
+pub use patterns::{ColumnPattern, ColumnPatternError, matches_glob};

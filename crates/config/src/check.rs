@@ -1,0 +1,485 @@
+//! From what is written to what is meant: placeholders filled, values checked, paths made whole. Every mistake is collected.
+
+use crate::excerpt::Page;
+use crate::model::{
+    Admin, Classification, Config, Durability, Limits, Listen, Recording, RoleName, Target, TlsFiles, TlsMode,
+};
+use crate::patterns::{ColumnPattern, matches_glob};
+use crate::placeholders::Filler;
+use crate::raw::{self, Text};
+use crate::values;
+use lockgate_core::{Label, Secret, TargetName, limits};
+use lockgate_policy::nearest;
+use serde_saphyr::{Location, Spanned};
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Reads values one by one and collects what is wrong with them.
+pub(crate) struct Checker<'p, 't> {
+    pub(crate) page: &'p mut Page<'t>,
+    pub(crate) filler: Filler<'p>,
+}
+
+/// Approval time-outs end within a week: a held statement keeps a connection open.
+const APPROVAL_MS: (u64, u64) = (1_000, 7 * 86_400_000);
+const APPROVAL_MS_DEFAULT: u64 = 15 * 60_000;
+/// Times that limit a wait.
+const WAIT_MS: (u64, u64) = (100, 86_400_000);
+
+impl Checker<'_, '_> {
+    fn wrong(&mut self, text: &Text, message: impl Display) {
+        self.wrong_with(text, message, None);
+    }
+
+    fn wrong_with(&mut self, text: &Text, message: impl Display, hint: Option<String>) {
+        let width = text.value.chars().count();
+        let problem = self.page.at(text.referenced, width, message.to_string());
+        self.page.problems.push(match hint {
+            Some(hint) => problem.with_hint(hint),
+            None => problem,
+        });
+    }
+
+    fn not_carried(&mut self, place: Location, width: usize, what: &str, hint: &str) {
+        let problem = self.page.at(place, width, format!("{what} is not carried by this build"));
+        self.page.problems.push(if hint.is_empty() { problem } else { problem.with_hint(hint) });
+    }
+
+    /// The value with its placeholders filled in.
+    fn fill(&mut self, text: &Text) -> Option<String> {
+        match self.filler.fill(&text.value) {
+            Ok(value) => Some(value),
+            Err(unfilled) => {
+                self.wrong_with(text, unfilled.message, unfilled.hint);
+                None
+            }
+        }
+    }
+
+    fn optional(&mut self, text: Option<&Text>) -> Option<String> {
+        text.and_then(|t| self.fill(t))
+    }
+
+    /// One of several words.
+    fn word<T: Copy>(&mut self, text: Option<&Text>, what: &str, known: &[(&'static str, T)], default: T) -> T {
+        let Some(text) = text else { return default };
+        let Some(value) = self.fill(text) else { return default };
+        if let Some((_, found)) = known.iter().find(|(name, _)| *name == value) {
+            return *found;
+        }
+        let hint = match nearest(&value, known.iter().map(|(name, _)| *name)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => {
+                format!("use {}", known.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(" or "))
+            }
+        };
+        self.wrong_with(text, format!("`{value}` is not {what}"), Some(hint));
+        default
+    }
+
+    /// A number in a range, as `read` understands and `show` writes it.
+    fn number(
+        &mut self,
+        text: Option<&Text>,
+        default: u64,
+        (min, max): (u64, u64),
+        (what, read, show): (&str, fn(&str) -> Option<u64>, fn(u64) -> String),
+    ) -> u64 {
+        let Some(text) = text else { return default };
+        let Some(value) = self.fill(text) else { return default };
+        match read(&value) {
+            Some(number) if (min..=max).contains(&number) => return number,
+            Some(_) => {
+                let message = format!("`{value}` is out of range: {} to {}", show(min), show(max));
+                self.wrong(text, message);
+            }
+            None => self.wrong(text, format!("`{value}` is not {what}")),
+        }
+        default
+    }
+
+    fn duration(&mut self, text: Option<&Text>, default: u64, range: (u64, u64)) -> u64 {
+        self.number(text, default, range, ("a duration such as `15m`", values::duration_ms, values::show_ms))
+    }
+
+    fn size(&mut self, text: Option<&Text>, default: u64, range: (u64, u64)) -> u64 {
+        self.number(text, default, range, ("a size such as `64MiB`", values::bytes, values::show_bytes))
+    }
+
+    fn count(&mut self, text: Option<&Text>, default: usize, max: u64) -> usize {
+        let fallback = u64::try_from(default).unwrap_or(max);
+        let number = self.number(text, fallback, (1, max), ("a whole number", values::count, |n| n.to_string()));
+        usize::try_from(number).unwrap_or(default)
+    }
+
+    fn path(&mut self, text: Option<&Text>, default: &str) -> PathBuf {
+        let value = self.optional(text);
+        self.filler.base.join(value.as_deref().unwrap_or(default))
+    }
+
+    /// A path to a file that must be there.
+    fn file(&mut self, text: &Text) -> Option<PathBuf> {
+        let path = self.filler.base.join(self.fill(text)?);
+        match std::fs::metadata(&path) {
+            Ok(found) if found.is_file() => {
+                self.filler.files.push(path.clone());
+                Some(path)
+            }
+            Ok(_) => {
+                self.wrong(text, format!("`{}` is not a file", path.display()));
+                None
+            }
+            Err(e) => {
+                self.wrong(text, format!("`{}` cannot be read: {e}", path.display()));
+                None
+            }
+        }
+    }
+
+    fn listener(&mut self, text: Option<&Text>) -> Option<SocketAddr> {
+        let text = text?;
+        let value = self.fill(text)?;
+        let address = values::listen_address(&value);
+        if address.is_none() {
+            let hint = Some("write `127.0.0.1:6432`, or `0.0.0.0:6432` for every interface".to_owned());
+            self.wrong_with(text, format!("`{value}` is not an address to listen on"), hint);
+        }
+        address
+    }
+
+    /// The whole file. Without a mistake on the page, every value in the answer is as written.
+    pub(crate) fn root(&mut self, root: &raw::Root) -> Config {
+        let data_dir = self.path(root.data_dir.as_ref(), "data");
+        if let Some(store) = &root.store {
+            match self.fill(store).as_deref() {
+                Some("sqlite") | None => {}
+                Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                    self.not_carried(
+                        store.referenced,
+                        store.value.chars().count(),
+                        "`store: postgres://…`",
+                        "use `store: sqlite`",
+                    );
+                }
+                Some(_) => self.wrong_with(store, "this is not a store", Some("use `sqlite`".to_owned())),
+            }
+        }
+        if let Some(recordings) = &root.recordings {
+            match self.fill(recordings).as_deref() {
+                Some("data_dir") | None => {}
+                Some(url) if url.starts_with("s3://") => {
+                    let width = recordings.value.chars().count();
+                    self.not_carried(
+                        recordings.referenced,
+                        width,
+                        "`recordings: s3://…`",
+                        "use `recordings: data_dir`",
+                    );
+                }
+                Some(_) => {
+                    self.wrong_with(recordings, "this is no place for recordings", Some("use `data_dir`".to_owned()))
+                }
+            }
+        }
+        let listen = self.listen(&root.listen);
+        let tls = root.tls.as_ref().and_then(|tls| {
+            let (certificate, key) = (self.file(&tls.certificate), self.file(&tls.key));
+            Some(TlsFiles { certificate: certificate?, key: key? })
+        });
+        let admins = self.identity(&root.identity);
+        let targets = self.targets(&root.targets);
+        let classify = self.classify(&root.classify, &targets);
+        for notify in &root.approvals.notify {
+            self.not_carried(notify.referenced, 1, "`approvals.notify`", "");
+        }
+        Config {
+            recordings: data_dir.join("recordings"),
+            data_dir,
+            recording: self.recording(root.recording.as_ref()),
+            listen,
+            tls,
+            admins,
+            targets,
+            classify,
+            approval_timeout_ms: self.duration(root.approvals.timeout.as_ref(), APPROVAL_MS_DEFAULT, APPROVAL_MS),
+            limits: self.limits(&root.limits),
+            policies: self.path(root.policies.as_ref(), "policies"),
+        }
+    }
+
+    fn recording(&mut self, raw: Option<&raw::Recording>) -> Recording {
+        let known = [("none", Durability::None), ("fsync", Durability::Fsync)];
+        Recording {
+            durability: self.word(raw.and_then(|r| r.durability.as_ref()), "a durability", &known, Durability::None),
+            result_bytes_max: self.size(
+                raw.and_then(|r| r.result_bytes.as_ref()),
+                limits::RECORD_RESULT_BYTES_MAX,
+                (0, 1 << 40),
+            ),
+        }
+    }
+
+    fn listen(&mut self, raw: &raw::Listen) -> Listen {
+        for (listener, name) in [(&raw.mysql, "mysql"), (&raw.ssh, "ssh")] {
+            if let Some(text) = listener {
+                self.not_carried(
+                    text.referenced,
+                    text.value.chars().count(),
+                    &format!("`listen.{name}`"),
+                    "leave it out",
+                );
+            }
+        }
+        let listen = Listen {
+            postgres: self.listener(raw.postgres.as_ref()),
+            https: self.listener(raw.https.as_ref()),
+            metrics: self.listener(raw.metrics.as_ref()),
+        };
+        let bound = [(&raw.postgres, listen.postgres), (&raw.https, listen.https), (&raw.metrics, listen.metrics)];
+        let mut taken: Vec<SocketAddr> = Vec::new();
+        for (text, address) in bound {
+            let (Some(text), Some(address)) = (text, address) else { continue };
+            // Port 0 asks the system for a free one, each time another.
+            if address.port() != 0 && taken.contains(&address) {
+                self.wrong(text, format!("`{address}` is taken by another listener"));
+            }
+            taken.push(address);
+        }
+        listen
+    }
+
+    fn identity(&mut self, raw: &raw::Identity) -> Vec<Admin> {
+        let hint = "create tokens with `lockgate token create`";
+        for place in raw.oidc.iter().map(|o| o.referenced) {
+            self.not_carried(place, 1, "`identity.oidc`", hint);
+        }
+        for place in raw.saml.iter().map(|s| s.referenced) {
+            self.not_carried(place, 1, "`identity.saml`", hint);
+        }
+        let mut admins = Vec::new();
+        for text in &raw.admins {
+            let Some(value) = self.fill(text) else { continue };
+            match value.split_once(':') {
+                Some(("group", name)) if !name.is_empty() => admins.push(Admin::Group(name.to_owned())),
+                Some(("user", name)) if !name.is_empty() => admins.push(Admin::User(name.to_owned())),
+                _ => self.wrong(text, format!("`{value}` is not an administrator: write `group:NAME` or `user:NAME`")),
+            }
+        }
+        admins
+    }
+
+    fn targets(&mut self, raw: &[Spanned<raw::Target>]) -> Vec<Target> {
+        let mut targets: Vec<Target> = Vec::new();
+        for target in raw.iter().map(|t| &t.value) {
+            let Some(checked) = self.target(target) else { continue };
+            if targets.iter().any(|t| t.name == checked.name) {
+                self.wrong(&target.name, format!("there is another target `{}`", checked.name));
+            }
+            targets.push(checked);
+        }
+        targets
+    }
+
+    fn target(&mut self, raw: &raw::Target) -> Option<Target> {
+        let protocols = ["postgres", "mysql", "ssh", "http", "kubernetes", "mcp"].map(|p| (p, p));
+        let protocol = self.word(Some(&raw.protocol), "a protocol", &protocols, "postgres");
+        let name = self.fill(&raw.name).and_then(|value| match value.parse::<TargetName>() {
+            Ok(name) => Some(name),
+            Err(e) => {
+                self.wrong(&raw.name, e);
+                None
+            }
+        });
+        if protocol != "postgres" {
+            let what = format!("`protocol: {protocol}`");
+            self.not_carried(raw.protocol.referenced, protocol.len(), &what, "this build carries `postgres`");
+            return None;
+        }
+        if let Some(via) = &raw.via {
+            self.not_carried(
+                via.referenced,
+                via.value.chars().count(),
+                "`via`",
+                "the gateway must reach the target itself",
+            );
+        }
+        let enforcement =
+            self.word(raw.enforcement.as_ref(), "an enforcement", &[("mask", false), ("rewrite", true)], false);
+        if let (true, Some(text)) = (enforcement, &raw.enforcement) {
+            self.not_carried(text.referenced, text.value.chars().count(), "`enforcement: rewrite`", "");
+        }
+        let address = self.fill(&raw.address).and_then(|value| {
+            let address = values::host_address(&value, 5432);
+            if address.is_none() {
+                self.wrong(&raw.address, format!("`{value}` is not an address: write `host:port`"));
+            }
+            address
+        });
+        let username = self.username(raw);
+        let modes =
+            [("verify-full", TlsMode::VerifyFull), ("require", TlsMode::Require), ("disable", TlsMode::Disable)];
+        let tls = self.word(raw.tls.as_ref(), "a TLS mode", &modes, TlsMode::VerifyFull);
+        let ca = raw.ca.as_ref().and_then(|text| self.file(text));
+        if let (Some(text), true) = (&raw.ca, tls != TlsMode::VerifyFull) {
+            self.wrong(text, "`ca` has no effect unless `tls` is `verify-full`");
+        }
+        let password = raw.password.as_ref().and_then(|text| self.fill(text)).map(Secret::new);
+        let labels: BTreeMap<String, String> = raw
+            .labels
+            .iter()
+            .filter_map(|(key, text)| {
+                let value = self.fill(text)?;
+                if key.is_empty() || key.contains('=') || value.is_empty() {
+                    self.wrong(text, format!("`{key}: {value}` is not a label of a target: neither part may be empty, and the key has no `=`"));
+                }
+                Some((key.clone(), value))
+            })
+            .collect();
+        let databases = self.names(&raw.databases, "a database");
+        let safe_functions = self.names(&raw.safe_functions, "a function");
+        for (text, function) in raw.safe_functions.iter().zip(&safe_functions) {
+            if function.split('.').count() != 2 || function.split('.').any(str::is_empty) {
+                self.wrong(text, format!("`{function}` is not a function: write `schema.function`"));
+            }
+        }
+        let search_path = self.names(&raw.search_path, "a schema");
+        let database = self.optional(raw.database.as_ref());
+        let name = name?;
+        Some(Target {
+            database: database.unwrap_or_else(|| name.as_str().to_owned()),
+            name,
+            address: address?,
+            databases,
+            username: username?,
+            password,
+            tls,
+            ca,
+            labels,
+            safe_functions,
+            search_path,
+        })
+    }
+
+    fn username(&mut self, raw: &raw::Target) -> Option<RoleName> {
+        let Some(text) = &raw.username else {
+            self.wrong(&raw.name, "the target has no `username`: the role that the gateway logs in as");
+            return None;
+        };
+        let value = self.fill(text)?;
+        let rest = value.replace("{user}", "");
+        if value.is_empty() || rest.contains(['{', '}']) {
+            self.wrong_with(
+                text,
+                format!("`{value}` is not a role"),
+                Some("the only placeholder here is `{user}`".to_owned()),
+            );
+            return None;
+        }
+        Some(RoleName(value))
+    }
+
+    /// A list of names that may not be empty.
+    fn names(&mut self, texts: &[Text], what: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for text in texts {
+            match self.fill(text) {
+                Some(name) if name.trim().is_empty() => self.wrong(text, format!("`{name}` is not {what}")),
+                Some(name) => names.push(name),
+                None => {}
+            }
+        }
+        names
+    }
+
+    fn classify(&mut self, raw: &[raw::Classify], targets: &[Target]) -> Vec<Classification> {
+        let mut all = Vec::new();
+        for entry in raw {
+            for text in entry.fields.iter().take(1) {
+                self.not_carried(
+                    text.referenced,
+                    text.value.chars().count(),
+                    "`classify.fields`",
+                    "it is about HTTP targets",
+                );
+            }
+            for text in entry.detect.iter().take(1) {
+                self.not_carried(
+                    text.referenced,
+                    text.value.chars().count(),
+                    "`classify.detect`",
+                    "list the columns in `columns`",
+                );
+            }
+            let label = self.fill(&entry.label).and_then(|value| match value.parse::<Label>() {
+                Ok(label) => Some(label),
+                Err(e) => {
+                    self.wrong(&entry.label, e);
+                    None
+                }
+            });
+            let mut columns = Vec::new();
+            for text in &entry.columns {
+                let Some(value) = self.fill(text) else { continue };
+                match value.parse::<ColumnPattern>() {
+                    Ok(pattern) => {
+                        self.known_target(text, &pattern, targets);
+                        columns.push(pattern);
+                    }
+                    Err(e) => self.wrong(text, e),
+                }
+            }
+            if entry.columns.is_empty() && entry.fields.is_empty() && entry.detect.is_empty() {
+                self.wrong(&entry.label, "this label is found nowhere: add `columns`");
+            }
+            if let Some(label) = label {
+                all.push(Classification { label, columns });
+            }
+        }
+        all
+    }
+
+    /// A misspelt target would leave its columns unmasked.
+    fn known_target(&mut self, text: &Text, pattern: &ColumnPattern, targets: &[Target]) {
+        if targets.iter().any(|t| matches_glob(&pattern.target, t.name.as_str())) || pattern.target == "*" {
+            return;
+        }
+        let hint = nearest(&pattern.target, targets.iter().map(|t| t.name.as_str()))
+            .map(|meant| format!("did you mean `{meant}`?"));
+        self.wrong_with(text, format!("no target is called `{}`", pattern.target), hint);
+    }
+
+    fn limits(&mut self, raw: &raw::Limits) -> Limits {
+        let bytes = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let message_max = bytes(limits::PG_MESSAGE_BYTES_MAX);
+        let client_message = bytes(limits::PG_CLIENT_MESSAGE_BYTES_MAX);
+        let masked_row = bytes(limits::PG_MASKED_ROW_BYTES_MAX);
+        let client_message = self.size(raw.client_message.as_ref(), client_message, (64 * 1024, message_max));
+        let masked_row = self.size(raw.masked_row.as_ref(), masked_row, (64 * 1024, message_max));
+        Limits {
+            sessions_max: self.count(raw.sessions.as_ref(), limits::SESSIONS_MAX, 1_000_000),
+            preauth_max: self.count(raw.preauth.as_ref(), limits::PREAUTH_MAX, 100_000),
+            preauth_per_source_max: self.count(
+                raw.preauth_per_source.as_ref(),
+                limits::PREAUTH_PER_SOURCE_MAX,
+                100_000,
+            ),
+            holds_max: self.count(raw.holds.as_ref(), limits::HOLDS_MAX, 1_000_000),
+            login_ms_max: self.duration(raw.login.as_ref(), limits::LOGIN_MS_MAX, WAIT_MS),
+            dial_ms_max: self.duration(raw.dial.as_ref(), limits::DIAL_MS_MAX, WAIT_MS),
+            write_stall_ms_max: self.duration(raw.write_stall.as_ref(), limits::WRITE_STALL_MS_MAX, WAIT_MS),
+            drain_ms_max: self.duration(raw.drain.as_ref(), limits::DRAIN_MS_MAX, WAIT_MS),
+            client_message_bytes_max: usize::try_from(client_message).unwrap_or(limits::PG_CLIENT_MESSAGE_BYTES_MAX),
+            masked_row_bytes_max: usize::try_from(masked_row).unwrap_or(limits::PG_MASKED_ROW_BYTES_MAX),
+        }
+    }
+}
+
+/// The folder that relative paths start from: the one the file is in.
+pub(crate) fn base_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

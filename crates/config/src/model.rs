@@ -1,0 +1,198 @@
+//! The configuration as the rest of the gateway sees it: every value checked, every default filled in, every path whole.
+
+use crate::patterns::{ColumnPattern, matches_glob};
+use lockgate_core::{Label, Secret, TargetName};
+use lockgate_policy::TargetFacts;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Everything that is set.
+#[derive(Clone)]
+pub struct Config {
+    /// Where the store, keys and recordings are.
+    pub data_dir: PathBuf,
+    /// Where recordings are written.
+    pub recordings: PathBuf,
+    /// What is recorded, and how surely.
+    pub recording: Recording,
+    /// Where clients are accepted.
+    pub listen: Listen,
+    /// The gateway's own certificate; `None` has one made in `data_dir`.
+    pub tls: Option<TlsFiles>,
+    /// Who may administer the gateway.
+    pub admins: Vec<Admin>,
+    /// The systems behind the gateway.
+    pub targets: Vec<Target>,
+    /// What is sensitive, and where.
+    pub classify: Vec<Classification>,
+    /// How long a request waits for approval, in milliseconds.
+    pub approval_timeout_ms: u64,
+    /// The limits that may be set.
+    pub limits: Limits,
+    /// The folder of policies.
+    pub policies: PathBuf,
+}
+
+impl Config {
+    /// The target of this name.
+    pub fn target(&self, name: &str) -> Option<&Target> {
+        self.targets.iter().find(|t| t.name.as_str() == name)
+    }
+}
+
+/// The addresses to accept clients on. A protocol without one is off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listen {
+    /// PostgreSQL.
+    pub postgres: Option<SocketAddr>,
+    /// The HTTP API.
+    pub https: Option<SocketAddr>,
+    /// Prometheus metrics.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: PathBuf,
+}
+
+/// An administrator: may manage tokens and see all sessions, and gets no data access by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// This user.
+    User(String),
+    /// Every member of this group.
+    Group(String),
+}
+
+/// One system behind the gateway.
+#[derive(Clone)]
+pub struct Target {
+    /// Its name.
+    pub name: TargetName,
+    /// Where it is.
+    pub address: Address,
+    /// The database that its name alone stands for.
+    pub database: String,
+    /// Other databases on the same server that a client may name: patterns with `*`.
+    pub databases: Vec<String>,
+    /// The role that the gateway logs in as.
+    pub username: RoleName,
+    /// That role's password.
+    pub password: Option<Secret>,
+    /// How the connection to it is secured.
+    pub tls: TlsMode,
+    /// The certificates (PEM) that its own is checked against; `None` for the system's.
+    pub ca: Option<PathBuf>,
+    /// Its labels for policies.
+    pub labels: BTreeMap<String, String>,
+    /// User-defined functions that are declared free of labelled data, as `schema.function`.
+    pub safe_functions: Vec<String>,
+    /// The schemas that a client's `search_path` may name; empty for any.
+    pub search_path: Vec<String>,
+}
+
+impl Target {
+    /// Whether a client may name this database.
+    pub fn admits_database(&self, database: &str) -> bool {
+        database == self.database || self.databases.iter().any(|pattern| matches_glob(pattern, database))
+    }
+
+    /// What policies may know about it.
+    pub fn facts(&self) -> TargetFacts {
+        TargetFacts { name: self.name.clone(), labels: self.labels.clone() }
+    }
+}
+
+/// A host, by name or address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// The host, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// The role on the target: fixed, or with `{user}` for the identity's own name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleName(pub(crate) String);
+
+impl RoleName {
+    /// The role for an identity.
+    pub fn for_user(&self, user: &str) -> String {
+        self.0.replace("{user}", user)
+    }
+
+    /// Whether identities have different roles.
+    pub fn is_personal(&self) -> bool {
+        self.0.contains("{user}")
+    }
+}
+
+/// How the connection to a target is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TlsMode {
+    /// In clear.
+    Disable,
+    /// Encrypted, with any certificate.
+    Require,
+    /// Encrypted, with a valid certificate for the host.
+    VerifyFull,
+}
+
+/// What is sensitive, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classification {
+    /// The label.
+    pub label: Label,
+    /// The columns that carry it.
+    pub columns: Vec<ColumnPattern>,
+}
+
+/// What is recorded, and how surely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// When an event counts as written.
+    pub durability: Durability,
+    /// The bytes of a request's result that are recorded.
+    pub result_bytes_max: u64,
+}
+
+/// When an event of a recording counts as written, before its request is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// Once the operating system has it: survives a killed gateway.
+    None,
+    /// Once the disk has it: survives a power cut.
+    Fsync,
+}
+
+/// The limits that may be set. Their defaults are in `lockgate_core::limits`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions in all.
+    pub sessions_max: usize,
+    /// Connections that have not proven an identity, in all.
+    pub preauth_max: usize,
+    /// Connections that have not proven an identity, from one address.
+    pub preauth_per_source_max: usize,
+    /// Statements held at once.
+    pub holds_max: usize,
+    /// Time from accept to a proven identity.
+    pub login_ms_max: u64,
+    /// Time to dial a target and log in.
+    pub dial_ms_max: u64,
+    /// How long a peer may take no bytes while some wait for it.
+    pub write_stall_ms_max: u64,
+    /// How long a stopping gateway waits for sessions to end.
+    pub drain_ms_max: u64,
+    /// The longest message of a client that must be held whole.
+    pub client_message_bytes_max: usize,
+    /// The longest row with a masked column.
+    pub masked_row_bytes_max: usize,
+}

@@ -1,0 +1,282 @@
+//! The file as it is written. Both the strict keys and the published JSON schema come from these types; what a value means
+//! is decided in `check`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+use std::collections::BTreeMap;
+
+/// A value with its place in the file.
+pub(crate) type Text = Spanned<String>;
+
+/// Lockgate's configuration. `${env:NAME}` and `${file:PATH}` may stand in any value.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Lockgate configuration")]
+pub(crate) struct Root {
+    /// The folder of the embedded store, keys and recordings; made with mode 0700. Default: `./data`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) data_dir: Option<Text>,
+    /// `sqlite`, or `postgres://…` for several replicas. Default: `sqlite`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) store: Option<Text>,
+    /// `data_dir`, or `s3://bucket/prefix`. Default: `data_dir`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) recordings: Option<Text>,
+    /// What is recorded, and how surely.
+    pub(crate) recording: Option<Recording>,
+    /// Where clients are accepted, as `address:port`. A protocol without a listener is off.
+    #[serde(default)]
+    pub(crate) listen: Listen,
+    /// The gateway's own certificate. Omitted: a private CA is made in `data_dir`.
+    pub(crate) tls: Option<Tls>,
+    /// Where identities come from, and who administers the gateway.
+    #[serde(default)]
+    pub(crate) identity: Identity,
+    /// The systems behind the gateway.
+    #[serde(default)]
+    #[schemars(with = "Vec<Target>")]
+    pub(crate) targets: Vec<Spanned<Target>>,
+    /// What is sensitive, and where.
+    #[serde(default)]
+    pub(crate) classify: Vec<Classify>,
+    /// How approvals work.
+    #[serde(default)]
+    pub(crate) approvals: Approvals,
+    /// Limits. Each has a default.
+    #[serde(default)]
+    pub(crate) limits: Limits,
+    /// The folder of policies: every `*.cedar` in it. Default: `policies/`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) policies: Option<Text>,
+}
+
+/// What is recorded, and how surely.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recording {
+    /// `none`: an event survives a killed gateway. `fsync`: it survives a power cut. Default: `none`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) durability: Option<Text>,
+    /// The bytes of a request's result that are recorded, as in `16MiB` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) result_bytes: Option<Text>,
+}
+
+/// Where clients are accepted.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listen {
+    /// PostgreSQL.
+    #[schemars(with = "Option<String>")]
+    pub(crate) postgres: Option<Text>,
+    /// MySQL and MariaDB.
+    #[schemars(with = "Option<String>")]
+    pub(crate) mysql: Option<Text>,
+    /// SSH.
+    #[schemars(with = "Option<String>")]
+    pub(crate) ssh: Option<Text>,
+    /// API, console, MCP, HTTP and Kubernetes targets.
+    #[schemars(with = "Option<String>")]
+    pub(crate) https: Option<Text>,
+    /// Prometheus metrics.
+    #[schemars(with = "Option<String>")]
+    pub(crate) metrics: Option<Text>,
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// The chain's file.
+    #[schemars(with = "String")]
+    pub(crate) certificate: Text,
+    /// The key's file.
+    #[schemars(with = "String")]
+    pub(crate) key: Text,
+}
+
+/// Where identities come from.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Identity {
+    /// OpenID Connect issuers.
+    #[serde(default)]
+    #[schemars(with = "Vec<Oidc>")]
+    pub(crate) oidc: Vec<Spanned<Oidc>>,
+    /// SAML identity providers.
+    #[serde(default)]
+    #[schemars(with = "Vec<Saml>")]
+    pub(crate) saml: Vec<Spanned<Saml>>,
+    /// Who may manage tokens and see all sessions, as `group:NAME` or `user:NAME`. It gives no data access.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) admins: Vec<Text>,
+}
+
+/// An OpenID Connect issuer.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "published in the schema; this build refuses the whole entry")]
+pub(crate) struct Oidc {
+    /// The name in messages.
+    pub(crate) name: String,
+    /// The issuer's address.
+    pub(crate) issuer: String,
+    /// The gateway's client id.
+    pub(crate) client_id: String,
+    /// The gateway's client secret.
+    pub(crate) client_secret: Option<String>,
+    /// The claim that holds the user name.
+    pub(crate) user_claim: Option<String>,
+    /// The claim that holds the groups.
+    pub(crate) groups_claim: Option<String>,
+}
+
+/// A SAML identity provider.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "published in the schema; this build refuses the whole entry")]
+pub(crate) struct Saml {
+    /// The name in messages.
+    pub(crate) name: String,
+    /// The file of its metadata.
+    pub(crate) metadata: String,
+    /// The attribute that holds the user name.
+    pub(crate) user_attribute: Option<String>,
+    /// The attribute that holds the groups.
+    pub(crate) groups_attribute: Option<String>,
+}
+
+/// One system behind the gateway.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    /// Its name: letters, digits, `_`, `-` and `.`.
+    #[schemars(with = "String")]
+    pub(crate) name: Text,
+    /// `postgres`, `mysql`, `ssh`, `http`, `kubernetes` or `mcp`.
+    #[schemars(with = "String")]
+    pub(crate) protocol: Text,
+    /// Where it is, as `host:port`.
+    #[schemars(with = "String")]
+    pub(crate) address: Text,
+    /// The database that its name alone stands for. Default: the target's name.
+    #[schemars(with = "Option<String>")]
+    pub(crate) database: Option<Text>,
+    /// Other databases on the same server that a client may name: patterns with `*`. Default: none.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) databases: Vec<Text>,
+    /// The role that the gateway logs in as; `{user}` stands for the identity's name.
+    #[schemars(with = "Option<String>")]
+    pub(crate) username: Option<Text>,
+    /// That role's password.
+    #[schemars(with = "Option<String>")]
+    pub(crate) password: Option<Text>,
+    /// `disable`, `require` or `verify-full` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) tls: Option<Text>,
+    /// The certificates (PEM) that its own is checked against. Default: the system's.
+    #[schemars(with = "Option<String>")]
+    pub(crate) ca: Option<Text>,
+    /// Labels for policies: `env: prod` puts it into `TargetLabel::"env=prod"`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub(crate) labels: BTreeMap<String, Text>,
+    /// User-defined functions declared free of labelled data, as `schema.function`.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) safe_functions: Vec<Text>,
+    /// Reach it through this agent.
+    #[schemars(with = "Option<String>")]
+    pub(crate) via: Option<Text>,
+    /// `mask` changes values on their way out (the default); `rewrite` computes masks at read.
+    #[schemars(with = "Option<String>")]
+    pub(crate) enforcement: Option<Text>,
+    /// The schemas that a client's `search_path` may name. Default: any.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) search_path: Vec<Text>,
+}
+
+/// A label and where it lies.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Classify {
+    /// The label, as in `pii/ssn`.
+    #[schemars(with = "String")]
+    pub(crate) label: Text,
+    /// Columns, as `target/schema.table.column` or `target/database/schema.table.column`; `*` stands for anything.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) columns: Vec<Text>,
+    /// Fields of HTTP responses, as `target:/path/*.json.path`.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) fields: Vec<Text>,
+    /// Detectors: values found in any unlabelled output.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) detect: Vec<Text>,
+}
+
+/// How approvals work.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Approvals {
+    /// How long a request waits, as in `15m` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) timeout: Option<Text>,
+    /// Who is told.
+    #[serde(default)]
+    #[schemars(with = "Vec<Notify>")]
+    pub(crate) notify: Vec<Spanned<Notify>>,
+}
+
+/// One way to tell people.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "published in the schema; this build refuses the whole entry")]
+pub(crate) struct Notify {
+    /// A Slack webhook.
+    pub(crate) slack: Option<String>,
+    /// Any webhook.
+    pub(crate) webhook: Option<String>,
+}
+
+/// The limits that may be set.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Sessions in all. Default: 10000.
+    #[schemars(with = "Option<u64>")]
+    pub(crate) sessions: Option<Text>,
+    /// Connections that have not proven an identity, in all. Default: 1024.
+    #[schemars(with = "Option<u64>")]
+    pub(crate) preauth: Option<Text>,
+    /// Connections that have not proven an identity, from one address. Default: 64.
+    #[schemars(with = "Option<u64>")]
+    pub(crate) preauth_per_source: Option<Text>,
+    /// Statements held at once. Default: 10000.
+    #[schemars(with = "Option<u64>")]
+    pub(crate) holds: Option<Text>,
+    /// Time from accept to a proven identity. Default: `30s`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) login: Option<Text>,
+    /// Time to dial a target and log in. Default: `15s`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) dial: Option<Text>,
+    /// How long a peer may take no bytes while some wait for it. Default: `30m`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) write_stall: Option<Text>,
+    /// How long a stopping gateway waits for sessions to end. Default: `20s`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) drain: Option<Text>,
+    /// The longest message of a client that must be held whole. Default: `64MiB`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) client_message: Option<Text>,
+    /// The longest row with a masked column. Default: `64MiB`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) masked_row: Option<Text>,
+}
