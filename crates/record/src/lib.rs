@@ -4,13 +4,14 @@
 //! The layers, from the inside out: [`Event`] is what can be said; a frame is one or more events compressed, encrypted
 //! and chained to the frame before ([`SessionRecorder`] writes them, [`RecordingReader`] reads them); a recording is the
 //! frames of one session; the Merkle log ([`Leaf`], [`MerkleTree`]) has a leaf for each recording's beginning and end;
-//! a [`Checkpoint`] signs the log.
+//! a [`Checkpoint`] signs the log. [`Replay`] and [`JsonLines`] turn events into something to read.
 //!
 //! Nothing here opens a file, reads a clock or starts a thread: bytes leave through a [`Sink`], time and randomness come
 //! in as arguments. Files are `lockgate-store`'s journal. The format is described in `docs/recordings.md`.
 
 mod buffers;
 mod event;
+mod export;
 mod frame;
 mod keys;
 mod leaf;
@@ -18,6 +19,8 @@ mod merkle;
 mod note;
 mod reader;
 mod recorder;
+mod replay;
+mod result;
 mod sink;
 mod visible;
 mod wire;
@@ -30,6 +33,7 @@ pub use event::{
     SessionOpened, Setting, TokenCreated, TokenRevoked, Touch, VerdictKind, decode_events, encode_event,
 };
 
+pub use export::JsonLines;
 pub use frame::{FILE_HEADER_BYTES, FileHeader, RecordingKind};
 pub use keys::{KeyError, RecordingKeys, RecordingPublicKey};
 pub use leaf::{LEAF_BYTES, Leaf, LeafKind};
@@ -38,6 +42,7 @@ pub use note::{Checkpoint, NoteError};
 pub use reader::{ChainEnd, Damage, DamageKind, FrameInfo, ReadError, RecordingReader};
 pub use recorder::{RecordError, RecorderOptions, SessionRecorder};
 
+pub use replay::Replay;
 pub use sink::{MemorySink, Segment, Sink, SinkError};
 pub use visible::{visible, visible_line};
 pub use wire::{Blob, DecodeError, Digest, List};

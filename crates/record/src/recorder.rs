@@ -192,7 +192,7 @@ impl SessionRecorder {
             self.write(&events, now, true)?;
             self.closed = true;
         }
-        self.finish()
+        self.finish(now)
     }
 
     /// Ends a gateway log: `last` is its last event.
@@ -201,7 +201,7 @@ impl SessionRecorder {
             self.write(&[last], now, true)?;
             self.closed = true;
         }
-        self.finish()
+        self.finish(now)
     }
 
     /// Finishes a recording whose gateway died.
@@ -213,7 +213,7 @@ impl SessionRecorder {
             self.write(&events, now, true)?;
             self.closed = true;
         }
-        self.finish()
+        self.finish(now)
     }
 
     /// Requests that have no end yet, oldest first.
@@ -230,8 +230,8 @@ impl SessionRecorder {
         self.open.iter().map(|request| Event::Done(Done::new(*request, DoneKind::Aborted))).collect()
     }
 
-    fn finish(&mut self) -> Result<(), RecordError> {
-        let segment = Segment { hash: self.previous, events: self.next_seq, bytes: self.written_bytes };
+    fn finish(&mut self, now: Timestamp) -> Result<(), RecordError> {
+        let segment = Segment { hash: self.previous, events: self.next_seq, bytes: self.written_bytes, time: now };
         Ok(self.sink.finish(&segment)?)
     }
 

@@ -2,6 +2,7 @@
 //! where it survives the process; after an error, no byte of it counts. Files live in `lockgate-store`.
 
 use crate::wire::Digest;
+use lockgate_core::Timestamp;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why a frame could not be kept.
@@ -27,6 +28,8 @@ pub struct Segment {
     pub events: u64,
     /// Length in bytes, with the file's header.
     pub bytes: u64,
+    /// When it was closed.
+    pub time: Timestamp,
 }
 
 /// Takes frames, in order, and keeps them.

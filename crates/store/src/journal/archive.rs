@@ -32,7 +32,8 @@ impl Layout {
     /// Takes the lock that one writer at a time may hold.
     pub(super) fn lock(&self) -> Result<File, JournalError> {
         let path = self.log_dir().join("lock");
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(at(&path))?;
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(at(&path))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(JournalError::InUse(self.root.clone())),

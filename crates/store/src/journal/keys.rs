@@ -39,7 +39,8 @@ pub fn load_or_create_keys(data_dir: &Path) -> Result<RecordingKeys, JournalErro
     let keys = parse(&path, &bytes)?;
     // Under another name first: a crash must not leave half a key, and an existing key must never be written over.
     let fresh = folder.join("recordings.key.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(at(&fresh))?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(at(&fresh))?;
     file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(at(&fresh))?;
     std::fs::hard_link(&fresh, &path).and_then(|()| std::fs::remove_file(&fresh)).map_err(at(&path))?;
     let public = public_path(data_dir);

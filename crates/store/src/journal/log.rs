@@ -113,12 +113,17 @@ impl LeafLog {
         };
         if length > good {
             log.appender.take_back(0);
-            log.found.push(format!("the log of leaves ended in {} bytes of a leaf, now cut off", length.saturating_sub(good)));
+            log.found.push(format!(
+                "the log of leaves ended in {} bytes of a leaf, now cut off",
+                length.saturating_sub(good)
+            ));
         }
         let broken = match expected {
             None if fresh && layout.recordings()?.is_empty() => None,
             None => Some((Checkpoint { size: 0, root: Digest::default() }, "the log's checkpoint is gone".to_owned())),
-            Some(Err(error)) => Some((Checkpoint { size: 0, root: Digest::default() }, format!("the log's checkpoint: {error}"))),
+            Some(Err(error)) => {
+                Some((Checkpoint { size: 0, root: Digest::default() }, format!("the log's checkpoint: {error}")))
+            }
             Some(Ok(checkpoint)) if root_as_signed == Some(checkpoint.root) => {
                 log.signed_size = checkpoint.size;
                 None
@@ -126,7 +131,9 @@ impl LeafLog {
             Some(Ok(checkpoint)) => {
                 let words = match root_as_signed {
                     None => format!("the log has {} leaves where {} were signed", log.tree.size(), checkpoint.size),
-                    Some(_) => format!("the first {} leaves of the log are not those that were signed", checkpoint.size),
+                    Some(_) => {
+                        format!("the first {} leaves of the log are not those that were signed", checkpoint.size)
+                    }
                 };
                 Some((checkpoint, words))
             }
@@ -182,7 +189,9 @@ impl LeafLog {
                 if self.durability == Durability::Fsync { file.sync_all() } else { Ok(()) }
             })
             .and_then(|()| std::fs::rename(&fresh, &self.checkpoint))
-            .and_then(|()| if self.durability == Durability::Fsync { sync_folder_of(&self.checkpoint) } else { Ok(()) });
+            .and_then(
+                |()| if self.durability == Durability::Fsync { sync_folder_of(&self.checkpoint) } else { Ok(()) },
+            );
         written.map_err(|error| sink_error(&error))?;
         self.signed_size = checkpoint.size;
         self.signed_at = Some(now);

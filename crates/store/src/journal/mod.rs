@@ -31,7 +31,9 @@ use archive::Layout;
 use file::FileSink;
 use lockgate_core::limits::RECORD_CHECKPOINT_MS_MIN;
 use lockgate_core::{SessionId, Timestamp};
-use lockgate_record::{FileHeader, KeyError, RecorderOptions, RecordingBuffers, RecordingKeys, RecordingKind, SessionRecorder, SinkError};
+use lockgate_record::{
+    FileHeader, KeyError, RecorderOptions, RecordingBuffers, RecordingKeys, RecordingKind, SessionRecorder, SinkError,
+};
 use log::LeafLog;
 use std::fs::File;
 use std::io;
@@ -127,7 +129,12 @@ impl Shared {
 impl Journal {
     /// Opens the journal in `data_dir`, making its folders with mode 0700, and repairs the end of the log. Call
     /// [`Journal::recover`] next.
-    pub fn open(data_dir: &Path, keys: Arc<RecordingKeys>, options: JournalOptions, now: Timestamp) -> Result<Self, JournalError> {
+    pub fn open(
+        data_dir: &Path,
+        keys: Arc<RecordingKeys>,
+        options: JournalOptions,
+        now: Timestamp,
+    ) -> Result<Self, JournalError> {
         let layout = Layout::new(data_dir);
         layout.create()?;
         let lock = layout.lock()?;
@@ -154,7 +161,12 @@ impl Journal {
         self.recorder(RecordingKind::Gateway, id, now)
     }
 
-    fn recorder(&self, kind: RecordingKind, session: SessionId, now: Timestamp) -> Result<SessionRecorder, JournalError> {
+    fn recorder(
+        &self,
+        kind: RecordingKind,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<SessionRecorder, JournalError> {
         let header = FileHeader { kind, session, began: now };
         let sink = Box::new(FileSink::new(Arc::clone(&self.shared), header));
         let shared = &self.shared;
@@ -173,7 +185,8 @@ impl Journal {
         let orphans = std::mem::take(&mut *self.shared.orphans());
         let mut report = RecoveryReport::default();
         for header in orphans {
-            if let Err(error) = recover::recover_one(&self.shared, header.kind, header.session, true, now, &mut report) {
+            if let Err(error) = recover::recover_one(&self.shared, header.kind, header.session, true, now, &mut report)
+            {
                 let mut orphans = self.shared.orphans();
                 if !orphans.contains(&header) {
                     orphans.push(header);

@@ -7,7 +7,9 @@ use super::file::{Appender, FileSink, opened_leaf};
 use super::log::Leaves;
 use super::{JournalError, Shared, at};
 use lockgate_core::{SessionId, Timestamp};
-use lockgate_record::{Damage, DamageKind, FileHeader, LeafKind, ReadError, RecordingKind, RecordingReader, SessionRecorder};
+use lockgate_record::{
+    Damage, DamageKind, FileHeader, LeafKind, ReadError, RecordingKind, RecordingReader, SessionRecorder,
+};
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};

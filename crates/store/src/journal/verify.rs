@@ -10,8 +10,8 @@ use super::log::{Leaves, read_checkpoint};
 use super::{JournalError, at};
 use lockgate_core::SessionId;
 use lockgate_record::{
-    Checkpoint, Damage, DamageKind, Leaf, LeafKind, MerkleTree, ReadError, RecordingKeys, RecordingKind, RecordingPublicKey,
-    RecordingReader,
+    Checkpoint, Damage, DamageKind, Leaf, LeafKind, MerkleTree, ReadError, RecordingKeys, RecordingKind,
+    RecordingPublicKey, RecordingReader,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -141,9 +141,10 @@ fn signed(
     if own.is_none() {
         report.found_in_log(DamageKind::Unsigned, "the log has no checkpoint".to_owned());
     }
-    let named = own.iter().map(|note| ("the checkpoint".to_owned(), note)).chain(
-        anchors.iter().enumerate().map(|(at, note)| (format!("anchor {}", at.saturating_add(1)), note)),
-    );
+    let named = own
+        .iter()
+        .map(|note| ("the checkpoint".to_owned(), note))
+        .chain(anchors.iter().enumerate().map(|(at, note)| (format!("anchor {}", at.saturating_add(1)), note)));
     for (name, note) in named {
         match Checkpoint::open(note, public) {
             Ok(checkpoint) => checkpoints.push((name, checkpoint)),
