@@ -1,6 +1,7 @@
 //! Loading: every file is parsed, checked against the schema, and taken apart into rules. All or nothing.
 
 use crate::annotations::{self, Owner, Wrong};
+use crate::nearest;
 use crate::problem::{Problem, position};
 use crate::rule::{Clause, Effect, PolicyListing, PolicyRef, Reads, Rule};
 use crate::schema::{Names, Schemas};
@@ -176,6 +177,11 @@ fn load_file(
         problems.push(diagnose(source, warning));
     }
     let impossible = problems.len() > found;
+    for (start, end, policy) in &policies {
+        if let Ok(body) = policy.to_json() {
+            check_presence(source, (*start, *end), &body, problems);
+        }
+    }
     for (number, (start, end, policy)) in policies.iter().enumerate() {
         match load_policy(source, number + 1, (*start, *end), policy) {
             Ok(rule) => {
@@ -197,10 +203,7 @@ fn load_file(
 /// Cedar's error as a problem: its text without the policy's number, its help, its first place.
 fn diagnose(source: &Source, error: &(impl miette::Diagnostic + ?Sized)) -> Problem {
     let whole = error.to_string();
-    let message = match whole.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, ")) {
-        Some((_, message)) => message.to_owned(),
-        None => whole,
-    };
+    let message = without_action(without_policy(&whole));
     let label = error.labels().and_then(|mut labels| labels.next());
     let problem = match label {
         Some(label) => Problem::at_bytes(
@@ -218,10 +221,20 @@ fn diagnose(source: &Source, error: &(impl miette::Diagnostic + ?Sized)) -> Prob
     }
 }
 
-fn without_policy(help: &str) -> String {
-    match help.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, ")) {
-        Some((_, rest)) => rest.to_owned(),
-        None => help.to_owned(),
+/// Cedar begins with a number that nobody gave the policy.
+fn without_policy(text: &str) -> &str {
+    text.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, ")).map_or(text, |(_, rest)| rest)
+}
+
+/// Cedar reports an unknown attribute of the context once for every action that the policy may be about.
+fn without_action(message: &str) -> String {
+    let attribute = message
+        .strip_prefix("attribute `")
+        .and_then(|rest| rest.split_once("` in context for Action::"))
+        .filter(|(_, rest)| rest.ends_with(" not found"));
+    match attribute {
+        Some((name, _)) => format!("unknown attribute `context.{name}`"),
+        None => message.to_owned(),
     }
 }
 
@@ -343,6 +356,52 @@ fn check_actions(
             }
             _ => "the resource of this action is a Target or a Table; labels are for `reveal` and `infer`",
         }));
+    }
+}
+
+/// The attributes of the context and of its parts. Cedar takes `context has sqll` for a question with the answer no.
+const ATTRIBUTES: [(&str, &[&str]); 11] = [
+    ("sql", &["verb", "tables", "has_where", "has_limit", "statement_count", "opaque"]),
+    ("command", &["argv", "program"]),
+    ("http", &["method", "path", "host"]),
+    ("kube", &["verb", "resource", "namespace", "name"]),
+    ("mcp", &["tool", "arguments"]),
+    ("client", &["ip"]),
+    ("now", &[]),
+    ("identity", &["kind", "on_behalf_of"]),
+    ("grant", &[]),
+    ("target", &[]),
+    ("table", &[]),
+];
+
+/// Reports every `has` that asks for an attribute that does not exist.
+fn check_presence(source: &Source, (start, end): (usize, usize), value: &Value, problems: &mut Vec<Problem>) {
+    if let Some(has) = value.get("has")
+        && let Some(asked) = has.get("attr").and_then(Value::as_str)
+    {
+        let left = has.get("left");
+        let part = left
+            .and_then(|l| l.get("."))
+            .filter(|access| is_context(access.get("left")))
+            .and_then(|access| access.get("attr")?.as_str());
+        let known: Option<Vec<&str>> = match part {
+            _ if is_context(left) => Some(ATTRIBUTES.iter().map(|(name, _)| *name).collect()),
+            Some(part) => ATTRIBUTES.iter().find(|(name, _)| *name == part).map(|(_, fields)| fields.to_vec()),
+            None => None,
+        };
+        if let Some(known) = known.filter(|known| !known.contains(&asked)) {
+            let text = source.text.get(start..end).unwrap_or_default();
+            let at = start + text.find(&format!("has {asked}")).map_or(0, |at| at + "has ".len());
+            let owner = part.map_or_else(|| "context".to_owned(), |part| format!("context.{part}"));
+            let message = format!("unknown attribute `{owner}.{asked}`");
+            let problem = Problem::at_bytes(&source.path, &source.text, at, at + asked.len(), message);
+            problems.push(problem.meaning(nearest(asked, known)));
+        }
+    }
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| check_presence(source, (start, end), item, problems)),
+        Value::Object(fields) => fields.values().for_each(|item| check_presence(source, (start, end), item, problems)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

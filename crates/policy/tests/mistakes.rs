@@ -1,0 +1,121 @@
+//! Mistakes in policy files: each is found, in its place, with the name that was meant.
+
+use lockgate_policy::{Policies, Source};
+
+fn problems(text: &str) -> Vec<String> {
+    match Policies::load(vec![Source { path: "p.cedar".into(), text: text.into() }]) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(problems) => problems
+            .iter()
+            .map(|p| {
+                let hint = p.hint.as_ref().map(|h| format!(" [{h}]")).unwrap_or_default();
+                format!("{}:{}: {}{hint}", p.line, p.column, p.message)
+            })
+            .collect(),
+    }
+}
+
+#[test]
+fn every_mistake_has_its_place() {
+    let cases = [
+        (
+            "permit (principal, action, resource)\nwhen { context.sql.vreb == \"a\" };",
+            "2:8: unknown attribute `context.sql.vreb`",
+            "[did you mean `verb`?]",
+        ),
+        (
+            "permit (principal in Gruop::\"x\", action, resource);",
+            "1:22: unrecognized entity type `Gruop`",
+            "[did you mean `Group`?]",
+        ),
+        (
+            "permit (principal, action == Action::\"raed\", resource);",
+            "1:30: unrecognized action `Action::\"raed\"`",
+            "[did you mean `Action::\"read\"`?]",
+        ),
+        (
+            "@aprove(\"dba\")\nforbid (principal, action, resource);",
+            "1:",
+            "unknown annotation `@aprove` [did you mean `@approve`?]",
+        ),
+        (
+            "forbid (principal, action, resource);\n\n  @mask(\"redcat\")\nforbid (principal, action == Action::\"reveal\", resource);",
+            "3:",
+            "`redcat` is not a masking method [did you mean `redact`?]",
+        ),
+        (
+            "@observ\npermit (principal, action, resource);",
+            "1:1: unknown annotation `@observ`",
+            "[did you mean `@observe`?]",
+        ),
+        ("permit (principal, action, resource) when { context.client.ip == \"10.0.0.1\" };", "1:45:", "types"),
+        ("permit (principal, action, resource) when { context.now > 5 };", "1:", "type"),
+        ("permit (principal, action, resource) when { principal.name == \"x\" };", "1:45: attribute `name`", ""),
+        ("permit (principal, action resource);", "1:27: ", ""),
+        (
+            "permit (principal, action == Action::\"reveal\", resource in Target::\"orders\");",
+            "1:1: unable to find an applicable action",
+            "",
+        ),
+        (
+            "forbid (principal, action in [Action::\"export\", Action::\"reveal\"], resource in Target::\"orders\");",
+            "1:49: `resource in Target::\"orders\"` never holds for `reveal`",
+            "context.target",
+        ),
+        (
+            "permit (principal, action in [Action::\"read\", Action::\"reveal\"], resource in Label::\"pii\");",
+            "1:31: `resource in Label::\"pii\"` never holds for `read`",
+            "labels are for `reveal` and `infer`",
+        ),
+        ("permit (principal == ?principal, action, resource);", "0:0: a policy has a placeholder", ""),
+        (
+            "@id(\"a\")\npermit (principal, action, resource);\n@id(\"a\")\nforbid (principal, action, resource);",
+            "3:1: the id `a` is taken by the policy at p.cedar:1",
+            "",
+        ),
+        (
+            "permit (principal, action, resource) when { context.sql.verb == \"a\" && false };",
+            "1:1: policy is impossible",
+            "",
+        ),
+        (
+            "permit (principal, action, resource) unless { context has sqll };",
+            "1:59: unknown attribute `context.sqll`",
+            "[did you mean `sql`?]",
+        ),
+        (
+            "permit (principal, action, resource) unless { context has sql.vreb };",
+            "1:",
+            "unknown attribute `context.sql.vreb`",
+        ),
+    ];
+    for (text, start, part) in cases {
+        let found = problems(text);
+        assert!(
+            found.iter().any(|p| p.starts_with(start) && p.contains(part)),
+            "{text}\nexpected {start} … {part}\nfound {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn all_files_are_reported_together() {
+    let file = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+    let bad = "@aprove(\"x\") forbid (principal, action, resource);";
+    let problems = Policies::load(vec![file("b.cedar", bad), file("a.cedar", bad)]).unwrap_err();
+    assert_eq!(problems.iter().map(|p| p.path.as_str()).collect::<Vec<_>>(), ["a.cedar", "b.cedar"]);
+    let twice = "@id(\"x\") permit (principal, action, resource);";
+    let problems = Policies::load(vec![file("b.cedar", twice), file("a.cedar", twice)]).unwrap_err();
+    assert_eq!(
+        problems[0].to_string(),
+        "b.cedar:1:1: the id `x` is taken by the policy at a.cedar:1\n 1 | @id(\"x\") permit (principal, action, resource);\n   | ^"
+    );
+}
+
+#[test]
+fn messages_show_the_line() {
+    let text = "permit (principal, action, resource)\nwhen { context.sql.vreb == \"a\" };";
+    let problem = Policies::load(vec![Source { path: "p.cedar".into(), text: text.into() }]).unwrap_err().remove(0);
+    let shown = problem.to_string();
+    assert!(shown.contains("\n 2 | when { context.sql.vreb == \"a\" };\n   |        ^^^^^^^^^^^^^^^^"), "{shown}");
+}
