@@ -1,6 +1,14 @@
 //! Replays every file of the fuzz corpora, and a fixed number of mutations of each, through the functions that the fuzz
 //! targets call. It needs neither a nightly compiler nor a fuzzer, and does the same on every run.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic, also in a function that it calls"
+)]
+
 mod fuzz_entries;
 
 use std::path::{Path, PathBuf};

@@ -4,6 +4,14 @@
 //! `LOCKGATE_BLESS=1 cargo test -p lockgate-postgres --test golden` writes the answers of the machines into the files;
 //! read the difference before committing it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic, also in a function that it calls"
+)]
+
 use bytes::BytesMut;
 use lockgate_core::Secret;
 use lockgate_postgres::client_auth::{AuthStep, ClientAuth, Method, ScramOffer};

@@ -1,6 +1,14 @@
 //! The two ends of a login against each other, in memory: the machine that logs in to a target talks to the one that
 //! authenticates a client. What each must refuse is tried by changing what passes between them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic, also in a function that it calls"
+)]
+
 use bytes::{Bytes, BytesMut};
 use lockgate_core::Secret;
 use lockgate_postgres::cancel::CancelKey;

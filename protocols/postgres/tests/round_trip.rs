@@ -1,5 +1,13 @@
 //! What is encoded reads back as it was, whatever it is; and a stream means the same however it is cut.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic, also in a function that it calls"
+)]
+
 use bytes::BytesMut;
 use lockgate_core::SqlState;
 use lockgate_postgres::cancel::{CancelKey, CancelRequest};
