@@ -1,0 +1,2 @@
+//! x
+use lockgate_tests as _;
