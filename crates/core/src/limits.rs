@@ -57,6 +57,10 @@ pub const ANALYSIS_CACHE_ENTRIES_MAX: usize = 10_000;
 pub const ANALYSIS_CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Relations in a catalog snapshot; a database with more counts as unknown.
 pub const CATALOG_RELATIONS_MAX: usize = 200_000;
+/// Rows in the answers that make a catalog snapshot.
+pub const CATALOG_ROWS_MAX: usize = 5_000_000;
+/// Bytes in the answers that make a catalog snapshot.
+pub const CATALOG_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// A catalog snapshot is asked about again once it is this old.
 pub const CATALOG_AGE_MS_MAX: i64 = 500;
 

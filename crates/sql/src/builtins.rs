@@ -115,8 +115,7 @@ pub(crate) fn leak(schema: &str, relation: &str, column: &str) -> Leak {
     match (relation, column) {
         ("pg_authid" | "pg_shadow" | "pg_user_mapping" | "pg_hba_file_rules" | "pg_ident_file_mappings", _)
         | ("pg_file_settings" | "pg_backend_memory_contexts" | "pg_shmem_allocations", _)
-        | ("pg_user_mappings", "umoptions")
-        | ("pg_subscription", "subconninfo") => Leak::Secrets,
+        | ("pg_user_mappings" | "pg_subscription", _) => Leak::Secrets,
         ("pg_statistic" | "pg_statistic_ext_data" | "pg_largeobject", _)
         | ("pg_stats_ext" | "pg_stats_ext_exprs", "most_common_vals" | "histogram_bounds" | "most_common_elems")
         | ("pg_stats", "most_common_vals" | "histogram_bounds" | "most_common_elems" | "range_bounds_histogram")
@@ -124,12 +123,7 @@ pub(crate) fn leak(schema: &str, relation: &str, column: &str) -> Leak {
         | ("pg_stats_ext", "most_common_val_nulls" | "most_common_freqs" | "most_common_base_freqs")
         | ("pg_stat_activity", "query")
         // A missing value is the default a column was added with; it stands in for every row written before.
-        | ("pg_attribute", "attmissingval")
-        | ("pg_attrdef", "adbin")
-        | ("pg_prepared_statements" | "pg_cursors", "statement")
-        | ("pg_sequences", "last_value")
-        // Partition bounds are values of the key.
-        | ("pg_class", "relpartbound") => Leak::Values,
+        | ("pg_attribute", "attmissingval") => Leak::Values,
         _ => Leak::None,
     }
 }

@@ -5,12 +5,15 @@
 //! the text. What cannot be told is said to be unknown, and unknown stands for everything labelled on the target.
 //! This crate decides nothing: policy reads its answers, masking obeys them.
 
+mod analyze;
 mod builtins;
 mod catalog;
+mod parse;
 mod statement;
 mod taint;
 
-pub use catalog::facts;
+pub use analyze::{Context, analyze};
+pub use catalog::{Catalog, ColumnRule, LabelledColumn, facts, query as catalog_query};
 pub use statement::{
     Batch, CopyFormat, CopyKind, Effect, Facts, ForceQuote, How, Need, NewPath, Object, Output, Outputs, Statement,
     Unparsable, Use, Why,

@@ -1,2 +1,506 @@
-//! The catalog as an analysis sees it.
+//! A database's catalog as an analysis sees it: names to relations and functions, and which columns are labelled.
+//!
+//! It is immutable and shared. What must be read from SQL text (views, generated columns, function bodies) is analysed
+//! the first time it is asked for and kept. There is no notion of privileges here: a label goes by what data is read,
+//! not by who may read it.
+
+mod body;
 pub mod facts;
+pub mod query;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
+
+use lockgate_core::{Label, limits};
+
+use crate::statement::Need;
+use crate::taint::{ColumnId, Taint};
+use crate::{How, builtins};
+use facts::{CatalogFacts, FunctionFacts, RelationFacts, TypeFacts};
+
+/// A label and the columns it is on: `schema.table.column`, where `*` stands for any run of characters in a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnRule {
+    /// The label.
+    pub label: Label,
+    /// The columns.
+    pub pattern: String,
+}
+
+/// A column that at least one rule names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelledColumn {
+    /// Its schema.
+    pub schema: String,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub column: String,
+    /// Its labels, sorted.
+    pub labels: Vec<Label>,
+}
+
+/// The catalog of one database.
+#[derive(Debug)]
+pub struct Catalog {
+    version: String,
+    major: u32,
+    search_path: Vec<String>,
+    temp_schema: Option<String>,
+    labelled: Vec<LabelledColumn>,
+    /// No relation could be left out: with more than the limit nothing is known.
+    complete: bool,
+    relations: Vec<Relation>,
+    relations_by_name: HashMap<String, Vec<usize>>,
+    relations_by_oid: HashMap<u32, usize>,
+    functions: Vec<Function>,
+    functions_by_name: HashMap<String, Vec<usize>>,
+    /// User operators: name to (schema, function).
+    operators: HashMap<String, Vec<(String, usize)>>,
+    /// Functions of user casts by target type's name.
+    casts: HashMap<String, Vec<usize>>,
+    types: HashMap<u32, TypeFacts>,
+    types_by_name: HashMap<String, Vec<u32>>,
+}
+
+/// A relation of the snapshot.
+#[derive(Debug)]
+pub(crate) struct Relation {
+    pub(crate) facts: RelationFacts,
+    /// The labels of each column by itself and by inheritance, before any expression is looked at.
+    base: Vec<Taint>,
+    /// Tables it is a partition or child of.
+    pub(crate) ancestors: Vec<usize>,
+    /// Functions that its triggers call; whether they may change the row.
+    pub(crate) triggers: Vec<(usize, bool)>,
+    lineage: OnceLock<Lineage>,
+}
+
+/// Where a relation's columns come from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lineage {
+    /// One per column.
+    pub(crate) columns: Vec<Taint>,
+    /// Whether each is a table's column as it is.
+    pub(crate) plain: Vec<bool>,
+    /// All of them together.
+    pub(crate) row: Taint,
+    /// What reading it takes besides: of a view, the uses in its definition.
+    pub(crate) uses: Vec<(How, Taint)>,
+    /// Of a view, what its definition needs.
+    pub(crate) needs: Vec<Need>,
+    /// Of a view, the relations beneath.
+    pub(crate) tables: Vec<String>,
+}
+
+/// A function of the snapshot.
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) facts: FunctionFacts,
+    /// An administrator declared it free of labelled data.
+    pub(crate) safe: bool,
+    summary: OnceLock<Summary>,
+}
+
+/// What calling a function amounts to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Summary {
+    /// What its value may hold besides its arguments.
+    pub(crate) value: Taint,
+    /// Its result columns when they are known one by one.
+    pub(crate) columns: Option<Vec<(String, Taint)>>,
+    /// Uses within its body.
+    pub(crate) uses: Vec<(How, Taint)>,
+    /// What its body needs.
+    pub(crate) needs: Vec<Need>,
+    /// Relations its body names.
+    pub(crate) tables: Vec<String>,
+    /// The body could not be looked into.
+    pub(crate) opaque: bool,
+    /// It reaches outside the database.
+    pub(crate) administers: bool,
+}
+
+impl Summary {
+    /// Nothing is known.
+    pub(crate) fn opaque() -> Summary {
+        Summary { value: Taint::UNKNOWN, opaque: true, ..Summary::default() }
+    }
+}
+
+impl Catalog {
+    /// Puts the facts in order and lays the labels on them. `safe_functions` are names as `schema.name`.
+    pub fn build(facts: CatalogFacts, rules: &[ColumnRule], safe_functions: &[String]) -> Catalog {
+        let complete = facts.relations.len() <= limits::CATALOG_RELATIONS_MAX;
+        let rules: Vec<(Vec<&str>, &Label)> =
+            rules.iter().map(|r| (r.pattern.split('.').collect(), &r.label)).collect();
+        let mut labelled = Vec::new();
+        let mut relations = Vec::with_capacity(facts.relations.len());
+        let mut relations_by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut relations_by_oid = HashMap::new();
+        let mut types: HashMap<u32, TypeFacts> = facts.types.into_iter().map(|t| (t.oid, t)).collect();
+        for relation in facts.relations {
+            let index = relations.len();
+            relations_by_name.entry(relation.name.clone()).or_default().push(index);
+            relations_by_oid.insert(relation.oid, index);
+            let base = relation
+                .columns
+                .iter()
+                .map(|column| {
+                    let labels = labels_of(&rules, &relation.schema, &relation.name, &column.name);
+                    if labels.is_empty() {
+                        return Taint::CLEAN;
+                    }
+                    let Ok(id) = u32::try_from(labelled.len()) else { return Taint::UNKNOWN };
+                    labelled.push(LabelledColumn {
+                        schema: relation.schema.clone(),
+                        table: relation.name.clone(),
+                        column: column.name.clone(),
+                        labels,
+                    });
+                    Taint::of(ColumnId(id))
+                })
+                .collect();
+            if relation.row_type != 0 {
+                types.entry(relation.row_type).or_insert_with(|| TypeFacts {
+                    oid: relation.row_type,
+                    schema: relation.schema.clone(),
+                    name: relation.name.clone(),
+                    kind: 'c',
+                    fields: relation.columns.iter().map(|c| (c.name.clone(), c.type_oid)).collect(),
+                    ..TypeFacts::default()
+                });
+            }
+            relations.push(Relation {
+                facts: relation,
+                base,
+                ancestors: Vec::new(),
+                triggers: Vec::new(),
+                lineage: OnceLock::new(),
+            });
+        }
+        inherit(&mut relations, &relations_by_oid, &facts.inherits);
+
+        let mut functions = Vec::with_capacity(facts.functions.len());
+        let mut functions_by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut functions_by_oid = HashMap::new();
+        for function in facts.functions {
+            let qualified = format!("{}.{}", function.schema, function.name);
+            let safe = safe_functions.iter().any(|s| *s == qualified);
+            functions_by_name.entry(function.name.clone()).or_default().push(functions.len());
+            functions_by_oid.insert(function.oid, functions.len());
+            functions.push(Function { facts: function, safe, summary: OnceLock::new() });
+        }
+        for trigger in &facts.triggers {
+            if let Some(relation) = relations_by_oid.get(&trigger.relation).and_then(|r| relations.get_mut(*r)) {
+                // A trigger that calls a built-in function does what the server's own code does.
+                if let Some(function) = functions_by_oid.get(&trigger.function) {
+                    relation.triggers.push((*function, trigger.changes_row));
+                }
+            }
+        }
+        let mut operators: HashMap<String, Vec<(String, usize)>> = HashMap::new();
+        for operator in facts.operators {
+            if let Some(function) = functions_by_oid.get(&operator.function) {
+                operators.entry(operator.name).or_default().push((operator.schema, *function));
+            }
+        }
+        let mut casts: HashMap<String, Vec<usize>> = HashMap::new();
+        for cast in &facts.casts {
+            if let (Some(target), Some(function)) = (types.get(&cast.target), functions_by_oid.get(&cast.function)) {
+                casts.entry(target.name.clone()).or_default().push(*function);
+            }
+        }
+        let mut types_by_name: HashMap<String, Vec<u32>> = HashMap::new();
+        for facts in types.values() {
+            types_by_name.entry(facts.name.clone()).or_default().push(facts.oid);
+        }
+        Catalog {
+            version: facts.version,
+            major: facts.server_version / 10_000,
+            search_path: facts.search_path,
+            temp_schema: facts.temp_schema,
+            labelled,
+            complete,
+            relations,
+            relations_by_name,
+            relations_by_oid,
+            functions,
+            functions_by_name,
+            operators,
+            casts,
+            types,
+            types_by_name,
+        }
+    }
+
+    /// What [`query::VERSION_SQL`] answered when the snapshot was taken.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The effective search path of the session that took the snapshot.
+    pub fn search_path(&self) -> &[String] {
+        &self.search_path
+    }
+
+    /// Whether any column of this database has a label.
+    pub fn has_labels(&self) -> bool {
+        !self.labelled.is_empty()
+    }
+
+    /// The labelled columns, in the order of their ids.
+    pub fn labelled_columns(&self) -> &[LabelledColumn] {
+        &self.labelled
+    }
+
+    /// A labelled column. `None` for an id of another catalog.
+    pub fn labelled(&self, id: ColumnId) -> Option<&LabelledColumn> {
+        self.labelled.get(id.index())
+    }
+
+    /// The labels that a taint stands for, sorted; of an unknown taint, all labels there are.
+    pub fn labels(&self, taint: &Taint) -> Vec<&Label> {
+        let mut labels: Vec<&Label> = if taint.is_unknown() {
+            self.labelled.iter().flat_map(|c| &c.labels).collect()
+        } else {
+            taint.columns().iter().filter_map(|id| self.labelled(*id)).flat_map(|c| &c.labels).collect()
+        };
+        labels.sort_unstable();
+        labels.dedup();
+        labels
+    }
+
+    /// The taint of a column that a RowDescription names by its relation and number; number 0 is a whole row.
+    /// A relation that the snapshot does not know is unknown, unless the server's bootstrap made it.
+    pub fn by_oid(&self, relation: u32, number: i16) -> Taint {
+        /// `FirstNormalObjectId` of the server's `access/transam.h`.
+        const FIRST_NORMAL_OID: u32 = 16_384;
+        let Some(index) = self.relations_by_oid.get(&relation) else {
+            // System relations are judged by name, in the analysis: here they only must not contradict it.
+            let known = relation < FIRST_NORMAL_OID || !self.has_labels();
+            return if known { Taint::CLEAN } else { Taint::UNKNOWN };
+        };
+        let lineage = self.lineage(*index, &[]);
+        if number == 0 {
+            return lineage.row.clone();
+        }
+        let columns = self.relations.get(*index).map(|r| r.facts.columns.as_slice()).unwrap_or_default();
+        match columns.iter().position(|c| c.number == number).and_then(|at| lineage.columns.get(at)) {
+            Some(taint) => taint.clone(),
+            // System columns (ctid, xmin …) have negative numbers and hold no data.
+            None if number < 0 => Taint::CLEAN,
+            None => Taint::UNKNOWN,
+        }
+    }
+
+    /// The types that users made, row types of tables included, by id.
+    pub fn types(&self) -> &HashMap<u32, TypeFacts> {
+        &self.types
+    }
+
+    pub(crate) fn major(&self) -> u32 {
+        self.major
+    }
+
+    pub(crate) fn relation(&self, index: usize) -> Option<&Relation> {
+        self.relations.get(index)
+    }
+
+    pub(crate) fn relations(&self) -> impl Iterator<Item = (usize, &Relation)> {
+        self.relations.iter().enumerate()
+    }
+
+    pub(crate) fn relations_named(&self, name: &str) -> &[usize] {
+        self.relations_by_name.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(crate) fn function(&self, index: usize) -> Option<&Function> {
+        self.functions.get(index)
+    }
+
+    pub(crate) fn functions_named(&self, name: &str) -> &[usize] {
+        self.functions_by_name.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(crate) fn operators_named(&self, name: &str) -> &[(String, usize)] {
+        self.operators.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(crate) fn casts_to(&self, type_name: &str) -> &[usize] {
+        self.casts.get(type_name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(crate) fn types_named(&self, name: &str) -> impl Iterator<Item = &TypeFacts> {
+        self.types_by_name.get(name).into_iter().flatten().filter_map(|oid| self.types.get(oid))
+    }
+
+    /// The relation a name stands for under a search path.
+    pub(crate) fn resolve(&self, schema: &str, name: &str, path: &[String], path_known: bool) -> Resolved<'_> {
+        if !self.complete {
+            return Resolved::Unknown;
+        }
+        let candidates = self.relations_named(name);
+        let user_in = |schema: &str| {
+            candidates.iter().copied().find(|c| self.relations.get(*c).is_some_and(|r| r.facts.schema == schema))
+        };
+        let find_in = |schema: &str| {
+            user_in(schema).map(Resolved::User).or_else(|| {
+                let (schema, columns) = self.system(schema, name)?;
+                Some(Resolved::System { schema, columns })
+            })
+        };
+        if !schema.is_empty() {
+            let schema = if schema == "pg_temp" { self.temp_schema.as_deref().unwrap_or(schema) } else { schema };
+            return find_in(schema).unwrap_or(Resolved::Unknown);
+        }
+        if !path_known {
+            // Any schema may come first: only a name that exists once is certain.
+            return match (candidates, self.system("pg_catalog", name)) {
+                ([one], None) => Resolved::User(*one),
+                ([], Some((schema, columns))) => Resolved::System { schema, columns },
+                _ => Resolved::Unknown,
+            };
+        }
+        // Relations in the temporary schema come first unless the path says otherwise, then pg_catalog likewise.
+        let implicit = |name: &str| !path.iter().any(|p| p == name);
+        let temp = self.temp_schema.as_deref().filter(|t| implicit(t) && implicit("pg_temp"));
+        let catalog = Some("pg_catalog").filter(|c| implicit(c));
+        let listed = path.iter().map(|p| if p == "pg_temp" { self.temp_schema.as_deref().unwrap_or(p) } else { p });
+        temp.into_iter().chain(catalog).chain(listed).find_map(find_in).unwrap_or(Resolved::Unknown)
+    }
+
+    fn system(&self, schema: &str, name: &str) -> Option<(&'static str, &'static [&'static str])> {
+        let schema = match schema {
+            "pg_catalog" => "pg_catalog",
+            "information_schema" => "information_schema",
+            _ => return None,
+        };
+        builtins::relation(schema, name, self.major).map(|columns| (schema, columns))
+    }
+
+    /// Whether storing a value of taint `value` in a column of taint `place` keeps every label on it.
+    pub(crate) fn keeps_labels(&self, value: &Taint, place: &Taint) -> bool {
+        if place.covers(value) {
+            return true;
+        }
+        if value.is_unknown() {
+            return false;
+        }
+        let held = self.labels(place);
+        self.labels(value).iter().all(|label| held.iter().any(|h| label.is_within(h.as_str())))
+    }
+}
+
+/// What a relation's name stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Resolved<'c> {
+    /// A relation of the snapshot.
+    User(usize),
+    /// One of the server's own.
+    System { schema: &'static str, columns: &'c [&'static str] },
+    /// None that is known.
+    Unknown,
+}
+
+fn labels_of(rules: &[(Vec<&str>, &Label)], schema: &str, table: &str, column: &str) -> Vec<Label> {
+    let mut labels: Vec<Label> = rules
+        .iter()
+        .filter(|(parts, _)| match parts.as_slice() {
+            [s, t, c] => matches(s, schema) && matches(t, table) && matches(c, column),
+            // A pattern of another shape is refused by the configuration; here it must not unlabel anything.
+            _ => false,
+        })
+        .map(|(_, label)| (*label).clone())
+        .collect();
+    labels.sort_unstable();
+    labels.dedup();
+    labels
+}
+
+/// Whether `text` fits `pattern`, in which `*` stands for any run of characters.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let Some(tail) = parts.pop() else { return true };
+    for part in parts {
+        let Some((_, after)) = text.split_once(part) else { return false };
+        text = after;
+    }
+    text.ends_with(tail)
+}
+
+/// A child has its parents' labels, and a scan of a parent returns its children's rows: labels go both ways, by name.
+fn inherit(relations: &mut [Relation], by_oid: &HashMap<u32, usize>, pairs: &[(u32, u32)]) {
+    let mut parents: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (child, parent) in pairs {
+        if let (Some(child), Some(parent)) = (by_oid.get(child), by_oid.get(parent)) {
+            parents.entry(*child).or_default().push(*parent);
+        }
+    }
+    for child in parents.keys().copied().collect::<Vec<_>>() {
+        let mut seen = HashSet::new();
+        let mut open = parents.get(&child).cloned().unwrap_or_default();
+        while let Some(parent) = open.pop() {
+            if seen.insert(parent) {
+                open.extend(parents.get(&parent).into_iter().flatten());
+            }
+        }
+        seen.remove(&child);
+        let mut ancestors: Vec<usize> = seen.into_iter().collect();
+        ancestors.sort_unstable();
+        if let Some(relation) = relations.get_mut(child) {
+            relation.ancestors = ancestors;
+        }
+    }
+    // Up first (a parent shows its children's rows), then down; siblings get each other's labels on the way, which is
+    // no more than what the parent already shows of them.
+    let children: Vec<usize> = parents.keys().copied().collect();
+    for upwards in [true, false] {
+        let mut grown: Vec<(usize, String, Taint)> = Vec::new();
+        for child in &children {
+            let Some(relation) = relations.get(*child) else { continue };
+            for ancestor in &relation.ancestors {
+                let Some(other) = relations.get(*ancestor) else { continue };
+                let (from, to) = if upwards { (relation, *ancestor) } else { (other, *child) };
+                for (column, taint) in from.facts.columns.iter().zip(&from.base) {
+                    if !taint.is_clean() {
+                        grown.push((to, column.name.clone(), taint.clone()));
+                    }
+                }
+            }
+        }
+        for (index, name, taint) in grown {
+            let Some(relation) = relations.get_mut(index) else { continue };
+            for (column, base) in relation.facts.columns.iter().zip(&mut relation.base) {
+                if column.name == name {
+                    base.join(&taint);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, fits) in [
+            ("ssn", "ssn", true),
+            ("ssn", "ssn2", false),
+            ("*", "anything", true),
+            ("*", "", true),
+            ("*_id", "national_id", true),
+            ("*_id", "id", false),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxcyyb", false),
+            ("a*a", "a", false),
+            ("email*", "email_old", true),
+        ] {
+            assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Calls of functions: which functions a name may stand for, what they need, and what their value holds.
+
+use std::borrow::Cow;
+
+use lockgate_core::Action;
+use pg_query::NodeEnum;
+use pg_query::protobuf::{FuncCall, Node};
+
+use super::scope::{Col, Rel, Scope, Val};
+use super::{Analyzer, settings, tree};
+use crate::builtins::{self, Builtin, Class};
+use crate::statement::How;
+use crate::taint::Taint;
+use crate::{catalog, parse};
+
+impl<'t> Analyzer<'t> {
+    /// User functions that a call may reach: by name, schema or path, and number of arguments.
+    pub(super) fn candidates(&self, schema: &str, name: &str, arguments: usize) -> Vec<usize> {
+        if schema == "pg_catalog" || schema == "information_schema" {
+            return Vec::new();
+        }
+        let mut found = self.catalog.functions_named(name).to_vec();
+        found.retain(|index| {
+            self.catalog.function(*index).is_some_and(|f| {
+                let here = if schema.is_empty() { self.on_path(&f.facts.schema) } else { f.facts.schema == schema };
+                here && (f.facts.arguments_min..=f.facts.arguments_max).contains(&arguments)
+            })
+        });
+        found
+    }
+
+    /// The value of a call.
+    pub(super) fn call(&mut self, call: &'t FuncCall, scope: &Scope<'t, '_>) -> Val<'t> {
+        let (schema, name) = tree::qualified(&call.funcname);
+        let mut arguments = Vec::with_capacity(call.args.len());
+        for arg in &call.args {
+            arguments.push(self.expr(arg, scope));
+        }
+        let mut given = Taint::CLEAN;
+        for argument in &arguments {
+            given.join(&argument.taint);
+        }
+        let extras =
+            self.aggregate_extras(&call.agg_order, &call.agg_filter, call.over.as_deref(), scope, call.location);
+        let users = self.candidates(schema, name, arguments.len());
+        let builtin = match schema {
+            "" | "pg_catalog" | "information_schema" => builtins::function(name),
+            _ => None,
+        };
+        let mut value = Val::made_of(given.clone());
+        for function in &users {
+            let called = self.call_user(*function, name, &given, call.location);
+            value.taint.join(&called.value);
+            if let ([_], None) = (users.as_slice(), builtin) {
+                value.type_oid = self.catalog.function(*function).map_or(0, |f| f.facts.return_type);
+                value.row = self.row_of(&called, *function, &given);
+            }
+        }
+        if let Some(builtin) = builtin {
+            self.aggregated |= builtin.aggregate && call.over.is_none();
+            value.taint.join(&self.call_builtin(builtin, name, call, &arguments, &given));
+        }
+        if users.is_empty() && builtin.is_none() {
+            value = self.call_nothing(schema, name, call, &arguments, given);
+        }
+        if !extras.is_clean() {
+            value.taint.join(&extras);
+            value.row = None;
+        }
+        value
+    }
+
+    /// No function of this name: a column in functional notation, a cast written as a call, or nothing known.
+    fn call_nothing(
+        &mut self,
+        schema: &str,
+        name: &'t str,
+        call: &'t FuncCall,
+        arguments: &[Val<'t>],
+        given: Taint,
+    ) -> Val<'t> {
+        if let [row] = arguments {
+            if schema.is_empty()
+                && let Some(col) = row.row.iter().flat_map(|r| r.iter()).find(|c| c.name == name)
+            {
+                return Val::of(col);
+            }
+            let fields = self.catalog.types().get(&row.type_oid).map(|t| t.fields.as_slice()).unwrap_or_default();
+            if fields.iter().any(|(field, _)| field == name) {
+                return Val::made_of(given);
+            }
+            if self.catalog.types_named(name).next().is_some() {
+                self.may_fail(&given, "a cast", call.location);
+                let mut taint = given.clone();
+                for function in self.catalog.casts_to(name).to_vec() {
+                    taint.join(&self.call_user(function, name, &given, call.location).value);
+                }
+                return Val::made_of(taint);
+            }
+        }
+        self.uses(&given, How::Source, name, call.location);
+        self.cannot_see(format!("the function `{name}`, which is not known"));
+        Val::made_of(self.unknown())
+    }
+
+    /// A call of a user's function.
+    pub(super) fn call_user(
+        &mut self,
+        function: usize,
+        name: &str,
+        given: &Taint,
+        location: i32,
+    ) -> Cow<'t, catalog::Summary> {
+        let summary = self.summary(function);
+        let safe = self.catalog.function(function).is_some_and(|f| f.safe);
+        if !safe {
+            self.may_fail(given, name, location);
+        }
+        for (how, taint) in &summary.uses {
+            let place = format!("the body of the function `{name}`");
+            self.uses(taint, *how, &place, location);
+        }
+        for need in &summary.needs {
+            self.need(need.action, need.object.clone(), format!("{}, in the function `{name}`", need.why));
+        }
+        self.tables.extend(summary.tables.iter().cloned());
+        if summary.administers {
+            self.need_on_target(Action::Administer, format!("the function `{name}`"));
+        } else if summary.opaque {
+            self.cannot_see(format!("the function `{name}`"));
+        }
+        self.touches.join(&summary.value);
+        summary
+    }
+
+    /// The fields of a call's value, when the function's columns are known.
+    fn row_of(&self, summary: &catalog::Summary, function: usize, given: &Taint) -> Option<std::rc::Rc<Vec<Col<'t>>>> {
+        let columns = self.columns_of(summary, function, given)?;
+        (columns.len() > 1).then(|| std::rc::Rc::new(columns))
+    }
+
+    /// The columns of a user's function that returns rows, named as a FROM clause sees them.
+    fn columns_of(&self, summary: &catalog::Summary, function: usize, given: &Taint) -> Option<Vec<Col<'t>>> {
+        let facts = &self.catalog.function(function)?.facts;
+        let fields: Vec<&'t str> = if facts.out_names.is_empty() {
+            let fields = &self.catalog.types().get(&facts.return_type)?.fields;
+            fields.iter().map(|(name, _)| name.as_str()).collect()
+        } else {
+            facts.out_names.iter().map(String::as_str).collect()
+        };
+        let known = summary.columns.as_ref().filter(|known| known.len() == fields.len());
+        Some(
+            fields
+                .into_iter()
+                .enumerate()
+                .map(|(at, name)| {
+                    let own = known.and_then(|k| k.get(at)).map_or(&summary.value, |(_, taint)| taint);
+                    Col::new(name, own.clone().with(given))
+                })
+                .collect(),
+        )
+    }
+
+    fn call_builtin(
+        &mut self,
+        builtin: &'static Builtin,
+        name: &'t str,
+        call: &'t FuncCall,
+        arguments: &[Val<'t>],
+        given: &Taint,
+    ) -> Taint {
+        let rest = || {
+            let mut rest = Taint::CLEAN;
+            for argument in arguments.iter().skip(1) {
+                rest.join(&argument.taint);
+            }
+            rest
+        };
+        match builtin.class {
+            Class::Total => {}
+            Class::TotalInFirst => self.may_fail(&rest(), name, call.location),
+            Class::TotalInRest => {
+                let first = arguments.first().map_or(Taint::CLEAN, |a| a.taint.clone());
+                self.may_fail(&first, name, call.location);
+            }
+            Class::Pure => self.may_fail(given, name, call.location),
+            Class::Stateful | Class::Writes => {
+                self.fallible = self.fallible.saturating_add(1);
+                self.uses(given, How::Source, name, call.location);
+                if builtin.class == Class::Writes {
+                    self.need_on_target(Action::Write, format!("the function `{name}`"));
+                }
+                if name == "set_config" {
+                    self.set_config(&call.args);
+                }
+            }
+            Class::Leaky => return self.unknown(),
+            Class::RunsText => return self.run_text(name, &call.args, given, call.location),
+            Class::Dynamic => {
+                self.cannot_see(format!("the function `{name}`, which runs SQL of its own"));
+                return self.unknown();
+            }
+            Class::Administers => {
+                self.uses(given, How::Source, name, call.location);
+                self.need_on_target(Action::Administer, format!("the function `{name}`"));
+                return self.unknown();
+            }
+        }
+        Taint::CLEAN
+    }
+
+    /// `set_config(name, value, local)` does what SET does.
+    fn set_config(&mut self, args: &'t [Node]) {
+        let name = args.first().and_then(tree::literal);
+        let value = args.get(1).and_then(tree::literal);
+        match name.map(str::to_ascii_lowercase) {
+            None => {
+                self.sets_path = true;
+                self.need_on_target(Action::Administer, "set_config of a setting that the statement does not show");
+            }
+            Some(name) => {
+                self.sets_path |= name == "search_path";
+                if !settings::is_harmless(&name, value) {
+                    self.need_on_target(Action::Administer, format!("the setting `{name}`"));
+                }
+            }
+        }
+    }
+
+    /// A function that runs its first argument: analysed when the statement shows the whole text.
+    fn run_text(&mut self, name: &str, args: &'t [Node], given: &Taint, location: i32) -> Taint {
+        let outcome = args.first().and_then(tree::literal).filter(|_| given.is_clean()).and_then(|text| {
+            let context = super::Context { catalog: self.catalog, search_path: self.path, path_known: self.path_known };
+            let stack = self.stack;
+            parse::with_tree(text, |tree| {
+                let mut inner = Analyzer::new(&context, stack);
+                let mut value = Taint::CLEAN;
+                let mut selects = true;
+                for raw in &tree.stmts {
+                    let kind = raw.stmt.as_deref().and_then(tree::kind);
+                    selects &= matches!(kind, Some(NodeEnum::SelectStmt(_)));
+                    if let Some(kind) = kind {
+                        let (rel, predicate) = inner.subquery(kind, &Scope::root());
+                        value.join(&rel.all().with(&predicate));
+                    }
+                }
+                let whole = selects && !inner.opaque && !inner.exhausted() && !inner.sets_path;
+                whole.then_some((value, inner.needs, inner.uses, inner.tables))
+            })
+            .ok()
+            .flatten()
+        });
+        match outcome {
+            Some((value, needs, uses, tables)) => {
+                for need in needs {
+                    self.need(need.action, need.object, need.why);
+                }
+                for used in uses {
+                    self.uses(&used.taint, used.how, &used.place, location);
+                }
+                self.tables.extend(tables);
+                self.touches.join(&value);
+                value
+            }
+            None => {
+                self.uses(given, How::Source, name, location);
+                self.cannot_see(format!("the function `{name}`, which runs SQL that is not shown"));
+                self.unknown()
+            }
+        }
+    }
+
+    /// A call in a FROM clause: its columns.
+    pub(super) fn call_in_from(&mut self, node: &'t Node, scope: &Scope<'t, '_>) -> Rel<'t> {
+        let Some(NodeEnum::FuncCall(call)) = tree::kind(node) else {
+            // COALESCE, CAST, CURRENT_DATE and the like may stand there too: one column of the same name.
+            let value = self.expr(node, scope);
+            let mut col = Col::new(tree::output_name(node), value.taint);
+            col.row = value.row;
+            return Rel { cols: vec![col], open: None, bounded: true };
+        };
+        let (schema, name) = tree::qualified(&call.funcname);
+        let value = self.call(call, scope);
+        // How many rows a function makes of a value tells the value.
+        let mut given = Taint::CLEAN;
+        for arg in &call.args {
+            given.join(&self.expr(arg, scope).taint);
+        }
+        self.uses(&given, How::Predicate, name, call.location);
+        let bounded = !call.args.is_empty() || value.taint.is_clean();
+        let users = self.candidates(schema, name, call.args.len());
+        let builtin = if schema.is_empty() || schema == "pg_catalog" || schema == "information_schema" {
+            builtins::function(name)
+        } else {
+            None
+        };
+        let one = |taint: Taint| Rel { cols: vec![Col::new(name, taint)], open: None, bounded };
+        match (users.as_slice(), builtin) {
+            ([], Some(builtin)) if !builtin.columns.is_empty() => {
+                let leaks = |column: &str| match builtin.class {
+                    Class::Leaky => name != "pg_stat_get_activity" || column == "query",
+                    _ => true,
+                };
+                let cols = builtin.columns.iter().map(|column| {
+                    let taint = if leaks(column) { value.taint.clone() } else { given.clone() };
+                    Col::new(*column, taint)
+                });
+                Rel { cols: cols.collect(), open: None, bounded }
+            }
+            ([], Some(_)) if name == "unnest" => self.unnest(call, &value, scope, bounded),
+            ([], Some(_)) => {
+                let spread = self.spread(&value);
+                match spread {
+                    Some(cols) => Rel { cols, open: None, bounded },
+                    // A function of any row type (json_populate_record and its kin) has the columns of its argument.
+                    None if name.ends_with("_populate_record") || name.ends_with("_populate_recordset") => {
+                        Rel { cols: Vec::new(), open: Some(value.taint), bounded }
+                    }
+                    None => one(value.taint),
+                }
+            }
+            ([function], None) => {
+                let summary = self.summary(*function);
+                match self.columns_of(&summary, *function, &given) {
+                    Some(cols) => Rel { cols, open: None, bounded },
+                    None if self.returns_scalar(*function) => one(value.taint),
+                    None => Rel { cols: Vec::new(), open: Some(value.taint), bounded },
+                }
+            }
+            _ => Rel { cols: Vec::new(), open: Some(value.taint), bounded },
+        }
+    }
+
+    /// Whether the function returns one value that is no row.
+    fn returns_scalar(&self, function: usize) -> bool {
+        /// `record`, whose columns the call has to list.
+        const RECORD: u32 = 2249;
+        self.catalog.function(function).is_some_and(|f| {
+            let composite = self.catalog.types().get(&f.facts.return_type).is_some_and(|t| !t.fields.is_empty());
+            f.facts.return_type != RECORD && !composite
+        })
+    }
+
+    /// `unnest(a, b, …)`: a column for each argument; an array of rows gives the row's columns.
+    fn unnest(&mut self, call: &'t FuncCall, value: &Val<'t>, scope: &Scope<'t, '_>, bounded: bool) -> Rel<'t> {
+        if call.args.len() > 1 {
+            let mut cols = Vec::new();
+            for arg in &call.args {
+                let taint = self.expr(arg, scope).taint;
+                cols.push(Col::new("unnest", taint));
+            }
+            return Rel { cols, open: None, bounded };
+        }
+        let element = call.args.first().map(|arg| self.expr(arg, scope).type_oid).unwrap_or(0);
+        let element = self.catalog.types().get(&element).map_or(0, |t| t.element);
+        let row = Val { type_oid: element, ..Val::made_of(value.taint.clone()) };
+        match self.spread(&row) {
+            Some(cols) => Rel { cols, open: None, bounded },
+            None => Rel { cols: vec![Col::new("unnest", value.taint.clone())], open: None, bounded },
+        }
+    }
+}

@@ -1,0 +1,829 @@
+//! Statements by kind: what each needs and does. A kind that is not listed needs `administer`, so a later grammar's
+//! statements are refused until someone has thought about them.
+
+use lockgate_core::Action;
+use pg_query::NodeEnum;
+use pg_query::protobuf::{
+    AlterTableType, CreateFunctionStmt, DeclareCursorStmt, DiscardMode, ExplainStmt, IndexStmt, IntoClause, Node,
+    ObjectType, RangeVar, SelectStmt, TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
+};
+
+use super::scope::{Col, From, Rel, Scope};
+use super::{Analyzer, Resolved, query, settings, tree, verb};
+use crate::statement::{Effect, How, NewPath, Object};
+use crate::taint::Taint;
+
+/// What is known of a statement besides what the walk gathered.
+pub(super) struct Outcome<'t> {
+    pub(super) verb: &'static str,
+    pub(super) result: Option<Rel<'t>>,
+    pub(super) effect: Effect,
+    pub(super) has_where: bool,
+    pub(super) has_limit: bool,
+}
+
+impl<'t> Outcome<'t> {
+    pub(super) fn of(verb: &'static str) -> Outcome<'t> {
+        Outcome { verb, result: None, effect: Effect::None, has_where: false, has_limit: false }
+    }
+
+    fn with_effect(verb: &'static str, effect: Effect) -> Outcome<'t> {
+        Outcome { effect, ..Outcome::of(verb) }
+    }
+
+    /// A change of the catalog.
+    fn defines(verb: &'static str) -> Outcome<'t> {
+        Outcome::with_effect(verb, Effect::Define)
+    }
+
+    /// A result of its own columns that hold nothing of any table.
+    fn telling(verb: &'static str, columns: &[&'static str]) -> Outcome<'t> {
+        let cols = columns.iter().map(|name| Col::new(*name, Taint::CLEAN)).collect();
+        Outcome { result: Some(Rel { cols, open: None, bounded: true }), ..Outcome::of(verb) }
+    }
+
+    pub(super) fn unknown() -> Outcome<'t> {
+        let rel = Rel { cols: Vec::new(), open: Some(Taint::UNKNOWN), bounded: false };
+        Outcome { result: Some(rel), ..Outcome::of("unknown") }
+    }
+}
+
+impl<'t> Analyzer<'t> {
+    pub(super) fn command(&mut self, kind: &'t NodeEnum, scope: &Scope<'t, '_>) -> Outcome<'t> {
+        match kind {
+            NodeEnum::SelectStmt(select) => self.top_select(select, scope),
+            NodeEnum::InsertStmt(s) => {
+                let rel = self.modify(kind, scope);
+                let result = s.returning_clause.is_some().then_some(rel);
+                Outcome { result, ..Outcome::of("insert") }
+            }
+            NodeEnum::UpdateStmt(s) => {
+                let rel = self.modify(kind, scope);
+                let result = s.returning_clause.is_some().then_some(rel);
+                Outcome { result, has_where: self.filtered, ..Outcome::of("update") }
+            }
+            NodeEnum::DeleteStmt(s) => {
+                let rel = self.modify(kind, scope);
+                let result = s.returning_clause.is_some().then_some(rel);
+                Outcome { result, has_where: self.filtered, ..Outcome::of("delete") }
+            }
+            NodeEnum::MergeStmt(s) => {
+                let rel = self.modify(kind, scope);
+                let result = s.returning_clause.is_some().then_some(rel);
+                Outcome { result, has_where: s.join_condition.is_some(), ..Outcome::of("merge") }
+            }
+            NodeEnum::CopyStmt(copy) => self.copy(copy, scope),
+            NodeEnum::ExplainStmt(explain) => self.explain(explain, scope),
+            NodeEnum::PrepareStmt(s) => {
+                let inner = self.inner(tree::kind_of(&s.query));
+                let effect = Effect::Prepare {
+                    name: s.name.clone(),
+                    inner: Box::new(inner.clone()),
+                    parameters: s.argtypes.len(),
+                };
+                self.take_over(&inner);
+                Outcome {
+                    effect,
+                    has_where: inner.facts.has_where,
+                    has_limit: inner.facts.has_limit,
+                    ..Outcome::of("prepare")
+                }
+            }
+            NodeEnum::ExecuteStmt(s) => {
+                let arguments = self.parts(&s.params, scope);
+                Outcome::with_effect("execute", Effect::Execute { name: s.name.clone(), arguments, explain: false })
+            }
+            NodeEnum::DeallocateStmt(s) => {
+                Outcome::with_effect("deallocate", Effect::Deallocate((!s.isall).then(|| s.name.clone())))
+            }
+            NodeEnum::DeclareCursorStmt(s) => self.declare(s),
+            NodeEnum::FetchStmt(s) if s.ismove => {
+                Outcome::with_effect("move", Effect::Move { name: s.portalname.clone() })
+            }
+            NodeEnum::FetchStmt(s) => Outcome::with_effect("fetch", Effect::Fetch { name: s.portalname.clone() }),
+            NodeEnum::ClosePortalStmt(s) => {
+                let name = (!s.portalname.is_empty()).then(|| s.portalname.clone());
+                Outcome::with_effect("close", Effect::CloseCursor(name))
+            }
+            NodeEnum::TransactionStmt(s) => transaction(s),
+            NodeEnum::VariableSetStmt(s) => self.set(s),
+            NodeEnum::VariableShowStmt(s) if s.name.eq_ignore_ascii_case("all") => {
+                Outcome::telling("show", &["name", "setting", "description"])
+            }
+            NodeEnum::VariableShowStmt(s) => {
+                let col = Col::new(s.name.as_str(), Taint::CLEAN);
+                let rel = Rel { cols: vec![col], open: None, bounded: true };
+                Outcome { result: Some(rel), ..Outcome::of("show") }
+            }
+            NodeEnum::ConstraintsSetStmt(_) => Outcome::of("set_constraints"),
+            NodeEnum::DiscardStmt(s) => {
+                let all = s.target() == DiscardMode::DiscardAll;
+                Outcome::with_effect("discard", if all { Effect::DiscardAll } else { Effect::Discard })
+            }
+            NodeEnum::ListenStmt(s) => Outcome::with_effect("listen", Effect::Listen(s.conditionname.clone())),
+            NodeEnum::UnlistenStmt(s) => {
+                let name = (!s.conditionname.is_empty()).then(|| s.conditionname.clone());
+                Outcome::with_effect("unlisten", Effect::Unlisten(name))
+            }
+            NodeEnum::NotifyStmt(_) => Outcome::of("notify"),
+            NodeEnum::LockStmt(s) => {
+                // A lock keeps others from writing; it shows nothing.
+                self.on_relations(&s.relations, Action::Write);
+                Outcome::of("lock_table")
+            }
+            NodeEnum::DoStmt(_) => {
+                self.cannot_see("DO, whose code cannot be seen into");
+                self.touches.join(&self.unknown());
+                Outcome::defines("do")
+            }
+            NodeEnum::CallStmt(s) => {
+                let value = s.funccall.as_deref().map(|call| self.call(call, scope).taint).unwrap_or_default();
+                self.cannot_see("CALL, whose code cannot be seen into");
+                self.touches.join(&self.unknown());
+                // The values of INOUT arguments come from the procedure's code.
+                let open = Some(value.with(&self.unknown()));
+                Outcome { result: Some(Rel { cols: Vec::new(), open, bounded: false }), ..Outcome::defines("call") }
+            }
+            NodeEnum::TruncateStmt(s) => {
+                self.on_relations(&s.relations, Action::Define);
+                Outcome::of("truncate_table")
+            }
+            NodeEnum::CreateTableAsStmt(s) => {
+                let verb = match s.objtype() {
+                    ObjectType::ObjectMatview => "create_materialized_view",
+                    _ if s.is_select_into => "select_into",
+                    _ => "create_table_as",
+                };
+                self.defines_at(s.into.as_ref().and_then(|i| i.rel.as_ref()));
+                match tree::kind_of(&s.query) {
+                    Some(NodeEnum::ExecuteStmt(_)) | None => self.cannot_see("rows of a prepared statement"),
+                    Some(query) => {
+                        let rel = self.query(query, scope);
+                        // A materialized view keeps its labels through its definition; a table does not.
+                        if s.objtype() != ObjectType::ObjectMatview {
+                            self.stored_in_new_table(&rel);
+                        }
+                    }
+                }
+                Outcome::defines(verb)
+            }
+            NodeEnum::ViewStmt(s) => {
+                self.defines_at(s.view.as_ref());
+                self.defined_query(tree::kind_of(&s.query), scope);
+                Outcome::defines("create_view")
+            }
+            NodeEnum::RefreshMatViewStmt(s) => {
+                self.on_relation(s.relation.as_ref(), Action::Write);
+                Outcome::of("refresh_materialized_view")
+            }
+            NodeEnum::IndexStmt(s) => self.index(s, scope),
+            NodeEnum::CreateStmt(s) => {
+                self.defines_at(s.relation.as_ref());
+                for parent in &s.inh_relations {
+                    self.on_relation_node(parent, Action::Define);
+                }
+                Outcome::defines("create_table")
+            }
+            NodeEnum::AlterTableStmt(s) => {
+                self.on_relation(s.relation.as_ref(), Action::Define);
+                let mut relabels = false;
+                for cmd in &s.cmds {
+                    if let Some(NodeEnum::AlterTableCmd(cmd)) = tree::kind(cmd) {
+                        relabels |= !keeps_values(cmd.subtype());
+                        if weakens(cmd.subtype()) {
+                            self.need_on_target(Action::Administer, "a change of row security or replication");
+                        }
+                        if let Some(NodeEnum::PartitionCmd(part)) = cmd.def.as_deref().and_then(tree::kind) {
+                            self.on_relation(part.name.as_ref(), Action::Define);
+                            self.relabels(part.name.as_ref());
+                        }
+                        if let Some(node) = cmd.def.as_deref() {
+                            self.on_relation_node(node, Action::Define);
+                        }
+                    }
+                }
+                if relabels {
+                    self.relabels(s.relation.as_ref());
+                }
+                if verb::administers(s.objtype()) {
+                    self.need_on_target(Action::Administer, "a kind of object that reaches outside the database");
+                }
+                Outcome::defines(verb::alter(s.objtype()))
+            }
+            NodeEnum::RenameStmt(s) => {
+                self.on_relation(s.relation.as_ref(), Action::Define);
+                // Labels are found by name: under another name a column would have none.
+                self.relabels(s.relation.as_ref());
+                self.relabels_schema(s.rename_type(), &s.subname);
+                self.need_on_target(Action::Define, "a new name");
+                if verb::administers(s.rename_type()) {
+                    self.need_on_target(Action::Administer, "a kind of object that reaches outside the database");
+                }
+                let kind = match s.rename_type() {
+                    ObjectType::ObjectColumn | ObjectType::ObjectTabconstraint => s.relation_type(),
+                    kind => kind,
+                };
+                Outcome::defines(verb::alter(kind))
+            }
+            NodeEnum::AlterObjectSchemaStmt(s) => {
+                self.on_relation(s.relation.as_ref(), Action::Define);
+                self.relabels(s.relation.as_ref());
+                self.defined(s.object_type())
+            }
+            NodeEnum::DropStmt(s) => {
+                self.dropped(s.remove_type(), &s.objects);
+                Outcome::defines(verb::drop(s.remove_type()))
+            }
+            NodeEnum::RuleStmt(s) => {
+                self.on_relation(s.relation.as_ref(), Action::Define);
+                self.runs_later(s.relation.as_ref(), "a rule");
+                Outcome::defines("create_rule")
+            }
+            NodeEnum::CreateTrigStmt(s) => {
+                self.on_relation(s.relation.as_ref(), Action::Define);
+                self.runs_later(s.relation.as_ref(), "a trigger");
+                Outcome::defines("create_trigger")
+            }
+            NodeEnum::CreateFunctionStmt(s) => self.create_function(s),
+            NodeEnum::DefineStmt(s) => {
+                let kind = s.kind();
+                self.need_on_target(Action::Define, "a new object");
+                if verb::administers(kind) || matches!(kind, ObjectType::ObjectType | ObjectType::ObjectAggregate) {
+                    self.need_on_target(Action::Administer, "an object made of functions");
+                }
+                Outcome::defines(verb::create(kind))
+            }
+            NodeEnum::ClusterStmt(s) => {
+                self.on_relation(s.relation.as_ref(), Action::Define);
+                if s.relation.is_none() {
+                    self.need_on_target(Action::Define, "every clustered table");
+                }
+                if let Some(index) = self.found(s.relation.as_ref()) {
+                    // The rows lie in the order of the index then.
+                    let row = self.lineage(index).row.clone();
+                    self.uses(&row, How::Order, "CLUSTER", -1);
+                }
+                Outcome::of("cluster")
+            }
+            NodeEnum::VacuumStmt(s) => {
+                for rel in &s.rels {
+                    if let Some(NodeEnum::VacuumRelation(rel)) = tree::kind(rel) {
+                        self.on_relation(rel.relation.as_ref(), Action::Define);
+                    }
+                }
+                if s.rels.is_empty() {
+                    self.need_on_target(Action::Define, "every table");
+                }
+                Outcome::of(if s.is_vacuumcmd { "vacuum" } else { "analyze" })
+            }
+            NodeEnum::ReindexStmt(s) => {
+                self.need_on_target(Action::Define, "REINDEX");
+                self.on_relation(s.relation.as_ref(), Action::Define);
+                Outcome::of("reindex")
+            }
+            NodeEnum::CommentStmt(s) => {
+                self.need_on_target(Action::Define, "COMMENT");
+                if s.objtype() == ObjectType::ObjectDatabase {
+                    self.need_on_target(Action::Administer, "COMMENT ON DATABASE");
+                }
+                Outcome::of("comment")
+            }
+            NodeEnum::GrantStmt(s) => {
+                self.need_on_target(Action::Define, "privileges");
+                for object in &s.objects {
+                    self.on_relation_node(object, Action::Define);
+                }
+                if verb::administers(s.objtype()) {
+                    self.need_on_target(Action::Administer, "privileges beyond this database's objects");
+                }
+                Outcome::of(if s.is_grant { "grant" } else { "revoke" })
+            }
+            NodeEnum::CreateSchemaStmt(s) => {
+                self.need_on_target(Action::Define, "a schema");
+                for element in &s.schema_elts {
+                    if let Some(kind) = tree::kind(element) {
+                        self.command(kind, scope);
+                    }
+                }
+                Outcome::defines("create_schema")
+            }
+            NodeEnum::CreateDomainStmt(s) => {
+                for constraint in &s.constraints {
+                    if let Some(NodeEnum::Constraint(c)) = tree::kind(constraint) {
+                        self.part(&c.raw_expr, scope);
+                    }
+                }
+                self.defined_as("create_domain")
+            }
+            NodeEnum::CreateEnumStmt(_) | NodeEnum::CompositeTypeStmt(_) | NodeEnum::CreateRangeStmt(_) => {
+                self.defined_as("create_type")
+            }
+            NodeEnum::AlterEnumStmt(_) | NodeEnum::AlterTypeStmt(_) => self.defined_as("alter_type"),
+            NodeEnum::AlterDomainStmt(_) => self.defined_as("alter_domain"),
+            NodeEnum::CreateSeqStmt(s) => {
+                self.defines_at(s.sequence.as_ref());
+                Outcome::defines("create_sequence")
+            }
+            NodeEnum::AlterSeqStmt(s) => {
+                self.on_relation(s.sequence.as_ref(), Action::Define);
+                Outcome::defines("alter_sequence")
+            }
+            NodeEnum::CreateStatsStmt(_) => self.defined_as("create_statistics"),
+            NodeEnum::AlterStatsStmt(_) => self.defined_as("alter_statistics"),
+            NodeEnum::AlterFunctionStmt(_) => self.administered("alter_function"),
+            NodeEnum::AlterOwnerStmt(s) => {
+                self.administered_as(verb::alter(s.object_type()), "another owner, with whose rights it works")
+            }
+            NodeEnum::AlterCollationStmt(_) => self.defined_as("alter_collation"),
+            NodeEnum::AlterTsdictionaryStmt(_) => self.defined_as("alter_text_search_dictionary"),
+            NodeEnum::AlterTsconfigurationStmt(_) => self.defined_as("alter_text_search_configuration"),
+            NodeEnum::AlterObjectDependsStmt(s) => self.defined(s.object_type()),
+            NodeEnum::AlterDefaultPrivilegesStmt(_) => self.administered("alter_default_privileges"),
+            NodeEnum::AlterTableMoveAllStmt(_) => self.administered("alter_table"),
+            NodeEnum::AlterSystemStmt(_) => self.administered("alter_system"),
+            NodeEnum::CreateRoleStmt(_) => self.administered("create_role"),
+            NodeEnum::AlterRoleStmt(_) | NodeEnum::AlterRoleSetStmt(_) => self.administered("alter_role"),
+            NodeEnum::DropRoleStmt(_) => self.administered("drop_role"),
+            NodeEnum::GrantRoleStmt(s) => self.administered(if s.is_grant { "grant_role" } else { "revoke_role" }),
+            NodeEnum::LoadStmt(_) => self.administered("load"),
+            NodeEnum::CreatedbStmt(_) => self.administered("create_database"),
+            NodeEnum::DropdbStmt(_) => self.administered("drop_database"),
+            NodeEnum::AlterDatabaseStmt(_)
+            | NodeEnum::AlterDatabaseSetStmt(_)
+            | NodeEnum::AlterDatabaseRefreshCollStmt(_) => self.administered("alter_database"),
+            NodeEnum::CheckPointStmt(_) => self.administered("checkpoint"),
+            NodeEnum::CreateExtensionStmt(_) => self.administered("create_extension"),
+            NodeEnum::AlterExtensionStmt(_) | NodeEnum::AlterExtensionContentsStmt(_) => {
+                self.administered("alter_extension")
+            }
+            NodeEnum::CreateFdwStmt(_) => self.administered("create_foreign_data_wrapper"),
+            NodeEnum::AlterFdwStmt(_) => self.administered("alter_foreign_data_wrapper"),
+            NodeEnum::CreateForeignServerStmt(_) => self.administered("create_server"),
+            NodeEnum::AlterForeignServerStmt(_) => self.administered("alter_server"),
+            NodeEnum::CreateForeignTableStmt(_) => self.administered("create_foreign_table"),
+            NodeEnum::ImportForeignSchemaStmt(_) => self.administered("import_foreign_schema"),
+            NodeEnum::CreateUserMappingStmt(_) => self.administered("create_user_mapping"),
+            NodeEnum::AlterUserMappingStmt(_) => self.administered("alter_user_mapping"),
+            NodeEnum::DropUserMappingStmt(_) => self.administered("drop_user_mapping"),
+            NodeEnum::CreatePolicyStmt(_) => self.administered("create_policy"),
+            NodeEnum::AlterPolicyStmt(_) => self.administered("alter_policy"),
+            NodeEnum::CreateAmStmt(_) => self.administered("create_access_method"),
+            NodeEnum::CreateEventTrigStmt(_) => self.administered("create_event_trigger"),
+            NodeEnum::AlterEventTrigStmt(_) => self.administered("alter_event_trigger"),
+            NodeEnum::CreatePlangStmt(_) => self.administered("create_language"),
+            NodeEnum::CreateTableSpaceStmt(_) => self.administered("create_tablespace"),
+            NodeEnum::DropTableSpaceStmt(_) => self.administered("drop_tablespace"),
+            NodeEnum::AlterTableSpaceOptionsStmt(_) => self.administered("alter_tablespace"),
+            NodeEnum::CreatePublicationStmt(_) => self.administered("create_publication"),
+            NodeEnum::AlterPublicationStmt(_) => self.administered("alter_publication"),
+            NodeEnum::CreateSubscriptionStmt(_) => self.administered("create_subscription"),
+            NodeEnum::AlterSubscriptionStmt(_) => self.administered("alter_subscription"),
+            NodeEnum::DropSubscriptionStmt(_) => self.administered("drop_subscription"),
+            NodeEnum::CreateOpClassStmt(_) => self.administered("create_operator_class"),
+            NodeEnum::CreateOpFamilyStmt(_) => self.administered("create_operator_family"),
+            NodeEnum::AlterOpFamilyStmt(_) => self.administered("alter_operator_family"),
+            NodeEnum::AlterOperatorStmt(_) => self.administered("alter_operator"),
+            NodeEnum::CreateConversionStmt(_) => self.administered("create_conversion"),
+            NodeEnum::CreateCastStmt(_) => self.administered("create_cast"),
+            NodeEnum::CreateTransformStmt(_) => self.administered("create_transform"),
+            NodeEnum::SecLabelStmt(_) => self.administered("security_label"),
+            NodeEnum::DropOwnedStmt(_) => self.administered("drop_owned"),
+            NodeEnum::ReassignOwnedStmt(_) => self.administered("reassign_owned"),
+            _ => {
+                self.opaque = true;
+                self.need_on_target(Action::Administer, "a kind of statement that is not known");
+                Outcome { effect: Effect::Define, ..Outcome::unknown() }
+            }
+        }
+    }
+
+    fn administered(&mut self, verb: &'static str) -> Outcome<'t> {
+        self.administered_as(verb, "the kind of statement")
+    }
+
+    fn administered_as(&mut self, verb: &'static str, why: &str) -> Outcome<'t> {
+        self.need_on_target(Action::Administer, why);
+        Outcome::defines(verb)
+    }
+
+    fn defined(&mut self, kind: ObjectType) -> Outcome<'t> {
+        if verb::administers(kind) {
+            self.need_on_target(Action::Administer, "a kind of object that reaches outside the database");
+        }
+        self.defined_as(verb::alter(kind))
+    }
+
+    fn defined_as(&mut self, verb: &'static str) -> Outcome<'t> {
+        self.need_on_target(Action::Define, "a change of structure");
+        Outcome::defines(verb)
+    }
+
+    fn top_select(&mut self, select: &'t SelectStmt, scope: &Scope<'t, '_>) -> Outcome<'t> {
+        let rel = self.select(select, scope);
+        let into = into_of(select).is_some();
+        if self.needs.is_empty() {
+            self.need_on_target(Action::Read, "a query");
+        }
+        let mut outcome = Outcome {
+            has_where: self.filtered,
+            has_limit: query::has_limit(select),
+            ..Outcome::of(if into { "select_into" } else { "select" })
+        };
+        if into {
+            self.stored_in_new_table(&rel);
+            outcome.effect = Effect::Define;
+            return outcome;
+        }
+        if !rel.bounded && !rel.all().is_clean() {
+            self.exports("a query without limit or condition that gives out labelled columns");
+        }
+        outcome.result = Some(rel);
+        outcome
+    }
+
+    /// `SELECT … INTO table`.
+    pub(super) fn into(&mut self, into: &'t IntoClause) {
+        self.defines_at(into.rel.as_ref());
+    }
+
+    fn stored_in_new_table(&mut self, rel: &Rel<'t>) {
+        self.uses(&rel.all(), How::Source, "a new table", -1);
+    }
+
+    /// Bulk data out, of each relation it comes from.
+    pub(super) fn exports(&mut self, why: &str) {
+        let read: Vec<Object> =
+            self.needs.iter().filter(|n| n.action == Action::Read).map(|n| n.object.clone()).collect();
+        if !read.iter().any(|o| matches!(o, Object::Table { .. })) {
+            self.need_on_target(Action::Export, why);
+        }
+        for object in read {
+            if matches!(object, Object::Table { .. }) {
+                self.need(Action::Export, object, why);
+            }
+        }
+    }
+
+    fn explain(&mut self, explain: &'t ExplainStmt, scope: &Scope<'t, '_>) -> Outcome<'t> {
+        let mut outcome = match tree::kind_of(&explain.query) {
+            Some(NodeEnum::ExecuteStmt(s)) => {
+                let arguments = self.parts(&s.params, scope);
+                let effect = Effect::Execute { name: s.name.clone(), arguments, explain: true };
+                // What the plan shows depends on the prepared statement.
+                let open = Some(self.unknown());
+                let rel = Rel { cols: Vec::new(), open, bounded: true };
+                return Outcome { result: Some(rel), ..Outcome::with_effect("explain", effect) };
+            }
+            // A plan runs functions it takes for constants, and ANALYZE runs it all: the needs are the statement's.
+            Some(kind) => self.command(kind, scope),
+            None => Outcome::unknown(),
+        };
+        self.needs.retain(|n| n.action != Action::Export);
+        // The plan quotes constants and estimates that come from the tables' statistics.
+        let mut shown = self.touches.clone();
+        if let Some(rel) = &outcome.result {
+            shown.join(&rel.all());
+        }
+        if self.needs.is_empty() {
+            self.need_on_target(Action::Read, "a plan");
+        }
+        outcome.verb = "explain";
+        outcome.result = Some(Rel { cols: vec![Col::new("QUERY PLAN", shown)], open: None, bounded: true });
+        outcome
+    }
+
+    fn declare(&mut self, declare: &'t DeclareCursorStmt) -> Outcome<'t> {
+        /// `CURSOR_OPT_HOLD` of the server's parsenodes.h.
+        const HOLD: i32 = 0x0020;
+        let inner = self.inner(tree::kind_of(&declare.query));
+        let effect = Effect::DeclareCursor {
+            name: declare.portalname.clone(),
+            inner: Box::new(inner.clone()),
+            hold: declare.options & HOLD != 0,
+        };
+        self.take_over(&inner);
+        Outcome {
+            effect,
+            has_where: inner.facts.has_where,
+            has_limit: inner.facts.has_limit,
+            ..Outcome::of("declare_cursor")
+        }
+    }
+
+    /// What a statement within needs and uses, the statement around it does.
+    fn take_over(&mut self, inner: &crate::Statement) {
+        for need in &inner.needs {
+            self.need(need.action, need.object.clone(), need.why.clone());
+        }
+        for used in &inner.uses {
+            if !self.uses.contains(used) {
+                self.uses.push(used.clone());
+            }
+        }
+        self.tables.extend(inner.facts.tables.iter().cloned());
+        self.touches.join(&inner.touches);
+        self.opaque |= inner.facts.opaque;
+    }
+
+    fn set(&mut self, set: &'t VariableSetStmt) -> Outcome<'t> {
+        let name = set.name.to_ascii_lowercase();
+        let verb = match set.kind() {
+            VariableSetKind::VarReset | VariableSetKind::VarResetAll => "reset",
+            _ => "set",
+        };
+        if set.kind() == VariableSetKind::VarResetAll {
+            return Outcome::with_effect(verb, Effect::Set { name: "all".to_owned() });
+        }
+        if set.kind() == VariableSetKind::VarSetMulti {
+            // SET TRANSACTION and SET SESSION CHARACTERISTICS; a snapshot of another session may be imported.
+            if !matches!(name.as_str(), "transaction" | "session characteristics" | "transaction snapshot") {
+                self.need_on_target(Action::Administer, format!("the setting `{name}`"));
+            }
+            return Outcome::with_effect("set_transaction", Effect::Set { name });
+        }
+        let words: Option<Vec<&str>> = set.args.iter().map(|arg| tree::literal(arg).or(Some(""))).collect();
+        let value = match words.as_deref() {
+            Some([one]) if !one.is_empty() => Some(*one),
+            _ => None,
+        };
+        if !settings::is_harmless(&name, value) {
+            self.need_on_target(Action::Administer, format!("the setting `{name}`"));
+        }
+        if name == "search_path" {
+            let shown = set.kind() == VariableSetKind::VarSetValue;
+            let path: Option<Vec<String>> = set.args.iter().map(|arg| tree::literal(arg).map(str::to_owned)).collect();
+            let new = path.filter(|_| shown).map_or(NewPath::Unknown, NewPath::Known);
+            return Outcome::with_effect(verb, Effect::SetPath(new));
+        }
+        Outcome::with_effect(verb, Effect::Set { name })
+    }
+
+    fn create_function(&mut self, create: &'t CreateFunctionStmt) -> Outcome<'t> {
+        let verb = if create.is_procedure { "create_procedure" } else { "create_function" };
+        self.need_on_target(Action::Define, "a function");
+        let mut language = "sql";
+        for option in &create.options {
+            if let Some(NodeEnum::DefElem(option)) = tree::kind(option)
+                && let Some(arg) = option.arg.as_deref()
+            {
+                match option.defname.as_str() {
+                    "language" => language = tree::text(arg),
+                    // A definer's rights or settings of its own: it may do what its caller may not.
+                    "security" if !matches!(tree::kind(arg), Some(NodeEnum::Boolean(b)) if !b.boolval) => {
+                        self.need_on_target(Action::Administer, "a function with its owner's rights");
+                    }
+                    "set" => self.need_on_target(Action::Administer, "a function with settings of its own"),
+                    _ => {}
+                }
+            }
+        }
+        if !language.eq_ignore_ascii_case("sql") && !language.eq_ignore_ascii_case("plpgsql") {
+            self.need_on_target(Action::Administer, format!("a function in the language `{language}`"));
+        }
+        Outcome::defines(verb)
+    }
+
+    fn index(&mut self, index: &'t IndexStmt, scope: &Scope<'t, '_>) -> Outcome<'t> {
+        self.on_relation(index.relation.as_ref(), Action::Define);
+        if let Some(found) = self.found(index.relation.as_ref()) {
+            let rel = self.user_relation(found);
+            let mut taint = Taint::CLEAN;
+            for param in &index.index_params {
+                if let Some(NodeEnum::IndexElem(element)) = tree::kind(param)
+                    && index.unique
+                {
+                    for col in rel.cols.iter().filter(|c| c.name == element.name) {
+                        taint.join(&col.taint);
+                    }
+                }
+            }
+            let alias = index.relation.as_ref().map_or("", |r| r.relname.as_str());
+            let inner = Scope::within(scope, From::one(alias.into(), rel));
+            for param in &index.index_params {
+                if let Some(NodeEnum::IndexElem(element)) = tree::kind(param) {
+                    taint.join(&self.part(&element.expr, &inner));
+                }
+            }
+            taint.join(&self.part(&index.where_clause, &inner));
+            // Whether it can be built, and how large it is, tells the values.
+            self.uses(&taint, How::Predicate, "an index", -1);
+        }
+        Outcome::defines("create_index")
+    }
+
+    /// A view's query: it is not run now, so what it uses counts when the view is read.
+    fn defined_query(&mut self, query: Option<&'t NodeEnum>, scope: &Scope<'t, '_>) {
+        let uses = self.uses.len();
+        if let Some(query) = query {
+            self.query(query, scope);
+        }
+        self.uses.truncate(uses);
+    }
+
+    /// The user relation that a name stands for.
+    fn found(&self, var: Option<&'t RangeVar>) -> Option<usize> {
+        let var = var?;
+        match self.resolve(&var.schemaname, &var.relname) {
+            Resolved::User(index) => Some(index),
+            _ => None,
+        }
+    }
+
+    /// An action on an existing relation.
+    fn on_relation(&mut self, var: Option<&'t RangeVar>, action: Action) {
+        let Some(var) = var else { return };
+        match self.resolve(&var.schemaname, &var.relname) {
+            Resolved::User(index) => self.reads(index, action),
+            Resolved::System { schema, .. } => {
+                self.need_on_target(Action::Administer, format!("`{schema}.{}`", var.relname));
+            }
+            Resolved::Unknown => {
+                self.tables.push(var.relname.clone());
+                self.need_on_target(action, format!("`{}`, which is not known", var.relname));
+            }
+        }
+    }
+
+    fn on_relation_node(&mut self, node: &'t Node, action: Action) {
+        if let Some(NodeEnum::RangeVar(var)) = tree::kind(node) {
+            self.on_relation(Some(var), action);
+        }
+    }
+
+    fn on_relations(&mut self, nodes: &'t [Node], action: Action) {
+        for node in nodes {
+            self.on_relation_node(node, action);
+        }
+    }
+
+    /// A new relation: named in its schema, or on the target when the schema is not written.
+    fn defines_at(&mut self, var: Option<&'t RangeVar>) {
+        let Some(var) = var else { return self.need_on_target(Action::Define, "a new relation") };
+        if var.relpersistence == "t" {
+            // A temporary relation is the session's own, and changes what a name means in it.
+            return self.need_on_target(Action::Define, "a temporary relation");
+        }
+        if var.schemaname.is_empty() {
+            let schema = self.path.iter().find(|s| !s.starts_with("pg_")).filter(|_| self.path_known);
+            match schema {
+                Some(schema) => {
+                    let object = Object::Table { schema: schema.clone(), name: var.relname.clone() };
+                    self.need(Action::Define, object, "a new relation");
+                }
+                None => self.need_on_target(Action::Define, "a new relation"),
+            }
+        } else {
+            let object = Object::Table { schema: var.schemaname.clone(), name: var.relname.clone() };
+            self.need(Action::Define, object, "a new relation");
+        }
+    }
+
+    fn dropped(&mut self, kind: ObjectType, objects: &'t [Node]) {
+        if verb::administers(kind) {
+            self.need_on_target(Action::Administer, "a kind of object that reaches outside the database");
+        }
+        let relation = matches!(
+            kind,
+            ObjectType::ObjectTable
+                | ObjectType::ObjectView
+                | ObjectType::ObjectMatview
+                | ObjectType::ObjectSequence
+                | ObjectType::ObjectForeignTable
+        );
+        // The last name of a rule, trigger or policy is its own; the relation stands before it.
+        let of_relation = matches!(kind, ObjectType::ObjectRule | ObjectType::ObjectTrigger | ObjectType::ObjectPolicy);
+        for object in objects {
+            let names = match tree::items(object) {
+                [names @ .., _] if of_relation => names,
+                names => names,
+            };
+            let (schema, name) = tree::qualified(names);
+            match self.resolve(schema, name) {
+                Resolved::User(index) if relation || of_relation => self.reads(index, Action::Define),
+                _ => self.need_on_target(Action::Define, "an object to drop"),
+            }
+        }
+    }
+
+    /// After this, labels might no longer be found on the relation's columns.
+    fn relabels(&mut self, var: Option<&'t RangeVar>) {
+        if let Some(index) = self.found(var) {
+            let row = self.lineage(index).row.clone();
+            let name = self.catalog.relation(index).map_or("", |r| r.facts.name.as_str());
+            self.uses(&row, How::Source, &format!("a change that takes labels off `{name}`"), -1);
+        }
+    }
+
+    fn relabels_schema(&mut self, kind: ObjectType, schema: &str) {
+        if kind != ObjectType::ObjectSchema {
+            return;
+        }
+        let mut taint = Taint::CLEAN;
+        for (index, relation) in self.catalog.relations() {
+            if relation.facts.schema == schema {
+                taint.join(&self.lineage(index).row);
+            }
+        }
+        self.uses(&taint, How::Source, "a change that takes labels off a schema", -1);
+    }
+
+    /// Code that will run on the relation's rows for others.
+    fn runs_later(&mut self, var: Option<&'t RangeVar>, what: &str) {
+        match self.found(var) {
+            Some(index) => {
+                let row = self.lineage(index).row.clone();
+                self.uses(&row, How::Source, what, -1);
+            }
+            None => self.need_on_target(Action::Administer, format!("{what} on an unknown relation")),
+        }
+    }
+
+    /// COPY of a table leaves generated columns out.
+    pub(super) fn without_generated(&self, var: &'t RangeVar, rel: &mut Rel<'t>) {
+        if let Some(index) = self.found(Some(var))
+            && let Some(relation) = self.catalog.relation(index)
+        {
+            rel.cols.retain(|col| !relation.facts.columns.iter().any(|c| c.generated.is_some() && c.name == col.name));
+        }
+    }
+}
+
+/// INTO stands in the leftmost arm of a set operation.
+fn into_of(select: &SelectStmt) -> Option<&IntoClause> {
+    let mut select = select;
+    loop {
+        if let Some(into) = &select.into_clause {
+            return Some(into);
+        }
+        select = select.larg.as_deref()?;
+    }
+}
+
+fn transaction<'t>(s: &'t TransactionStmt) -> Outcome<'t> {
+    let name = || s.savepoint_name.clone();
+    let (verb, effect) = match s.kind() {
+        TransactionStmtKind::TransStmtBegin => ("begin", Effect::Begin),
+        TransactionStmtKind::TransStmtStart => ("start_transaction", Effect::Begin),
+        TransactionStmtKind::TransStmtCommit => ("commit", Effect::Commit { chain: s.chain }),
+        TransactionStmtKind::TransStmtRollback => ("rollback", Effect::Rollback { chain: s.chain }),
+        TransactionStmtKind::TransStmtSavepoint => ("savepoint", Effect::Savepoint(name())),
+        TransactionStmtKind::TransStmtRelease => ("release", Effect::Release(name())),
+        TransactionStmtKind::TransStmtRollbackTo => ("rollback", Effect::RollbackTo(name())),
+        TransactionStmtKind::TransStmtPrepare => ("prepare_transaction", Effect::TwoPhase),
+        TransactionStmtKind::TransStmtCommitPrepared => ("commit_prepared", Effect::TwoPhase),
+        TransactionStmtKind::TransStmtRollbackPrepared => ("rollback_prepared", Effect::TwoPhase),
+        TransactionStmtKind::Undefined => return Outcome::unknown(),
+    };
+    Outcome::with_effect(verb, effect)
+}
+
+/// Whether a change of a table leaves every column's values and name as they were, and tells nothing of them.
+fn keeps_values(kind: AlterTableType) -> bool {
+    matches!(
+        kind,
+        AlterTableType::AtAddColumn
+            | AlterTableType::AtColumnDefault
+            | AlterTableType::AtDropNotNull
+            | AlterTableType::AtSetStatistics
+            | AlterTableType::AtSetOptions
+            | AlterTableType::AtResetOptions
+            | AlterTableType::AtSetStorage
+            | AlterTableType::AtSetCompression
+            | AlterTableType::AtDropColumn
+            | AlterTableType::AtDropConstraint
+            | AlterTableType::AtChangeOwner
+            | AlterTableType::AtDropCluster
+            | AlterTableType::AtSetLogged
+            | AlterTableType::AtSetUnLogged
+            | AlterTableType::AtSetAccessMethod
+            | AlterTableType::AtSetTableSpace
+            | AlterTableType::AtSetRelOptions
+            | AlterTableType::AtResetRelOptions
+            | AlterTableType::AtEnableTrig
+            | AlterTableType::AtDisableTrig
+            | AlterTableType::AtEnableTrigUser
+            | AlterTableType::AtDisableTrigUser
+            | AlterTableType::AtEnableRowSecurity
+            | AlterTableType::AtForceRowSecurity
+            | AlterTableType::AtAddIdentity
+            | AlterTableType::AtSetIdentity
+            | AlterTableType::AtDropIdentity
+    )
+}
+
+/// Whether a change of a table takes a protection away.
+fn weakens(kind: AlterTableType) -> bool {
+    matches!(
+        kind,
+        AlterTableType::AtDisableRowSecurity
+            | AlterTableType::AtNoForceRowSecurity
+            | AlterTableType::AtReplicaIdentity
+            | AlterTableType::AtChangeOwner
+            | AlterTableType::AtEnableAlwaysTrig
+            | AlterTableType::AtEnableReplicaTrig
+            | AlterTableType::AtDisableTrigAll
+            | AlterTableType::AtEnableAlwaysRule
+            | AlterTableType::AtEnableReplicaRule
+            | AlterTableType::AtDisableRule
+    )
+}

@@ -1,0 +1,521 @@
+//! Expressions: every value is made of what goes into it. No function, operator or cast clears a taint, and the
+//! conditions that choose between values are part of the value.
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{AExpr, AExprKind, ColumnRef, Node, SubLink, SubLinkType, TypeName, WindowDef};
+
+use super::scope::{Col, Scope, Val};
+use super::{Analyzer, tree};
+use crate::statement::How;
+use crate::taint::Taint;
+
+/// Operators that never fail because of an operand's value.
+const TOTAL_OPERATORS: &[&str] = &[
+    "||", "=", "<>", "!=", "<", ">", "<=", ">=", "->", "->>", "#>", "#>>", "@>", "<@", "?", "?|", "?&", "&&", "@?",
+    "@@", "^@", "<<=", ">>=", "&<", "&>", "-|-", "%", "<->",
+];
+/// Operators that never fail because of their left operand: the right one is a pattern.
+const TOTAL_IN_LEFT: &[&str] = &["~~", "!~~", "~~*", "!~~*", "~", "!~", "~*", "!~*"];
+/// Columns that every table has without listing them. They hold no data of a row.
+const SYSTEM_COLUMNS: &[&str] = &["ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"];
+/// Types that take any value.
+const TOTAL_CASTS: &[&str] = &["text", "varchar", "bpchar", "name", "char"];
+
+impl<'t> Analyzer<'t> {
+    /// The value of an optional part.
+    pub(super) fn part(&mut self, node: &'t Option<Box<Node>>, scope: &Scope<'t, '_>) -> Taint {
+        match node.as_deref() {
+            Some(node) => self.expr(node, scope).taint,
+            None => Taint::CLEAN,
+        }
+    }
+
+    /// Everything in a list of expressions.
+    pub(super) fn parts(&mut self, nodes: &'t [Node], scope: &Scope<'t, '_>) -> Taint {
+        let mut taint = Taint::CLEAN;
+        for node in nodes {
+            taint.join(&self.expr(node, scope).taint);
+        }
+        taint
+    }
+
+    /// The value of an expression.
+    pub(super) fn expr(&mut self, node: &'t Node, scope: &Scope<'t, '_>) -> Val<'t> {
+        let Some(kind) = tree::kind(node) else { return Val::clean() };
+        if !self.step() {
+            return Val::made_of(self.unknown());
+        }
+        match kind {
+            NodeEnum::AConst(_)
+            | NodeEnum::ParamRef(_)
+            | NodeEnum::SetToDefault(_)
+            | NodeEnum::GroupingFunc(_)
+            | NodeEnum::MergeSupportFunc(_)
+            | NodeEnum::SqlvalueFunction(_)
+            | NodeEnum::TypeName(_)
+            | NodeEnum::String(_)
+            | NodeEnum::Integer(_)
+            | NodeEnum::AStar(_) => Val::clean(),
+            NodeEnum::ColumnRef(column) => self.column(column, scope),
+            NodeEnum::CurrentOfExpr(_) => {
+                self.columns_seen = self.columns_seen.saturating_add(1);
+                Val::clean()
+            }
+            NodeEnum::FuncCall(call) => self.call(call, scope),
+            NodeEnum::AExpr(e) => self.operator(e, scope),
+            NodeEnum::BoolExpr(e) => Val::made_of(self.short_circuit(&e.args, scope, e.location)),
+            NodeEnum::SubLink(link) => self.sublink(link, scope),
+            NodeEnum::CaseExpr(case) => self.case(case, scope),
+            NodeEnum::CoalesceExpr(e) => Val::made_of(self.short_circuit(&e.args, scope, e.location)),
+            NodeEnum::MinMaxExpr(e) => Val::made_of(self.parts(&e.args, scope)),
+            NodeEnum::NullTest(e) => Val::made_of(self.part(&e.arg, scope)),
+            NodeEnum::BooleanTest(e) => Val::made_of(self.part(&e.arg, scope)),
+            NodeEnum::NamedArgExpr(e) => match e.arg.as_deref() {
+                Some(arg) => self.expr(arg, scope),
+                None => Val::clean(),
+            },
+            NodeEnum::CollateClause(e) => match e.arg.as_deref() {
+                Some(arg) => self.expr(arg, scope),
+                None => Val::clean(),
+            },
+            NodeEnum::AArrayExpr(e) => Val::made_of(self.parts(&e.elements, scope)),
+            NodeEnum::List(e) => Val::made_of(self.parts(&e.items, scope)),
+            NodeEnum::RowExpr(e) => self.row(&e.args, scope),
+            NodeEnum::AIndirection(e) => {
+                let Some(arg) = e.arg.as_deref() else { return Val::clean() };
+                let value = self.expr(arg, scope);
+                self.indirection(value, &e.indirection, scope)
+            }
+            NodeEnum::TypeCast(e) => {
+                let Some(arg) = e.arg.as_deref() else { return Val::clean() };
+                let value = self.expr(arg, scope);
+                let constant = tree::is_constant(arg);
+                self.cast(value, constant, e.type_name.as_ref(), e.location)
+            }
+            NodeEnum::MultiAssignRef(e) => Val::made_of(self.part(&e.source, scope)),
+            NodeEnum::ResTarget(e) => Val::made_of(self.part(&e.val, scope)),
+            NodeEnum::GroupingSet(e) => Val::made_of(self.parts(&e.content, scope)),
+            NodeEnum::SortBy(e) => Val::made_of(self.part(&e.node, scope)),
+            NodeEnum::XmlExpr(e) => {
+                let taint = self.parts(&e.named_args, scope).with(&self.parts(&e.args, scope));
+                // XMLPARSE, XMLPI, XMLROOT: refuse what is not well-formed.
+                self.may_fail(&taint, "xml", e.location);
+                Val::made_of(taint)
+            }
+            NodeEnum::XmlSerialize(e) => Val::made_of(self.part(&e.expr, scope)),
+            NodeEnum::JsonFuncExpr(e) => {
+                let mut taint = self.json_value(e.context_item.as_deref(), scope);
+                taint.join(&self.part(&e.pathspec, scope));
+                taint.join(&self.parts(&e.passing, scope));
+                for behavior in [&e.on_empty, &e.on_error] {
+                    taint.join(&behavior.as_ref().map_or(Taint::CLEAN, |b| self.part(&b.expr, scope)));
+                }
+                self.may_fail(&taint, "json", e.location);
+                Val::made_of(taint)
+            }
+            NodeEnum::JsonArgument(e) => Val::made_of(self.json_value(e.val.as_deref(), scope)),
+            NodeEnum::JsonValueExpr(e) => Val::made_of(self.json_value(Some(e), scope)),
+            NodeEnum::JsonKeyValue(e) => {
+                let key = self.part(&e.key, scope);
+                Val::made_of(self.json_value(e.value.as_deref(), scope).with(&key))
+            }
+            NodeEnum::JsonParseExpr(e) => {
+                let taint = self.json_value(e.expr.as_deref(), scope);
+                self.may_fail(&taint, "json", e.location);
+                Val::made_of(taint)
+            }
+            NodeEnum::JsonScalarExpr(e) => Val::made_of(self.part(&e.expr, scope)),
+            NodeEnum::JsonSerializeExpr(e) => Val::made_of(self.json_value(e.expr.as_deref(), scope)),
+            NodeEnum::JsonIsPredicate(e) => Val::made_of(self.part(&e.expr, scope)),
+            NodeEnum::JsonObjectConstructor(e) => Val::made_of(self.parts(&e.exprs, scope)),
+            NodeEnum::JsonArrayConstructor(e) => Val::made_of(self.parts(&e.exprs, scope)),
+            NodeEnum::JsonArrayQueryConstructor(e) => match tree::kind_of(&e.query) {
+                Some(query) => {
+                    let (rel, predicate) = self.subquery(query, scope);
+                    Val::made_of(rel.all().with(&predicate))
+                }
+                None => Val::clean(),
+            },
+            NodeEnum::JsonObjectAgg(e) => {
+                let mut taint = Taint::CLEAN;
+                if let Some(arg) = e.arg.as_deref() {
+                    taint = self.part(&arg.key, scope);
+                    taint.join(&self.json_value(arg.value.as_deref(), scope));
+                }
+                Val::made_of(self.json_aggregate(e.constructor.as_deref(), scope).with(&taint))
+            }
+            NodeEnum::JsonArrayAgg(e) => {
+                let taint = self.json_value(e.arg.as_deref(), scope);
+                Val::made_of(self.json_aggregate(e.constructor.as_deref(), scope).with(&taint))
+            }
+            _ => {
+                // An expression of a later grammar, or one that only the planner makes.
+                self.cannot_see("an expression that is not understood");
+                Val::made_of(Taint::UNKNOWN)
+            }
+        }
+    }
+
+    fn json_value(&mut self, value: Option<&'t pg_query::protobuf::JsonValueExpr>, scope: &Scope<'t, '_>) -> Taint {
+        value.map_or(Taint::CLEAN, |v| self.part(&v.raw_expr, scope).with(&self.part(&v.formatted_expr, scope)))
+    }
+
+    fn json_aggregate(
+        &mut self,
+        constructor: Option<&'t pg_query::protobuf::JsonAggConstructor>,
+        scope: &Scope<'t, '_>,
+    ) -> Taint {
+        let Some(constructor) = constructor else { return Taint::CLEAN };
+        let taint = self.aggregate_extras(
+            &constructor.agg_order,
+            &constructor.agg_filter,
+            constructor.over.as_deref(),
+            scope,
+            constructor.location,
+        );
+        self.aggregated |= constructor.over.is_none();
+        taint
+    }
+
+    /// What ORDER BY, FILTER and OVER add to an aggregate or window function.
+    pub(super) fn aggregate_extras(
+        &mut self,
+        order: &'t [Node],
+        filter: &'t Option<Box<Node>>,
+        over: Option<&'t WindowDef>,
+        scope: &Scope<'t, '_>,
+        location: i32,
+    ) -> Taint {
+        let mut taint = self.parts(order, scope);
+        let filter = self.part(filter, scope);
+        self.uses(&filter, How::Aggregate, "FILTER", location);
+        taint.join(&filter);
+        if let Some(over) = over {
+            taint.join(&self.window(over, scope));
+            taint.join(&self.windows);
+        }
+        taint
+    }
+
+    /// A window's definition. The rows of a result come in the order a window sorted them.
+    pub(super) fn window(&mut self, window: &'t WindowDef, scope: &Scope<'t, '_>) -> Taint {
+        let partition = self.parts(&window.partition_clause, scope);
+        self.uses(&partition, How::Group, "PARTITION BY", window.location);
+        let order = self.parts(&window.order_clause, scope);
+        self.uses(&order, How::Order, "a window's ORDER BY", window.location);
+        let frame = self.part(&window.start_offset, scope).with(&self.part(&window.end_offset, scope));
+        self.uses(&frame, How::Expression, "a window's frame", window.location);
+        partition.with(&order).with(&frame)
+    }
+
+    /// A value that may make its expression fail tells itself by that.
+    pub(super) fn may_fail(&mut self, taint: &Taint, place: &str, location: i32) {
+        self.fallible = self.fallible.saturating_add(1);
+        self.uses(taint, How::Expression, place, location);
+    }
+
+    /// AND, OR, NOT, COALESCE: an operand may or may not be evaluated, depending on those before it.
+    fn short_circuit(&mut self, args: &'t [Node], scope: &Scope<'t, '_>, location: i32) -> Taint {
+        let before = self.fallible;
+        let taint = self.parts(args, scope);
+        if args.len() > 1 && self.fallible != before {
+            self.uses(&taint, How::Condition, "a condition before an expression that may fail", location);
+        }
+        taint
+    }
+
+    fn case(&mut self, case: &'t pg_query::protobuf::CaseExpr, scope: &Scope<'t, '_>) -> Val<'t> {
+        let mut condition = self.part(&case.arg, scope);
+        let mut value = Taint::CLEAN;
+        for when in &case.args {
+            if let Some(NodeEnum::CaseWhen(when)) = tree::kind(when) {
+                condition.join(&self.part(&when.expr, scope));
+                value.join(&self.part(&when.result, scope));
+            }
+        }
+        value.join(&self.part(&case.defresult, scope));
+        self.uses(&condition, How::Condition, "CASE", case.location);
+        Val::made_of(value.with(&condition))
+    }
+
+    fn row(&mut self, args: &'t [Node], scope: &Scope<'t, '_>) -> Val<'t> {
+        let mut cols = Vec::with_capacity(args.len());
+        for (index, arg) in args.iter().enumerate() {
+            let value = self.expr(arg, scope);
+            // ROW(c.*, x) spreads the columns of c.
+            match (&value.row, is_star(arg)) {
+                (Some(row), true) => cols.extend(row.iter().cloned()),
+                _ => {
+                    let mut col = Col::new(format!("f{}", index + 1), value.taint);
+                    col.row = value.row;
+                    cols.push(col);
+                }
+            }
+        }
+        Val::of_row(cols)
+    }
+
+    /// `.field`, `.*` and `[subscript]`.
+    fn indirection(&mut self, mut value: Val<'t>, steps: &'t [Node], scope: &Scope<'t, '_>) -> Val<'t> {
+        for step in steps {
+            match tree::kind(step) {
+                Some(NodeEnum::String(name)) => value = self.field(&value, &name.sval),
+                Some(NodeEnum::AIndices(indices)) => {
+                    let mut subscript = self.part(&indices.lidx, scope);
+                    subscript.join(&self.part(&indices.uidx, scope));
+                    value = Val::made_of(value.taint.with(&subscript));
+                }
+                _ => {}
+            }
+        }
+        value
+    }
+
+    /// A field of a row, or a function of that name applied to it.
+    pub(super) fn field(&mut self, value: &Val<'t>, name: &str) -> Val<'t> {
+        if let Some(col) = value.row.iter().flat_map(|r| r.iter()).find(|c| c.name == name) {
+            return Val::of(col);
+        }
+        let mut taint = value.taint.clone();
+        if !self.is_field_of(value.type_oid, name) {
+            taint.join(&self.attribute_call(name));
+        }
+        Val::made_of(taint)
+    }
+
+    fn is_field_of(&self, type_oid: u32, name: &str) -> bool {
+        let fields = self.catalog.types().get(&type_oid).map(|t| t.fields.as_slice()).unwrap_or_default();
+        fields.iter().any(|(field, _)| field == name)
+    }
+
+    /// `row.f` where `f` is no field calls the function `f(row)`.
+    fn attribute_call(&mut self, name: &str) -> Taint {
+        let mut taint = Taint::CLEAN;
+        for function in self.candidates("", name, 1) {
+            taint.join(&self.call_user(function, name, &Taint::CLEAN, -1).value);
+        }
+        taint
+    }
+
+    /// The columns of a row value in order, for `(value).*`. `None` when they are not known.
+    pub(super) fn spread(&self, value: &Val<'t>) -> Option<Vec<Col<'t>>> {
+        if let Some(row) = &value.row {
+            return Some(row.as_ref().clone());
+        }
+        let fields = &self.catalog.types().get(&value.type_oid)?.fields;
+        (!fields.is_empty()).then(|| {
+            fields
+                .iter()
+                .map(|(name, oid)| Col { type_oid: *oid, ..Col::new(name.as_str(), value.taint.clone()) })
+                .collect()
+        })
+    }
+
+    /// A column, a whole row, or a column of a named thing.
+    fn column(&mut self, column: &'t ColumnRef, scope: &Scope<'t, '_>) -> Val<'t> {
+        self.columns_seen = self.columns_seen.saturating_add(1);
+        let star = column.fields.last().is_some_and(|f| matches!(tree::kind(f), Some(NodeEnum::AStar(_))));
+        let names: Vec<&'t str> = tree::texts(&column.fields).filter(|n| !n.is_empty()).collect();
+        let value = match (names.as_slice(), star) {
+            ([], _) => Val::of_row(scope.from.star.clone()),
+            ([.., alias], true) => self.whole_row(alias, scope).unwrap_or_else(|| Val::made_of(self.missing(scope))),
+            ([name], false) => self.bare(name, scope),
+            ([.., alias, name], false) => self.of_alias(alias, name, scope),
+        };
+        self.touches.join(&value.taint);
+        value
+    }
+
+    fn bare(&mut self, name: &'t str, scope: &Scope<'t, '_>) -> Val<'t> {
+        for level in scope.levels() {
+            let mut found: Option<Val<'t>> = None;
+            for col in level.from.star.iter().filter(|c| c.name == name) {
+                match &mut found {
+                    None => found = Some(Val::of(col)),
+                    // Ambiguous: the server refuses it, unless one of them is not what this crate takes it for.
+                    Some(value) => value.taint.join(&col.taint),
+                }
+            }
+            if let Some(value) = found {
+                return value;
+            }
+            if let Some(open) = &level.from.open {
+                return Val::made_of(open.clone());
+            }
+        }
+        if let Some(row) = self.whole_row(name, scope) {
+            return row;
+        }
+        if SYSTEM_COLUMNS.contains(&name) || self.arguments.iter().any(|a| a == name) {
+            return Val::clean();
+        }
+        Val::made_of(self.missing(scope))
+    }
+
+    fn of_alias(&mut self, alias: &'t str, name: &'t str, scope: &Scope<'t, '_>) -> Val<'t> {
+        let Some(item) = scope.item(alias) else {
+            // In a function's body, `function.argument`.
+            let argument = self.arguments.iter().any(|a| a == name);
+            return if argument { Val::clean() } else { Val::made_of(self.missing(scope)) };
+        };
+        if let Some(col) = item.rel.cols.iter().find(|c| c.name == name) {
+            return Val::of(col);
+        }
+        if let Some(open) = &item.rel.open {
+            return Val::made_of(open.clone());
+        }
+        if SYSTEM_COLUMNS.contains(&name) {
+            return Val::clean();
+        }
+        let all = item.rel.all();
+        let called = self.attribute_call(name);
+        if all.is_clean() { Val::made_of(called) } else { Val::made_of(all.with(&called)) }
+    }
+
+    fn whole_row(&self, alias: &str, scope: &Scope<'t, '_>) -> Option<Val<'t>> {
+        let item = scope.item(alias)?;
+        let mut value = Val::of_row(item.rel.cols.clone());
+        if let Some(open) = &item.rel.open {
+            value.taint.join(open);
+            value.row = None;
+        }
+        // What a function returns goes by the function's name and is no row when it is one value.
+        if let [only] = item.rel.cols.as_slice()
+            && only.name == item.alias
+        {
+            value = Val::of(only);
+        }
+        Some(value)
+    }
+
+    /// A name that nothing here has. The server will refuse it; should it not, the value is whatever is in reach.
+    fn missing(&self, scope: &Scope<'t, '_>) -> Taint {
+        if scope.all().is_clean() { Taint::CLEAN } else { Taint::UNKNOWN }
+    }
+
+    fn operator(&mut self, e: &'t AExpr, scope: &Scope<'t, '_>) -> Val<'t> {
+        let left = self.part(&e.lexpr, scope);
+        let right = self.part(&e.rexpr, scope);
+        let taint = left.clone().with(&right);
+        let (schema, name) = tree::qualified(&e.name);
+        let mut value = taint.clone();
+        if schema != "pg_catalog" {
+            let users: Vec<usize> = self
+                .catalog
+                .operators_named(name)
+                .iter()
+                .filter(|(s, _)| if schema.is_empty() { self.on_path(s) } else { s == schema })
+                .map(|(_, function)| *function)
+                .collect();
+            for function in users {
+                value.join(&self.call_user(function, name, &taint, e.location).value);
+            }
+        }
+        match e.kind() {
+            AExprKind::AexprSimilar | AExprKind::AexprLike | AExprKind::AexprIlike => {
+                if !right.is_clean() {
+                    self.may_fail(&right, "a pattern", e.location);
+                }
+            }
+            AExprKind::AexprOp | AExprKind::AexprOpAny | AExprKind::AexprOpAll if !name.is_empty() => {
+                let fails = if TOTAL_IN_LEFT.contains(&name) {
+                    right.clone()
+                } else if TOTAL_OPERATORS.contains(&name) && !(name == "%" && e.lexpr.is_some()) {
+                    Taint::CLEAN
+                } else {
+                    self.fallible = self.fallible.saturating_add(1);
+                    taint
+                };
+                if !fails.is_clean() {
+                    self.may_fail(&fails, "an operator that may fail", e.location);
+                }
+            }
+            _ => {}
+        }
+        Val::made_of(value)
+    }
+
+    pub(super) fn cast(
+        &mut self,
+        value: Val<'t>,
+        constant: bool,
+        target: Option<&'t TypeName>,
+        location: i32,
+    ) -> Val<'t> {
+        let Some(target) = target else { return value };
+        let (_, name) = tree::qualified(&target.names);
+        let mut taint = value.taint.clone();
+        for function in self.catalog.casts_to(name).to_vec() {
+            taint.join(&self.call_user(function, name, &value.taint, location).value);
+        }
+        let total = TOTAL_CASTS.contains(&name) && target.array_bounds.is_empty();
+        if total {
+            return Val::made_of(taint);
+        }
+        if !constant {
+            self.may_fail(&taint, "a cast", location);
+        }
+        let mut out = Val::made_of(taint);
+        // A cast to a row type keeps the taint and makes the fields known.
+        if let Some(facts) = self.catalog.types_named(name).find(|t| t.kind == 'c') {
+            out.type_oid = facts.oid;
+        }
+        out
+    }
+
+    fn sublink(&mut self, link: &'t SubLink, scope: &Scope<'t, '_>) -> Val<'t> {
+        let test = self.part(&link.testexpr, scope);
+        let Some(query) = tree::kind_of(&link.subselect) else { return Val::made_of(test) };
+        let (rel, predicate) = self.subquery(query, scope);
+        match link.sub_link_type() {
+            SubLinkType::ExistsSublink => Val::made_of(predicate),
+            SubLinkType::ExprSublink => match rel.cols.as_slice() {
+                [only] if rel.open.is_none() => {
+                    let mut value = Val::of(only);
+                    value.plain &= predicate.is_clean();
+                    if !predicate.is_clean() {
+                        value.taint.join(&predicate);
+                        value.row = None;
+                    }
+                    value
+                }
+                _ => Val::made_of(rel.all().with(&predicate)),
+            },
+            SubLinkType::ArraySublink | SubLinkType::MultiexprSublink => Val::made_of(rel.all().with(&predicate)),
+            _ => {
+                let taint = rel.all().with(&test);
+                self.uses(&taint, How::Predicate, "a comparison with a sub-select", link.location);
+                Val::made_of(taint.with(&predicate))
+            }
+        }
+    }
+
+    /// A query within an expression: its result, and what decided about its rows.
+    pub(super) fn subquery(&mut self, query: &'t NodeEnum, scope: &Scope<'t, '_>) -> (super::Rel<'t>, Taint) {
+        let predicate = std::mem::take(&mut self.predicate);
+        let windows = std::mem::take(&mut self.windows);
+        let aggregated = std::mem::replace(&mut self.aggregated, false);
+        let rel = self.query(query, scope);
+        self.aggregated = aggregated;
+        self.windows = windows;
+        let inner = std::mem::replace(&mut self.predicate, predicate);
+        (rel, inner)
+    }
+
+    /// Whether an unqualified name is looked for in this schema.
+    pub(super) fn on_path(&self, schema: &str) -> bool {
+        !self.path_known || schema == "pg_catalog" || self.path.iter().any(|p| p == schema)
+    }
+}
+
+fn is_star(node: &Node) -> bool {
+    match tree::kind(node) {
+        Some(NodeEnum::ColumnRef(c)) => {
+            c.fields.last().is_some_and(|f| matches!(tree::kind(f), Some(NodeEnum::AStar(_))))
+        }
+        Some(NodeEnum::AIndirection(i)) => {
+            i.indirection.last().is_some_and(|f| matches!(tree::kind(f), Some(NodeEnum::AStar(_))))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,257 @@
+//! The analysis of a parsed statement. This file holds what the walk gathers on its way; the rules are beside it:
+//! names and expressions in `expr`, calls in `call`, queries in `query`, INSERT and its kin in `modify`, everything else
+//! in `command`.
+
+mod call;
+mod command;
+mod copy;
+mod expr;
+mod modify;
+mod query;
+mod scope;
+mod settings;
+mod tree;
+mod verb;
+
+use lockgate_core::{Action, limits};
+use pg_query::NodeEnum;
+use pg_query::protobuf::Node;
+
+use crate::catalog::{Catalog, Lineage, Resolved, Summary};
+use crate::statement::{Batch, Effect, Facts, How, Need, Object, Statement, Unparsable, Use, Why};
+use crate::taint::Taint;
+use crate::{Outputs, parse};
+use scope::{Rel, Scope};
+
+/// What an analysis rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The database's catalog.
+    pub catalog: &'a Catalog,
+    /// The effective search path of the session, as `current_schemas(true)` tells it.
+    pub search_path: &'a [String],
+    /// Whether `search_path` is certain. If not, a name that could stand for several things stands for anything.
+    pub path_known: bool,
+}
+
+/// Analyses a text of any number of statements.
+pub fn analyze(text: &str, context: &Context<'_>) -> Result<Batch, Unparsable> {
+    parse::with_tree(text, |tree| {
+        let mut statements = Vec::with_capacity(tree.stmts.len());
+        for raw in &tree.stmts {
+            let Some(node) = raw.stmt.as_deref() else { continue };
+            let start = usize::try_from(raw.stmt_location).unwrap_or(0).min(text.len());
+            let end = match usize::try_from(raw.stmt_len) {
+                Ok(0) | Err(_) => text.len(),
+                Ok(len) => start.saturating_add(len).min(text.len()),
+            };
+            let mut analyzer = Analyzer::new(context, &[]);
+            let mut statement = analyzer.statement(node);
+            if analyzer.exhausted() {
+                return Err(Unparsable { why: Why::Unanalysed("too much work"), offset: None });
+            }
+            statement.range = trimmed(text, start, end);
+            statements.push(statement);
+        }
+        Ok(Batch { statements })
+    })?
+}
+
+/// The range without white space at its ends.
+fn trimmed(text: &str, start: usize, end: usize) -> std::ops::Range<usize> {
+    let Some(part) = text.get(start..end) else { return start..end };
+    let lead = part.len() - part.trim_start().len();
+    let tail = part.len() - part.trim_end().len();
+    if lead + tail >= part.len() { start..start } else { start + lead..end - tail }
+}
+
+/// What is being analysed on the way to where the walk is, so that no view or function is entered twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    Relation(usize),
+    Function(usize),
+}
+
+/// One walk over one statement.
+pub(crate) struct Analyzer<'t> {
+    pub(super) catalog: &'t Catalog,
+    pub(super) path: &'t [String],
+    pub(super) path_known: bool,
+    pub(super) stack: &'t [Frame],
+    /// The function whose body this is, and its arguments: names that stand for values the caller accounts for.
+    pub(super) arguments: &'t [String],
+    pub(super) needs: Vec<Need>,
+    pub(super) tables: Vec<String>,
+    pub(super) uses: Vec<Use>,
+    pub(super) touches: Taint,
+    pub(super) opaque: bool,
+    /// A call in it may change the search path.
+    pub(super) sets_path: bool,
+    /// What decided about the rows of the query being walked.
+    pub(super) predicate: Taint,
+    /// What windows of the query being walked are made from.
+    pub(super) windows: Taint,
+    /// The query being walked has an aggregate.
+    pub(super) aggregated: bool,
+    /// The query walked last has a WHERE clause that looks at a column.
+    pub(super) filtered: bool,
+    /// Counts expressions that may fail or act: a short-circuit before one tells its condition.
+    pub(super) fallible: u32,
+    /// Counts column references.
+    pub(super) columns_seen: u32,
+    steps: usize,
+}
+
+impl<'t> Analyzer<'t> {
+    pub(crate) fn new(context: &Context<'t>, stack: &'t [Frame]) -> Analyzer<'t> {
+        Analyzer {
+            catalog: context.catalog,
+            path: context.search_path,
+            path_known: context.path_known,
+            stack,
+            arguments: &[],
+            needs: Vec::new(),
+            tables: Vec::new(),
+            uses: Vec::new(),
+            touches: Taint::CLEAN,
+            opaque: false,
+            sets_path: false,
+            predicate: Taint::CLEAN,
+            windows: Taint::CLEAN,
+            aggregated: false,
+            filtered: false,
+            fallible: 0,
+            columns_seen: 0,
+            steps: 0,
+        }
+    }
+
+    /// Whether the walk stopped because of its bound: its answers are then incomplete.
+    pub(crate) fn exhausted(&self) -> bool {
+        self.steps > limits::SQL_ANALYSIS_STEPS_MAX
+    }
+
+    /// Counts a step; false once there were too many.
+    pub(super) fn step(&mut self) -> bool {
+        self.steps = self.steps.saturating_add(1);
+        !self.exhausted()
+    }
+
+    pub(super) fn need(&mut self, action: Action, object: Object, why: impl Into<String>) {
+        if !self.needs.iter().any(|n| n.action == action && n.object == object) {
+            self.needs.push(Need { action, object, why: why.into() });
+        }
+    }
+
+    pub(super) fn need_on_target(&mut self, action: Action, why: impl Into<String>) {
+        self.need(action, Object::Target, why);
+    }
+
+    /// Something cannot be looked into.
+    pub(super) fn cannot_see(&mut self, why: impl Into<String>) {
+        self.opaque = true;
+        self.need_on_target(Action::Execute, why);
+    }
+
+    /// Records that something labelled is used. Nothing is recorded of a clean taint.
+    pub(super) fn uses(&mut self, taint: &Taint, how: How, place: &str, location: i32) {
+        if taint.is_clean() || self.uses.iter().any(|u| u.how == how && u.taint == *taint && u.place == place) {
+            return;
+        }
+        self.touches.join(taint);
+        self.uses.push(Use {
+            taint: taint.clone(),
+            how,
+            place: place.to_owned(),
+            offset: usize::try_from(location).ok().filter(|l| *l > 0),
+        });
+    }
+
+    /// What stands for a value that is not understood: everything labelled, if anything is.
+    pub(super) fn unknown(&self) -> Taint {
+        if self.catalog.has_labels() { Taint::UNKNOWN } else { Taint::CLEAN }
+    }
+
+    pub(super) fn resolve(&self, schema: &str, name: &str) -> Resolved<'t> {
+        self.catalog.resolve(schema, name, self.path, self.path_known)
+    }
+
+    pub(super) fn lineage(&self, relation: usize) -> &'t Lineage {
+        self.catalog.lineage(relation, self.stack)
+    }
+
+    pub(super) fn summary(&self, function: usize) -> std::borrow::Cow<'t, Summary> {
+        self.catalog.summary(function, self.stack, self.path, self.path_known)
+    }
+
+    /// Analyses one statement whole.
+    pub(crate) fn statement(&mut self, node: &'t Node) -> Statement {
+        let root = Scope::root();
+        let outcome = match node.node.as_ref() {
+            Some(kind) => self.command(kind, &root),
+            None => command::Outcome::unknown(),
+        };
+        self.finish(outcome)
+    }
+
+    /// Puts together what the walk gathered.
+    fn finish(&mut self, outcome: command::Outcome<'t>) -> Statement {
+        let outputs = match outcome.result {
+            None => Outputs::NoRows,
+            Some(rel) => outputs(rel),
+        };
+        if let Outputs::Known(columns) = &outputs {
+            for column in columns {
+                self.touches.join(&column.value);
+            }
+        } else if let Outputs::Each(taint) = &outputs {
+            self.touches.join(taint);
+        }
+        let mut effect = outcome.effect;
+        if self.sets_path && effect == Effect::None {
+            effect = Effect::SetPath(crate::NewPath::Unknown);
+        }
+        self.tables.sort_unstable();
+        self.tables.dedup();
+        Statement {
+            range: 0..0,
+            verb: outcome.verb,
+            needs: std::mem::take(&mut self.needs),
+            facts: Facts {
+                tables: std::mem::take(&mut self.tables),
+                has_where: outcome.has_where,
+                has_limit: outcome.has_limit,
+                opaque: self.opaque,
+            },
+            outputs,
+            uses: std::mem::take(&mut self.uses),
+            effect,
+            touches: std::mem::take(&mut self.touches),
+        }
+    }
+
+    /// A statement within a statement (PREPARE, DECLARE), analysed on its own.
+    pub(super) fn inner(&mut self, node: Option<&'t NodeEnum>) -> Statement {
+        let mut inner = Analyzer::new(
+            &Context { catalog: self.catalog, search_path: self.path, path_known: self.path_known },
+            self.stack,
+        );
+        inner.steps = self.steps;
+        let wrapped = node.map(|kind| inner.command(kind, &Scope::root()));
+        let outcome = wrapped.unwrap_or_else(command::Outcome::unknown);
+        self.steps = inner.steps;
+        inner.finish(outcome)
+    }
+}
+
+fn outputs(rel: Rel<'_>) -> Outputs {
+    if rel.open.is_some() {
+        return Outputs::Each(rel.all());
+    }
+    Outputs::Known(
+        rel.cols
+            .into_iter()
+            .map(|c| crate::Output { name: c.name.into_owned(), plain: c.plain, value: c.taint })
+            .collect(),
+    )
+}

@@ -1,0 +1,737 @@
+//! Queries: SELECT, VALUES, set operations, WITH, and what stands in a FROM clause.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use lockgate_core::{Action, limits};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{
+    AExprKind, BoolExprType, CommonTableExpr, JoinExpr, Node, RangeFunction, RangeVar, SelectStmt, SetOperation,
+    WithClause,
+};
+
+use super::scope::{Col, From, Item, Rel, Scope};
+use super::{Analyzer, Resolved, tree};
+use crate::builtins::{self, Leak};
+use crate::statement::{How, Object};
+use crate::taint::Taint;
+
+impl<'t> Analyzer<'t> {
+    /// The result of a query or of a data-modifying statement with RETURNING.
+    pub(super) fn query(&mut self, kind: &'t NodeEnum, scope: &Scope<'t, '_>) -> Rel<'t> {
+        match kind {
+            NodeEnum::SelectStmt(select) => self.select(select, scope),
+            NodeEnum::InsertStmt(_) | NodeEnum::UpdateStmt(_) | NodeEnum::DeleteStmt(_) | NodeEnum::MergeStmt(_) => {
+                self.modify(kind, scope)
+            }
+            _ => {
+                self.cannot_see("a query that is not understood");
+                Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false }
+            }
+        }
+    }
+
+    pub(super) fn select(&mut self, select: &'t SelectStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
+        if !self.step() {
+            return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false };
+        }
+        let scope = self.with(select.with_clause.as_ref(), outer);
+        if let Some(into) = &select.into_clause {
+            self.into(into);
+        }
+        let mut rel = if !select.values_lists.is_empty() {
+            self.values(&select.values_lists, &scope)
+        } else if matches!(select.op(), SetOperation::SetopNone | SetOperation::Undefined) {
+            return self.plain_select(select, &scope);
+        } else {
+            self.set_operation(select, &scope)
+        };
+        for sort in &select.sort_clause {
+            let taint = self.by_output(sort, &rel.cols, &scope);
+            self.uses(&taint, How::Order, "ORDER BY", -1);
+            self.predicate.join(&taint);
+        }
+        rel.bounded |= self.limit(select, &scope);
+        rel
+    }
+
+    /// LIMIT and OFFSET; whether there is a limit.
+    fn limit(&mut self, select: &'t SelectStmt, scope: &Scope<'t, '_>) -> bool {
+        let taint = self.part(&select.limit_count, scope).with(&self.part(&select.limit_offset, scope));
+        self.uses(&taint, How::Predicate, "LIMIT", -1);
+        self.predicate.join(&taint);
+        has_limit(select)
+    }
+
+    fn values(&mut self, lists: &'t [Node], scope: &Scope<'t, '_>) -> Rel<'t> {
+        let mut cols: Vec<Col<'t>> = Vec::new();
+        for list in lists {
+            for (at, item) in tree::items(list).iter().enumerate() {
+                let value = self.expr(item, scope);
+                match cols.get_mut(at) {
+                    Some(col) => {
+                        col.taint.join(&value.taint);
+                        col.row = None;
+                    }
+                    None => {
+                        let mut col = Col::new(format!("column{}", at + 1), value.taint);
+                        col.row = value.row;
+                        cols.push(col);
+                    }
+                }
+            }
+        }
+        Rel { cols, open: None, bounded: true }
+    }
+
+    fn set_operation(&mut self, select: &'t SelectStmt, scope: &Scope<'t, '_>) -> Rel<'t> {
+        let mut filtered = true;
+        let mut arm = |side: &'t Option<Box<SelectStmt>>| match side {
+            Some(side) => {
+                let rel = self.select(side, scope);
+                filtered &= self.filtered;
+                rel
+            }
+            None => Rel::default(),
+        };
+        let (left, right) = (arm(&select.larg), arm(&select.rarg));
+        self.filtered = filtered;
+        // UNION tells whether a value of one arm occurs in another. When each arm gives the same kind of labelled
+        // column as it is, nobody can put in a guess; INTERSECT and EXCEPT are made to compare.
+        let mut compared = Taint::CLEAN;
+        let guarded = select.op() == SetOperation::SetopUnion;
+        for (l, r) in left.cols.iter().zip(&right.cols) {
+            let same = guarded && l.plain && r.plain && (l.taint == r.taint);
+            if !same {
+                compared.join(&l.taint);
+                compared.join(&r.taint);
+            }
+        }
+        for open in [&left.open, &right.open].into_iter().flatten() {
+            compared.join(open);
+        }
+        if !(guarded && select.all) {
+            self.uses(&compared, How::Distinct, "a set operation that compares rows", -1);
+            self.predicate.join(&compared);
+        }
+        let mut rel = left;
+        for (at, col) in rel.cols.iter_mut().enumerate() {
+            match right.cols.get(at) {
+                Some(other) => {
+                    col.plain &= other.plain;
+                    col.taint.join(&other.taint);
+                    if col.row != other.row {
+                        col.row = None;
+                    }
+                }
+                None => {
+                    if let Some(open) = &right.open {
+                        col.taint.join(open);
+                    }
+                }
+            }
+        }
+        if let Some(open) = right.open {
+            let joined = rel.open.get_or_insert_default();
+            joined.join(&open);
+            for col in &right.cols {
+                joined.join(&col.taint);
+            }
+        }
+        rel.bounded &= right.bounded;
+        rel
+    }
+
+    fn plain_select(&mut self, select: &'t SelectStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
+        let windows = std::mem::take(&mut self.windows);
+        let aggregated = std::mem::replace(&mut self.aggregated, false);
+        let from = self.from_clause(&select.from_clause, outer);
+        let from_bounded = from.bounded;
+        let scope = Scope::within(outer, from);
+        let columns_before = self.columns_seen;
+        self.condition(select.where_clause.as_deref(), &scope, How::Predicate, "WHERE");
+        let filtered = self.columns_seen != columns_before;
+        for window in &select.window_clause {
+            if let Some(NodeEnum::WindowDef(window)) = tree::kind(window) {
+                let taint = self.window(window, &scope);
+                self.windows.join(&taint);
+            }
+        }
+        let mut rel = self.targets(&select.target_list, &scope);
+        self.condition(select.having_clause.as_deref(), &scope, How::Predicate, "HAVING");
+        for group in &select.group_clause {
+            let taint = self.by_input(group, &rel.cols, &scope);
+            self.uses(&taint, How::Group, "GROUP BY", -1);
+            self.predicate.join(&taint);
+        }
+        for sort in &select.sort_clause {
+            let taint = self.by_output(sort, &rel.cols, &scope);
+            self.uses(&taint, How::Order, "ORDER BY", -1);
+            self.predicate.join(&taint);
+        }
+        if !select.distinct_clause.is_empty() {
+            let mut taint = Taint::CLEAN;
+            let mut listed = false;
+            for item in &select.distinct_clause {
+                // Plain DISTINCT is a list of one empty node.
+                if item.node.is_some() {
+                    listed = true;
+                    taint.join(&self.by_output(item, &rel.cols, &scope));
+                }
+            }
+            if !listed {
+                taint = rel.all();
+            }
+            self.uses(&taint, How::Distinct, "DISTINCT", -1);
+            self.predicate.join(&taint);
+        }
+        let limited = self.limit(select, &scope);
+        let one_row = self.aggregated && select.group_clause.is_empty();
+        rel.bounded = filtered || limited || one_row || from_bounded;
+        self.windows = windows;
+        self.aggregated = aggregated;
+        self.filtered = filtered;
+        rel
+    }
+
+    /// WHERE, HAVING, ON. Terms that only compare a column with a constant, or two columns of a join, are told apart.
+    pub(super) fn condition(
+        &mut self,
+        node: Option<&'t Node>,
+        scope: &Scope<'t, '_>,
+        how: How,
+        place: &'static str,
+    ) -> Taint {
+        let Some(node) = node else { return Taint::CLEAN };
+        let terms: &'t [Node] = match tree::kind(node) {
+            Some(NodeEnum::BoolExpr(e)) if e.boolop() == BoolExprType::AndExpr => &e.args,
+            _ => std::slice::from_ref(node),
+        };
+        let mut all = Taint::CLEAN;
+        for term in terms {
+            let before = self.uses.len();
+            let taint = self.expr(term, scope).taint;
+            let how = match how {
+                How::Predicate if self.uses.len() == before && is_equality_with_constant(term) => How::Equality,
+                other => other,
+            };
+            self.uses(&taint, how, place, -1);
+            all.join(&taint);
+        }
+        self.predicate.join(&all);
+        all
+    }
+
+    /// The select list.
+    pub(super) fn targets(&mut self, targets: &'t [Node], scope: &Scope<'t, '_>) -> Rel<'t> {
+        let mut rel = Rel::default();
+        for target in targets {
+            let Some(NodeEnum::ResTarget(target)) = tree::kind(target) else { continue };
+            let Some(node) = target.val.as_deref() else { continue };
+            match tree::kind(node) {
+                Some(NodeEnum::ColumnRef(column)) if ends_in_star(&column.fields) => {
+                    self.step();
+                    self.star(&column.fields, scope, &mut rel);
+                }
+                Some(NodeEnum::AIndirection(e)) if ends_in_star(&e.indirection) => {
+                    let value = self.expr(node, scope);
+                    match self.spread(&value) {
+                        Some(cols) => rel.cols.extend(cols),
+                        None => rel.open.get_or_insert_default().join(&value.taint),
+                    }
+                }
+                _ => {
+                    let value = self.expr(node, scope);
+                    let name = if target.name.is_empty() {
+                        tree::output_name(node)
+                    } else {
+                        Cow::Borrowed(target.name.as_str())
+                    };
+                    rel.cols.push(Col {
+                        name,
+                        taint: value.taint,
+                        plain: value.plain,
+                        type_oid: value.type_oid,
+                        row: value.row,
+                    });
+                }
+            }
+        }
+        rel
+    }
+
+    /// `*` and `alias.*`.
+    fn star(&mut self, fields: &'t [Node], scope: &Scope<'t, '_>, rel: &mut Rel<'t>) {
+        let (cols, open) = match tree::texts(fields).rfind(|n| !n.is_empty()) {
+            None => (scope.from.star.clone(), scope.from.open.clone()),
+            Some(alias) => match scope.item(alias) {
+                Some(item) => (item.rel.cols.clone(), item.rel.open.clone()),
+                // A composite column (`alias` is a column then), or nothing.
+                None => (Vec::new(), Some(self.unknown())),
+            },
+        };
+        self.columns_seen = self.columns_seen.saturating_add(1);
+        for col in &cols {
+            self.touches.join(&col.taint);
+        }
+        rel.cols.extend(cols);
+        if let Some(open) = open {
+            rel.open.get_or_insert_default().join(&open);
+        }
+    }
+
+    /// An ORDER BY item: a position, an output's name, or an expression over the input.
+    fn by_output(&mut self, node: &'t Node, outputs: &[Col<'t>], scope: &Scope<'t, '_>) -> Taint {
+        let node = match tree::kind(node) {
+            Some(NodeEnum::SortBy(sort)) => match sort.node.as_deref() {
+                Some(inner) => inner,
+                None => return Taint::CLEAN,
+            },
+            _ => node,
+        };
+        if let Some(col) = output_at(node, outputs) {
+            return col.taint.clone();
+        }
+        if let Some(NodeEnum::ColumnRef(column)) = tree::kind(node)
+            && let [only] = column.fields.as_slice()
+        {
+            let name = tree::text(only);
+            let mut named = outputs.iter().filter(|c| !name.is_empty() && c.name == name);
+            if let Some(col) = named.next() {
+                return col.taint.clone();
+            }
+        }
+        self.expr(node, scope).taint
+    }
+
+    /// A GROUP BY item: a position, a column of the input, or an output's name.
+    fn by_input(&mut self, node: &'t Node, outputs: &[Col<'t>], scope: &Scope<'t, '_>) -> Taint {
+        if let Some(col) = output_at(node, outputs) {
+            return col.taint.clone();
+        }
+        match tree::kind(node) {
+            Some(NodeEnum::GroupingSet(set)) => {
+                let mut taint = Taint::CLEAN;
+                for item in &set.content {
+                    taint.join(&self.by_input(item, outputs, scope));
+                }
+                taint
+            }
+            Some(NodeEnum::ColumnRef(column)) if column.fields.len() == 1 => {
+                let name = column.fields.first().map(tree::text).unwrap_or_default();
+                if !scope.from.star.iter().any(|c| c.name == name)
+                    && let Some(col) = outputs.iter().find(|c| c.name == name)
+                {
+                    return col.taint.clone();
+                }
+                self.expr(node, scope).taint
+            }
+            _ => self.expr(node, scope).taint,
+        }
+    }
+
+    /// WITH: the scope in which its names are known.
+    pub(super) fn with<'s>(&mut self, with: Option<&'t WithClause>, outer: &'s Scope<'t, 's>) -> Scope<'t, 's> {
+        let mut scope = Scope::within(outer, From::empty());
+        let Some(with) = with else { return scope };
+        let ctes: Vec<&'t CommonTableExpr> = with
+            .ctes
+            .iter()
+            .filter_map(|node| match tree::kind(node) {
+                Some(NodeEnum::CommonTableExpr(cte)) => Some(cte.as_ref()),
+                _ => None,
+            })
+            .collect();
+        if !with.recursive {
+            for cte in ctes {
+                let rel = self.cte(cte, &scope);
+                scope.ctes.push((&cte.ctename, Rc::new(rel)));
+            }
+            return scope;
+        }
+        // Any of them may name any other: start from nothing and repeat until nothing grows.
+        let nothing = || Rc::new(Rel { cols: Vec::new(), open: Some(Taint::CLEAN), bounded: true });
+        scope.ctes = ctes.iter().map(|cte| (cte.ctename.as_str(), nothing())).collect();
+        for round in 0..limits::SQL_FIXPOINT_ROUNDS_MAX {
+            let uses = self.uses.len();
+            let mut grown = false;
+            for (at, cte) in ctes.iter().enumerate() {
+                let rel = self.cte(cte, &scope);
+                if let Some(known) = scope.ctes.get_mut(at)
+                    && *known.1 != rel
+                {
+                    known.1 = Rc::new(rel);
+                    grown = true;
+                }
+            }
+            if !grown {
+                return scope;
+            }
+            if round + 1 < limits::SQL_FIXPOINT_ROUNDS_MAX {
+                // The next round sees everything this one saw, and more.
+                self.uses.truncate(uses);
+            }
+        }
+        for known in &mut scope.ctes {
+            known.1 = Rc::new(Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false });
+        }
+        scope
+    }
+
+    fn cte(&mut self, cte: &'t CommonTableExpr, scope: &Scope<'t, '_>) -> Rel<'t> {
+        let Some(query) = tree::kind_of(&cte.ctequery) else { return Rel::default() };
+        let (mut rel, predicate) = self.subquery(query, scope);
+        self.predicate.join(&predicate);
+        rename(&mut rel, tree::texts(&cte.aliascolnames));
+        let listed = |names: &'t [Node], rel: &Rel<'t>| {
+            let mut taint = rel.open.clone().unwrap_or_default();
+            for name in tree::texts(names) {
+                for col in rel.cols.iter().filter(|c| c.name == name) {
+                    taint.join(&col.taint);
+                }
+            }
+            taint
+        };
+        if let Some(search) = &cte.search_clause {
+            let taint = listed(&search.search_col_list, &rel);
+            self.uses(&taint, How::Order, "SEARCH", search.location);
+            rel.cols.push(Col::new(search.search_seq_column.as_str(), taint));
+        }
+        if let Some(cycle) = &cte.cycle_clause {
+            let taint = listed(&cycle.cycle_col_list, &rel);
+            self.uses(&taint, How::Predicate, "CYCLE", cycle.location);
+            rel.cols.push(Col::new(cycle.cycle_mark_column.as_str(), taint.clone()));
+            rel.cols.push(Col::new(cycle.cycle_path_column.as_str(), taint));
+        }
+        rel
+    }
+
+    pub(super) fn from_clause(&mut self, items: &'t [Node], scope: &Scope<'t, '_>) -> From<'t> {
+        let mut from = From::empty();
+        for item in items {
+            let next = self.from_item(item, &from, scope);
+            from.append(next);
+        }
+        from
+    }
+
+    /// One item of a FROM clause; `left` is what stands before it, which LATERAL items see.
+    pub(super) fn from_item(&mut self, node: &'t Node, left: &From<'t>, scope: &Scope<'t, '_>) -> From<'t> {
+        if !self.step() {
+            return From::one(Cow::Borrowed(""), Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false });
+        }
+        match tree::kind(node) {
+            Some(NodeEnum::RangeVar(var)) => {
+                let mut rel = self.relation(var, scope);
+                rename(&mut rel, tree::column_aliases(var.alias.as_ref()));
+                let alias = var.alias.as_ref().map_or(var.relname.as_str(), |a| a.aliasname.as_str());
+                From::one(Cow::Borrowed(alias), rel)
+            }
+            Some(NodeEnum::RangeSubselect(sub)) => {
+                let Some(query) = tree::kind_of(&sub.subquery) else { return From::empty() };
+                let (mut rel, predicate) = if sub.lateral {
+                    self.subquery(query, &Scope::within(scope, left.clone()))
+                } else {
+                    self.subquery(query, scope)
+                };
+                self.predicate.join(&predicate);
+                rename(&mut rel, tree::column_aliases(sub.alias.as_ref()));
+                let alias = sub.alias.as_ref().map_or("", |a| a.aliasname.as_str());
+                From::one(Cow::Borrowed(alias), rel)
+            }
+            Some(NodeEnum::JoinExpr(join)) => self.join(join, left, scope),
+            Some(NodeEnum::RangeFunction(function)) => {
+                self.function_in_from(function, &Scope::within(scope, left.clone()))
+            }
+            Some(NodeEnum::RangeTableSample(sample)) => {
+                let taint = self.parts(&sample.args, scope).with(&self.part(&sample.repeatable, scope));
+                self.uses(&taint, How::Predicate, "TABLESAMPLE", sample.location);
+                match sample.relation.as_deref() {
+                    Some(relation) => self.from_item(relation, left, scope),
+                    None => From::empty(),
+                }
+            }
+            Some(NodeEnum::RangeTableFunc(table)) => {
+                let scope = Scope::within(scope, left.clone());
+                let mut taint = self.part(&table.docexpr, &scope).with(&self.part(&table.rowexpr, &scope));
+                taint.join(&self.parts(&table.namespaces, &scope));
+                let mut names = Vec::new();
+                for column in &table.columns {
+                    if let Some(NodeEnum::RangeTableFuncCol(column)) = tree::kind(column) {
+                        taint.join(&self.part(&column.colexpr, &scope));
+                        taint.join(&self.part(&column.coldefexpr, &scope));
+                        names.push(column.colname.as_str());
+                    }
+                }
+                self.may_fail(&taint, "XMLTABLE", table.location);
+                self.uses(&taint, How::Predicate, "XMLTABLE", table.location);
+                self.table_of(names, taint, table.alias.as_ref(), "xmltable")
+            }
+            Some(NodeEnum::JsonTable(table)) => {
+                let scope = Scope::within(scope, left.clone());
+                let mut taint = Taint::CLEAN;
+                if let Some(item) = table.context_item.as_deref() {
+                    taint = self.part(&item.raw_expr, &scope);
+                }
+                taint.join(&self.parts(&table.passing, &scope));
+                let mut names = Vec::new();
+                json_columns(&table.columns, &mut names);
+                self.may_fail(&taint, "JSON_TABLE", table.location);
+                self.uses(&taint, How::Predicate, "JSON_TABLE", table.location);
+                self.table_of(names, taint, table.alias.as_ref(), "json_table")
+            }
+            _ => {
+                self.cannot_see("a FROM item that is not understood");
+                From::one(Cow::Borrowed(""), Rel { cols: Vec::new(), open: Some(Taint::UNKNOWN), bounded: false })
+            }
+        }
+    }
+
+    fn table_of(
+        &mut self,
+        names: Vec<&'t str>,
+        taint: Taint,
+        alias: Option<&'t pg_query::protobuf::Alias>,
+        default: &'static str,
+    ) -> From<'t> {
+        let cols = names.into_iter().map(|name| Col::new(name, taint.clone())).collect();
+        let mut rel = Rel { cols, open: None, bounded: true };
+        rename(&mut rel, tree::column_aliases(alias));
+        From::one(Cow::Borrowed(alias.map_or(default, |a| a.aliasname.as_str())), rel)
+    }
+
+    fn function_in_from(&mut self, function: &'t RangeFunction, scope: &Scope<'t, '_>) -> From<'t> {
+        let mut rel = Rel { cols: Vec::new(), open: None, bounded: true };
+        let mut single = false;
+        for item in &function.functions {
+            // Each is a list of the call and its column definitions.
+            let parts = tree::items(item);
+            let Some(call) = parts.first() else { continue };
+            let mut made = self.call_in_from(call, scope);
+            let definitions = parts.get(1).map(tree::items).unwrap_or_default();
+            let definitions = if definitions.is_empty() { &function.coldeflist } else { definitions };
+            let named: Vec<&'t str> = definitions
+                .iter()
+                .filter_map(|d| match tree::kind(d) {
+                    Some(NodeEnum::ColumnDef(d)) => Some(d.colname.as_str()),
+                    _ => None,
+                })
+                .collect();
+            if !named.is_empty() {
+                let taint = made.all();
+                made.cols = named.into_iter().map(|name| Col::new(name, taint.clone())).collect();
+                made.open = None;
+            }
+            single = function.functions.len() == 1 && made.cols.len() == 1 && made.open.is_none();
+            rel.cols.extend(made.cols);
+            rel.bounded &= made.bounded;
+            if let Some(open) = made.open {
+                rel.open.get_or_insert_default().join(&open);
+            }
+        }
+        let call_name = rel.cols.first().map_or(Cow::Borrowed(""), |c| c.name.clone());
+        if function.ordinality {
+            rel.cols.push(Col::new("ordinality", Taint::CLEAN));
+        }
+        let first = function.functions.first().and_then(|f| tree::items(f).first());
+        let own_name = first.map_or(call_name, tree::output_name);
+        let alias = function.alias.as_ref().map(|a| a.aliasname.as_str());
+        if let (true, Some(alias), Some(col)) = (single, alias, rel.cols.first_mut()) {
+            // One value: the alias names the column too.
+            if col.name == own_name {
+                col.name = Cow::Borrowed(alias);
+            }
+        }
+        rename(&mut rel, tree::column_aliases(function.alias.as_ref()));
+        From::one(alias.map_or(own_name, Cow::Borrowed), rel)
+    }
+
+    fn join(&mut self, join: &'t JoinExpr, left: &From<'t>, scope: &Scope<'t, '_>) -> From<'t> {
+        let (Some(larg), Some(rarg)) = (join.larg.as_deref(), join.rarg.as_deref()) else { return From::empty() };
+        let l = self.from_item(larg, left, scope);
+        let mut seen = left.clone();
+        seen.append(l.clone());
+        let r = self.from_item(rarg, &seen, scope);
+
+        let using: Vec<&'t str> = tree::texts(&join.using_clause).collect();
+        let merged: Vec<Cow<'t, str>> = if join.is_natural {
+            let shared = l.star.iter().filter(|c| r.star.iter().any(|d| d.name == c.name));
+            shared.map(|c| c.name.clone()).collect()
+        } else {
+            using.into_iter().map(Cow::Borrowed).collect()
+        };
+        let mut cols: Vec<Col<'t>> = Vec::new();
+        for name in &merged {
+            let mut taint = Taint::CLEAN;
+            let mut plain = true;
+            for side in [&l, &r] {
+                match side.star.iter().find(|c| c.name == *name) {
+                    Some(col) => {
+                        taint.join(&col.taint);
+                        plain &= col.plain;
+                    }
+                    None => taint.join(side.open.as_ref().unwrap_or(&Taint::CLEAN)),
+                }
+            }
+            self.uses(&taint, How::Join, "a join's columns", -1);
+            self.predicate.join(&taint);
+            cols.push(Col { plain, ..Col::new(name.clone(), taint) });
+        }
+        if join.is_natural && (l.open.is_some() || r.open.is_some()) {
+            // Which columns are compared is not known.
+            let taint = l.all().with(&r.all());
+            self.uses(&taint, How::Join, "NATURAL JOIN", -1);
+        }
+        let merged_rel = Rel { cols: cols.clone(), open: None, bounded: true };
+        let rest = |side: &From<'t>| -> Vec<Col<'t>> {
+            side.star.iter().filter(|c| !merged.contains(&c.name)).cloned().collect()
+        };
+        let mut star = cols;
+        star.extend(rest(&l));
+        star.extend(rest(&r));
+        let mut from = l;
+        from.append(r);
+        from.star = star;
+        let scope = Scope::within(scope, from);
+        self.condition(join.quals.as_deref(), &scope, How::Join, "ON");
+        let mut from = scope.from;
+        if let Some(alias) = &join.join_using_alias {
+            from.items.push(Item { alias: Cow::Borrowed(&alias.aliasname), rel: Rc::new(merged_rel) });
+        }
+        if let Some(alias) = &join.alias {
+            let mut rel = Rel { cols: from.star, open: from.open, bounded: from.bounded };
+            rename(&mut rel, tree::column_aliases(Some(alias)));
+            return From::one(Cow::Borrowed(&alias.aliasname), rel);
+        }
+        from
+    }
+
+    /// A relation by name: a query of WITH, a table, a view, one of the server's own.
+    pub(super) fn relation(&mut self, var: &'t RangeVar, scope: &Scope<'t, '_>) -> Rel<'t> {
+        if var.schemaname.is_empty()
+            && let Some(rel) = scope.cte(&var.relname)
+        {
+            return rel.as_ref().clone();
+        }
+        match self.resolve(&var.schemaname, &var.relname) {
+            Resolved::User(index) => {
+                self.reads(index, Action::Read);
+                self.user_relation(index)
+            }
+            Resolved::System { schema, columns } => {
+                let object = Object::Table { schema: schema.to_owned(), name: var.relname.clone() };
+                self.need(Action::Read, object, "a system relation");
+                self.tables.push(format!("{schema}.{}", var.relname));
+                let mut cols = Vec::with_capacity(columns.len());
+                let mut secret = false;
+                for column in columns {
+                    let leak = builtins::leak(schema, &var.relname, column);
+                    secret |= leak == Leak::Secrets;
+                    let taint = if leak == Leak::None { Taint::CLEAN } else { self.unknown() };
+                    cols.push(Col::new(*column, taint));
+                }
+                if secret {
+                    self.need_on_target(Action::Administer, format!("`{}`, which holds credentials", var.relname));
+                }
+                Rel { cols, open: None, bounded: false }
+            }
+            Resolved::Unknown => {
+                let schema = if var.schemaname.is_empty() { "" } else { var.schemaname.as_str() };
+                let name = if schema.is_empty() { var.relname.clone() } else { format!("{schema}.{}", var.relname) };
+                self.need_on_target(Action::Read, format!("the relation `{name}`, which is not known"));
+                self.tables.push(name);
+                // Large objects and TOAST tables are where such a name could lead.
+                if schema.starts_with("pg_") {
+                    self.need_on_target(Action::Administer, "a relation of the server's own that is not known");
+                }
+                Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false }
+            }
+        }
+    }
+
+    /// Notes that a relation is used so, and with it those it is a part of.
+    pub(super) fn reads(&mut self, index: usize, action: Action) {
+        let Some(relation) = self.catalog.relation(index) else { return };
+        let name = |index: usize| self.catalog.relation(index).map(|r| (r.facts.schema.clone(), r.facts.name.clone()));
+        for part in std::iter::once(index).chain(relation.ancestors.iter().copied()) {
+            let Some((schema, name)) = name(part) else { continue };
+            self.tables.push(format!("{schema}.{name}"));
+            let why = if part == index { "the relation is named" } else { "a part of it is named" };
+            self.need(action, Object::Table { schema, name }, why);
+        }
+    }
+
+    /// A user's relation as a result.
+    pub(super) fn user_relation(&mut self, index: usize) -> Rel<'t> {
+        let Some(relation) = self.catalog.relation(index) else { return Rel::default() };
+        let lineage = self.lineage(index);
+        for (how, taint) in &lineage.uses {
+            let place = format!("the definition of `{}`", relation.facts.name);
+            self.uses(taint, *how, &place, -1);
+        }
+        for need in &lineage.needs {
+            self.need(need.action, need.object.clone(), format!("through `{}`", relation.facts.name));
+        }
+        self.tables.extend(lineage.tables.iter().cloned());
+        let cols = relation
+            .facts
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| {
+                let taint = lineage.columns.get(at).cloned().unwrap_or(Taint::UNKNOWN);
+                let plain = lineage.plain.get(at).copied().unwrap_or(false);
+                Col { plain, type_oid: column.type_oid, ..Col::new(column.name.as_str(), taint) }
+            })
+            .collect();
+        Rel { cols, open: None, bounded: lineage.row.is_clean() }
+    }
+}
+
+/// Whether the query has LIMIT or FETCH FIRST with a number.
+pub(super) fn has_limit(select: &SelectStmt) -> bool {
+    select.limit_count.as_deref().is_some_and(|count| !tree::is_null(count))
+}
+
+fn ends_in_star(fields: &[Node]) -> bool {
+    fields.last().is_some_and(|f| matches!(tree::kind(f), Some(NodeEnum::AStar(_))))
+}
+
+/// The output that an integer constant points at.
+fn output_at<'c, 't>(node: &Node, outputs: &'c [Col<'t>]) -> Option<&'c Col<'t>> {
+    outputs.get(tree::integer(node)?.checked_sub(1)?)
+}
+
+/// Gives new names to the columns from the left on.
+pub(super) fn rename<'t>(rel: &mut Rel<'t>, names: impl Iterator<Item = &'t str>) {
+    for (at, name) in names.enumerate() {
+        match rel.cols.get_mut(at) {
+            Some(col) => col.name = Cow::Borrowed(name),
+            None => {
+                // More names than columns that are known: they are among the unknown ones.
+                let taint = rel.open.clone().unwrap_or(Taint::CLEAN);
+                rel.cols.push(Col::new(name, taint));
+            }
+        }
+    }
+}
+
+fn json_columns<'t>(columns: &'t [Node], names: &mut Vec<&'t str>) {
+    for column in columns {
+        if let Some(NodeEnum::JsonTableColumn(column)) = tree::kind(column) {
+            if column.columns.is_empty() {
+                names.push(&column.name);
+            } else {
+                json_columns(&column.columns, names);
+            }
+        }
+    }
+}
+
+fn is_equality_with_constant(node: &Node) -> bool {
+    let Some(NodeEnum::AExpr(e)) = tree::kind(node) else { return false };
+    let (Some(left), Some(right)) = (e.lexpr.as_deref(), e.rexpr.as_deref()) else { return false };
+    let column = |n: &Node| matches!(tree::kind(n), Some(NodeEnum::ColumnRef(_)));
+    let equals = e.kind() == AExprKind::AexprOp && tree::qualified(&e.name).1 == "=";
+    equals && ((column(left) && tree::is_constant(right)) || (tree::is_constant(left) && column(right)))
+}

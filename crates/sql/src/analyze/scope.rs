@@ -1,0 +1,181 @@
+//! What names mean at a place of a query: the columns of its FROM clause, those of the queries around it, and the
+//! names that WITH gives to queries.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::taint::Taint;
+
+/// A column of a query's result or of something in its FROM clause.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Col<'t> {
+    pub(super) name: Cow<'t, str>,
+    pub(super) taint: Taint,
+    /// A table's column passed on unchanged.
+    pub(super) plain: bool,
+    /// Its type, when it is a user's type that came straight from a table; else 0.
+    pub(super) type_oid: u32,
+    /// Its fields, when it is a row whose fields are known.
+    pub(super) row: Option<Rc<Vec<Col<'t>>>>,
+}
+
+impl<'t> Col<'t> {
+    pub(super) fn new(name: impl Into<Cow<'t, str>>, taint: Taint) -> Col<'t> {
+        Col { name: name.into(), taint, plain: false, type_oid: 0, row: None }
+    }
+}
+
+/// The value of an expression.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Val<'t> {
+    pub(super) taint: Taint,
+    pub(super) plain: bool,
+    pub(super) type_oid: u32,
+    pub(super) row: Option<Rc<Vec<Col<'t>>>>,
+}
+
+impl<'t> Val<'t> {
+    pub(super) fn made_of(taint: Taint) -> Val<'t> {
+        Val { taint, ..Val::default() }
+    }
+
+    pub(super) fn clean() -> Val<'t> {
+        Val::default()
+    }
+
+    pub(super) fn of(col: &Col<'t>) -> Val<'t> {
+        Val { taint: col.taint.clone(), plain: col.plain, type_oid: col.type_oid, row: col.row.clone() }
+    }
+
+    pub(super) fn of_row(cols: Vec<Col<'t>>) -> Val<'t> {
+        Val { taint: all(&cols), row: Some(Rc::new(cols)), ..Val::default() }
+    }
+}
+
+/// Everything in these columns.
+pub(super) fn all(cols: &[Col<'_>]) -> Taint {
+    let mut taint = Taint::CLEAN;
+    for col in cols {
+        taint.join(&col.taint);
+    }
+    taint
+}
+
+/// The result of a query, or a relation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Rel<'t> {
+    pub(super) cols: Vec<Col<'t>>,
+    /// There may be more or other columns than these, each of which may hold this.
+    pub(super) open: Option<Taint>,
+    /// It is known to give out less than a whole table of labelled values.
+    pub(super) bounded: bool,
+}
+
+impl Rel<'_> {
+    /// Everything in it.
+    pub(super) fn all(&self) -> Taint {
+        let mut taint = all(&self.cols);
+        if let Some(open) = &self.open {
+            taint.join(open);
+        }
+        taint
+    }
+}
+
+/// One named thing of a FROM clause.
+#[derive(Clone, Debug)]
+pub(super) struct Item<'t> {
+    pub(super) alias: Cow<'t, str>,
+    pub(super) rel: Rc<Rel<'t>>,
+}
+
+/// What a FROM clause offers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct From<'t> {
+    /// By name, for `alias.column`.
+    pub(super) items: Vec<Item<'t>>,
+    /// In the order of `*`, for a bare column name: columns merged by USING appear once.
+    pub(super) star: Vec<Col<'t>>,
+    /// Some of it has columns that are not known.
+    pub(super) open: Option<Taint>,
+    /// Every part of it is bounded.
+    pub(super) bounded: bool,
+}
+
+impl<'t> From<'t> {
+    /// Of nothing.
+    pub(super) fn empty() -> From<'t> {
+        From { bounded: true, ..From::default() }
+    }
+
+    /// Of one relation.
+    pub(super) fn one(alias: Cow<'t, str>, rel: Rel<'t>) -> From<'t> {
+        From {
+            star: rel.cols.clone(),
+            open: rel.open.clone(),
+            bounded: rel.bounded,
+            items: vec![Item { alias, rel: Rc::new(rel) }],
+        }
+    }
+
+    pub(super) fn append(&mut self, other: From<'t>) {
+        self.items.extend(other.items);
+        self.star.extend(other.star);
+        self.bounded &= other.bounded;
+        if let Some(open) = other.open {
+            self.open.get_or_insert_default().join(&open);
+        }
+    }
+
+    /// Everything in it.
+    pub(super) fn all(&self) -> Taint {
+        let mut taint = all(&self.star);
+        for item in &self.items {
+            taint.join(&item.rel.all());
+        }
+        taint
+    }
+}
+
+/// A place in a query.
+pub(super) struct Scope<'t, 's> {
+    pub(super) parent: Option<&'s Scope<'t, 's>>,
+    pub(super) from: From<'t>,
+    pub(super) ctes: Vec<(&'t str, Rc<Rel<'t>>)>,
+}
+
+impl<'t, 's> Scope<'t, 's> {
+    /// Outside of any query.
+    pub(super) fn root() -> Scope<'t, 's> {
+        Scope { parent: None, from: From::empty(), ctes: Vec::new() }
+    }
+
+    /// Inside of `parent`.
+    pub(super) fn within(parent: &'s Scope<'t, 's>, from: From<'t>) -> Scope<'t, 's> {
+        Scope { parent: Some(parent), from, ctes: Vec::new() }
+    }
+
+    /// This place and those around it, innermost first.
+    pub(super) fn levels(&self) -> impl Iterator<Item = &Scope<'t, 's>> {
+        std::iter::successors(Some(self), |s| s.parent)
+    }
+
+    /// The query that WITH names so.
+    pub(super) fn cte(&self, name: &str) -> Option<Rc<Rel<'t>>> {
+        self.levels().flat_map(|s| s.ctes.iter().rev()).find(|(n, _)| *n == name).map(|(_, rel)| Rc::clone(rel))
+    }
+
+    /// The relation that goes by this alias.
+    pub(super) fn item(&self, alias: &str) -> Option<&Item<'t>> {
+        self.levels().flat_map(|s| s.from.items.iter()).find(|i| i.alias == alias)
+    }
+
+    /// Everything that any name here could stand for.
+    pub(super) fn all(&self) -> Taint {
+        let mut taint = Taint::CLEAN;
+        for level in self.levels() {
+            taint.join(&level.from.all());
+        }
+        taint
+    }
+}

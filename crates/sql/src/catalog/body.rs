@@ -1,0 +1,310 @@
+//! What is behind a name: the definition of a view, the expression of a generated column, the body of a function.
+//!
+//! Views and SQL functions are analysed like any statement. Of a PL/pgSQL body an upper bound is taken: every table,
+//! column set and function whose name occurs in it. Code in other languages cannot be seen into.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use lockgate_core::{Action, limits};
+use pg_query::protobuf::{ScanToken, Token};
+
+use super::{Catalog, Function, Lineage, Relation, Summary};
+use crate::analyze::{Analyzer, Context, Frame};
+use crate::builtins::{self, Class, ExtensionFunction};
+use crate::statement::{Object, Outputs, Statement};
+use crate::taint::Taint;
+use crate::{How, parse};
+
+impl Catalog {
+    /// Where a relation's columns come from. `stack` is what is being analysed already.
+    pub(crate) fn lineage(&self, index: usize, stack: &[Frame]) -> &Lineage {
+        static NOTHING: Lineage = Lineage {
+            columns: Vec::new(),
+            plain: Vec::new(),
+            row: Taint::UNKNOWN,
+            uses: Vec::new(),
+            needs: Vec::new(),
+            tables: Vec::new(),
+        };
+        let Some(relation) = self.relation(index) else { return &NOTHING };
+        if let Some(known) = relation.lineage.get() {
+            return known;
+        }
+        let frame = Frame::Relation(index);
+        if stack.contains(&frame) || stack.len() >= limits::SQL_VIEW_DEPTH_MAX {
+            return &NOTHING;
+        }
+        let mut inner = stack.to_vec();
+        inner.push(frame);
+        let lineage = self.relation_lineage(relation, &inner);
+        relation.lineage.get_or_init(|| lineage)
+    }
+
+    fn relation_lineage(&self, relation: &Relation, stack: &[Frame]) -> Lineage {
+        let mut lineage =
+            Lineage { columns: relation.base.clone(), plain: vec![true; relation.base.len()], ..Lineage::default() };
+        if let Some(definition) = &relation.facts.definition {
+            self.add_definition(definition, stack, &mut lineage);
+        }
+        for (at, column) in relation.facts.columns.iter().enumerate() {
+            if let Some(expression) = &column.generated {
+                let made = self.generated(relation, expression, stack);
+                if let (Some(taint), Some(plain)) = (lineage.columns.get_mut(at), lineage.plain.get_mut(at)) {
+                    taint.join(&made);
+                    *plain = false;
+                }
+            }
+        }
+        for taint in &lineage.columns {
+            lineage.row.join(taint);
+        }
+        lineage
+    }
+
+    fn add_definition(&self, definition: &str, stack: &[Frame], lineage: &mut Lineage) {
+        let statement = self.statements(definition, &self.search_path, true, &[], stack).and_then(|mut s| s.pop());
+        let whole = statement.filter(|s| !s.facts.opaque);
+        let Some(statement) = whole else {
+            for (taint, plain) in lineage.columns.iter_mut().zip(&mut lineage.plain) {
+                taint.join(&self.unknown());
+                *plain = false;
+            }
+            return;
+        };
+        for (at, (taint, plain)) in lineage.columns.iter_mut().zip(&mut lineage.plain).enumerate() {
+            taint.join(&statement.outputs.taint(at));
+            *plain = match &statement.outputs {
+                Outputs::Known(outputs) => outputs.get(at).is_some_and(|o| o.plain),
+                Outputs::Each(_) | Outputs::NoRows => false,
+            };
+        }
+        lineage.uses = statement.uses.into_iter().map(|u| (u.how, u.taint)).collect();
+        lineage.needs = statement.needs;
+        lineage.needs.retain(|need| need.action != Action::Export && need.object != Object::Target);
+        lineage.tables = statement.facts.tables;
+    }
+
+    /// What a generated column is made of: columns of its own table.
+    fn generated(&self, relation: &Relation, expression: &str, stack: &[Frame]) -> Taint {
+        let Ok(tokens) = pg_query::scan_tokens(expression) else { return self.unknown() };
+        let mut taint = Taint::CLEAN;
+        for (column, base) in relation.facts.columns.iter().zip(&relation.base) {
+            if tokens.iter().any(|t| name_of(t, expression).is_some_and(|n| n == column.name)) {
+                taint.join(base);
+            }
+        }
+        let bound = self.named_in(expression, stack);
+        taint.join(&bound.map_or(Taint::CLEAN, |b| b.functions));
+        taint
+    }
+
+    /// Analyses a text of this catalog's own. `None` if it does not parse.
+    fn statements(
+        &self,
+        text: &str,
+        path: &[String],
+        path_known: bool,
+        arguments: &[String],
+        stack: &[Frame],
+    ) -> Option<Vec<Statement>> {
+        parse::with_tree(text, |tree| {
+            let mut out = Vec::new();
+            for raw in &tree.stmts {
+                let context = Context { catalog: self, search_path: path, path_known };
+                let mut analyzer = Analyzer::new(&context, stack);
+                analyzer.arguments = arguments;
+                out.push(analyzer.statement(raw.stmt.as_deref()?));
+                if analyzer.exhausted() {
+                    return None;
+                }
+            }
+            Some(out)
+        })
+        .ok()
+        .flatten()
+    }
+
+    /// What calling a function amounts to, for a session with this search path.
+    pub(crate) fn summary(&self, index: usize, stack: &[Frame], path: &[String], path_known: bool) -> Cow<'_, Summary> {
+        let Some(function) = self.function(index) else { return Cow::Owned(Summary::opaque()) };
+        if let Some(known) = function.summary.get() {
+            return Cow::Borrowed(known);
+        }
+        let frame = Frame::Function(index);
+        if stack.contains(&frame) || stack.len() >= limits::SQL_VIEW_DEPTH_MAX {
+            return Cow::Owned(Summary::opaque());
+        }
+        let mut inner = stack.to_vec();
+        inner.push(frame);
+        // A body's names mean what the caller's path makes of them, unless the function brings its own.
+        let fixed = function.facts.search_path.is_some() || function.facts.body.is_some();
+        let (body_path, body_path_known) = match &function.facts.search_path {
+            Some(own) => (own.as_slice(), true),
+            None if fixed => (self.search_path.as_slice(), true),
+            None => (path, path_known),
+        };
+        let summary = self.function_summary(function, &inner, body_path, body_path_known);
+        if fixed || (path_known && path == self.search_path) {
+            Cow::Borrowed(function.summary.get_or_init(|| summary))
+        } else {
+            Cow::Owned(summary)
+        }
+    }
+
+    fn function_summary(&self, function: &Function, stack: &[Frame], path: &[String], path_known: bool) -> Summary {
+        let facts = &function.facts;
+        if function.safe {
+            return Summary::default();
+        }
+        if let Some(extension) = &facts.extension {
+            return match builtins::extension_function(extension, &facts.name) {
+                ExtensionFunction::Pure => Summary::default(),
+                ExtensionFunction::Administers => Summary { administers: true, ..Summary::opaque() },
+                ExtensionFunction::Dynamic | ExtensionFunction::Unknown => Summary::opaque(),
+            };
+        }
+        match (facts.language.as_str(), facts.kind) {
+            ("sql", 'f') => self.sql_summary(function, stack, path, path_known).unwrap_or_else(Summary::opaque),
+            ("plpgsql", 'f') => Summary {
+                value: self.named_in(&facts.source, stack).map_or(Taint::UNKNOWN, |b| b.all()),
+                ..Summary::opaque()
+            },
+            _ => Summary::opaque(),
+        }
+    }
+
+    fn sql_summary(&self, function: &Function, stack: &[Frame], path: &[String], path_known: bool) -> Option<Summary> {
+        let facts = &function.facts;
+        let text = match &facts.body {
+            Some(body) => unwrap_atomic(body),
+            None => Cow::Borrowed(facts.source.as_str()),
+        };
+        let mut statements = self.statements(&text, path, path_known, &facts.in_names, stack)?;
+        let mut summary = Summary::default();
+        for statement in &statements {
+            summary.opaque |= statement.facts.opaque || statement.effect != crate::Effect::None;
+            summary.uses.extend(statement.uses.iter().map(|u| (u.how, u.taint.clone())));
+            summary.tables.extend(statement.facts.tables.iter().cloned());
+            for need in &statement.needs {
+                if need.action != Action::Export {
+                    summary.needs.push(need.clone());
+                }
+            }
+        }
+        // The last statement gives the value.
+        match statements.pop().map(|s| s.outputs) {
+            Some(Outputs::Known(outputs)) => {
+                for output in &outputs {
+                    summary.value.join(&output.value);
+                }
+                summary.columns = Some(outputs.into_iter().map(|o| (o.name, o.value)).collect());
+            }
+            Some(Outputs::Each(taint)) => summary.value = taint,
+            Some(Outputs::NoRows) | None => {}
+        }
+        // A function of boolean tests tells what it tests: whoever calls it learns it.
+        for (how, taint) in &summary.uses {
+            if *how != How::Source {
+                summary.value.join(taint);
+            }
+        }
+        Some(summary)
+    }
+
+    /// The most that code in which these names occur can read. `None` if it could run text that is not shown.
+    fn named_in(&self, source: &str, stack: &[Frame]) -> Option<Bound> {
+        let tokens = pg_query::scan_tokens(source).ok()?;
+        let mut names = HashSet::new();
+        for token in &tokens {
+            // U&"…" spells a name in a way this does not read.
+            if matches!(token.token(), Token::Uident | Token::Execute) {
+                return None;
+            }
+            if let Some(name) = name_of(token, source) {
+                names.insert(name);
+            }
+        }
+        let mut bound = Bound::default();
+        for name in &names {
+            for relation in self.relations_named(name) {
+                bound.relations.join(&self.lineage(*relation, stack).row);
+            }
+            if let Some(columns) = builtins::relation("pg_catalog", name, self.major()) {
+                let leaks = columns.iter().any(|c| builtins::leak("pg_catalog", name, c) != builtins::Leak::None);
+                if leaks {
+                    bound.relations.join(&self.unknown());
+                }
+            }
+            if let Some(builtin) = builtins::function(name)
+                && matches!(builtin.class, Class::Dynamic | Class::RunsText | Class::Leaky | Class::Administers)
+            {
+                bound.functions.join(&self.unknown());
+            }
+            for function in self.functions_named(name) {
+                bound.functions.join(&self.summary(*function, stack, &[], false).value);
+            }
+        }
+        Some(bound)
+    }
+
+    fn unknown(&self) -> Taint {
+        if self.has_labels() { Taint::UNKNOWN } else { Taint::CLEAN }
+    }
+}
+
+/// What code can reach through the names in it.
+#[derive(Default)]
+struct Bound {
+    relations: Taint,
+    functions: Taint,
+}
+
+impl Bound {
+    fn all(self) -> Taint {
+        self.relations.with(&self.functions)
+    }
+}
+
+/// The name a token spells, folded as the server folds it. Keywords may be names.
+fn name_of<'s>(token: &ScanToken, source: &'s str) -> Option<Cow<'s, str>> {
+    let (start, end) = (usize::try_from(token.start).ok()?, usize::try_from(token.end).ok()?);
+    let text = source.get(start..end)?;
+    let first = text.chars().next()?;
+    if first == '"' {
+        return Some(Cow::Owned(text.trim_matches('"').replace("\"\"", "\"")));
+    }
+    let is_name = first.is_alphabetic() || first == '_';
+    is_name.then(|| {
+        if text.bytes().any(|b| b.is_ascii_uppercase()) {
+            Cow::Owned(text.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(text)
+        }
+    })
+}
+
+/// The statements within `BEGIN ATOMIC … END`, or of `RETURN expression`.
+fn unwrap_atomic(body: &str) -> Cow<'_, str> {
+    let body = body.trim();
+    if let Some(expression) = strip_word(body, "RETURN") {
+        return Cow::Owned(format!("SELECT {expression}"));
+    }
+    match strip_word(body, "BEGIN").map(str::trim_start).and_then(|b| strip_word(b, "ATOMIC")) {
+        Some(inner) => {
+            let inner = inner.trim_end();
+            let cut = inner.len().saturating_sub(3);
+            match inner.get(cut..) {
+                Some(end) if end.eq_ignore_ascii_case("end") => Cow::Borrowed(inner.get(..cut).unwrap_or_default()),
+                _ => Cow::Borrowed(inner),
+            }
+        }
+        None => Cow::Borrowed(body),
+    }
+}
+
+fn strip_word<'s>(text: &'s str, word: &str) -> Option<&'s str> {
+    let head = text.get(..word.len())?;
+    let rest = text.get(word.len()..)?;
+    (head.eq_ignore_ascii_case(word) && rest.starts_with(char::is_whitespace)).then_some(rest)
+}

@@ -1,0 +1,419 @@
+//! The questions that a snapshot of a catalog consists of, and how their answers are read.
+//!
+//! They run on the target's own connection, inside whatever transaction is open there, as whatever role is logged in,
+//! and under any search path: every name in them is qualified, operators included where a user's could come first.
+//! Nothing of the server's own is asked for, except its version: that is in this crate's tables.
+
+use lockgate_core::limits;
+
+use super::facts::{
+    CastFacts, CatalogFacts, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts, TriggerFacts, TypeFacts,
+};
+
+/// Objects with a lower id were made by the server's bootstrap.
+macro_rules! user {
+    ($column:literal) => {
+        concat!("(", $column, " OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)")
+    };
+}
+
+/// Not another session's temporary schema, and not the server's storage for long values.
+macro_rules! visible {
+    ($schema:literal) => {
+        concat!(
+            "(",
+            $schema,
+            " OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() OR NOT pg_catalog.pg_is_other_temp_schema(",
+            $schema,
+            ") AND ",
+            $schema,
+            " OPERATOR(pg_catalog.<>) 99::pg_catalog.oid)"
+        )
+    };
+}
+
+/// One row of one short text that differs whenever the snapshot would. It costs far less than the snapshot.
+pub const VERSION_SQL: &str = concat!(
+    "SELECT pg_catalog.concat_ws('.', ",
+    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((c.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) c.xmin::pg_catalog.text::pg_catalog.int8, 1))) FROM pg_catalog.pg_class c WHERE ",
+    user!("c.oid"),
+    " AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f,c,S}'::pg_catalog.\"char\"[]) AND ",
+    visible!("c.relnamespace"),
+    "), ",
+    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((a.attrelid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) a.xmin::pg_catalog.text::pg_catalog.int8, a.attnum))) FROM pg_catalog.pg_attribute a WHERE ",
+    user!("a.attrelid"),
+    " AND a.attnum OPERATOR(pg_catalog.>) 0), ",
+    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((p.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) p.xmin::pg_catalog.text::pg_catalog.int8, 2))) FROM pg_catalog.pg_proc p WHERE ",
+    user!("p.oid"),
+    "), ",
+    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((r.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) r.xmin::pg_catalog.text::pg_catalog.int8, 3))) FROM pg_catalog.pg_rewrite r WHERE ",
+    user!("r.oid"),
+    "), ",
+    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((t.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) t.xmin::pg_catalog.text::pg_catalog.int8, 4))) FROM pg_catalog.pg_type t WHERE ",
+    user!("t.oid"),
+    "), ",
+    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((i.inhrelid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) i.inhparent::pg_catalog.int8, 5))) FROM pg_catalog.pg_inherits i), ",
+    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((g.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) g.xmin::pg_catalog.text::pg_catalog.int8, 6))) FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal), ",
+    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((o.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) o.xmin::pg_catalog.text::pg_catalog.int8, 7))) FROM pg_catalog.pg_operator o WHERE ",
+    user!("o.oid"),
+    "), ",
+    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((k.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) k.xmin::pg_catalog.text::pg_catalog.int8, 8))) FROM pg_catalog.pg_cast k WHERE ",
+    user!("k.oid"),
+    "), ",
+    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((d.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) d.xmin::pg_catalog.text::pg_catalog.int8, 9))) FROM pg_catalog.pg_attrdef d), ",
+    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((e.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) e.xmin::pg_catalog.text::pg_catalog.int8, 10))) FROM pg_catalog.pg_enum e), ",
+    "(SELECT pg_catalog.sum(pg_catalog.hashint8extended((n.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) n.xmin::pg_catalog.text::pg_catalog.int8, 11)) FROM pg_catalog.pg_namespace n WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)), ",
+    "(SELECT pg_catalog.sum(pg_catalog.hashint8extended((x.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) x.xmin::pg_catalog.text::pg_catalog.int8, 12)) FROM pg_catalog.pg_extension x))"
+);
+
+/// The questions, in the order in which [`FactsBuilder::row`] counts them. Every column of every answer is text.
+pub const SNAPSHOT_SQL: [&str; 9] = [
+    // 0: version of the server, temporary schema, effective path as one text per row.
+    "SELECT pg_catalog.current_setting('server_version_num'), (SELECT n.nspname::pg_catalog.text FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), s::pg_catalog.text FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) s",
+    // 1: relations.
+    concat!(
+        "SELECT c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text, c.reltype::pg_catalog.text, ",
+        "CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog.\"char\"[]) THEN pg_catalog.pg_get_viewdef(c.oid) END, ",
+        "(EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.<>) '1'::pg_catalog.\"char\"))::pg_catalog.text ",
+        "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace ",
+        "WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f,S}'::pg_catalog.\"char\"[]) AND ",
+        user!("c.oid"),
+        " AND ",
+        visible!("c.relnamespace"),
+        " ORDER BY c.oid"
+    ),
+    // 2: their columns.
+    concat!(
+        "SELECT a.attrelid::pg_catalog.text, a.attnum::pg_catalog.text, a.attname::pg_catalog.text, a.atttypid::pg_catalog.text, ",
+        "CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog.\"char\" THEN (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef d WHERE d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum) END ",
+        "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid ",
+        "WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f,S}'::pg_catalog.\"char\"[]) AND ",
+        user!("c.oid"),
+        " AND ",
+        visible!("c.relnamespace"),
+        " ORDER BY a.attrelid, a.attnum"
+    ),
+    // 3: inheritance.
+    "SELECT i.inhrelid::pg_catalog.text, i.inhparent::pg_catalog.text FROM pg_catalog.pg_inherits i",
+    // 4: functions.
+    concat!(
+        "SELECT p.oid::pg_catalog.text, n.nspname::pg_catalog.text, p.proname::pg_catalog.text, l.lanname::pg_catalog.text, ",
+        "CASE WHEN l.lanname OPERATOR(pg_catalog.=) ANY ('{sql,plpgsql}'::pg_catalog.name[]) THEN p.prosrc ELSE '' END, ",
+        "CASE WHEN p.prosqlbody IS NOT NULL THEN pg_catalog.pg_get_function_sqlbody(p.oid) END, ",
+        "p.prokind::pg_catalog.text, p.provolatile::pg_catalog.text, p.proretset::pg_catalog.text, p.prorettype::pg_catalog.text, ",
+        "p.pronargs::pg_catalog.text, p.pronargdefaults::pg_catalog.text, (p.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid)::pg_catalog.text, ",
+        "pg_catalog.array_to_string(p.proargmodes, ''), pg_catalog.array_to_json(p.proargnames)::pg_catalog.text, ",
+        "(SELECT x.extname::pg_catalog.text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) d.refobjid WHERE d.classid OPERATOR(pg_catalog.=) 1255::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.refclassid OPERATOR(pg_catalog.=) 3079::pg_catalog.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog.\"char\" LIMIT 1), ",
+        "(SELECT pg_catalog.substr(s, 13) FROM pg_catalog.unnest(p.proconfig) s WHERE pg_catalog.starts_with(s, 'search_path=') LIMIT 1) ",
+        "FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang WHERE ",
+        user!("p.oid")
+    ),
+    // 5: types; the row types of tables come with their relations. Composite fields and enum labels as JSON.
+    concat!(
+        "SELECT t.oid::pg_catalog.text, n.nspname::pg_catalog.text, t.typname::pg_catalog.text, ",
+        "CASE WHEN t.typelem OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND t.typcategory OPERATOR(pg_catalog.=) 'A'::pg_catalog.\"char\" THEN 'A' ELSE t.typtype::pg_catalog.text END, ",
+        "t.typelem::pg_catalog.text, t.typbasetype::pg_catalog.text, ",
+        "COALESCE((SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid OPERATOR(pg_catalog.=) t.oid LIMIT 1), (SELECT r.rngtypid FROM pg_catalog.pg_range r WHERE r.rngmultitypid OPERATOR(pg_catalog.=) t.oid LIMIT 1), 0::pg_catalog.oid)::pg_catalog.text, ",
+        "CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'c'::pg_catalog.\"char\" THEN (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attname::pg_catalog.text, a.atttypid::pg_catalog.text) ORDER BY a.attnum)::pg_catalog.text FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) t.typrelid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped) ",
+        "WHEN t.typtype OPERATOR(pg_catalog.=) 'e'::pg_catalog.\"char\" THEN (SELECT pg_catalog.json_agg(e.enumlabel::pg_catalog.text ORDER BY e.enumsortorder)::pg_catalog.text FROM pg_catalog.pg_enum e WHERE e.enumtypid OPERATOR(pg_catalog.=) t.oid) END ",
+        "FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace WHERE ",
+        user!("t.oid"),
+        " AND ",
+        visible!("t.typnamespace")
+    ),
+    // 6: operators.
+    concat!(
+        "SELECT n.nspname::pg_catalog.text, o.oprname::pg_catalog.text, o.oprcode::pg_catalog.oid::pg_catalog.text, NULL ",
+        "FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace WHERE ",
+        user!("o.oid")
+    ),
+    // 7: casts that run a function.
+    concat!(
+        "SELECT k.castsource::pg_catalog.text, k.casttarget::pg_catalog.text, k.castfunc::pg_catalog.text, k.castcontext::pg_catalog.text ",
+        "FROM pg_catalog.pg_cast k WHERE k.castfunc OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND ",
+        user!("k.oid")
+    ),
+    // 8: triggers.
+    "SELECT g.tgrelid::pg_catalog.text, g.tgfoid::pg_catalog.text, (((g.tgtype OPERATOR(pg_catalog.&) 1::pg_catalog.int2) OPERATOR(pg_catalog.<>) 0) AND ((g.tgtype OPERATOR(pg_catalog.&) 66::pg_catalog.int2) OPERATOR(pg_catalog.<>) 0))::pg_catalog.text FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal",
+];
+
+/// An answer that no such question can have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the catalog answered question {question} with {what}")]
+pub struct BadFacts {
+    /// The question's place in [`SNAPSHOT_SQL`].
+    pub question: usize,
+    /// What is wrong with the answer.
+    pub what: &'static str,
+}
+
+/// Puts the answers together, row by row.
+#[derive(Debug, Default)]
+pub struct FactsBuilder {
+    facts: CatalogFacts,
+    rows: usize,
+    bytes: usize,
+}
+
+/// A row while it is read.
+struct Row<'a> {
+    question: usize,
+    cells: std::slice::Iter<'a, Option<&'a [u8]>>,
+}
+
+impl<'a> Row<'a> {
+    fn bad<T>(&self, what: &'static str) -> Result<T, BadFacts> {
+        Err(BadFacts { question: self.question, what })
+    }
+
+    fn optional(&mut self) -> Result<Option<&'a str>, BadFacts> {
+        match self.cells.next() {
+            None => self.bad("too few columns"),
+            Some(None) => Ok(None),
+            Some(Some(bytes)) => match std::str::from_utf8(bytes) {
+                Ok(text) => Ok(Some(text)),
+                Err(_) => self.bad("bytes that are not UTF-8"),
+            },
+        }
+    }
+
+    fn text(&mut self) -> Result<&'a str, BadFacts> {
+        match self.optional()? {
+            Some(text) => Ok(text),
+            None => self.bad("a null where a value belongs"),
+        }
+    }
+
+    fn owned(&mut self) -> Result<String, BadFacts> {
+        self.text().map(str::to_owned)
+    }
+
+    fn number<N: std::str::FromStr>(&mut self) -> Result<N, BadFacts> {
+        let text = self.text()?;
+        text.parse().or_else(|_| self.bad("a word where a number belongs"))
+    }
+
+    fn letter(&mut self) -> Result<char, BadFacts> {
+        match self.text()?.chars().next() {
+            Some(letter) => Ok(letter),
+            None => self.bad("an empty kind"),
+        }
+    }
+
+    fn truth(&mut self) -> Result<bool, BadFacts> {
+        match self.text()? {
+            "true" | "t" => Ok(true),
+            "false" | "f" => Ok(false),
+            _ => self.bad("a word where a truth value belongs"),
+        }
+    }
+}
+
+impl FactsBuilder {
+    /// For a snapshot whose [`VERSION_SQL`] answered `version`. It has to be asked before the snapshot, so that a change
+    /// in between makes the snapshot look older than it is and never newer.
+    pub fn new(version: &str) -> FactsBuilder {
+        FactsBuilder {
+            facts: CatalogFacts { version: version.to_owned(), ..CatalogFacts::default() },
+            rows: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Takes one row of the answer to `SNAPSHOT_SQL[question]`, its cells in text format.
+    pub fn row(&mut self, question: usize, cells: &[Option<&[u8]>]) -> Result<(), BadFacts> {
+        let mut row = Row { question, cells: cells.iter() };
+        self.rows = self.rows.saturating_add(1);
+        self.bytes = cells.iter().flatten().fold(self.bytes, |sum, cell| sum.saturating_add(cell.len()));
+        if self.rows > limits::CATALOG_ROWS_MAX || self.bytes > limits::CATALOG_BYTES_MAX {
+            return row.bad("more than a catalog may hold");
+        }
+        match question {
+            0 => self.session(&mut row),
+            1 => self.relation(&mut row),
+            2 => self.column(&mut row),
+            3 => {
+                self.facts.inherits.push((row.number()?, row.number()?));
+                Ok(())
+            }
+            4 => self.function(&mut row),
+            5 => self.user_type(&mut row),
+            6 => {
+                let (schema, name, function) = (row.owned()?, row.owned()?, row.number()?);
+                let extension = row.optional()?.map(str::to_owned);
+                self.facts.operators.push(OperatorFacts { schema, name, function, extension });
+                Ok(())
+            }
+            7 => {
+                let (source, target, function) = (row.number()?, row.number()?, row.number()?);
+                self.facts.casts.push(CastFacts { source, target, function, context: row.letter()? });
+                Ok(())
+            }
+            8 => {
+                let (relation, function) = (row.number()?, row.number()?);
+                self.facts.triggers.push(TriggerFacts { relation, function, changes_row: row.truth()? });
+                Ok(())
+            }
+            _ => row.bad("a row for no question"),
+        }
+    }
+
+    /// All answers are in.
+    pub fn finish(self) -> Result<CatalogFacts, BadFacts> {
+        if self.facts.server_version == 0 {
+            return Err(BadFacts { question: 0, what: "nothing" });
+        }
+        Ok(self.facts)
+    }
+
+    fn session(&mut self, row: &mut Row<'_>) -> Result<(), BadFacts> {
+        self.facts.server_version = row.number()?;
+        self.facts.temp_schema = row.optional()?.map(str::to_owned);
+        self.facts.search_path.push(row.owned()?);
+        Ok(())
+    }
+
+    fn relation(&mut self, row: &mut Row<'_>) -> Result<(), BadFacts> {
+        let relation = RelationFacts {
+            oid: row.number()?,
+            schema: row.owned()?,
+            name: row.owned()?,
+            kind: row.letter()?,
+            row_type: row.number()?,
+            definition: row.optional()?.map(str::to_owned),
+            has_rules: row.truth()?,
+            columns: Vec::new(),
+        };
+        if self.facts.relations.last().is_some_and(|last| last.oid >= relation.oid) {
+            return row.bad("relations out of order");
+        }
+        self.facts.relations.push(relation);
+        Ok(())
+    }
+
+    fn column(&mut self, row: &mut Row<'_>) -> Result<(), BadFacts> {
+        let relation: u32 = row.number()?;
+        let column = ColumnFacts {
+            number: row.number()?,
+            name: row.owned()?,
+            type_oid: row.number()?,
+            generated: row.optional()?.map(str::to_owned),
+        };
+        // A relation made between the two questions shows its columns only: the version tells that the snapshot is old.
+        if let Ok(at) = self.facts.relations.binary_search_by_key(&relation, |r| r.oid)
+            && let Some(relation) = self.facts.relations.get_mut(at)
+        {
+            relation.columns.push(column);
+        }
+        Ok(())
+    }
+
+    fn function(&mut self, row: &mut Row<'_>) -> Result<(), BadFacts> {
+        let mut function = FunctionFacts {
+            oid: row.number()?,
+            schema: row.owned()?,
+            name: row.owned()?,
+            language: row.owned()?,
+            source: row.owned()?,
+            body: row.optional()?.map(str::to_owned),
+            kind: row.letter()?,
+            volatility: row.letter()?,
+            returns_set: row.truth()?,
+            return_type: row.number()?,
+            ..FunctionFacts::default()
+        };
+        let (arguments, defaults): (usize, usize) = (row.number()?, row.number()?);
+        let variadic = row.truth()?;
+        function.arguments_min = arguments.saturating_sub(defaults).saturating_sub(usize::from(variadic));
+        function.arguments_max = if variadic { usize::MAX } else { arguments };
+        let modes = row.optional()?.unwrap_or_default();
+        let names = match row.optional()? {
+            Some(json) => match strings(json) {
+                Some(names) => names,
+                None => return row.bad("names that do not read"),
+            },
+            None => Vec::new(),
+        };
+        for (at, name) in names.into_iter().enumerate() {
+            match modes.as_bytes().get(at) {
+                Some(b'o' | b't') => function.out_names.push(name),
+                Some(b'b') => {
+                    function.in_names.push(name.clone());
+                    function.out_names.push(name);
+                }
+                _ => function.in_names.push(name),
+            }
+        }
+        function.extension = row.optional()?.map(str::to_owned);
+        function.search_path = row.optional()?.map(|path| {
+            let unquoted = |part: &str| part.trim().trim_matches('"').replace("\"\"", "\"");
+            path.split(',').map(unquoted).filter(|part| !part.is_empty()).collect()
+        });
+        self.facts.functions.push(function);
+        Ok(())
+    }
+
+    fn user_type(&mut self, row: &mut Row<'_>) -> Result<(), BadFacts> {
+        let mut facts = TypeFacts {
+            oid: row.number()?,
+            schema: row.owned()?,
+            name: row.owned()?,
+            kind: row.letter()?,
+            element: row.number()?,
+            base: row.number()?,
+            subtype: row.number()?,
+            ..TypeFacts::default()
+        };
+        if let Some(json) = row.optional()? {
+            let Some(parts) = strings(json) else { return row.bad("fields that do not read") };
+            if facts.kind == 'c' {
+                for pair in parts.chunks(2) {
+                    if let [name, oid] = pair {
+                        let Ok(oid) = oid.parse() else { return row.bad("a field without a type") };
+                        facts.fields.push((name.clone(), oid));
+                    }
+                }
+            } else {
+                facts.labels = parts;
+            }
+        }
+        self.facts.types.push(facts);
+        Ok(())
+    }
+}
+
+/// The strings of a JSON text of nested arrays, in order. `None` if it holds anything else.
+fn strings(json: &str) -> Option<Vec<String>> {
+    let mut out = Vec::new();
+    let mut chars = json.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '[' | ']' | ',' => {}
+            c if c.is_whitespace() => {}
+            '"' => {
+                let mut text = String::new();
+                loop {
+                    match chars.next()? {
+                        '"' => break,
+                        '\\' => text.push(match chars.next()? {
+                            'n' => '\n',
+                            't' => '\t',
+                            'r' => '\r',
+                            'b' => '\u{8}',
+                            'f' => '\u{c}',
+                            'u' => {
+                                let digits: String = chars.by_ref().take(4).collect();
+                                char::from_u32(u32::from_str_radix(&digits, 16).ok()?)?
+                            }
+                            other => other,
+                        }),
+                        other => text.push(other),
+                    }
+                }
+                out.push(text);
+            }
+            _ => return None,
+        }
+    }
+    Some(out)
+}

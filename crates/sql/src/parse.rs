@@ -1,0 +1,127 @@
+//! From a text to libpg_query's tree, within bounds. The parser, the decoder of its answer and the walk over the tree all
+//! recurse, so a text that could nest deeply is refused, or worked on by a thread with a stack made for it.
+
+use lockgate_core::limits;
+use pg_query::protobuf::{ParseResult, ScanToken, Token};
+
+use crate::statement::{Unparsable, Why};
+
+/// Estimated nesting up to which the caller's own stack does.
+const INLINE_DEPTH: usize = 120;
+/// The stack of a thread for what nests deeper. Only the part that is touched takes memory.
+const STACK_BYTES: usize = 512 * 1024 * 1024;
+
+/// Parses `text` and runs `work` on the tree.
+pub(crate) fn with_tree<T: Send>(text: &str, work: impl FnOnce(&ParseResult) -> T + Send) -> Result<T, Unparsable> {
+    let refuse = |why, offset| Err(Unparsable { why, offset });
+    if text.len() > limits::SQL_STATEMENT_BYTES_MAX {
+        return refuse(Why::TooLong(limits::SQL_STATEMENT_BYTES_MAX), None);
+    }
+    if let Some(at) = text.bytes().position(|b| b == 0) {
+        return refuse(Why::Nul, Some(at));
+    }
+    if words(text) <= INLINE_DEPTH {
+        return parse(text).map(|tree| work(&tree));
+    }
+    let nesting = match pg_query::scan_tokens(text) {
+        Ok(tokens) => nesting(&tokens),
+        Err(pg_query::Error::Scan(message)) => return refuse(Why::Syntax(message), None),
+        Err(_) => return refuse(Why::Unanalysed("the scanner failed"), None),
+    };
+    if nesting.brackets > limits::SQL_DEPTH_MAX {
+        return refuse(Why::TooDeep(limits::SQL_DEPTH_MAX), usize::try_from(nesting.at).ok());
+    }
+    if nesting.chain > limits::SQL_CHAIN_MAX {
+        return refuse(Why::TooDeep(limits::SQL_CHAIN_MAX), None);
+    }
+    if nesting.chain <= INLINE_DEPTH {
+        return parse(text).map(|tree| work(&tree));
+    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("sql".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, move || parse(text).map(|tree| work(&tree)));
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => refuse(Why::Unanalysed("the analysis failed"), None),
+            Err(_) => refuse(Why::Unanalysed("no thread for a statement of this size"), None),
+        }
+    })
+}
+
+fn parse(text: &str) -> Result<ParseResult, Unparsable> {
+    let tree = match pg_query::parse(text, pg_query::ParserOptions::DEFAULT) {
+        Ok(result) => result.protobuf,
+        Err(pg_query::Error::Parse(message)) => {
+            return Err(Unparsable { why: Why::Syntax(message), offset: None });
+        }
+        Err(_) => return Err(Unparsable { why: Why::Unanalysed("the parser's answer does not decode"), offset: None }),
+    };
+    if tree.stmts.len() > limits::SQL_STATEMENTS_MAX {
+        return Err(Unparsable { why: Why::TooMany(limits::SQL_STATEMENTS_MAX), offset: None });
+    }
+    Ok(tree)
+}
+
+/// An upper bound of the words and operators in a text, and so of its nesting, found without a scanner.
+fn words(text: &str) -> usize {
+    let mut count = 0usize;
+    let mut word = false;
+    for byte in text.bytes() {
+        let continues = byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+        if !byte.is_ascii_whitespace() && !(continues && word) {
+            count = count.saturating_add(1);
+        }
+        word = continues;
+    }
+    count
+}
+
+/// How deep a text could nest.
+struct Nesting {
+    /// Open brackets at most.
+    brackets: usize,
+    /// Where that was.
+    at: i32,
+    /// An upper bound of the tree's height: at each open bracket, the tokens since the last comma, as each level of a
+    /// tree takes at least one of them. Set operations chain across commas, so they are never forgotten.
+    chain: usize,
+}
+
+fn nesting(tokens: &[ScanToken]) -> Nesting {
+    let mut open: Vec<usize> = Vec::new();
+    let mut here = 0usize;
+    let mut below = 0usize;
+    let mut set_operations = 0usize;
+    let mut out = Nesting { brackets: 0, at: 0, chain: 0 };
+    for token in tokens {
+        match token.token() {
+            Token::SqlComment | Token::CComment => continue,
+            Token::Ascii40 | Token::Ascii91 => {
+                open.push(here);
+                below = below.saturating_add(here).saturating_add(1);
+                here = 0;
+                if open.len() > out.brackets {
+                    out.brackets = open.len();
+                    out.at = token.start;
+                }
+            }
+            Token::Ascii41 | Token::Ascii93 => {
+                if let Some(outer) = open.pop() {
+                    here = outer.saturating_add(1);
+                    below = below.saturating_sub(here);
+                }
+            }
+            Token::Ascii44 | Token::Ascii59 => here = 0,
+            other => {
+                here = here.saturating_add(1);
+                if matches!(other, Token::Union | Token::Intersect | Token::Except) {
+                    set_operations = set_operations.saturating_add(1);
+                }
+            }
+        }
+        out.chain = out.chain.max(below.saturating_add(here).saturating_add(set_operations));
+    }
+    out
+}
