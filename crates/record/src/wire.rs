@@ -221,7 +221,7 @@ impl<T: Wire> Wire for Option<T> {
 
 /// A list that is borrowed where it is written and owned where it was read. (`Cow<[T]>` is invariant in `T`, so that
 /// events built from different borrows would not go together.)
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum List<'a, T> {
     /// Somebody else's items.
     Borrowed(&'a [T]),
@@ -239,6 +239,15 @@ impl<T> Deref for List<'_, T> {
         }
     }
 }
+
+/// Equal when the items are, whoever owns them.
+impl<T: PartialEq> PartialEq for List<'_, T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Eq> Eq for List<'_, T> {}
 
 impl<T> Default for List<'_, T> {
     fn default() -> Self {

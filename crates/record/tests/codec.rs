@@ -1,0 +1,203 @@
+//! The event codec under arbitrary events and arbitrary bytes.
+
+use lockgate_core::{IdentityKind, Timestamp};
+use lockgate_record::{
+    Asked, Blob, Cancelled, CloseReason, Column, Columns, Decided, Digest, Done, DoneKind, Event, Failure, FileHeader,
+    Held, HoldOutcome, Input, Judged, Leaf, List, LoginFailed, MaskUse, Notice, Parameter, Party, PolicyLoaded,
+    PolicyRef, RecordingReader, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionOpened, Setting,
+    TokenCreated, Touch, VerdictKind, decode_events, encode_event,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use std::borrow::Cow;
+
+type Text = Cow<'static, str>;
+
+fn text() -> impl Strategy<Value = Text> {
+    "\\PC{0,12}".prop_map(Cow::Owned)
+}
+
+fn texts() -> impl Strategy<Value = List<'static, Text>> {
+    vec(text(), 0..3).prop_map(List::from)
+}
+
+fn blob() -> impl Strategy<Value = Blob<'static>> {
+    vec(any::<u8>(), 0..40).prop_map(Blob::from)
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    any::<i64>().prop_map(Timestamp::from_millis)
+}
+
+fn list<T: std::fmt::Debug + Clone + 'static>(of: impl Strategy<Value = T>) -> impl Strategy<Value = List<'static, T>> {
+    vec(of, 0..4).prop_map(List::from)
+}
+
+fn kind() -> impl Strategy<Value = IdentityKind> {
+    prop_oneof![Just(IdentityKind::Human), Just(IdentityKind::Service), Just(IdentityKind::Agent)]
+}
+
+fn one_of<T: Copy + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<Value = T> {
+    proptest::sample::select(all)
+}
+
+fn parameter() -> impl Strategy<Value = Parameter<'static>> {
+    (option::of(blob()), any::<u16>(), any::<u64>()).prop_map(|(value, format, bytes)| Parameter {
+        value,
+        format,
+        bytes,
+    })
+}
+
+fn asked() -> impl Strategy<Value = Event<'static>> {
+    let names = (option::of(text()), option::of(text()), list(parameter()), any::<bool>());
+    (any::<u64>(), one_of(RequestKind::ALL), blob(), any::<u64>(), any::<[u8; 32]>(), names).prop_map(
+        |(request, kind, text, text_bytes, digest, (statement, portal, parameters, parameters_cut))| {
+            let digest = Digest(digest);
+            Asked { request, kind, text, text_bytes, digest, statement, portal, parameters, parameters_cut }.into()
+        },
+    )
+}
+
+fn opened() -> impl Strategy<Value = Event<'static>> {
+    let party = (text(), texts()).prop_map(|(user, groups)| Party { user, groups });
+    let setting = (text(), text()).prop_map(|(name, value)| Setting { name, value });
+    let who = (text(), text(), texts(), kind(), list(party), option::of(text()));
+    let what = (text(), text(), text(), text(), list(setting), text());
+    (who, what).prop_map(|((session, user, groups, kind, on_behalf_of, token_id), what)| {
+        let (client, target, database, protocol, parameters, gateway) = what;
+        SessionOpened {
+            session,
+            user,
+            groups,
+            kind,
+            on_behalf_of,
+            token_id,
+            client,
+            target,
+            database,
+            protocol,
+            parameters,
+            gateway,
+        }
+        .into()
+    })
+}
+
+fn judged() -> impl Strategy<Value = Event<'static>> {
+    let policy = (text(), text()).prop_map(|(id, place)| PolicyRef { id, place });
+    let touch = (text(), text()).prop_map(|(action, object)| Touch { action, object });
+    let mask = (any::<u32>(), text(), text(), text()).prop_map(|(column, name, label, method)| MaskUse {
+        column,
+        name,
+        label,
+        method,
+    });
+    (any::<u64>(), one_of(VerdictKind::ALL), list(policy), list(touch), list(mask), text(), text()).prop_map(
+        |(request, verdict, policies, touches, masks, reason, lineage)| {
+            Judged { request, verdict, policies, touches, masks, reason, lineage }.into()
+        },
+    )
+}
+
+fn done() -> impl Strategy<Value = Event<'static>> {
+    let failure = (text(), text(), text()).prop_map(|(code, message, fault)| Failure { code, message, fault });
+    (any::<u64>(), one_of(DoneKind::ALL), text(), any::<u64>(), any::<u64>(), option::of(failure), any::<u64>())
+        .prop_map(|(request, outcome, tag, rows, bytes, error, duration_us)| {
+            Done { request, outcome, tag, rows, bytes, error, duration_us }.into()
+        })
+}
+
+fn event() -> impl Strategy<Value = Event<'static>> {
+    let n = any::<u64>;
+    let column =
+        (text(), any::<u32>(), any::<u16>()).prop_map(|(name, type_id, format)| Column { name, type_id, format });
+    prop_oneof![
+        opened(),
+        asked(),
+        judged(),
+        done(),
+        (n(), text(), texts(), any::<u32>(), time()).prop_map(|(request, approval, approvers, quorum, expires)| Held {
+            request,
+            approval,
+            approvers,
+            quorum,
+            expires
+        }
+        .into()),
+        (n(), text(), one_of(HoldOutcome::ALL), texts(), text()).prop_map(
+            |(request, approval, outcome, by, reason)| Decided { request, approval, outcome, by, reason }.into()
+        ),
+        (n(), list(column)).prop_map(|(request, columns)| Columns { request, columns }.into()),
+        (n(), n(), blob()).prop_map(|(request, count, data)| Rows { request, count, data }.into()),
+        (n(), blob()).prop_map(|(request, data)| Input { request, data }.into()),
+        (n(), n(), text()).prop_map(|(request, limit, what)| RowsCut { request, limit, what }.into()),
+        (option::of(n()), text(), text(), text()).prop_map(|(request, severity, code, message)| Notice {
+            request,
+            severity,
+            code,
+            message
+        }
+        .into()),
+        (option::of(n()), text()).prop_map(|(request, by)| Cancelled { request, by }.into()),
+        (one_of(CloseReason::ALL), text(), n(), n(), n()).prop_map(|(reason, detail, requests, rows, bytes)| {
+            SessionClosed { reason, detail, requests, rows, bytes }.into()
+        }),
+        (text(), n(), n()).prop_map(|(reason, requests, torn_bytes)| Recovered { reason, requests, torn_bytes }.into()),
+        (any::<bool>(), any::<[u8; 32]>(), n(), text()).prop_map(|(accepted, p, count, detail)| PolicyLoaded {
+            accepted,
+            policies: Digest(p),
+            count,
+            detail
+        }
+        .into()),
+        (text(), text(), texts(), kind(), texts(), option::of(time()), text()).prop_map(
+            |(token_id, user, groups, kind, targets, expires, by)| {
+                TokenCreated { token_id, user, groups, kind, targets, expires, by }.into()
+            }
+        ),
+        (text(), text(), text(), text(), text()).prop_map(|(client, protocol, user, target, reason)| LoginFailed {
+            client,
+            protocol,
+            user,
+            target,
+            reason
+        }
+        .into()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn events_read_back(events in vec((time(), event()), 1..4)) {
+        let bytes: Vec<u8> = events.iter().flat_map(|(time, event)| encode_event(event, *time)).collect();
+        prop_assert_eq!(decode_events(&bytes), Ok(events));
+    }
+
+    #[test]
+    fn changed_or_cut_bytes_never_panic(time in time(), event in event(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+        let bytes = encode_event(&event, time);
+        prop_assert!(decode_events(bytes.get(..at.index(bytes.len())).unwrap()).map_or(true, |events| events.is_empty()));
+        let mut changed = bytes;
+        let at = at.index(changed.len());
+        changed[at] = to;
+        let _ = decode_events(&changed);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..300)) {
+        let _ = decode_events(&bytes);
+        if let Some(head) = bytes.first_chunk() {
+            let _ = Leaf::decode(head);
+        }
+        if let Some(head) = bytes.first_chunk() {
+            let _ = FileHeader::decode(head);
+        }
+        if let Ok(mut reader) = RecordingReader::new(bytes.as_slice(), None) {
+            while let Ok(Some(_)) = reader.next_frame() {}
+        }
+    }
+}
