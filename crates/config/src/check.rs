@@ -28,6 +28,17 @@ const APPROVAL_MS_DEFAULT: u64 = 15 * 60_000;
 /// Times that limit a wait.
 const WAIT_MS: (u64, u64) = (100, 86_400_000);
 
+/// A way to write numbers.
+struct Unit {
+    what: &'static str,
+    read: fn(&str) -> Option<u64>,
+    show: fn(u64) -> String,
+}
+
+const DURATION: Unit = Unit { what: "a duration such as `15m`", read: values::duration_ms, show: values::show_ms };
+const SIZE: Unit = Unit { what: "a size such as `64MiB`", read: values::bytes, show: values::show_bytes };
+const COUNT: Unit = Unit { what: "a whole number", read: values::count, show: |n| n.to_string() };
+
 impl Checker<'_, '_> {
     fn wrong(&mut self, text: &Text, message: impl Display) {
         self.wrong_with(text, message, None);
@@ -80,37 +91,31 @@ impl Checker<'_, '_> {
     }
 
     /// A number in a range, as `read` understands and `show` writes it.
-    fn number(
-        &mut self,
-        text: Option<&Text>,
-        default: u64,
-        (min, max): (u64, u64),
-        (what, read, show): (&str, fn(&str) -> Option<u64>, fn(u64) -> String),
-    ) -> u64 {
+    fn number(&mut self, text: Option<&Text>, default: u64, (min, max): (u64, u64), unit: &Unit) -> u64 {
         let Some(text) = text else { return default };
         let Some(value) = self.fill(text) else { return default };
-        match read(&value) {
+        match (unit.read)(&value) {
             Some(number) if (min..=max).contains(&number) => return number,
             Some(_) => {
-                let message = format!("`{value}` is out of range: {} to {}", show(min), show(max));
+                let message = format!("`{value}` is out of range: {} to {}", (unit.show)(min), (unit.show)(max));
                 self.wrong(text, message);
             }
-            None => self.wrong(text, format!("`{value}` is not {what}")),
+            None => self.wrong(text, format!("`{value}` is not {}", unit.what)),
         }
         default
     }
 
     fn duration(&mut self, text: Option<&Text>, default: u64, range: (u64, u64)) -> u64 {
-        self.number(text, default, range, ("a duration such as `15m`", values::duration_ms, values::show_ms))
+        self.number(text, default, range, &DURATION)
     }
 
     fn size(&mut self, text: Option<&Text>, default: u64, range: (u64, u64)) -> u64 {
-        self.number(text, default, range, ("a size such as `64MiB`", values::bytes, values::show_bytes))
+        self.number(text, default, range, &SIZE)
     }
 
     fn count(&mut self, text: Option<&Text>, default: usize, max: u64) -> usize {
         let fallback = u64::try_from(default).unwrap_or(max);
-        let number = self.number(text, fallback, (1, max), ("a whole number", values::count, |n| n.to_string()));
+        let number = self.number(text, fallback, (1, max), &COUNT);
         usize::try_from(number).unwrap_or(default)
     }
 

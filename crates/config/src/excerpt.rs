@@ -44,7 +44,9 @@ impl Page<'_> {
             other => {
                 let text = unprotect(&other.to_string());
                 let text = text.split(" at line ").next().unwrap_or(&text);
-                self.at(place, 1, text.trim_end_matches(['.', ':', ',']))
+                let text = text.trim_end_matches(['.', ':', ',']);
+                let expected = text.strip_prefix("expected ").map(|expected| format!("expected {}", plain(expected)));
+                self.at(place, 1, expected.unwrap_or_else(|| text.to_owned()))
             }
         }
     }
@@ -54,9 +56,9 @@ impl Page<'_> {
 fn plain(expected: &str) -> String {
     match expected {
         e if e.starts_with("struct") => "a mapping of keys to values".to_owned(),
-        "a string" => "a single value".to_owned(),
-        "a sequence" => "a list".to_owned(),
-        "a map" => "a mapping of keys to values".to_owned(),
+        "a string" | "string scalar" => "a single value".to_owned(),
+        "a sequence" | "sequence start" => "a list".to_owned(),
+        "a map" | "mapping start" => "a mapping of keys to values".to_owned(),
         other => other.to_owned(),
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn count(text: &str) -> Option<u64> {
 /// Milliseconds as people write them.
 pub(crate) fn show_ms(ms: u64) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    match units.iter().find(|(factor, _)| ms >= *factor && ms % factor == 0) {
+    match units.iter().find(|(factor, _)| ms >= *factor && ms.is_multiple_of(*factor)) {
         Some((factor, unit)) => format!("{}{unit}", ms / factor),
         None => format!("{ms}ms"),
     }
@@ -49,7 +49,7 @@ pub(crate) fn show_ms(ms: u64) -> String {
 /// Bytes as people write them.
 pub(crate) fn show_bytes(bytes: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units.iter().find(|(factor, _)| bytes >= *factor && bytes % factor == 0) {
+    match units.iter().find(|(factor, _)| bytes >= *factor && bytes.is_multiple_of(*factor)) {
         Some((factor, unit)) => format!("{}{unit}", bytes / factor),
         None => format!("{bytes}B"),
     }

@@ -209,7 +209,7 @@ pub(crate) fn read<'a>(
     if mask.is_some() && groups.is_some() {
         clash("mask", "`@mask` and `@approve` on one policy", "write two policies: then both take effect");
     }
-    if all.mode.is_some() && !(!owner.forbids && owner.only_infer) {
+    if all.mode.is_some() && (owner.forbids || !owner.only_infer) {
         clash("mode", "`@mode` belongs on a `permit` of `action == Action::\"infer\"`", "");
     }
     if !wrong.is_empty() {
@@ -283,7 +283,8 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong() {
-        let cases: &[(&[(&str, &str)], Owner, &str)] = &[
+        type Row<'a> = (&'a [(&'a str, &'a str)], Owner, &'a str);
+        let cases: &[Row<'_>] = &[
             (&[("aprove", "dba")], FORBID, "unknown annotation `@aprove`; did you mean `@approve`?"),
             (&[("mask", "redcat")], FORBID_REVEAL, "`redcat` is not a masking method; did you mean `redact`?"),
             (

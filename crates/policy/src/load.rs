@@ -178,7 +178,7 @@ fn load_file(
     }
     let impossible = problems.len() > found;
     for (start, end, policy) in &policies {
-        if let Ok(body) = policy.to_json() {
+        if let Some(body) = body(policy) {
             check_presence(source, (*start, *end), &body, problems);
         }
     }
@@ -391,7 +391,8 @@ fn check_presence(source: &Source, (start, end): (usize, usize), value: &Value, 
         };
         if let Some(known) = known.filter(|known| !known.contains(&asked)) {
             let text = source.text.get(start..end).unwrap_or_default();
-            let at = start + text.find(&format!("has {asked}")).map_or(0, |at| at + "has ".len());
+            let written = |lead: &str| text.find(&format!("{lead}{asked}")).map(|at| at + lead.len());
+            let at = start + written("has ").or_else(|| written(".")).unwrap_or(0);
             let owner = part.map_or_else(|| "context".to_owned(), |part| format!("context.{part}"));
             let message = format!("unknown attribute `{owner}.{asked}`");
             let problem = Problem::at_bytes(&source.path, &source.text, at, at + asked.len(), message);
@@ -423,10 +424,39 @@ fn can_be(constraint: &Constraint, kind: &EntityTypeName) -> bool {
     }
 }
 
+/// The policy as JSON, with every `context has sql.verb` written out as `context has sql && context.sql has verb`.
+fn body(policy: &Policy) -> Option<Value> {
+    let mut body = policy.to_json().ok()?;
+    write_out(&mut body);
+    Some(body)
+}
+
+fn write_out(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(write_out),
+        Value::Object(fields) => fields.values_mut().for_each(write_out),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+    let path = value.get("has").and_then(|has| Some((has.get("left")?.clone(), has.get("attr")?.as_array()?.clone())));
+    let Some((mut owner, attributes)) = path else { return };
+    let mut all: Option<Value> = None;
+    for attribute in attributes {
+        let has = json!({"has": {"left": owner, "attr": attribute}});
+        owner = json!({".": {"left": owner, "attr": attribute}});
+        all = Some(match all {
+            Some(before) => json!({"&&": {"left": before, "right": has}}),
+            None => has,
+        });
+    }
+    if let Some(all) = all {
+        *value = all;
+    }
+}
+
 /// The policy as JSON, with `context has sql` asking the list of the parts that the request has: the parts themselves are
 /// always there at evaluation. The flag says whether the policy asks at all.
 fn rewritten(policy: &Policy) -> Option<(Value, bool)> {
-    let mut body = policy.to_json().ok()?;
+    let mut body = body(policy)?;
     let asks = body.get_mut("conditions").is_some_and(rewrite);
     Some((body, asks))
 }

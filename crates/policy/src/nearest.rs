@@ -1,16 +1,29 @@
 //! "Did you mean": the known name that is closest to a misspelt one.
 
 /// The name in `known` that `name` was most likely meant to be, if one is close enough: at most a third of the letters
-/// differ, counting a swap of two neighbours as one difference. Ties go to the earlier name.
+/// differ, counting a swap of two neighbours as one difference. Ties go to the earlier name. Failing that, the only name
+/// that begins with `name`.
 pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let known: Vec<&str> = known.into_iter().collect();
+    if let Some(close) = closest(name, &known) {
+        return Some(close);
+    }
+    let mut longer = known.into_iter().filter(|k| name.len() >= PREFIX_BYTES_MIN && k.starts_with(name));
+    longer.next().filter(|_| longer.next().is_none())
+}
+
+/// Shorter beginnings say too little.
+const PREFIX_BYTES_MIN: usize = 3;
+
+fn closest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let folded: Vec<char> = name.chars().take(LENGTH_MAX).flat_map(char::to_lowercase).collect();
     let allowed = (folded.len() / 3).max(1);
     known
-        .into_iter()
+        .iter()
         .map(|candidate| (distance(&folded, &candidate.to_lowercase().chars().collect::<Vec<_>>()), candidate))
         .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .map(|(_, candidate)| *candidate)
 }
 
 /// Longer names are cut before they are compared: the cost is the product of the lengths.
@@ -53,6 +66,7 @@ mod tests {
             ("zebra", None),
             ("", None),
             ("x", None),
+            ("has_", Some("has_where")),
         ] {
             assert_eq!(nearest(typed, known), meant, "{typed}");
         }
