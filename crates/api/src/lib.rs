@@ -1,1 +1,24 @@
-//! 
+//! The HTTP API: sessions, approvals, tokens and targets for people and scripts, health for machines, and the page behind the
+//! address that a held client is shown.
+//!
+//! Who may call what is one table, [`endpoints::ENDPOINTS`], and the router enforces it: a route that is not in the table is
+//! refused. Handlers only narrow further, to the objects that are the caller's. No cookies and no cross-origin answers:
+//! every request brings its token.
+
+mod auth;
+mod body;
+pub mod endpoints;
+mod error;
+mod handlers;
+mod openapi;
+mod page;
+mod serve;
+mod state;
+mod throttle;
+
+pub use endpoints::router;
+pub use openapi::document;
+pub use serve::{metrics_router, serve, serve_plain};
+pub use state::{
+    Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, PeerAddr, TargetInfo,
+};

@@ -1,0 +1,77 @@
+//! Who calls. The token is proven anew on every request, so that a revocation counts from the next one on.
+
+use crate::error::ApiError;
+use crate::state::{ApiState, PeerAddr};
+use axum::http::{HeaderMap, header};
+use lockgate_core::{Identity, Timestamp};
+use lockgate_store::{TokenError, TokenInfo};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A proven caller.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) identity: Identity,
+    pub(crate) token: TokenInfo,
+    /// An administrator. A token that is limited to targets never is: it was made to be able to do less.
+    pub(crate) admin: bool,
+}
+
+impl Caller {
+    /// Whether the token may be used for what concerns this target.
+    pub(crate) fn covers(&self, target: &str) -> bool {
+        self.token.targets.as_ref().is_none_or(|targets| targets.iter().any(|t| t.as_str() == target))
+    }
+}
+
+/// Proves the bearer token of a request.
+pub(crate) async fn authenticate(
+    state: &ApiState,
+    headers: &HeaderMap,
+    peer: Option<PeerAddr>,
+    now: Timestamp,
+) -> Result<Caller, ApiError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(ApiError::unauthenticated("no token was sent"));
+    };
+    let token = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let Some((_, token)) = token else {
+        return Err(ApiError::unauthenticated("the Authorization header holds no bearer token"));
+    };
+    prove(state, token.trim(), peer, now).await
+}
+
+/// Proves a token. A stranger is told the same whatever is wrong; the holder of the true secret may learn that it is over.
+pub(crate) async fn prove(
+    state: &ApiState,
+    token: &str,
+    peer: Option<PeerAddr>,
+    now: Timestamp,
+) -> Result<Caller, ApiError> {
+    let source = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |PeerAddr(addr)| addr.ip());
+    if let Some(wait_s) = state.throttle.wait_s(source, now) {
+        return Err(ApiError::too_many(wait_s));
+    }
+    match state.store.verify_token(token, now).await {
+        Ok(verified) => {
+            state.store.touch_token(&verified.info.id, now);
+            let admin = verified.info.targets.is_none() && state.access.is_admin(&verified.identity);
+            Ok(Caller { identity: verified.identity, token: verified.info, admin })
+        }
+        Err(TokenError::Store(e)) => Err(e.into()),
+        Err(e) => {
+            state.throttle.refused(source, now);
+            Err(ApiError::unauthenticated(match e {
+                TokenError::Expired { .. } => "the token has expired",
+                TokenError::Revoked { .. } => "the token was revoked",
+                TokenError::Malformed | TokenError::Unknown | TokenError::WrongSecret | TokenError::Store(_) => {
+                    "the token is not valid"
+                }
+            }))
+        }
+    }
+}

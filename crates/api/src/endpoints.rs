@@ -1,0 +1,159 @@
+//! Every endpoint and who may call it: the one table that the router enforces and the tests walk through.
+
+use crate::auth::{self, Caller};
+use crate::error::ApiError;
+use crate::handlers::{approvals, sessions, system, tokens};
+use crate::page;
+use crate::state::{ApiState, PeerAddr};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Extension, Router};
+use lockgate_core::{limits, metrics as names};
+use lockgate_store::clock;
+use std::time::Duration;
+
+/// Who may call an endpoint at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Anybody: nothing is told that needs a token.
+    Anybody,
+    /// Anybody, and the handler proves the token that the form brings.
+    TokenInForm,
+    /// Whoever has a token. The handler shows only what is the caller's, and answers `404` for the rest.
+    Proven,
+    /// Administrators.
+    Admin,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// `GET`, and so on.
+    pub method: Method,
+    /// The path, with `{id}` for the parts that vary.
+    pub path: &'static str,
+    /// Who may call it.
+    pub role: Role,
+}
+
+const fn endpoint(method: Method, path: &'static str, role: Role) -> Endpoint {
+    Endpoint { method, path, role }
+}
+
+/// All of them.
+pub const ENDPOINTS: &[Endpoint] = &[
+    endpoint(Method::GET, "/api/v1/health", Role::Anybody),
+    endpoint(Method::GET, "/api/v1/ready", Role::Anybody),
+    endpoint(Method::GET, "/api/v1/openapi.json", Role::Anybody),
+    endpoint(Method::GET, "/api/v1/whoami", Role::Proven),
+    endpoint(Method::GET, "/api/v1/targets", Role::Proven),
+    endpoint(Method::GET, "/api/v1/sessions", Role::Proven),
+    endpoint(Method::GET, "/api/v1/sessions/{id}", Role::Proven),
+    endpoint(Method::GET, "/api/v1/sessions/{id}/events", Role::Proven),
+    endpoint(Method::POST, "/api/v1/sessions/{id}/kill", Role::Proven),
+    endpoint(Method::GET, "/api/v1/approvals", Role::Proven),
+    endpoint(Method::GET, "/api/v1/approvals/{id}", Role::Proven),
+    endpoint(Method::POST, "/api/v1/approvals/{id}/approve", Role::Proven),
+    endpoint(Method::POST, "/api/v1/approvals/{id}/deny", Role::Proven),
+    endpoint(Method::GET, "/api/v1/tokens", Role::Proven),
+    endpoint(Method::POST, "/api/v1/tokens", Role::Admin),
+    endpoint(Method::DELETE, "/api/v1/tokens/{id}", Role::Admin),
+    endpoint(Method::GET, "/approvals/{id}", Role::Anybody),
+    endpoint(Method::POST, "/approvals/{id}", Role::TokenInForm),
+    endpoint(Method::GET, "/assets/approval.css", Role::Anybody),
+];
+
+/// The whole API over `state`.
+pub fn router(state: ApiState) -> Router {
+    Router::new()
+        .route("/api/v1/health", get(system::health))
+        .route("/api/v1/ready", get(system::ready))
+        .route("/api/v1/openapi.json", get(system::openapi))
+        .route("/api/v1/whoami", get(system::whoami))
+        .route("/api/v1/targets", get(system::targets))
+        .route("/api/v1/sessions", get(sessions::list))
+        .route("/api/v1/sessions/{id}", get(sessions::show))
+        .route("/api/v1/sessions/{id}/events", get(sessions::events))
+        .route("/api/v1/sessions/{id}/kill", post(sessions::kill))
+        .route("/api/v1/approvals", get(approvals::list))
+        .route("/api/v1/approvals/{id}", get(approvals::show))
+        .route("/api/v1/approvals/{id}/approve", post(approvals::approve))
+        .route("/api/v1/approvals/{id}/deny", post(approvals::deny))
+        .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/api/v1/tokens/{id}", delete(tokens::revoke))
+        .route("/approvals/{id}", get(page::show).post(page::decide))
+        .route("/assets/approval.css", get(page::style))
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .route_layer(middleware::from_fn_with_state(state.clone(), guard))
+        .fallback(async || ApiError::not_found("address"))
+        .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
+        .layer(middleware::from_fn(frame))
+        .with_state(state)
+}
+
+/// Lets a request through to its handler only as the table says.
+async fn guard(
+    State(state): State<ApiState>,
+    path: MatchedPath,
+    peer: Option<Extension<PeerAddr>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let method = request.method();
+    // axum answers HEAD with the handler of GET.
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let Some(endpoint) = ENDPOINTS.iter().find(|e| e.path == path.as_str() && e.method == *method) else {
+        return Err(ApiError::method_not_allowed());
+    };
+    match endpoint.role {
+        Role::Anybody | Role::TokenInForm => {}
+        Role::Proven | Role::Admin => {
+            let caller =
+                auth::authenticate(&state, request.headers(), peer.map(|Extension(p)| p), clock::now()).await?;
+            if endpoint.role == Role::Admin && !caller.admin {
+                return Err(ApiError::forbidden(
+                    "only an administrator may do this",
+                    "ask a member of `identity.admins`",
+                ));
+            }
+            request.extensions_mut().insert::<Caller>(caller);
+        }
+    }
+    Ok(next.run(request).await)
+}
+
+/// Around everything: the time limit, the count, and the headers that keep a browser from doing more than it should.
+async fn frame(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let limit = Duration::from_millis(limits::API_ANSWER_MS_MAX);
+    let answered = tokio::time::timeout(limit, next.run(request)).await;
+    let mut response = answered.unwrap_or_else(|_| ApiError::timeout().into_response());
+    let route = path.as_ref().map_or("none", MatchedPath::as_str).to_owned();
+    // A method is the client's word; only known ones become a label.
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::DELETE].into_iter().find(|m| *m == method);
+    let method = known.map_or_else(|| "other".to_owned(), |m| m.to_string());
+    let status = response.status().as_u16().to_string();
+    metrics::counter!(names::API_REQUESTS_TOTAL, "method" => method, "route" => route, "status" => status).increment(1);
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+const HEADERS: &[(&str, &str)] = &[
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cache-control", "no-store"),
+    ("strict-transport-security", "max-age=31536000"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+];

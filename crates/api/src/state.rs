@@ -1,0 +1,98 @@
+//! What the API is given to work with. The traits are the little that it needs of the relay and of policy.
+
+use crate::throttle::Throttle;
+use lockgate_core::{Identity, SessionId, TargetName, Timestamp};
+use lockgate_store::Store;
+use lockgate_store::approvals::Approvals;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::mpsc;
+
+/// A future behind a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Who may what, as configuration and policy say now.
+pub trait Access: Send + Sync {
+    /// Whether the identity is an administrator (`identity.admins`).
+    fn is_admin(&self, identity: &Identity) -> bool;
+    /// Whether policy lets the identity connect to the target.
+    fn may_connect(&self, identity: &Identity, target: &TargetName, now: Timestamp) -> bool;
+    /// Every configured target.
+    fn targets(&self) -> Vec<TargetInfo>;
+}
+
+/// A target as told to those who may connect to it. No address and no credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetInfo {
+    /// Its name.
+    pub name: TargetName,
+    /// `postgres`, and so on.
+    pub protocol: String,
+    /// The labels of its configuration.
+    pub labels: Vec<(String, String)>,
+}
+
+/// The sessions that are open in this process.
+pub trait LiveSessions: Send + Sync {
+    /// Ends a session and notes who did it. Whether there was one.
+    fn kill(&self, id: SessionId, by: &str) -> bool;
+    /// The sessions that are open.
+    fn live(&self) -> Vec<SessionId>;
+}
+
+/// How much of a recording the reader may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventView {
+    /// All of it: the reader's own session, which saw all of it then.
+    Whole,
+    /// Everything but result rows: an administrator sees what was done, and gets no data by it.
+    WithoutResults,
+}
+
+/// JSON lines, each with its line end; an error breaks the answer off.
+pub type EventStream = mpsc::Receiver<Result<Vec<u8>, String>>;
+
+/// Reads recordings.
+pub trait JournalReader: Send + Sync {
+    /// The events of a session in order; `None` when there is no recording.
+    fn events(&self, session: SessionId, view: EventView) -> BoxFuture<'_, Result<Option<EventStream>, String>>;
+}
+
+/// The client's address, as the listener saw it.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// All that the handlers share.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Tokens and sessions.
+    pub store: Store,
+    /// What waits for approval.
+    pub approvals: Approvals,
+    /// Administrators, targets and who may connect to them.
+    pub access: Arc<dyn Access>,
+    /// Open sessions.
+    pub sessions: Arc<dyn LiveSessions>,
+    /// Recordings.
+    pub journal: Arc<dyn JournalReader>,
+    /// Set once every listener is bound, cleared when the gateway drains.
+    pub ready: Arc<AtomicBool>,
+    pub(crate) throttle: Arc<Throttle>,
+}
+
+impl ApiState {
+    /// Puts the parts together.
+    pub fn new(
+        store: Store,
+        approvals: Approvals,
+        access: Arc<dyn Access>,
+        sessions: Arc<dyn LiveSessions>,
+        journal: Arc<dyn JournalReader>,
+        ready: Arc<AtomicBool>,
+    ) -> Self {
+        ApiState { store, approvals, access, sessions, journal, ready, throttle: Arc::default() }
+    }
+}
