@@ -1,2 +1,18 @@
-//! x
-use lockgate_tests as _;
+//! The gateway with real servers and real clients, by topic. One binary, because each test binary links everything.
+
+mod api;
+mod cancel;
+mod clients;
+mod crash;
+mod disk_full;
+mod harness;
+mod holding;
+mod login;
+mod masking;
+mod mistakes;
+mod policy;
+mod query;
+mod recording;
+mod robustness;
+mod versions;
+mod wire;

@@ -63,13 +63,13 @@ fn relay(mut gateway: TcpStream, mut server: TcpStream, meddle: &dyn Fn(&str) ->
         gateway.read_exact(&mut head).ok()?;
         let mut body = vec![0; u32::from_be_bytes(head[1..].try_into().ok()?) as usize - 4];
         gateway.read_exact(&mut body).ok()?;
-        if matches!(head[0], b'Q' | b'P') {
-            if let Some(answer) = meddle(&String::from_utf8_lossy(&body)) {
-                gateway.write_all(&answer).ok()?;
-                std::thread::sleep(std::time::Duration::from_millis(300));
-                let _ = gateway.shutdown(Shutdown::Both);
-                return None;
-            }
+        if matches!(head[0], b'Q' | b'P')
+            && let Some(answer) = meddle(&String::from_utf8_lossy(&body))
+        {
+            gateway.write_all(&answer).ok()?;
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            let _ = gateway.shutdown(Shutdown::Both);
+            return None;
         }
         server.write_all(&[head, body].concat()).ok()?;
     }

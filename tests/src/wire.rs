@@ -138,6 +138,11 @@ impl Client {
         self.stream.write_all(bytes).is_ok()
     }
 
+    /// How long [`Client::try_send_raw`] waits for a peer that does not read.
+    pub fn set_write_timeout(&mut self, limit: Duration) {
+        self.stream.set_write_timeout(Some(limit)).expect("a socket");
+    }
+
     /// Sends one message.
     pub fn send(&mut self, tag: u8, body: &[u8]) {
         self.send_raw(&message(tag, body));

@@ -1,1 +1,2 @@
+//! A reader and a crowd of idle connections, for bench/run.
 fn main() {}

@@ -1,0 +1,69 @@
+//! A cancel reaches the client's own statement and no other.
+
+use lockgate_tests::scene;
+use lockgate_tests::wire::{self, Client};
+use std::time::{Duration, Instant};
+
+#[test]
+fn ends_the_running_statement() {
+    let scene = scene();
+    let mut client = Client::login(scene.gateway.port, "alice", &scene.alice());
+    client.send(b'Q', &wire::text("SELECT pg_sleep(30)"));
+    std::thread::sleep(Duration::from_millis(400));
+    let begun = Instant::now();
+    let mut request = Client::connect(scene.gateway.port);
+    request.send_raw(&wire::cancel(client.key.as_ref().unwrap()));
+    assert!(request.is_closed_within(Duration::from_secs(5)));
+    assert!(request.seen.is_empty(), "a cancel request is not answered");
+    let frames = client.until_ready();
+    assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("57014"));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(client.value("SELECT 1"), "1");
+}
+
+#[test]
+fn a_wrong_key_does_nothing() {
+    let scene = scene();
+    let mut client = Client::login(scene.gateway.port, "alice", &scene.alice());
+    client.send(b'Q', &wire::text("SELECT pg_sleep(2), 'went on'"));
+    let key = client.key.clone().unwrap();
+    for flip in 0..key.len() {
+        let mut wrong = key.clone();
+        wrong[flip] ^= 1;
+        Client::connect(scene.gateway.port).send_raw(&wire::cancel(&wrong));
+    }
+    for odd in [vec![], vec![0; 3], vec![0; 8], vec![0xff; 260]] {
+        Client::connect(scene.gateway.port).try_send_raw(&wire::cancel(&odd));
+    }
+    let frames = client.until_ready();
+    assert_eq!(wire::rows(&frames).len(), 1, "{frames:?}");
+}
+
+#[test]
+fn many_cancels_hit_only_their_owner() {
+    let scene = scene();
+    let alice = scene.alice();
+    std::thread::scope(|scope| {
+        for worker in 0..8 {
+            let (scene, alice) = (&scene, &alice);
+            scope.spawn(move || {
+                let mut client = Client::login(scene.gateway.port, "alice", alice);
+                for round in 0..6 {
+                    // Odd workers are cancelled, even ones must never be.
+                    let cancelled = worker % 2 == 1;
+                    client.send(
+                        b'Q',
+                        &wire::text(&format!("SELECT pg_sleep({}), {round}", if cancelled { 20.0 } else { 0.2 })),
+                    );
+                    if cancelled {
+                        std::thread::sleep(Duration::from_millis(150));
+                        Client::connect(scene.gateway.port).send_raw(&wire::cancel(client.key.as_ref().unwrap()));
+                    }
+                    let frames = client.until_ready();
+                    let code = frames.iter().find(|frame| frame.tag == b'E').and_then(|frame| frame.field(b'C'));
+                    assert_eq!(code.as_deref(), cancelled.then_some("57014"), "worker {worker} round {round}");
+                }
+            });
+        }
+    });
+}

@@ -1,0 +1,209 @@
+//! A held statement waits, and runs once, exactly as approved, or not at all.
+
+use lockgate_tests::process;
+use lockgate_tests::wire::{self, Client};
+use lockgate_tests::{Scene, scene};
+use std::time::Duration;
+
+const DELETE: &str = "DELETE FROM notes WHERE id <= 5";
+
+fn hold(scene: &Scene, token: &str, sql: &str) -> Client {
+    let mut client = Client::login(scene.gateway.port, "alice", token);
+    client.send(b'Q', &wire::text(sql));
+    client
+}
+
+fn notes(scene: &Scene) -> String {
+    scene.directly("SELECT count(*) FROM notes")
+}
+
+#[test]
+fn the_client_is_told_and_approval_lets_it_run_once() {
+    let scene = scene();
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let mut client = hold(&scene, &alice, DELETE);
+    let notice = client.frame();
+    assert_eq!(notice.tag, b'N', "{notice:?}");
+    let id = scene.pending(&dana);
+    let told = notice.field(b'M').unwrap();
+    assert!(told.starts_with("waiting for approval by dba: https://"), "{told}");
+    assert!(told.contains(&format!("/approvals/{id}")) && told.contains("expires in "), "{told}");
+    assert_eq!(notes(&scene), "20", "it ran before it was approved");
+    let shown = scene.gateway.as_user(&dana, &["approvals", "show", &id]);
+    assert!(process::text(&shown).contains("DELETE FROM notes"), "{}", process::text(&shown));
+
+    let approved = scene.approve(&dana, &id);
+    assert!(approved.status.success(), "{}", process::text(&approved));
+    let frames = client.until_ready();
+    assert!(frames.iter().any(|frame| frame.tag == b'C' && frame.body == b"DELETE 5\0"), "{frames:?}");
+    assert_eq!(notes(&scene), "15");
+    assert_eq!(client.value("SELECT 1"), "1", "the same connection goes on");
+
+    let again = scene.approve(&dana, &id);
+    assert!(!again.status.success(), "an approval is used once");
+    client.send(b'Q', &wire::text("DELETE FROM notes WHERE id <= 6"));
+    assert_eq!(client.frame().tag, b'N', "the next statement waits again");
+}
+
+#[test]
+fn the_requester_and_who_it_acts_for_cannot_approve() {
+    let scene = scene();
+    let dana = scene.dana();
+    // alice is made a DBA too, so that only the rule about the requester stands in the way; the bot acts for bob.
+    let bot = scene.gateway.token_with("bot", &["engineers"], &["--kind", "agent", "--on-behalf-of", "bob"]);
+    let bot = bot["token"].as_str().unwrap().to_owned();
+    let mut client = Client::login(scene.gateway.port, "bot", &bot);
+    client.send(b'Q', &wire::text(DELETE));
+    client.frame();
+    let id = scene.pending(&dana);
+    for (who, groups) in
+        [("bot", vec!["dba"]), ("bob", vec!["dba"]), ("eve", vec!["engineers"]), ("olga", vec!["platform"])]
+    {
+        let token = scene.gateway.token(who, &groups);
+        let refused = scene.approve(&token, &id);
+        assert!(!refused.status.success(), "{who} approved");
+        assert_eq!(notes(&scene), "20", "{who}");
+    }
+    assert!(scene.approve(&dana, &id).status.success());
+    client.until_ready();
+    assert_eq!(notes(&scene), "15");
+}
+
+#[test]
+fn a_denied_request_is_refused_and_the_session_goes_on() {
+    let scene = scene();
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let mut client = hold(&scene, &alice, DELETE);
+    let id = scene.pending(&dana);
+    let denied = scene.gateway.as_user(&dana, &["approvals", "deny", &id, "--reason", "not today"]);
+    assert!(denied.status.success(), "{}", process::text(&denied));
+    let frames = client.until_ready();
+    let error = wire::error(&frames);
+    assert_eq!(error.field(b'C').as_deref(), Some("42501"), "{error:?}");
+    assert!(format!("{error:?}").contains("dana"), "it does not say who refused: {error:?}");
+    assert_eq!(notes(&scene), "20");
+    assert_eq!(client.value("SELECT 1"), "1");
+}
+
+#[test]
+fn time_runs_out() {
+    let scene = Scene::with(15, |options| options.extra.push_str("approvals:\n  timeout: 2s\n"));
+    let mut client = hold(&scene, &scene.alice(), DELETE);
+    let frames = client.until_ready();
+    let error = wire::error(&frames);
+    assert!(format!("{error:?}").contains("expired") || format!("{error:?}").contains("time"), "{error:?}");
+    assert_eq!(notes(&scene), "20");
+    assert_eq!(client.value("SELECT 1"), "1");
+}
+
+#[test]
+fn it_says_so_again_every_ten_seconds() {
+    let scene = scene();
+    let mut client = hold(&scene, &scene.alice(), DELETE);
+    let begun = std::time::Instant::now();
+    assert_eq!(client.frame().tag, b'N');
+    assert!(begun.elapsed() < Duration::from_secs(3), "at once");
+    assert_eq!(client.frame().tag, b'N');
+    let waited = begun.elapsed().as_secs();
+    assert!((8..=14).contains(&waited), "the second notice came after {waited} s");
+}
+
+#[test]
+fn cancel_withdraws_it() {
+    let scene = scene();
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let mut client = hold(&scene, &alice, DELETE);
+    let id = scene.pending(&dana);
+    Client::connect(scene.gateway.port).send_raw(&wire::cancel(client.key.as_ref().unwrap()));
+    let frames = client.until_ready();
+    assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("57014"));
+    assert_eq!(client.value("SELECT 1"), "1");
+    assert!(!scene.approve(&dana, &id).status.success(), "a withdrawn request was approved");
+    assert_eq!(notes(&scene), "20");
+}
+
+#[test]
+fn leaving_withdraws_it() {
+    let scene = scene();
+    let dana = scene.dana();
+    let client = hold(&scene, &scene.alice(), DELETE);
+    let id = scene.pending(&dana);
+    drop(client);
+    process::eventually("the request is withdrawn", Duration::from_secs(10), || {
+        !scene.approve(&dana, &id).status.success()
+    });
+    assert_eq!(notes(&scene), "20");
+}
+
+#[test]
+fn a_restart_runs_nothing() {
+    let mut scene = scene();
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let client = hold(&scene, &alice, DELETE);
+    let id = scene.pending(&dana);
+    scene.gateway.kill();
+    scene.gateway.resume();
+    assert!(!scene.approve(&dana, &id).status.success(), "an approval outlived the request");
+    drop(client);
+    assert_eq!(notes(&scene), "20");
+    scene.gateway.verify();
+}
+
+#[test]
+fn the_extended_protocol_waits_too_and_parameters_are_part_of_what_is_approved() {
+    let scene = scene();
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    let run = |value: &str| [wire::bind("", "d", &[value], 0), wire::execute("", 0), wire::sync()].concat();
+    client.send_raw(&[wire::parse("d", "DELETE FROM notes WHERE id = $1::int"), run("7")].concat());
+    let id = scene.pending(&dana);
+    let shown = process::text(&scene.gateway.as_user(&dana, &["approvals", "show", &id]));
+    assert!(shown.contains('7'), "the parameter is not shown: {shown}");
+    assert!(scene.approve(&dana, &id).status.success());
+    let frames = client.until_ready();
+    assert!(frames.iter().any(|frame| frame.body == b"DELETE 1\0"), "{frames:?}");
+    assert_eq!(scene.directly("SELECT count(*) FROM notes WHERE id = 7"), "0");
+    client.send_raw(&run("8"));
+    assert_ne!(scene.pending(&dana), id, "another parameter is another request");
+    assert_eq!(scene.directly("SELECT count(*) FROM notes WHERE id = 8"), "1");
+}
+
+#[test]
+fn two_approvers_at_the_same_instant_run_it_once() {
+    let scene = scene();
+    let alice = scene.alice();
+    let approvers: Vec<String> = (0..4).map(|i| scene.gateway.token(&format!("dba{i}"), &["dba"])).collect();
+    for round in 1..=5 {
+        let mut client = hold(&scene, &alice, &format!("DELETE FROM notes WHERE id = {round}"));
+        let id = scene.pending(&approvers[0]);
+        let wins = std::thread::scope(|scope| {
+            let tries: Vec<_> =
+                approvers.iter().map(|token| scope.spawn(|| scene.approve(token, &id).status.success())).collect();
+            tries.into_iter().map(|t| t.join().unwrap()).filter(|won| *won).count()
+        });
+        assert_eq!(wins, 1, "round {round}");
+        let frames = client.until_ready();
+        assert_eq!(frames.iter().filter(|frame| frame.tag == b'C').count(), 1, "{frames:?}");
+    }
+    assert_eq!(notes(&scene), "15");
+}
+
+#[test]
+fn a_quorum_takes_distinct_people() {
+    let scene = Scene::with(15, |options| {
+        options.policies = options.policies.replace(
+            "@id(\"delete-needs-a-dba\")\n@approve(\"dba\")",
+            "@id(\"delete-needs-a-dba\")\n@approve(\"dba\")\n@quorum(\"2\")",
+        );
+    });
+    let (dana, erin) = (scene.dana(), scene.gateway.token("erin", &["dba"]));
+    let mut client = hold(&scene, &scene.alice(), DELETE);
+    let id = scene.pending(&dana);
+    assert!(scene.approve(&dana, &id).status.success());
+    scene.approve(&dana, &id);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(notes(&scene), "20", "one person counted twice");
+    assert!(scene.approve(&erin, &id).status.success());
+    client.until_ready();
+    assert_eq!(notes(&scene), "15");
+}
