@@ -207,6 +207,20 @@ fn policies_are_part_of_it() {
 }
 
 #[test]
+fn everything_has_a_default() {
+    for (name, yaml) in [("empty", ""), ("comment", "# nothing yet\n"), ("braces", "{}")] {
+        let loaded = Folder::new(name, yaml).load().unwrap_or_else(|e| panic!("{name}: {e:#?}"));
+        assert!(loaded.config.targets.is_empty() && loaded.config.listen.postgres.is_none(), "{name}");
+    }
+    let found = Folder::new("list", "- a\n").load().err().unwrap();
+    assert_eq!(found, ["1:1: expected a mapping of keys to values"]);
+    let found = Folder::new("broken", "targets: [\n").load().err().unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    let report = Config::load(Some(Path::new("/nonexistent/lockgate.yaml")), &env).err().unwrap().to_string();
+    assert!(report.starts_with("/nonexistent/lockgate.yaml: cannot be read: No such file"), "{report}");
+}
+
+#[test]
 fn secrets_come_from_files_too() {
     let folder = Folder::new(
         "files",

@@ -133,7 +133,14 @@ impl Expected {
             | (ExpectedVerdict::Approve, Outcome::Approve(_) | Outcome::ApproveThenMask(..))
             | (ExpectedVerdict::Mask(None), Outcome::Mask(..)) => true,
             (ExpectedVerdict::Mask(Some(wanted)), Outcome::Mask(method, _)) => wanted == *method,
-            _ => false,
+            (
+                ExpectedVerdict::Allow | ExpectedVerdict::Deny | ExpectedVerdict::Approve | ExpectedVerdict::Mask(_),
+                Outcome::Allow
+                | Outcome::Deny(_)
+                | Outcome::Approve(_)
+                | Outcome::Mask(..)
+                | Outcome::ApproveThenMask(..),
+            ) => false,
         };
         verdict && self.by.as_ref().is_none_or(|id| decision.policies.iter().any(|p| *p.id == **id))
     }

@@ -93,7 +93,7 @@ impl Policies {
             .rules()
             .filter(|rule| rule.effect == Effect::Permit && !rule.annotations.observe)
             .map(|rule| NearMiss { policy: rule.reference.clone(), misses: misses(rule, question, facts, asked) })
-            // One that fits in nothing but its conditions' absence is no help to anyone.
+            // A permit that fails on more than two counts was meant for somebody or something else.
             .filter(|miss| (1..=2).contains(&miss.misses.len()))
             .collect();
         near.sort_by_key(|miss| miss.misses.len());
