@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 /// A stock of buffers. One per gateway, shared through an `Arc`.
 #[derive(Default)]
 pub struct RecordingBuffers {
-    stock: Mutex<Vec<Box<Scratch>>>,
+    stock: Mutex<Vec<Scratch>>,
 }
 
 impl RecordingBuffers {
@@ -16,11 +16,11 @@ impl RecordingBuffers {
         RecordingBuffers::default()
     }
 
-    pub(crate) fn take(&self) -> Box<Scratch> {
+    pub(crate) fn take(&self) -> Scratch {
         self.stock.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    pub(crate) fn give_back(&self, mut scratch: Box<Scratch>) {
+    pub(crate) fn give_back(&self, mut scratch: Scratch) {
         if scratch.plain.capacity() > RECORD_BUFFER_BYTES_KEPT {
             scratch.plain = Vec::new();
         }

@@ -8,6 +8,7 @@ use crate::event::{Event, Recorded, read_event};
 use crate::frame::{CHECK_BYTES, FILE_HEADER_BYTES, FileHeader, FrameHeader, HEADER_BYTES, HEADER_SUMMED_BYTES};
 use crate::keys::{Cipher, KeyError, RecordingKeys};
 use crate::wire::{Decoder, Digest};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read};
 
@@ -94,7 +95,7 @@ pub struct ChainEnd {
     /// Length in bytes up to here.
     pub bytes: u64,
     /// Requests without an end; known only when the frames were opened.
-    pub open: Vec<u64>,
+    pub open: BTreeSet<u64>,
     /// Whether the last frame says that no other follows.
     pub closed: bool,
 }
@@ -143,7 +144,7 @@ impl<R: Read> RecordingReader<R> {
             hash: header.hash(),
             next_seq: 0,
             bytes: u64::try_from(FILE_HEADER_BYTES).unwrap_or(u64::MAX),
-            open: Vec::new(),
+            open: BTreeSet::new(),
             closed: false,
         };
         Ok(RecordingReader {
@@ -197,8 +198,12 @@ impl<R: Read> RecordingReader<R> {
             from.finish().map_err(|error| undecodable(error.to_string()))?;
             for recorded in &events {
                 match &recorded.event {
-                    Event::Asked(asked) => self.end.open.push(asked.request),
-                    Event::Done(done) => self.end.open.retain(|open| *open != done.request),
+                    Event::Asked(asked) => {
+                        self.end.open.insert(asked.request);
+                    }
+                    Event::Done(done) => {
+                        self.end.open.remove(&done.request);
+                    }
                     _ => {}
                 }
             }

@@ -23,7 +23,7 @@ use lockgate_core::limits::{
     RECORD_RESULT_BYTES_MAX,
 };
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// An event could not be recorded. What it was about must not be forwarded.
@@ -123,7 +123,7 @@ impl SessionRecorder {
             hash: header.hash(),
             next_seq: 0,
             bytes: length(&[0; FILE_HEADER_BYTES]),
-            open: Vec::new(),
+            open: BTreeSet::new(),
             closed: false,
         };
         SessionRecorder::resume(keys, header, start, 0, sink, buffers, options)
@@ -150,7 +150,7 @@ impl SessionRecorder {
             nonce_epoch,
             nonce_count: 0,
             written_bytes: end.bytes,
-            open: end.open.into(),
+            open: end.open.into_iter().collect(),
             tally: Tally::default(),
             closed: end.closed,
         })
@@ -163,6 +163,7 @@ impl SessionRecorder {
 
     /// Records several events in one frame: all of them or none.
     pub fn append_all(&mut self, events: &[Event<'_>], now: Timestamp) -> Result<(), RecordError> {
+        self.check_order(events)?;
         self.write(events, now, false)
     }
 
@@ -239,7 +240,6 @@ impl SessionRecorder {
         if self.closed {
             return Err(RecordError::Closed);
         }
-        self.check_order(events)?;
         let mut scratch = self.buffers.take();
         let outcome = self.write_frame(&mut scratch, events, now, last);
         self.buffers.give_back(scratch);
@@ -248,26 +248,22 @@ impl SessionRecorder {
         Ok(())
     }
 
-    /// Every end belongs to a request that was asked, here or before, and has no end.
+    /// Every end belongs to a request that was asked, here or before, and has no end. What a recorder appends of itself
+    /// when it closes is right by construction and may be long, so it does not come by here.
     fn check_order(&self, events: &[Event<'_>]) -> Result<(), RecordError> {
         for (at, event) in events.iter().enumerate() {
             let earlier = events.get(..at).unwrap_or_default();
-            match event {
-                Event::Asked(asked) => {
-                    if self.is_open(asked.request)
-                        || earlier.iter().any(|e| matches!(e, Event::Asked(a) if a.request == asked.request))
-                    {
-                        return Err(RecordError::Order(asked.request));
-                    }
+            let asked = |request| earlier.iter().any(|e| matches!(e, Event::Asked(a) if a.request == request));
+            let ended = |request| earlier.iter().any(|e| matches!(e, Event::Done(d) if d.request == request));
+            let wrong = match event {
+                Event::Asked(Asked { request, .. }) => (self.is_open(*request) || asked(*request)).then_some(*request),
+                Event::Done(Done { request, .. }) => {
+                    (ended(*request) || !(self.is_open(*request) || asked(*request))).then_some(*request)
                 }
-                Event::Done(done) => {
-                    let ended = earlier.iter().any(|e| matches!(e, Event::Done(d) if d.request == done.request));
-                    let asked = || earlier.iter().any(|e| matches!(e, Event::Asked(a) if a.request == done.request));
-                    if ended || !(self.is_open(done.request) || asked()) {
-                        return Err(RecordError::Order(done.request));
-                    }
-                }
-                _ => {}
+                _ => None,
+            };
+            if let Some(request) = wrong {
+                return Err(RecordError::Order(request));
             }
         }
         Ok(())

@@ -1,4 +1,5 @@
 //! The event codec under arbitrary events and arbitrary bytes.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 use lockgate_core::{IdentityKind, Timestamp};
 use lockgate_record::{

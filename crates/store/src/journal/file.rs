@@ -222,3 +222,33 @@ fn create(path: &Path) -> io::Result<File> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `fdatasync` fails on a character device (EINVAL): the nearest thing to a failing disk that every machine has.
+    #[test]
+    fn after_a_failed_sync_nothing_succeeds_again() {
+        let file = OpenOptions::new().append(true).open("/dev/null").unwrap();
+        let mut appender = Appender::new(file, 0, Durability::Fsync);
+        assert!(matches!(appender.append([b"frame", b""]), Err(SinkError::Poisoned(_))));
+        appender.durability = Durability::None;
+        for _ in 0..3 {
+            assert!(matches!(appender.append([b"frame", b""]), Err(SinkError::Poisoned(_))));
+        }
+    }
+
+    #[test]
+    fn a_full_device_is_no_space_and_is_tried_again() {
+        let file = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        let mut appender = Appender::new(file, 0, Durability::None);
+        for _ in 0..3 {
+            assert!(appender.append([b"frame", b""]).is_err());
+            // A device cannot be cut back, so the appender must keep refusing rather than write behind a torn record.
+            assert!(matches!(appender.health, Health::Torn));
+        }
+        assert_eq!(sink_error(&io::Error::from(io::ErrorKind::StorageFull)), SinkError::NoSpace);
+        assert_eq!(sink_error(&io::Error::from(io::ErrorKind::FileTooLarge)), SinkError::NoSpace);
+    }
+}

@@ -61,7 +61,7 @@ pub struct VerifyReport {
     pub findings: Vec<Finding>,
     /// Findings beyond those listed.
     pub findings_unlisted: u64,
-    /// Open recordings whose last write was cut short, as a crash does. Not a finding.
+    /// Open recordings whose last write was cut short, as a crash does, and nothing of which was forwarded. Not findings.
     pub torn: Vec<Finding>,
 }
 
@@ -114,9 +114,8 @@ pub fn verify(
     if !unknown.is_empty() {
         // A recording's file comes before its leaf; by now the leaf of one that was just beginning is there.
         let known = sessions_in_log(&layout)?;
-        for (_, session) in unknown.into_iter().filter(|(_, session)| !known.contains(session)) {
-            let detail = "the file is not in the log of recordings".to_owned();
-            report.found(Some(session), Damage { kind: DamageKind::Unsigned, seq: 0, offset: 0, detail });
+        for (kind, session) in unknown.into_iter().filter(|(_, session)| !known.contains(session)) {
+            check_unlogged(&layout, kind, session, &mut report)?;
         }
     }
     for (session, entry) in &entries {
@@ -214,6 +213,43 @@ fn read_log(
         report.unsigned_leaves = tree.size().saturating_sub(own.size);
     }
     Ok(entries)
+}
+
+/// A file that the log does not know. The leaf of a beginning follows the first frame at once, and nothing is forwarded
+/// before both are there: so one frame without a leaf is what a crash between the two leaves, and more is not.
+fn check_unlogged(
+    layout: &Layout,
+    kind: RecordingKind,
+    session: SessionId,
+    report: &mut VerifyReport,
+) -> Result<(), JournalError> {
+    let path = layout.recording(kind, session);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        // Taken back by a live gateway whose disk is full.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(at(&path)(error)),
+    };
+    let begun = RecordingReader::new(BufReader::new(file), None).and_then(|mut reader| {
+        let frames = (reader.next_frame()?, reader.next_frame()?);
+        Ok(frames.1.is_none() && reader.header().session == session)
+    });
+    let finding = |kind, detail: &str| Finding {
+        session: Some(session),
+        damage: Damage { kind, seq: 0, offset: 0, detail: detail.to_owned() },
+    };
+    match begun {
+        Ok(true) => report.torn.push(finding(DamageKind::Torn, "the gateway died before the log knew of it")),
+        Err(ReadError::Damaged(damage)) if damage.kind == DamageKind::Torn && damage.seq == 0 => {
+            report.torn.push(Finding { session: Some(session), damage });
+        }
+        Err(ReadError::Io(error)) => return Err(at(&path)(error)),
+        Ok(false) | Err(ReadError::Damaged(_) | ReadError::Key(_)) => {
+            let unlogged = finding(DamageKind::Unsigned, "the file is not in the log of recordings");
+            report.found(unlogged.session, unlogged.damage);
+        }
+    }
+    Ok(())
 }
 
 fn sessions_in_log(layout: &Layout) -> Result<HashSet<SessionId>, JournalError> {
