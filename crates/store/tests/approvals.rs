@@ -1,4 +1,11 @@
 //! Approvals: who may decide, what a race leaves behind, and what a restart does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at what it did not expect"
+)]
 
 use lockgate_core::{Identity, IdentityKind, Principal, SessionId, Timestamp};
 use lockgate_store::approvals::{
@@ -90,7 +97,8 @@ async fn who_may_decide() {
     let (_dir, _store, approvals) = hub().await;
     let ticket = approvals.open(request(vec![need(&["dba"], 2)]), clock::now()).await.unwrap();
     let human = IdentityKind::Human;
-    let cases: Vec<(&str, Identity, fn(&DecideError) -> bool)> = vec![
+    type Expected = fn(&DecideError) -> bool;
+    let cases: Vec<(&str, Identity, Expected)> = vec![
         ("the requester", identity("bot", &["dba"]), |e| matches!(e, DecideError::OwnRequest(_))),
         ("whom it acts for", identity("alice", &["dba"]), |e| matches!(e, DecideError::OwnRequest(_))),
         ("acting for the requester", acting_for(identity("x", &["dba"]), human, &["bot"]), |e| {

@@ -1,4 +1,11 @@
 //! The index of sessions: order, filters, and what a crash leaves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at what it did not expect"
+)]
 
 use lockgate_core::{Identity, IdentityKind, SessionId, Timestamp};
 use lockgate_store::{SessionCounts, SessionFilter, SessionOpened, Store};

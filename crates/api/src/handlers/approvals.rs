@@ -104,7 +104,7 @@ pub(crate) struct Decided {
 const PAGE: usize = 100;
 
 /// Approvals that the caller made or is asked to decide, newest first; all of them for administrators.
-#[utoipa::path(get, path = "/api/v1/approvals", tag = "approvals", params(ApprovalQuery),
+#[utoipa::path(get, path = "/api/v1/approvals", operation_id = "list_approvals", tag = "approvals", params(ApprovalQuery),
     responses((status = 200, body = ApprovalsPage), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
@@ -126,7 +126,7 @@ pub(crate) async fn list(
 }
 
 /// One approval.
-#[utoipa::path(get, path = "/api/v1/approvals/{id}", tag = "approvals", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/approvals/{id}", operation_id = "show_approval", tag = "approvals", params(("id" = String, Path)),
     responses((status = 200, body = ApprovalView), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn show(
     State(state): State<ApiState>,
@@ -137,7 +137,7 @@ pub(crate) async fn show(
 }
 
 /// Approves: the caller must be in a group that is asked, and not on the requester's side.
-#[utoipa::path(post, path = "/api/v1/approvals/{id}/approve", tag = "approvals", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/approve", operation_id = "approve", tag = "approvals", params(("id" = String, Path)),
     request_body = DecisionBody,
     responses((status = 200, body = Decided), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
               (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
@@ -151,7 +151,7 @@ pub(crate) async fn approve(
 }
 
 /// Denies: under the same rules as approving. The first denial ends the request.
-#[utoipa::path(post, path = "/api/v1/approvals/{id}/deny", tag = "approvals", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/approvals/{id}/deny", operation_id = "deny", tag = "approvals", params(("id" = String, Path)),
     request_body = DecisionBody,
     responses((status = 200, body = Decided), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
               (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]

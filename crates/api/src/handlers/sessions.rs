@@ -78,7 +78,7 @@ pub(crate) struct Killed {
 const PAGE: usize = 100;
 
 /// The caller's sessions, newest first; all of them for administrators.
-#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(SessionQuery),
+#[utoipa::path(get, path = "/api/v1/sessions", operation_id = "list_sessions", tag = "sessions", params(SessionQuery),
     responses((status = 200, body = Sessions), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
@@ -108,7 +108,7 @@ pub(crate) async fn list(
 }
 
 /// One session.
-#[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/sessions/{id}", operation_id = "show_session", tag = "sessions", params(("id" = String, Path)),
     responses((status = 200, body = SessionView), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn show(
     State(state): State<ApiState>,
@@ -119,7 +119,7 @@ pub(crate) async fn show(
 }
 
 /// The recording of a session as JSON lines. Administrators see other people's without result rows.
-#[utoipa::path(get, path = "/api/v1/sessions/{id}/events", tag = "sessions", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/sessions/{id}/events", operation_id = "session_events", tag = "sessions", params(("id" = String, Path)),
     responses((status = 200, description = "one event a line", content_type = "application/x-ndjson"),
               (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn events(
@@ -138,7 +138,7 @@ pub(crate) async fn events(
 }
 
 /// Ends a session: one's own, or any for administrators.
-#[utoipa::path(post, path = "/api/v1/sessions/{id}/kill", tag = "sessions", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/sessions/{id}/kill", operation_id = "kill_session", tag = "sessions", params(("id" = String, Path)),
     responses((status = 200, body = Killed), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody)))]
 pub(crate) async fn kill(

@@ -91,7 +91,7 @@ const TTL_SECONDS_MAX: u32 = 315_360_000;
 const PAGE: usize = 100;
 
 /// The caller's tokens; all of them for administrators.
-#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", params(TokenQuery),
+#[utoipa::path(get, path = "/api/v1/tokens", operation_id = "list_tokens", tag = "tokens", params(TokenQuery),
     responses((status = 200, body = Tokens), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
@@ -115,7 +115,7 @@ pub(crate) async fn list(
 }
 
 /// Makes a token.
-#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", request_body = TokenRequest,
+#[utoipa::path(post, path = "/api/v1/tokens", operation_id = "create_token", tag = "tokens", request_body = TokenRequest,
     responses((status = 201, body = TokenMade), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
               (status = 403, body = ErrorBody)))]
 pub(crate) async fn create(
@@ -150,7 +150,7 @@ pub(crate) async fn create(
 }
 
 /// Revokes a token. Its live sessions end within a second.
-#[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "tokens", params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", operation_id = "revoke_token", tag = "tokens", params(("id" = String, Path)),
     responses((status = 200, body = TokenView), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
               (status = 404, body = ErrorBody)))]
 pub(crate) async fn revoke(

@@ -1,0 +1,563 @@
+//! The API in process, over a real store: who may call what, the shape of refusals, hostile input, and the description.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at what it did not expect"
+)]
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Extension;
+use axum::http::{Method, Request, StatusCode, header};
+use lockgate_api::endpoints::{ENDPOINTS, Role};
+use lockgate_api::{
+    Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, PeerAddr, TargetInfo,
+};
+use lockgate_core::{Identity, IdentityKind, SessionId, TargetName, Timestamp};
+use lockgate_store::approvals::{Approvals, Decision, Need, NewApproval, Ticket};
+use lockgate_store::{NewToken, SessionOpened, Store, clock};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::mpsc;
+use tower::ServiceExt as _;
+
+#[derive(Default)]
+struct Fakes {
+    killed: Mutex<Vec<(SessionId, String)>>,
+    live: Mutex<Vec<SessionId>>,
+    views: Mutex<Vec<EventView>>,
+}
+
+impl Access for Fakes {
+    fn is_admin(&self, identity: &Identity) -> bool {
+        identity.groups.contains("platform")
+    }
+    fn may_connect(&self, identity: &Identity, target: &TargetName, _now: Timestamp) -> bool {
+        target.as_str() == "orders" && identity.groups.contains("engineers")
+    }
+    fn targets(&self) -> Vec<TargetInfo> {
+        ["orders", "crm"]
+            .map(|name| TargetInfo {
+                name: name.parse().unwrap(),
+                protocol: "postgres".to_owned(),
+                labels: vec![("env".to_owned(), "prod".to_owned())],
+            })
+            .into()
+    }
+}
+
+impl LiveSessions for Fakes {
+    fn kill(&self, id: SessionId, by: &str) -> bool {
+        self.killed.lock().unwrap().push((id, by.to_owned()));
+        self.live.lock().unwrap().contains(&id)
+    }
+    fn live(&self) -> Vec<SessionId> {
+        self.live.lock().unwrap().clone()
+    }
+}
+
+impl JournalReader for Fakes {
+    fn events(&self, session: SessionId, view: EventView) -> BoxFuture<'_, Result<Option<EventStream>, String>> {
+        self.views.lock().unwrap().push(view);
+        Box::pin(async move {
+            let (lines, stream) = mpsc::channel(4);
+            lines.send(Ok(format!("{{\"session\":\"{session}\"}}\n").into_bytes())).await.unwrap();
+            lines.send(Ok(b"{\"n\":2}\n".to_vec())).await.unwrap();
+            Ok(Some(stream))
+        })
+    }
+}
+
+struct World {
+    _dir: tempfile::TempDir,
+    store: Store,
+    approvals: Approvals,
+    fakes: Arc<Fakes>,
+    ready: Arc<AtomicBool>,
+    router: Router,
+    alice: String,
+    bob: String,
+    dora: String,
+    admin: String,
+    limited_admin: String,
+    session: SessionId,
+    ticket: Ticket,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: axum::http::HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
+    }
+    fn code(&self) -> String {
+        let json = self.json();
+        let error = &json["error"];
+        for part in ["code", "message", "hint"] {
+            assert!(error[part].as_str().is_some_and(|t| !t.is_empty()), "{part} in {}", self.text);
+        }
+        error["code"].as_str().unwrap().to_owned()
+    }
+}
+
+fn identity(user: &str, groups: &[&str]) -> Identity {
+    Identity {
+        user: user.to_owned(),
+        groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+        kind: IdentityKind::Human,
+        on_behalf_of: Vec::new(),
+        token_id: None,
+    }
+}
+
+async fn token(store: &Store, user: &str, groups: &[&str], targets: Option<&[&str]>) -> String {
+    let now = clock::now();
+    let new = NewToken {
+        user: user.to_owned(),
+        groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+        kind: IdentityKind::Human,
+        on_behalf_of: Vec::new(),
+        targets: targets.map(|t| t.iter().map(|n| n.parse().unwrap()).collect::<BTreeSet<TargetName>>()),
+        expires: now.plus_millis(3_600_000),
+    };
+    store.create_token(new, now).await.unwrap().0.expose().to_owned()
+}
+
+impl World {
+    async fn new() -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).await.unwrap();
+        let approvals = Approvals::new(store.clone());
+        let fakes = Arc::new(Fakes::default());
+        let ready = Arc::new(AtomicBool::new(true));
+        let session = SessionId::new(clock::now(), 3);
+        let log = store.session_log();
+        log.opened(SessionOpened {
+            id: session,
+            identity: identity("alice", &["engineers"]),
+            protocol: "postgres",
+            target: "orders".parse().unwrap(),
+            database: None,
+            client: "192.0.2.1:5".to_owned(),
+            opened: clock::now(),
+        });
+        log.flush().await;
+        fakes.live.lock().unwrap().push(session);
+        let ticket = open(&approvals, session, "DELETE FROM <b>t</b>").await;
+        let state =
+            ApiState::new(store.clone(), approvals.clone(), fakes.clone(), fakes.clone(), fakes.clone(), ready.clone());
+        World {
+            alice: token(&store, "alice", &["engineers"], None).await,
+            bob: token(&store, "bob", &[], None).await,
+            dora: token(&store, "dora", &["dba"], None).await,
+            admin: token(&store, "root", &["platform"], None).await,
+            limited_admin: token(&store, "root", &["platform"], Some(&["crm"])).await,
+            router: lockgate_api::router(state),
+            _dir: dir,
+            store,
+            approvals,
+            fakes,
+            ready,
+            session,
+            ticket,
+        }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        self.send_from(request, "192.0.2.7:1").await
+    }
+
+    async fn send_from(&self, request: Request<Body>, peer: &str) -> Answer {
+        let router = self.router.clone().layer(Extension(PeerAddr(peer.parse().unwrap())));
+        let response = router.oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 1 << 22).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    async fn call(&self, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let body = body.map_or_else(Body::empty, |b| Body::from(b.to_string()));
+        self.send(request.body(body).unwrap()).await
+    }
+
+    async fn get(&self, path: &str, token: &str) -> Answer {
+        self.call(Method::GET, path, Some(token), None).await
+    }
+
+    async fn form(&self, path: &str, fields: &str) -> Answer {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(fields.to_owned()));
+        self.send(request.unwrap()).await
+    }
+}
+
+async fn open(approvals: &Approvals, session: SessionId, statement: &str) -> Ticket {
+    let new = NewApproval {
+        session,
+        requester: identity("alice", &["engineers"]),
+        target: "orders".parse().unwrap(),
+        database: None,
+        statement: statement.to_owned(),
+        parameters: None,
+        digest: [7; 32],
+        policies: vec!["ddl".to_owned()],
+        needs: vec![Need { groups: ["dba".to_owned()].into(), quorum: 1 }],
+        expires: clock::now().plus_millis(60_000),
+    };
+    approvals.open(new, clock::now()).await.unwrap()
+}
+
+/// What each kind of caller gets from each endpoint: nobody, bob (a stranger to the objects), alice (their owner), dora (asked
+/// to approve), an administrator, and an administrator's token that is limited to another target.
+const MATRIX: &[(&str, &str, [u16; 6])] = &[
+    ("GET", "/api/v1/health", [200, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/ready", [200, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/openapi.json", [200, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/whoami", [401, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/targets", [401, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/sessions", [401, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/sessions/{id}", [401, 404, 200, 404, 200, 404]),
+    ("GET", "/api/v1/sessions/{id}/events", [401, 404, 200, 404, 200, 404]),
+    ("POST", "/api/v1/sessions/{id}/kill", [401, 404, 200, 404, 200, 404]),
+    ("GET", "/api/v1/approvals", [401, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/approvals/{id}", [401, 404, 200, 200, 200, 404]),
+    ("POST", "/api/v1/approvals/{id}/approve", [401, 404, 403, 200, 403, 404]),
+    ("POST", "/api/v1/approvals/{id}/deny", [401, 404, 403, 200, 403, 404]),
+    ("GET", "/api/v1/tokens", [401, 200, 200, 200, 200, 200]),
+    ("POST", "/api/v1/tokens", [401, 403, 403, 403, 201, 403]),
+    ("DELETE", "/api/v1/tokens/{id}", [401, 403, 403, 403, 200, 403]),
+    ("GET", "/approvals/{id}", [200, 200, 200, 200, 200, 200]),
+    ("POST", "/approvals/{id}", [400, 404, 200, 200, 200, 404]),
+    ("GET", "/assets/approval.css", [200, 200, 200, 200, 200, 200]),
+];
+
+#[test]
+fn every_endpoint_has_a_row_in_the_matrix() {
+    let table: BTreeSet<_> = ENDPOINTS.iter().map(|e| (e.method.to_string(), e.path)).collect();
+    let tested: BTreeSet<_> = MATRIX.iter().map(|(m, p, _)| ((*m).to_owned(), *p)).collect();
+    assert_eq!(table, tested);
+    assert_eq!(ENDPOINTS.len(), MATRIX.len());
+    for endpoint in ENDPOINTS {
+        let row = MATRIX.iter().find(|(m, p, _)| *m == endpoint.method.as_str() && *p == endpoint.path).unwrap();
+        match endpoint.role {
+            Role::Anybody => assert_eq!(row.2[0], 200),
+            Role::TokenInForm => assert_eq!(row.2[0], 400),
+            Role::Proven | Role::Admin => assert_eq!(row.2[0], 401),
+        }
+        if endpoint.role == Role::Admin {
+            assert!(row.2[1..4].iter().all(|s| *s == 403) && row.2[5] == 403);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_matrix_holds() {
+    let world = World::new().await;
+    let mut n = 0;
+    for (method, path, expected) in MATRIX {
+        let callers = [
+            None,
+            Some(&world.bob),
+            Some(&world.alice),
+            Some(&world.dora),
+            Some(&world.admin),
+            Some(&world.limited_admin),
+        ];
+        for (caller, expected) in callers.into_iter().zip(expected) {
+            n += 1;
+            // A fresh object for each, since approving and revoking change it.
+            let ticket = open(&world.approvals, world.session, "DROP TABLE t").await;
+            let victim = token(&world.store, &format!("v{n}"), &[], None).await;
+            let id = if path.contains("sessions") {
+                world.session.to_string()
+            } else if path.contains("tokens") {
+                victim.split('_').nth(1).unwrap().to_owned()
+            } else {
+                ticket.id().to_owned()
+            };
+            let path = path.replace("{id}", &id);
+            let answer = if *method == "POST" && path.starts_with("/approvals/") {
+                let fields = caller.map_or_else(|| "x=y".to_owned(), |t| format!("token={t}&action=show"));
+                world.form(&path, &fields).await
+            } else {
+                let body =
+                    (*method == "POST" && path.ends_with("tokens")).then(|| json!({"user": "zoe", "ttl_seconds": 60}));
+                world.call(method.parse().unwrap(), &path, caller.map(String::as_str), body).await
+            };
+            assert_eq!(answer.status.as_u16(), *expected, "{method} {path} as {n}: {}", answer.text);
+            if answer.status.is_client_error() && path.starts_with("/api") {
+                answer.code();
+            }
+            assert_eq!(answer.status == 401, answer.headers.contains_key(header::WWW_AUTHENTICATE));
+            assert!(answer.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+            assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+            assert!(!answer.headers.contains_key("access-control-allow-origin"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn lists_hold_only_what_is_the_callers() {
+    let world = World::new().await;
+    for (who, sessions, approvals) in [
+        (&world.alice, 1, 1),
+        (&world.bob, 0, 0),
+        (&world.dora, 0, 1),
+        (&world.admin, 1, 1),
+        (&world.limited_admin, 0, 0),
+    ] {
+        assert_eq!(world.get("/api/v1/sessions", who).await.json()["sessions"].as_array().unwrap().len(), sessions);
+        assert_eq!(world.get("/api/v1/approvals", who).await.json()["approvals"].as_array().unwrap().len(), approvals);
+    }
+    let foreign = world.get("/api/v1/sessions?user=alice", &world.bob).await;
+    assert_eq!(foreign.json()["sessions"], json!([]));
+    let targets =
+        |a: Answer| a.json()["targets"].as_array().unwrap().iter().map(|t| t["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(targets(world.get("/api/v1/targets", &world.alice).await), ["orders"]);
+    assert_eq!(targets(world.get("/api/v1/targets", &world.admin).await), Vec::<Value>::new());
+    let tokens = |a: Answer| a.json()["tokens"].as_array().unwrap().len();
+    assert_eq!(tokens(world.get("/api/v1/tokens", &world.alice).await), 1);
+    assert_eq!(tokens(world.get("/api/v1/tokens?user=root", &world.alice).await), 0);
+    assert_eq!(tokens(world.get("/api/v1/tokens", &world.admin).await), 5);
+    assert_eq!(world.get("/api/v1/approvals", &world.dora).await.json()["approvals"][0]["may_decide"], true);
+    assert_eq!(world.get("/api/v1/approvals", &world.alice).await.json()["approvals"][0]["may_decide"], false);
+}
+
+#[tokio::test]
+async fn an_approval_over_http_reaches_the_session_that_waits() {
+    let mut world = World::new().await;
+    let path = format!("/api/v1/approvals/{}/approve", world.ticket.id());
+    let answer = world.call(Method::POST, &path, Some(&world.dora), Some(json!({"reason": "checked"}))).await;
+    assert_eq!((answer.status, answer.json()["state"].as_str()), (StatusCode::OK, Some("approved")));
+    assert!(matches!(world.ticket.wait().await, Decision::Approved(_)));
+    let again = world.call(Method::POST, &path, Some(&world.dora), None).await;
+    assert_eq!((again.status, again.code().as_str()), (StatusCode::CONFLICT, "conflict"));
+}
+
+#[tokio::test]
+async fn a_token_made_over_http_works_until_it_is_revoked() {
+    let world = World::new().await;
+    let body = json!({"user": "zoe", "groups": ["dba"], "kind": "service", "targets": ["orders"], "ttl_seconds": 60,
+                      "on_behalf_of": [{"user": "bob"}]});
+    let made = world.call(Method::POST, "/api/v1/tokens", Some(&world.admin), Some(body)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let (text, id) =
+        (made.json()["token"].as_str().unwrap().to_owned(), made.json()["id"].as_str().unwrap().to_owned());
+    let who = world.get("/api/v1/whoami", &text).await.json();
+    assert_eq!(
+        (&who["user"], &who["kind"], &who["admin"], &who["on_behalf_of"][0]["user"]),
+        (&json!("zoe"), &json!("service"), &json!(false), &json!("bob"))
+    );
+    world.call(Method::DELETE, &format!("/api/v1/tokens/{id}"), Some(&world.admin), None).await;
+    let after = world.get("/api/v1/whoami", &text).await;
+    assert_eq!((after.status, after.code().as_str()), (StatusCode::UNAUTHORIZED, "unauthenticated"));
+    assert!(after.text.contains("revoked"));
+    for secret in [&text, &world.admin] {
+        assert!(!world.get("/api/v1/tokens", &world.admin).await.text.contains(&secret[16..]));
+    }
+}
+
+#[tokio::test]
+async fn recordings_show_rows_only_to_the_sessions_own_user() {
+    let world = World::new().await;
+    let path = format!("/api/v1/sessions/{}/events", world.session);
+    let own = world.get(&path, &world.alice).await;
+    assert_eq!(own.headers[header::CONTENT_TYPE], "application/x-ndjson");
+    assert_eq!(own.text.lines().count(), 2);
+    world.get(&path, &world.admin).await;
+    assert_eq!(*world.fakes.views.lock().unwrap(), [EventView::Whole, EventView::WithoutResults]);
+}
+
+#[tokio::test]
+async fn killing_names_who_did_it() {
+    let world = World::new().await;
+    let path = format!("/api/v1/sessions/{}/kill", world.session);
+    assert_eq!(world.call(Method::POST, &path, Some(&world.admin), None).await.status, StatusCode::OK);
+    assert_eq!(*world.fakes.killed.lock().unwrap(), [(world.session, "root".to_owned())]);
+    world.fakes.live.lock().unwrap().clear();
+    assert_eq!(world.call(Method::POST, &path, Some(&world.alice), None).await.status, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn readiness_follows_the_flag() {
+    let world = World::new().await;
+    world.ready.store(false, Ordering::Release);
+    let answer = world.call(Method::GET, "/api/v1/ready", None, None).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "unavailable"));
+    assert_eq!(world.call(Method::GET, "/api/v1/health", None, None).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn hostile_input_is_the_clients_fault() {
+    let world = World::new().await;
+    let long = "x".repeat(5_000);
+    let ids =
+        ["0", "%00", "..%2f..%2fetc", "'%20OR%201=1--", "%F0%9F%92%A9", "%ff%fe", &long, "01ARZ3NDEKTSV4RRFFQ69G5FAV"];
+    for id in ids {
+        for (method, path, _) in MATRIX.iter().filter(|(_, p, _)| p.contains("{id}")) {
+            let answer = world.call(method.parse().unwrap(), &path.replace("{id}", id), Some(&world.admin), None).await;
+            let fine = answer.status.is_client_error() || (path.starts_with("/approvals") && answer.status == 200);
+            assert!(fine, "{method} {path} {id:.40}: {}", answer.status);
+        }
+    }
+    let bodies: Vec<Vec<u8>> = vec![
+        b"{".to_vec(),
+        b"null".to_vec(),
+        b"[]".to_vec(),
+        b"\xff\xfe".to_vec(),
+        b"{\"user\": 5}".to_vec(),
+        br#"{"user":"a","ttl_seconds":-1}"#.to_vec(),
+        br#"{"user":"a","ttl_seconds":1e30}"#.to_vec(),
+        br#"{"user":"a","ttl_seconds":0}"#.to_vec(),
+        br#"{"user":"","ttl_seconds":9}"#.to_vec(),
+        br#"{"user":"a\u0000","ttl_seconds":9}"#.to_vec(),
+        br#"{"user":"a","ttl_seconds":9,"sudo":true}"#.to_vec(),
+        br#"{"user":"a","ttl_seconds":9,"kind":"god"}"#.to_vec(),
+        br#"{"user":"a","ttl_seconds":9,"targets":["../x"]}"#.to_vec(),
+        br#"{"user":"a","ttl_seconds":9,"targets":[]}"#.to_vec(),
+        "[".repeat(60_000).into_bytes(),
+    ];
+    for body in bodies {
+        let shown = String::from_utf8_lossy(&body).chars().take(60).collect::<String>();
+        let request = Request::post("/api/v1/tokens").header(header::AUTHORIZATION, format!("Bearer {}", world.admin));
+        let answer = world.send(request.body(Body::from(body)).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "bad_request"), "{shown}");
+    }
+    let request = Request::post("/api/v1/tokens").header(header::AUTHORIZATION, format!("Bearer {}", world.admin));
+    let answer = world.send(request.body(Body::from(vec![b' '; 1 << 20])).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (413, "too_large"));
+    for query in
+        ["limit=-1", "limit=x", "limit=99999999999999999999999", "live=maybe", "before=zz", "nonsense=1", "since=1e9"]
+    {
+        let answer = world.get(&format!("/api/v1/sessions?{query}"), &world.admin).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "bad_request"), "{query}");
+    }
+    assert_eq!(world.get("/api/v1/sessions?limit=0&user=%27%3B--", &world.admin).await.status, 200);
+    assert_eq!(world.get("/api/v1/approvals?state=%3Cb%3E", &world.admin).await.code(), "bad_request");
+    for (method, path, status) in
+        [("GET", "/", 404), ("GET", "/api/v2", 404), ("PUT", "/api/v1/tokens", 405), ("TRACE", "/api/v1/health", 405)]
+    {
+        let answer = world.call(method.parse().unwrap(), path, None, None).await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}");
+        answer.code();
+    }
+    for value in ["", "Bearer", "Bearer ", "Basic YTpi", "Bearer lg_x_y", "Bearer \u{7f}"] {
+        let request = Request::get("/api/v1/whoami").header(header::AUTHORIZATION, value.as_bytes());
+        let Ok(request) = request.body(Body::empty()) else { continue };
+        assert_eq!(world.send(request).await.status, 401, "{value}");
+    }
+    let twice = Request::get("/api/v1/whoami")
+        .header(header::AUTHORIZATION, format!("Bearer {}", world.bob))
+        .header(header::AUTHORIZATION, format!("Bearer {}", world.admin));
+    assert_eq!(world.send(twice.body(Body::empty()).unwrap()).await.status, 401);
+}
+
+#[tokio::test]
+async fn guessing_has_to_wait_and_others_do_not() {
+    let world = World::new().await;
+    let guess = || {
+        let token = format!("Bearer lg_000000000000_{}", "A".repeat(43));
+        Request::get("/api/v1/whoami").header(header::AUTHORIZATION, token).body(Body::empty()).unwrap()
+    };
+    let mut last = StatusCode::OK;
+    for _ in 0..=lockgate_core::limits::API_LOGIN_FAILURES_MAX {
+        last = world.send_from(guess(), "198.51.100.1:1").await.status;
+    }
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
+    let answer = world.send_from(guess(), "198.51.100.1:2").await;
+    assert!(answer.headers.contains_key(header::RETRY_AFTER));
+    assert_eq!(world.send_from(guess(), "198.51.100.2:1").await.status, StatusCode::UNAUTHORIZED);
+    // The form counts as well.
+    let form = Request::post("/approvals/01ARZ3NDEKTSV4RRFFQ69G5FAV")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from("token=lg_x&action=show"));
+    assert_eq!(world.send_from(form.unwrap(), "198.51.100.1:3").await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn the_page_tells_strangers_nothing_and_lets_people_decide() {
+    let mut world = World::new().await;
+    let path = format!("/approvals/{}", world.ticket.id());
+    let page = world.call(Method::GET, &path, None, None).await;
+    assert_eq!(page.status, 200);
+    assert!(page.text.contains(&format!("lockgate approvals approve {}", world.ticket.id())));
+    assert!(!page.text.contains("DELETE"));
+    // An id that does not exist looks the same.
+    let other = world.call(Method::GET, "/approvals/01ARZ3NDEKTSV4RRFFQ69G5FAV", None, None).await;
+    assert_eq!(other.text, page.text.replace(world.ticket.id(), "01ARZ3NDEKTSV4RRFFQ69G5FAV"));
+    let hostile = world.call(Method::GET, "/approvals/%22%3E%3Cscript%3E", None, None).await;
+    assert!(hostile.status == 404 && !hostile.text.contains("<script"));
+
+    let shown = world.form(&path, &format!("token={}&action=show", world.dora)).await;
+    assert!(shown.text.contains("DELETE FROM &lt;b&gt;t&lt;/b&gt;"), "{}", shown.text);
+    assert!(shown.text.contains("value=\"approve\""));
+    assert!(!shown.text.contains(&world.dora[16..]), "the token is never sent back");
+    let own = world.form(&path, &format!("token={}&action=approve", world.alice)).await;
+    assert_eq!(own.status, 403);
+    assert_eq!(world.form(&path, "token=lg_wrong&action=approve").await.status, 401);
+    assert_eq!(world.form(&path, &format!("token={}&action=explode", world.dora)).await.status, 400);
+    let denied = world.form(&path, &format!("token={}&action=deny&reason=no+%3Cb%3E", world.dora)).await;
+    assert!(denied.status == 200 && denied.text.contains("<b>denied</b>"), "{}", denied.text);
+    match world.ticket.wait().await {
+        Decision::Denied { by, reason } => assert_eq!((by.as_str(), reason.as_deref()), ("dora", Some("no <b>"))),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_description_is_openapi_3_1_and_complete() {
+    let world = World::new().await;
+    let document = world.call(Method::GET, "/api/v1/openapi.json", None, None).await.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let described: BTreeSet<(String, String)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object().unwrap().keys().map(|m| (m.to_uppercase(), path.clone())).collect::<Vec<_>>()
+        })
+        .collect();
+    let table: BTreeSet<(String, String)> = ENDPOINTS
+        .iter()
+        .filter(|e| e.path.starts_with("/api/"))
+        .map(|e| (e.method.to_string(), e.path.to_owned()))
+        .collect();
+    assert_eq!(described, table);
+    // Every reference leads somewhere, and every operation has a name of its own and answers.
+    let text = document.to_string();
+    for reference in text.split("\"$ref\":\"#").skip(1) {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(document.pointer(pointer).is_some(), "{pointer}");
+    }
+    assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+    let mut names = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            assert!(!operation["responses"].as_object().unwrap().is_empty(), "{method} {path}");
+            assert!(names.insert(operation["operationId"].to_string()), "{method} {path} shares its operationId");
+            assert_eq!(
+                path.contains("{id}"),
+                operation["parameters"].as_array().is_some_and(|p| p.iter().any(|p| p["in"] == "path"))
+            );
+            let role =
+                ENDPOINTS.iter().find(|e| e.path == path && e.method.as_str() == method.to_uppercase()).unwrap().role;
+            assert_eq!(role == Role::Anybody, operation["security"] == json!([{}]), "{method} {path}");
+        }
+    }
+}
