@@ -43,6 +43,8 @@ pub const SQL_STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const SQL_DEPTH_MAX: usize = 512;
 /// Words and operators in a row that could nest into each other (`1+1+…`); more counts as too deep.
 pub const SQL_CHAIN_MAX: usize = 20_000;
+/// Words, signs and constants of one text; the tree takes some hundred bytes for each.
+pub const SQL_TOKENS_MAX: usize = 300_000;
 /// Statements in one Query message.
 pub const SQL_STATEMENTS_MAX: usize = 10_000;
 /// Rounds of the fixpoint for a recursive query.

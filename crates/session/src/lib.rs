@@ -1,1 +1,18 @@
-//! 
+//! The narrow waist: every protocol asks here, and only here, whether a request may go on.
+//!
+//! A protocol says what a request needs; [`Judge`] asks policy; [`Session::submit`] writes the request and its verdict
+//! into the recording and only then yields a [`Permit`], which the way to the target consumes. Nothing here does I/O of
+//! its own: the recording's sink comes from outside, and so does the time.
+
+mod denial;
+mod judge;
+mod permit;
+mod rules;
+mod session;
+pub mod wire;
+
+pub use denial::Denial;
+pub use judge::{ColumnMask, Judge, Judgement, Masks, Plan, Ruling};
+pub use permit::{Permit, Plumbing, TargetOutbox};
+pub use rules::{Rules, RulesHandle, TargetRules};
+pub use session::{Ended, Parameters, Parked, Request, Session, SessionParts, Ticket, Verdict};

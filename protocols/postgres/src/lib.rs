@@ -7,8 +7,15 @@
 pub mod cancel;
 pub mod client_auth;
 pub mod frame;
+mod machine;
 pub mod message;
+mod names;
 pub mod own;
+mod prepare;
+mod pump;
 pub mod scram;
+mod shared;
 pub mod startup;
 pub mod target_login;
+
+pub use machine::Postgres;

@@ -154,6 +154,23 @@ pub fn error(out: &mut BytesMut, own: &OwnReport<'_>) {
     report(out, b'E', own);
 }
 
+/// ErrorResponse for a text that the grammar refuses, as PostgreSQL words it; `position` counts characters from 1.
+pub fn syntax_error(out: &mut BytesMut, text: &str, position: Option<usize>) {
+    let filled = message(out, b'E', |out| {
+        put_report_field(out, code::SEVERITY, Severity::Error.name());
+        put_report_field(out, code::SEVERITY_PLAIN, Severity::Error.name());
+        put_report_field(out, code::SQLSTATE, "42601");
+        put_report_field(out, code::MESSAGE, text);
+        if let Some(position) = position {
+            put_report_field(out, code::POSITION, &position.to_string());
+        }
+        out.put_u8(0);
+        Ok(())
+    });
+    // Every text is cut, so that the sum is far below the largest message.
+    debug_assert!(filled.is_ok());
+}
+
 /// NoticeResponse.
 pub fn notice(out: &mut BytesMut, own: &OwnReport<'_>) {
     report(out, b'N', own);

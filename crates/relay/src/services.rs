@@ -1,0 +1,81 @@
+//! What the pump needs from the rest of the gateway: proofs, sessions, decisions, and the clock.
+
+use crate::live::Live;
+use lockgate_core::{Identity, Secret, TargetName, Timestamp};
+use lockgate_session::wire::{Decided, Dialed, Refusal, TargetTls, Verifiers};
+use lockgate_session::{Session, Ticket};
+use rustls::{ClientConfig, ServerConfig};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// The future of a decision. Dropping it withdraws the request.
+pub type Held = Pin<Box<dyn Future<Output = Decided> + Send>>;
+
+/// The way to a session's target.
+pub struct Route {
+    /// The target.
+    pub target: TargetName,
+    /// The database the client asked for by name, if any.
+    pub asked_database: Option<String>,
+    /// Where it listens.
+    pub host: String,
+    /// And on which port.
+    pub port: u16,
+    /// How to protect the connection; `None` for in clear.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// The role to log in as.
+    pub username: String,
+    /// Its password.
+    pub password: Secret,
+    /// The database to open.
+    pub database: String,
+}
+
+impl Route {
+    pub(crate) fn dialed(&self) -> Dialed {
+        Dialed {
+            username: self.username.clone(),
+            password: self.password.clone(),
+            database: self.database.clone(),
+            tls: if self.tls.is_some() { TargetTls::Require } else { TargetTls::Disable },
+            loopback: self.host == "localhost"
+                || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()),
+        }
+    }
+}
+
+/// The rest of the gateway, as the pump sees it.
+pub trait Services: Send + Sync + 'static {
+    /// The wall clock.
+    fn now(&self) -> Timestamp;
+    /// TLS towards clients.
+    fn server_tls(&self) -> Arc<ServerConfig>;
+    /// Channel binding data of our certificate.
+    fn server_end_point(&self) -> Option<Vec<u8>>;
+    /// The open sessions.
+    fn live(&self) -> &Arc<Live>;
+    /// The SCRAM verifiers of a user; a stranger's answer looks and takes the same.
+    fn verifiers(&self, user: &str) -> impl Future<Output = Verifiers> + Send;
+    /// Whether a token is good and for this user.
+    fn prove(
+        &self,
+        peer: SocketAddr,
+        user: &str,
+        token: &Secret,
+    ) -> impl Future<Output = Result<Arc<Identity>, Refusal>> + Send;
+    /// Puts a failed login on record that never came to showing a token.
+    fn login_failed(&self, protocol: &'static str, peer: SocketAddr, user: &str, target: &str, reason: &str);
+    /// Opens a session with its recording, and finds the way to its target.
+    fn open(
+        &self,
+        protocol: &'static str,
+        peer: SocketAddr,
+        identity: Arc<Identity>,
+        database: &str,
+        application: Option<String>,
+    ) -> impl Future<Output = Result<(Box<Session>, Route), Refusal>> + Send;
+    /// Asks people about a held request.
+    fn hold(&self, ticket: Ticket) -> Held;
+}

@@ -1,0 +1,498 @@
+//! From what a statement does to what policy says of it: every (action, object) asked, every labelled output weighed,
+//! every use of what may not be revealed refused.
+//!
+//! A judgement is a pure function of the rules, the identity, the circumstances and the analysis. Callers keep it and use
+//! it again as long as none of these changed.
+
+use crate::denial::Denial;
+use crate::rules::{Rules, TargetRules};
+use lockgate_core::{Action, Identity, Label, Timestamp};
+use lockgate_mask::{Method, Touch};
+use lockgate_policy::{
+    Alert, ApprovalNeed, DenyReason, InferMode, MaskMethod, Outcome, PolicyRef, Question, RequestContext, Resource,
+    SqlContext,
+};
+use lockgate_sql::{Batch, Catalog, How, Need, Object, Outputs, Statement, Taint, Use};
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// How a column is masked, and on whose word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnMask {
+    /// The label that asks for it.
+    pub label: Label,
+    /// How.
+    pub method: Method,
+    /// The policy, or `None` for the default: what nobody may reveal is redacted.
+    pub policy: Option<PolicyRef>,
+}
+
+/// The masks of one result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Masks {
+    /// No column is masked, whatever comes.
+    Clear,
+    /// By position. Columns beyond the list are of unknown origin.
+    Columns {
+        /// One per known column.
+        columns: Vec<Option<ColumnMask>>,
+        /// For columns that were not foreseen.
+        beyond: Option<ColumnMask>,
+    },
+}
+
+impl Masks {
+    /// The mask of the column at `index`.
+    pub fn column(&self, index: usize) -> Option<&ColumnMask> {
+        match self {
+            Masks::Clear => None,
+            Masks::Columns { columns, beyond } => match columns.get(index) {
+                Some(mask) => mask.as_ref(),
+                None => beyond.as_ref(),
+            },
+        }
+    }
+
+    /// Whether any column is, or may be, masked.
+    pub fn any(&self) -> bool {
+        match self {
+            Masks::Clear => false,
+            Masks::Columns { columns, beyond } => beyond.is_some() || columns.iter().any(Option::is_some),
+        }
+    }
+}
+
+/// What one statement's result goes through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The masks of its rows.
+    pub masks: Masks,
+    /// Whether its errors and notices may hold what is masked.
+    pub touch: Touch,
+}
+
+/// What policy says to a request as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    /// It may go on.
+    Allow,
+    /// It may not.
+    Deny(Denial),
+    /// It may once all of these are met.
+    Hold(Vec<ApprovalNeed>),
+}
+
+/// Everything policy says of one request.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// The ruling.
+    pub ruling: Ruling,
+    /// One plan per statement.
+    pub plans: Vec<Plan>,
+    /// The policies that took part.
+    pub policies: Vec<PolicyRef>,
+    /// What was asked for: action and object.
+    pub asked: Vec<(Action, String)>,
+    /// The alerts raised.
+    pub alerts: Vec<Alert>,
+    /// Policies on trial that would have changed it.
+    pub observed: Vec<PolicyRef>,
+    /// The version of the rules.
+    pub rules_version: u64,
+    /// It may be another one at another time.
+    pub depends_on_time: bool,
+}
+
+/// Whether a label may be seen.
+#[derive(Clone)]
+enum Reveal {
+    Clear,
+    Mask(Method, Option<PolicyRef>),
+    Deny(Denial),
+}
+
+/// Judges the requests of one identity on one target under one set of rules.
+pub struct Judge<'a> {
+    rules: &'a Rules,
+    target: &'a TargetRules,
+    identity: &'a Identity,
+    context: RequestContext,
+    who: String,
+    reveals: HashMap<Label, Reveal>,
+    policies: Vec<PolicyRef>,
+    asked: Vec<(Action, String)>,
+    alerts: Vec<Alert>,
+    observed: Vec<PolicyRef>,
+    holds: Vec<ApprovalNeed>,
+    denial: Option<Denial>,
+    depends_on_time: bool,
+}
+
+/// What a text that nobody can read needs: everything.
+const EVERYTHING: [Action; 6] =
+    [Action::Read, Action::Write, Action::Define, Action::Administer, Action::Execute, Action::Export];
+
+impl<'a> Judge<'a> {
+    /// A judge for one request.
+    pub fn new(
+        rules: &'a Rules,
+        target: &'a TargetRules,
+        identity: &'a Identity,
+        client_ip: IpAddr,
+        now: Timestamp,
+    ) -> Self {
+        Judge {
+            rules,
+            target,
+            identity,
+            context: RequestContext { client_ip, now, ..RequestContext::default() },
+            who: identity.display_chain(),
+            reveals: HashMap::new(),
+            policies: Vec::new(),
+            asked: Vec::new(),
+            alerts: Vec::new(),
+            observed: Vec::new(),
+            holds: Vec::new(),
+            denial: None,
+            depends_on_time: false,
+        }
+    }
+
+    /// May the session be opened?
+    pub fn connect(mut self) -> Judgement {
+        self.ask(Action::Connect, None);
+        self.finish(Vec::new())
+    }
+
+    /// May this one action be done to the target as a whole?
+    pub fn target_action(mut self, action: Action) -> Judgement {
+        self.ask(action, None);
+        let plan = self.unknown_plan();
+        self.finish(vec![plan])
+    }
+
+    /// What policy says of a batch of statements. They are forwarded together, so what one of them may not, none may.
+    pub fn batch(mut self, catalog: &Catalog, batch: &Batch) -> Judgement {
+        let count = u32::try_from(batch.statements.len()).unwrap_or(u32::MAX);
+        let plans = batch.statements.iter().map(|statement| self.statement(catalog, statement, count)).collect();
+        self.finish(plans)
+    }
+
+    /// What policy says of a text that nobody could read: it counts as doing everything to everything.
+    pub fn unreadable(mut self, catalog: &Catalog) -> Judgement {
+        self.context.sql =
+            Some(SqlContext { verb: "unreadable".into(), opaque: true, statement_count: 1, ..SqlContext::default() });
+        for action in EVERYTHING {
+            self.ask(action, None);
+        }
+        if self.target.has_labels() {
+            let everything = Use {
+                taint: Taint::UNKNOWN,
+                how: How::Source,
+                place: "a statement that cannot be read".into(),
+                offset: None,
+            };
+            self.infer(catalog, &everything);
+        }
+        let plan = self.unknown_plan();
+        self.finish(vec![plan])
+    }
+
+    /// The mask of a value with this origin, for results that are described only when they come.
+    pub fn mask_of(&mut self, catalog: &Catalog, taint: &Taint, plain: bool) -> Result<Option<ColumnMask>, Denial> {
+        let mut strongest: Option<ColumnMask> = None;
+        for (label, _) in self.labels_of(catalog, taint) {
+            match self.reveal(&label) {
+                Reveal::Clear => {}
+                Reveal::Deny(denial) => return Err(denial),
+                Reveal::Mask(method, policy) => {
+                    let method = if plain { method } else { method.max(Method::Redact) };
+                    if strongest.as_ref().is_none_or(|s| s.method < method) {
+                        strongest = Some(ColumnMask { label, method, policy });
+                    }
+                }
+            }
+        }
+        Ok(strongest)
+    }
+
+    fn finish(self, plans: Vec<Plan>) -> Judgement {
+        let ruling = match self.denial {
+            Some(denial) => Ruling::Deny(denial),
+            None if self.holds.is_empty() => Ruling::Allow,
+            None => Ruling::Hold(self.holds),
+        };
+        Judgement {
+            ruling,
+            plans,
+            policies: self.policies,
+            asked: self.asked,
+            alerts: self.alerts,
+            observed: self.observed,
+            rules_version: self.rules.version,
+            depends_on_time: self.depends_on_time,
+        }
+    }
+
+    fn statement(&mut self, catalog: &Catalog, statement: &Statement, count: u32) -> Plan {
+        self.context.sql = Some(SqlContext {
+            verb: statement.verb.to_owned(),
+            tables: statement.facts.tables.iter().cloned().collect(),
+            has_where: statement.facts.has_where,
+            has_limit: statement.facts.has_limit,
+            statement_count: count,
+            opaque: statement.facts.opaque,
+        });
+        // What depends on the statement's own context must not be carried over to the next.
+        self.reveals.clear();
+        for need in &statement.needs {
+            self.need(need);
+        }
+        if !self.target.has_labels() {
+            return Plan { masks: Masks::Clear, touch: Touch::Clean };
+        }
+        for used in &statement.uses {
+            self.infer(catalog, used);
+        }
+        let masks = self.masks(catalog, &statement.outputs);
+        let touch = match self.mask_of(catalog, &statement.touches, true) {
+            Ok(None) => Touch::Clean,
+            Ok(Some(_)) | Err(_) => Touch::Labelled,
+        };
+        Plan { masks, touch }
+    }
+
+    fn masks(&mut self, catalog: &Catalog, outputs: &Outputs) -> Masks {
+        let columns = match outputs {
+            Outputs::NoRows => Vec::new(),
+            Outputs::Known(outputs) => {
+                outputs.iter().map(|output| self.output(catalog, &output.value, output.plain)).collect()
+            }
+            Outputs::Each(taint) => {
+                let every = self.output(catalog, taint, false);
+                return if every.is_none() {
+                    Masks::Clear
+                } else {
+                    Masks::Columns { columns: Vec::new(), beyond: every }
+                };
+            }
+        };
+        let beyond = self.mask_of(catalog, &Taint::UNKNOWN, false).unwrap_or_else(|_| self.redacted());
+        let masks = Masks::Columns { columns, beyond };
+        if masks.any() { masks } else { Masks::Clear }
+    }
+
+    fn output(&mut self, catalog: &Catalog, taint: &Taint, plain: bool) -> Option<ColumnMask> {
+        match self.mask_of(catalog, taint, plain) {
+            Ok(mask) => mask,
+            Err(denial) => {
+                self.deny(denial);
+                self.redacted()
+            }
+        }
+    }
+
+    /// The mask when there is nothing better to say. A target without labels has none, and needs none.
+    pub fn redacted(&self) -> Option<ColumnMask> {
+        let label = self.target.labels.first()?.clone();
+        Some(ColumnMask { label, method: Method::Redact, policy: None })
+    }
+
+    fn unknown_plan(&mut self) -> Plan {
+        if !self.target.has_labels() {
+            return Plan { masks: Masks::Clear, touch: Touch::Clean };
+        }
+        let labels = self.target.labels.clone();
+        let all_clear = labels.iter().all(|label| matches!(self.reveal(label), Reveal::Clear));
+        if all_clear {
+            Plan { masks: Masks::Clear, touch: Touch::Clean }
+        } else {
+            Plan { masks: Masks::Columns { columns: Vec::new(), beyond: self.redacted() }, touch: Touch::Labelled }
+        }
+    }
+
+    /// The labels in a taint, each with the column that carries it, where it is known.
+    fn labels_of(&self, catalog: &Catalog, taint: &Taint) -> Vec<(Label, Option<String>)> {
+        let mut labels: Vec<(Label, Option<String>)> = Vec::new();
+        // An id of another catalog says nothing.
+        let mut unknown = taint.is_unknown();
+        for id in taint.columns() {
+            let Some(column) = catalog.labelled(*id) else {
+                unknown = true;
+                continue;
+            };
+            let name = format!("{}.{}.{}", column.schema, column.table, column.column);
+            for label in &column.labels {
+                if !labels.iter().any(|(l, _)| l == label) {
+                    labels.push((label.clone(), Some(name.clone())));
+                }
+            }
+        }
+        if unknown {
+            for label in &self.target.labels {
+                if !labels.iter().any(|(l, _)| l == label) {
+                    labels.push((label.clone(), None));
+                }
+            }
+        }
+        labels
+    }
+
+    fn reveal(&mut self, label: &Label) -> Reveal {
+        if let Some(known) = self.reveals.get(label) {
+            return known.clone();
+        }
+        let decision = self.rules.policies.decide(&Question {
+            identity: self.identity,
+            action: Action::Reveal,
+            resource: Resource::Label { target: &self.target.facts, label, table: None },
+            context: &self.context,
+        });
+        self.note(&decision.policies, &decision.alerts, &decision.observed, decision.depends_on_time);
+        let object = format!("label \"{label}\" on target \"{}\"", self.target.facts.name);
+        let reveal = match decision.outcome {
+            Outcome::Allow => Reveal::Clear,
+            Outcome::Mask(method, policy) => Reveal::Mask(mask_method(method), Some(policy)),
+            Outcome::ApproveThenMask(needs, method, policy) => {
+                self.hold(needs);
+                Reveal::Mask(mask_method(method), Some(policy))
+            }
+            Outcome::Approve(needs) => {
+                self.hold(needs);
+                Reveal::Clear
+            }
+            // Nobody said how much of it may be seen.
+            Outcome::Deny(DenyReason::NoPermit | DenyReason::Unanswerable(_)) => Reveal::Mask(Method::Redact, None),
+            Outcome::Deny(DenyReason::Forbidden(policy)) => {
+                Reveal::Deny(Denial::forbidden(&policy, "reveal", &object, &self.who, self.target.facts.name.as_str()))
+            }
+        };
+        self.reveals.insert(label.clone(), reveal.clone());
+        reveal
+    }
+
+    fn infer(&mut self, catalog: &Catalog, used: &Use) {
+        let mode = match used.how {
+            How::Equality => InferMode::Equality,
+            How::Join => InferMode::Join,
+            How::Aggregate | How::Group => InferMode::Aggregate,
+            How::Predicate | How::Order | How::Distinct | How::Expression | How::Source | How::Condition => {
+                InferMode::Any
+            }
+        };
+        for (label, column) in self.labels_of(catalog, &used.taint) {
+            if matches!(self.reveal(&label), Reveal::Clear) {
+                continue;
+            }
+            let decision = self.rules.policies.decide(&Question {
+                identity: self.identity,
+                action: Action::Infer,
+                resource: Resource::Label { target: &self.target.facts, label: &label, table: None },
+                context: &self.context,
+            });
+            self.note(&decision.policies, &decision.alerts, &decision.observed, decision.depends_on_time);
+            let column = column.unwrap_or_else(|| "of unknown origin".to_owned());
+            let place = if used.place.is_empty() { used.how.name() } else { used.place.as_str() };
+            match decision.outcome {
+                Outcome::Allow if decision.infer.allows(mode) => {}
+                Outcome::Approve(needs) if decision.infer.allows(mode) => self.hold(needs),
+                Outcome::Deny(DenyReason::Forbidden(policy)) => {
+                    let denial = Denial::infer(&column, label.as_str(), place, &self.who, Some(&policy));
+                    self.deny(denial);
+                }
+                _ => {
+                    let denial = Denial::infer(&column, label.as_str(), place, &self.who, None);
+                    self.deny(denial);
+                }
+            }
+        }
+    }
+
+    fn need(&mut self, need: &Need) {
+        match &need.object {
+            Object::Target => self.ask(need.action, None),
+            Object::Table { schema, name } => self.ask(need.action, Some(format!("{schema}.{name}"))),
+        }
+    }
+
+    fn ask(&mut self, action: Action, table: Option<String>) {
+        let facts = &self.target.facts;
+        let resource = match &table {
+            None => Resource::Target(facts),
+            Some(name) => Resource::Table { target: facts, name },
+        };
+        let decision =
+            self.rules.policies.decide(&Question { identity: self.identity, action, resource, context: &self.context });
+        self.note(&decision.policies, &decision.alerts, &decision.observed, decision.depends_on_time);
+        let object = match &table {
+            None => format!("target \"{}\"", facts.name),
+            Some(name) => format!("table \"{}/{name}\"", facts.name),
+        };
+        let target = facts.name.as_str();
+        match decision.outcome {
+            Outcome::Allow | Outcome::Mask(..) => {}
+            Outcome::Approve(needs) | Outcome::ApproveThenMask(needs, ..) => self.hold(needs),
+            Outcome::Deny(DenyReason::Forbidden(policy)) => {
+                // The contract names the target for an action on a table too: that is what access is asked for.
+                let named = match &table {
+                    None => object.clone(),
+                    Some(name) => format!("target \"{target}\" (table {name})"),
+                };
+                let denial = Denial::forbidden(&policy, action.name(), &named, &self.who, target);
+                self.deny(denial);
+            }
+            Outcome::Deny(DenyReason::NoPermit | DenyReason::Unanswerable(_)) => {
+                let denial = Denial::no_permit(action.name(), &object, &self.who, target);
+                self.deny(denial);
+            }
+        }
+        let asked = table.map_or_else(|| target.to_owned(), |name| format!("{target}/{name}"));
+        if !self.asked.iter().any(|(a, o)| *a == action && *o == asked) {
+            self.asked.push((action, asked));
+        }
+    }
+
+    fn deny(&mut self, denial: Denial) {
+        if self.denial.is_none() {
+            self.denial = Some(denial);
+        }
+    }
+
+    fn hold(&mut self, needs: Vec<ApprovalNeed>) {
+        for need in needs {
+            if !self.holds.contains(&need) {
+                self.holds.push(need);
+            }
+        }
+    }
+
+    fn note(&mut self, policies: &[PolicyRef], alerts: &[Alert], observed: &[PolicyRef], depends_on_time: bool) {
+        self.depends_on_time |= depends_on_time;
+        for policy in policies {
+            if !self.policies.contains(policy) {
+                self.policies.push(policy.clone());
+            }
+        }
+        for alert in alerts {
+            if !self.alerts.contains(alert) {
+                self.alerts.push(alert.clone());
+            }
+        }
+        for policy in observed {
+            if !self.observed.contains(policy) {
+                self.observed.push(policy.clone());
+            }
+        }
+    }
+}
+
+/// Policy's word for a mask, as the mask stage knows it.
+const fn mask_method(method: MaskMethod) -> Method {
+    match method {
+        MaskMethod::Partial => Method::Partial,
+        MaskMethod::Token => Method::Token,
+        MaskMethod::Hash => Method::Hash,
+        MaskMethod::Redact => Method::Redact,
+        MaskMethod::Null => Method::Null,
+    }
+}

@@ -1,0 +1,99 @@
+//! The proof that policy allowed a request and that it is on record, and the only door to the target, which takes it.
+//!
+//! A [`Permit`] has private fields and no `Clone`; only [`crate::Session`] makes one, after the request and its verdict
+//! have been written. [`TargetOutbox::request`] consumes it. Frames that carry no request of their own pass through
+//! [`TargetOutbox::plumbing`], which names each kind.
+
+use bytes::{Bytes, BytesMut};
+
+/// Leave to send one request to the target, once.
+///
+/// ```compile_fail
+/// fn twice(permit: lockgate_session::Permit, out: &mut lockgate_session::TargetOutbox) {
+///     out.request(permit, b"Q");
+///     out.request(permit, b"Q");
+/// }
+/// ```
+#[must_use = "a permit that is not spent means that the request is not forwarded"]
+pub struct Permit {
+    request: u64,
+}
+
+impl Permit {
+    pub(crate) fn new(request: u64) -> Self {
+        Permit { request }
+    }
+
+    /// The number of the request in its session.
+    pub fn request(&self) -> u64 {
+        self.request
+    }
+}
+
+/// Frames to the target that are not a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plumbing {
+    /// The gateway's own login with the target's credential.
+    Login,
+    /// The gateway's own question about the catalog or the session's state. Its text is a constant of this program.
+    Inquiry,
+    /// End of a batch, or a request to flush: carries nothing.
+    Sync,
+    /// Describe or Close of something that was permitted when it was made.
+    Reference,
+    /// Parameters for a statement; it runs only with an Execute, which needs a permit.
+    Bind,
+    /// Rows that follow a permitted COPY FROM.
+    CopyData,
+    /// Makes the target fail the open transaction after a refusal; its text is a constant of this program.
+    Abort,
+    /// The end of the connection.
+    Terminate,
+}
+
+/// Bytes on their way to the target.
+#[derive(Default)]
+pub struct TargetOutbox {
+    bytes: BytesMut,
+}
+
+impl TargetOutbox {
+    /// An empty one.
+    pub fn new() -> Self {
+        TargetOutbox::default()
+    }
+
+    /// Sends a request, and with it spends its permit.
+    pub fn request(&mut self, permit: Permit, frame: &[u8]) {
+        let Permit { request: _ } = permit;
+        self.bytes.extend_from_slice(frame);
+    }
+
+    /// Sends what is no request.
+    pub fn plumbing(&mut self, kind: Plumbing, frame: &[u8]) {
+        let _ = kind;
+        self.bytes.extend_from_slice(frame);
+    }
+
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Takes what waits, for the relay to write.
+    pub fn take(&mut self) -> Bytes {
+        self.bytes.split().freeze()
+    }
+
+    /// Gives memory back when idle.
+    pub fn shrink(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = BytesMut::new();
+        }
+    }
+}

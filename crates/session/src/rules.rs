@@ -1,0 +1,52 @@
+//! What requests are judged by: the policies, and what the configuration says of each target. Replaced as a whole when
+//! either changes, so that every judgement is of one version.
+
+use arc_swap::ArcSwap;
+use lockgate_core::{Label, TargetName};
+use lockgate_mask::MaskKeys;
+use lockgate_policy::{Policies, TargetFacts};
+use lockgate_sql::ColumnRule;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// One version of everything that judges.
+pub struct Rules {
+    /// The policies.
+    pub policies: Policies,
+    /// The targets by name.
+    pub targets: HashMap<TargetName, Arc<TargetRules>>,
+    /// Grows with each load, so that a judgement knows whether it is still of today.
+    pub version: u64,
+    /// The keys of `hash` and `token`.
+    pub mask_keys: Arc<MaskKeys>,
+}
+
+/// What the configuration says of one target, as far as judging needs it.
+pub struct TargetRules {
+    /// Name and labels, as policies see them.
+    pub facts: TargetFacts,
+    /// Which columns carry which label.
+    pub columns: Vec<ColumnRule>,
+    /// User-defined functions that are declared free of labelled data, as `schema.name`.
+    pub safe_functions: Vec<String>,
+    /// Every label on the target: what a value of unknown origin may carry.
+    pub labels: Vec<Label>,
+    /// Changes whenever `columns` or `safe_functions` do, so that a catalog knows by which rules it was labelled.
+    pub version: u64,
+}
+
+impl TargetRules {
+    /// Gathers the labels from the columns.
+    pub fn new(facts: TargetFacts, columns: Vec<ColumnRule>, safe_functions: Vec<String>, version: u64) -> Self {
+        let labels: BTreeSet<Label> = columns.iter().map(|c| c.label.clone()).collect();
+        TargetRules { facts, columns, safe_functions, labels: labels.into_iter().collect(), version }
+    }
+
+    /// Whether anything on the target is labelled.
+    pub fn has_labels(&self) -> bool {
+        !self.labels.is_empty()
+    }
+}
+
+/// The rules of now; a load replaces them for everybody at once.
+pub type RulesHandle = Arc<ArcSwap<Rules>>;

@@ -1,0 +1,619 @@
+//! One connection of one identity to one target: its recording, the rules it is judged by, and the only maker of permits.
+
+use crate::denial::Denial;
+use crate::judge::{Judge, Judgement, Ruling};
+use crate::permit::Permit;
+use crate::rules::{Rules, RulesHandle, TargetRules};
+use crate::wire::{Decided, HoldOutcome};
+use lockgate_core::{Fault, Identity, SessionId, SqlState, Timestamp};
+use lockgate_policy::ApprovalNeed;
+use lockgate_record::{
+    Asked, Cancelled, CloseReason, Column, Columns, Digest, Done, DoneKind, Event, Failure, Held, Judged, MaskUse,
+    Notice, Parameter, PolicyRef, RecordError, RequestKind, SessionOpened, SessionRecorder, Setting, Touch,
+    VerdictKind,
+};
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What a session is made of.
+pub struct SessionParts {
+    /// Its id.
+    pub id: SessionId,
+    /// Who was proven.
+    pub identity: Arc<Identity>,
+    /// Where the client is.
+    pub peer: SocketAddr,
+    /// The database as the client asked for it; empty for the target's own.
+    pub database: String,
+    /// The protocol's name.
+    pub protocol: &'static str,
+    /// What the client says it is.
+    pub application: Option<String>,
+    /// The rules, which may change while the session lives.
+    pub rules: RulesHandle,
+    /// The target, under the rules of now.
+    pub target: Arc<TargetRules>,
+    /// The recording.
+    pub recorder: SessionRecorder,
+    /// How long a held request waits for people.
+    pub hold_ms_max: u64,
+}
+
+/// One connection of one identity to one target.
+pub struct Session {
+    id: SessionId,
+    identity: Arc<Identity>,
+    peer: SocketAddr,
+    database: String,
+    protocol: &'static str,
+    rules: RulesHandle,
+    target: Arc<TargetRules>,
+    recorder: SessionRecorder,
+    hold_ms_max: u64,
+    requests: u64,
+    /// Requests without an end.
+    open: Vec<OpenRequest>,
+    closed: bool,
+}
+
+struct OpenRequest {
+    number: u64,
+    asked: Timestamp,
+    rows: u64,
+    bytes: u64,
+}
+
+/// Parameters of a request, borrowed from the client's frame.
+#[derive(Clone, Copy, Default)]
+pub struct Parameters<'a> {
+    /// Each value with its format code; `None` is NULL.
+    pub values: &'a [(Option<&'a [u8]>, u16)],
+}
+
+/// One thing an identity asks for.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// How it is put.
+    pub kind: RequestKind,
+    /// Its text, exactly as it will run.
+    pub text: &'a [u8],
+    /// The same text without secrets, for the recording.
+    pub shown: &'a [u8],
+    /// The prepared statement's name.
+    pub statement: Option<&'a str>,
+    /// The portal's name.
+    pub portal: Option<&'a str>,
+    /// Its parameters.
+    pub parameters: Parameters<'a>,
+    /// The columns that will be masked, for the recording.
+    pub masked: &'a [(u32, String, String, &'static str)],
+    /// Where the outputs come from, for the recording.
+    pub lineage: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// A request without names, parameters and masks.
+    pub fn new(kind: RequestKind, text: &'a [u8]) -> Self {
+        Request {
+            kind,
+            text,
+            shown: text,
+            statement: None,
+            portal: None,
+            parameters: Parameters::default(),
+            masked: &[],
+            lineage: "",
+        }
+    }
+}
+
+/// What comes of submitting a request.
+pub enum Verdict {
+    /// Forward it, with this.
+    Allow(Permit),
+    /// Tell the client why not.
+    Deny(Box<Denial>),
+    /// Keep it, ask the people named in the ticket, and come back with [`Session::release`].
+    Hold(Parked, Ticket),
+}
+
+/// A request that waits. It comes out as a permit or a denial, once.
+pub struct Parked {
+    request: u64,
+    approval: String,
+    digest: Digest,
+    needs: Vec<ApprovalNeed>,
+}
+
+impl Parked {
+    /// The id of the approval.
+    pub fn approval(&self) -> &str {
+        &self.approval
+    }
+
+    /// The number of the request in its session.
+    pub fn request(&self) -> u64 {
+        self.request
+    }
+}
+
+/// What people are asked to decide on.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    /// The approval's id.
+    pub approval: String,
+    /// The session that waits.
+    pub session: SessionId,
+    /// Who asks.
+    pub identity: Arc<Identity>,
+    /// On which target.
+    pub target: String,
+    /// In which database.
+    pub database: String,
+    /// What would run, without secrets.
+    pub text: String,
+    /// With which parameters, as far as they can be shown.
+    pub parameters: Vec<String>,
+    /// What the approval is bound to.
+    pub digest: [u8; 32],
+    /// Who must approve.
+    pub needs: Vec<ApprovalNeed>,
+    /// When the wait began.
+    pub asked: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// How a request ended.
+pub struct Ended<'a> {
+    /// How.
+    pub kind: DoneKind,
+    /// The command tag.
+    pub tag: &'a str,
+    /// Code, text as the client got it, and whose fault.
+    pub error: Option<(&'a str, &'a str, Fault)>,
+}
+
+impl Session {
+    /// Opens the recording. A session that cannot be recorded does not begin.
+    pub fn open(parts: SessionParts, now: Timestamp) -> Result<Session, RecordError> {
+        let SessionParts { id, identity, peer, database, protocol, application, rules, target, recorder, hold_ms_max } =
+            parts;
+        let mut session = Session {
+            id,
+            identity,
+            peer,
+            database,
+            protocol,
+            rules,
+            target,
+            recorder,
+            hold_ms_max,
+            requests: 0,
+            open: Vec::new(),
+            closed: false,
+        };
+        let identity = Arc::clone(&session.identity);
+        let mut opened = SessionOpened::of(
+            id.to_string(),
+            &identity,
+            peer.to_string(),
+            session.target.facts.name.as_str().to_owned(),
+            session.database.clone(),
+            protocol,
+        );
+        let settings: Vec<Setting<'_>> = application
+            .iter()
+            .map(|name| Setting { name: Cow::Borrowed("application_name"), value: Cow::Borrowed(name.as_str()) })
+            .collect();
+        opened.parameters = settings.into();
+        session.recorder.append(opened.into(), now)?;
+        Ok(session)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Whose it is.
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    /// The target.
+    pub fn target(&self) -> &Arc<TargetRules> {
+        &self.target
+    }
+
+    /// The database as the client asked for it; empty for the target's own.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Where the client is.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The protocol's name.
+    pub fn protocol(&self) -> &'static str {
+        self.protocol
+    }
+
+    /// The rules of now. The target's own part is taken over when it changed.
+    pub fn rules(&mut self) -> Arc<Rules> {
+        let rules = self.rules.load_full();
+        if let Some(target) = rules.targets.get(&self.target.facts.name)
+            && !Arc::ptr_eq(target, &self.target)
+        {
+            self.target = Arc::clone(target);
+        }
+        rules
+    }
+
+    /// Whether `judgement` is still of today's rules.
+    pub fn is_current(&self, judgement: &Judgement) -> bool {
+        !judgement.depends_on_time && judgement.rules_version == self.rules.load().version
+    }
+
+    /// A judge by the rules of now.
+    pub fn judge<'a>(&'a self, rules: &'a Rules, now: Timestamp) -> Judge<'a> {
+        Judge::new(rules, &self.target, &self.identity, self.peer.ip(), now)
+    }
+
+    /// Puts a request and its verdict on record, then yields the verdict.
+    pub fn submit(&mut self, request: &Request<'_>, judgement: &Judgement, now: Timestamp) -> Verdict {
+        let number = self.requests;
+        let digest = self.digest(request);
+        let parked = match &judgement.ruling {
+            Ruling::Hold(needs) => Some(Parked {
+                request: number,
+                approval: format!("{}-{number}", self.id),
+                digest,
+                needs: needs.clone(),
+            }),
+            Ruling::Allow | Ruling::Deny(_) => None,
+        };
+        let expires = now.plus_millis(i64::try_from(self.hold_ms_max).unwrap_or(i64::MAX));
+        if let Err(error) = self.record_verdict(request, judgement, number, digest, parked.as_ref(), expires, now) {
+            return Verdict::Deny(Box::new(Denial::unrecordable(&error)));
+        }
+        self.requests += 1;
+        match (&judgement.ruling, parked) {
+            (Ruling::Deny(denial), _) => Verdict::Deny(Box::new(denial.clone())),
+            (Ruling::Hold(needs), Some(parked)) => {
+                self.begin(number, now);
+                let ticket = Ticket {
+                    approval: parked.approval.clone(),
+                    session: self.id,
+                    identity: Arc::clone(&self.identity),
+                    target: self.target.facts.name.to_string(),
+                    database: self.database.clone(),
+                    text: String::from_utf8_lossy(request.shown).into_owned(),
+                    parameters: request.parameters.values.iter().map(shown_parameter).collect(),
+                    digest: digest.0,
+                    needs: needs.clone(),
+                    asked: now,
+                    expires,
+                };
+                Verdict::Hold(parked, ticket)
+            }
+            (Ruling::Allow | Ruling::Hold(_), _) => {
+                self.begin(number, now);
+                Verdict::Allow(Permit::new(number))
+            }
+        }
+    }
+
+    /// The end of a hold: `judgement` is what the rules of now say of the same request, which is shown again so that what
+    /// was approved is what runs.
+    pub fn release(
+        &mut self,
+        parked: Parked,
+        decided: &Decided,
+        request: &Request<'_>,
+        judgement: &Judgement,
+        now: Timestamp,
+    ) -> Verdict {
+        let same = self.digest(request) == parked.digest;
+        let still = match &judgement.ruling {
+            Ruling::Allow => true,
+            Ruling::Hold(needs) => needs.iter().all(|need| parked.needs.contains(need)),
+            Ruling::Deny(_) => false,
+        };
+        let fine = decided.outcome == HoldOutcome::Approved && same && still;
+        let outcome = match decided.outcome {
+            HoldOutcome::Approved if fine => lockgate_record::HoldOutcome::Approved,
+            HoldOutcome::Approved => lockgate_record::HoldOutcome::Void,
+            HoldOutcome::Denied => lockgate_record::HoldOutcome::Denied,
+            HoldOutcome::Expired => lockgate_record::HoldOutcome::Expired,
+            HoldOutcome::Withdrawn => lockgate_record::HoldOutcome::Withdrawn,
+            HoldOutcome::Failed => lockgate_record::HoldOutcome::Abandoned,
+        };
+        let by: Vec<Cow<'_, str>> = decided.by.iter().map(|b| Cow::Borrowed(b.as_str())).collect();
+        let event = lockgate_record::Decided {
+            request: parked.request,
+            approval: Cow::Borrowed(&parked.approval),
+            outcome,
+            by: by.into(),
+            reason: Cow::Borrowed(decided.reason.as_deref().unwrap_or("")),
+        };
+        if let Err(error) = self.recorder.append(event.into(), now) {
+            return Verdict::Deny(Box::new(Denial::unrecordable(&error)));
+        }
+        if fine {
+            return Verdict::Allow(Permit::new(parked.request));
+        }
+        let denial = self.hold_denial(&parked, decided, judgement);
+        let _ = self.done(
+            parked.request,
+            &Ended {
+                kind: if decided.outcome == HoldOutcome::Withdrawn { DoneKind::Cancelled } else { DoneKind::Refused },
+                tag: "",
+                error: Some((denial.sqlstate.0, &denial.message, denial.fault)),
+            },
+            now,
+        );
+        Verdict::Deny(Box::new(denial))
+    }
+
+    /// Leave to go on with a request that was allowed before: a portal that was suspended.
+    pub fn resume(&self, request: u64) -> Option<Permit> {
+        self.open.iter().any(|o| o.number == request).then(|| Permit::new(request))
+    }
+
+    /// Puts the shape of a result on record.
+    pub fn columns(&mut self, request: u64, columns: &[Column<'_>], now: Timestamp) -> Result<(), RecordError> {
+        let event = Columns { request, columns: columns.into() };
+        self.recorder.append(event.into(), now)
+    }
+
+    /// Puts part of a result on record as the client will see it; the recorder keeps to its limit and says where it cut.
+    pub fn rows(&mut self, request: u64, count: u64, frames: &[u8], now: Timestamp) -> Result<(), RecordError> {
+        if let Some(open) = self.open.iter_mut().find(|o| o.number == request) {
+            open.rows = open.rows.saturating_add(count);
+            open.bytes = open.bytes.saturating_add(u64::try_from(frames.len()).unwrap_or(u64::MAX));
+        }
+        self.recorder.rows(request, frames, count, now)
+    }
+
+    /// Puts part of what the client sends in bulk on record, up to the same limit.
+    pub fn input(&mut self, request: u64, frames: &[u8], now: Timestamp) -> Result<(), RecordError> {
+        self.recorder.input(request, frames, now)
+    }
+
+    /// Puts what the target said beside a result on record, as the client got it.
+    pub fn notice(
+        &mut self,
+        request: Option<u64>,
+        severity: &str,
+        code: &str,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<(), RecordError> {
+        let event = Notice { request, severity: severity.into(), code: code.into(), message: message.into() };
+        self.recorder.append(event.into(), now)
+    }
+
+    /// Puts a wish to cancel on record.
+    pub fn cancelled(&mut self, by: &str, now: Timestamp) -> Result<(), RecordError> {
+        let request = self.open.last().map(|o| o.number);
+        self.recorder.append(Cancelled { request, by: by.into() }.into(), now)
+    }
+
+    /// Puts the end of a request on record. A request has one end; a second is not written.
+    pub fn done(&mut self, request: u64, ended: &Ended<'_>, now: Timestamp) -> Result<(), RecordError> {
+        let Some(at) = self.open.iter().position(|o| o.number == request) else { return Ok(()) };
+        let open = self.open.swap_remove(at);
+        let event = Done {
+            request,
+            outcome: ended.kind,
+            tag: Cow::Borrowed(ended.tag),
+            rows: open.rows,
+            bytes: open.bytes,
+            error: ended.error.map(|(code, message, fault)| Failure {
+                code: Cow::Borrowed(code),
+                message: Cow::Borrowed(message),
+                fault: Cow::Borrowed(fault.name()),
+            }),
+            duration_us: u64::try_from(now.millis_since(open.asked).max(0)).unwrap_or(0).saturating_mul(1_000),
+        };
+        self.recorder.append(event.into(), now)
+    }
+
+    /// The last event. Requests without an end get one. Calling it again does nothing.
+    pub fn close(&mut self, reason: CloseReason, detail: &str, now: Timestamp) -> Result<(), RecordError> {
+        if self.closed {
+            return Ok(());
+        }
+        self.closed = true;
+        self.open.clear();
+        self.recorder.close(reason, detail, now)
+    }
+
+    fn begin(&mut self, number: u64, now: Timestamp) {
+        self.open.push(OpenRequest { number, asked: now, rows: 0, bytes: 0 });
+    }
+
+    /// What an approval is bound to: who, where, what, with which parameters. Every part stands behind its length, so that
+    /// no two requests have the same bytes.
+    fn digest(&self, request: &Request<'_>) -> Digest {
+        let who = self.identity.display_chain();
+        let target = self.target.facts.name.as_str();
+        let mut lengths: Vec<[u8; 8]> = Vec::with_capacity(5 + request.parameters.values.len() * 2);
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(5 + request.parameters.values.len());
+        for part in [who.as_bytes(), target.as_bytes(), self.database.as_bytes(), request.text] {
+            lengths.push(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            parts.push(part);
+        }
+        for (value, format) in request.parameters.values {
+            let length = value.map_or(u64::MAX, |v| u64::try_from(v.len()).unwrap_or(u64::MAX - 1));
+            let mut head = length.to_be_bytes();
+            // Lengths are far below 2^48: the first two bytes are free for the format, and NULL has all others set.
+            if let Some(place) = head.first_chunk_mut::<2>() {
+                *place = format.to_be_bytes();
+            }
+            lengths.push(head);
+            parts.push(value.unwrap_or_default());
+        }
+        let all: Vec<&[u8]> = lengths.iter().zip(&parts).flat_map(|(l, p)| [l.as_slice(), *p]).collect();
+        Digest::of_parts(&all)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one write of everything that is known of the request")]
+    fn record_verdict(
+        &mut self,
+        request: &Request<'_>,
+        judgement: &Judgement,
+        number: u64,
+        digest: Digest,
+        parked: Option<&Parked>,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), RecordError> {
+        let mut asked = Asked::new(number, request.kind, request.shown, digest);
+        asked.statement = request.statement.map(Cow::Borrowed);
+        asked.portal = request.portal.map(Cow::Borrowed);
+        asked.parameters =
+            request.parameters.values.iter().map(|(value, format)| Parameter::new(*value, *format)).collect();
+
+        let verdict = match &judgement.ruling {
+            Ruling::Allow => VerdictKind::Allow,
+            Ruling::Deny(_) => VerdictKind::Deny,
+            Ruling::Hold(_) => VerdictKind::Hold,
+        };
+        let mut judged = Judged::new(number, verdict);
+        judged.policies = judgement
+            .policies
+            .iter()
+            .map(|p| PolicyRef { id: Cow::Borrowed(&*p.id), place: format!("{}:{}", p.path, p.line).into() })
+            .collect();
+        judged.touches = judgement
+            .asked
+            .iter()
+            .map(|(action, object)| Touch {
+                action: Cow::Borrowed(action.name()),
+                object: Cow::Borrowed(object.as_str()),
+            })
+            .collect();
+        judged.masks = request
+            .masked
+            .iter()
+            .map(|(column, name, label, method)| MaskUse {
+                column: *column,
+                name: Cow::Borrowed(name.as_str()),
+                label: Cow::Borrowed(label.as_str()),
+                method: Cow::Borrowed(method),
+            })
+            .collect();
+        judged.lineage = Cow::Borrowed(request.lineage);
+
+        let mut events: Vec<Event<'_>> = Vec::with_capacity(3);
+        events.push(asked.into());
+        match &judgement.ruling {
+            Ruling::Deny(denial) => {
+                judged.reason = Cow::Borrowed(denial.detail.as_deref().unwrap_or(&denial.message));
+                events.push(judged.into());
+                let mut done = Done::new(number, DoneKind::Refused);
+                done.error = Some(Failure {
+                    code: Cow::Borrowed(denial.sqlstate.0),
+                    message: Cow::Borrowed(&denial.message),
+                    fault: Cow::Borrowed(denial.fault.name()),
+                });
+                events.push(done.into());
+            }
+            Ruling::Allow => events.push(judged.into()),
+            Ruling::Hold(needs) => {
+                events.push(judged.into());
+                if let Some(parked) = parked {
+                    let approvers =
+                        needs.iter().flat_map(|n| n.groups.iter()).map(|g| Cow::Borrowed(g.as_str())).collect();
+                    events.push(
+                        Held {
+                            request: number,
+                            approval: Cow::Borrowed(parked.approval.as_str()),
+                            approvers,
+                            quorum: needs.iter().map(|n| n.quorum).max().unwrap_or(1),
+                            expires,
+                        }
+                        .into(),
+                    );
+                }
+            }
+        }
+        self.recorder.append_all(&events, now)
+    }
+
+    fn hold_denial(&self, parked: &Parked, decided: &Decided, judgement: &Judgement) -> Denial {
+        let who = decided.by.join(", ");
+        let reason = decided.reason.as_deref().filter(|r| !r.is_empty());
+        let again = Some("run it again to ask again".to_owned());
+        match decided.outcome {
+            HoldOutcome::Approved => match &judgement.ruling {
+                Ruling::Deny(denial) => denial.clone(),
+                Ruling::Allow | Ruling::Hold(_) => Denial::other(
+                    Fault::Policy,
+                    SqlState::INSUFFICIENT_PRIVILEGE,
+                    "the approval no longer fits",
+                    Some(format!(
+                        "the policies or the request changed after approval {} was asked for",
+                        parked.approval
+                    )),
+                    again,
+                ),
+            },
+            HoldOutcome::Denied => Denial::other(
+                Fault::Policy,
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("refused by {who}"),
+                Some(match reason {
+                    Some(reason) => format!("approval {} was denied: {reason}", parked.approval),
+                    None => format!("approval {} was denied", parked.approval),
+                }),
+                None,
+            ),
+            HoldOutcome::Expired => Denial::other(
+                Fault::Policy,
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                "nobody approved in time",
+                Some(format!("approval {} expired", parked.approval)),
+                again,
+            ),
+            HoldOutcome::Withdrawn => Denial::other(
+                Fault::Client,
+                SqlState::QUERY_CANCELED,
+                "canceling statement due to user request",
+                Some(format!("approval {} was withdrawn; nothing ran", parked.approval)),
+                None,
+            ),
+            HoldOutcome::Failed => Denial::other(
+                Fault::Us,
+                SqlState::INTERNAL,
+                "approval could not be asked for",
+                reason.map(str::to_owned),
+                Some("tell the gateway's administrator".into()),
+            ),
+        }
+    }
+}
+
+/// A parameter in words for an approver. Binary ones are shown in hexadecimal.
+fn shown_parameter((value, format): &(Option<&[u8]>, u16)) -> String {
+    const SHOWN_BYTES_MAX: usize = 4_096;
+    let Some(value) = value else { return "NULL".into() };
+    let head = value.get(..SHOWN_BYTES_MAX).unwrap_or(value);
+    let mut text = if *format == 0 {
+        String::from_utf8_lossy(head).into_owned()
+    } else {
+        head.iter().fold(String::from("\\x"), |mut text, byte| {
+            let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{byte:02x}"));
+            text
+        })
+    };
+    if head.len() < value.len() {
+        let _ = std::fmt::Write::write_fmt(&mut text, format_args!("… ({} bytes)", value.len()));
+    }
+    text
+}

@@ -1,0 +1,261 @@
+//! A statement's text with everything found out about it: the analysis, the judgement, and what the recording says.
+//!
+//! Made once per text and view, then shared. What depends on the session alone (the meaning of `EXECUTE name` or
+//! `FETCH name`) is resolved by the pump each time.
+
+use crate::shared::{Shared, Snapshot, View};
+use bytes::Bytes;
+use lockgate_core::Timestamp;
+use lockgate_mask::RowMasker;
+use lockgate_session::{Judgement, Masks, Rules, Session};
+use lockgate_sql::{Batch, Context, Effect, How, Outputs, Statement, Taint, Unparsable, Use, Why};
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A text, analysed and judged.
+pub(crate) struct Prepared {
+    text: Arc<str>,
+    /// The text for the recording, where it differs.
+    shown: Option<String>,
+    pub(crate) batch: Result<Batch, Unparsable>,
+    pub(crate) judgement: Judgement,
+    /// Of `PREPARE` and `DECLARE`, the statement inside, by the position in the batch.
+    inner: Vec<Option<Arc<Prepared>>>,
+    pub(crate) view: View,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// The masked columns, for the recording: position, name, label, method.
+    pub(crate) masked: Vec<(u32, String, String, &'static str)>,
+    pub(crate) lineage: String,
+    /// Maskers that were made for its results: a repeated statement has the same description.
+    maskers: Mutex<Vec<KnownMasker>>,
+}
+
+/// A masker and what it was made for.
+struct KnownMasker {
+    index: usize,
+    description: Bytes,
+    formats: Option<Vec<u16>>,
+    masker: Arc<RowMasker>,
+}
+
+/// Maskers kept of one text: a statement is mostly asked for in one combination of formats.
+const MASKERS_MAX: usize = 4;
+
+/// What a text is analysed and judged with.
+pub(crate) struct With<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) rules: &'a Rules,
+    pub(crate) snapshot: &'a Arc<Snapshot>,
+    pub(crate) path: &'a [String],
+    pub(crate) view: View,
+    /// The settings under which the server reads texts are the ones that the analysis assumes.
+    pub(crate) lexing_safe: bool,
+    pub(crate) now: Timestamp,
+}
+
+impl Prepared {
+    /// Analyses and judges a text, or takes what is known of it.
+    pub(crate) fn of(text: &[u8], with: &With<'_>, shared: &Shared) -> Arc<Prepared> {
+        let readable = std::str::from_utf8(text).ok().filter(|_| with.lexing_safe);
+        let Some(text) = readable else {
+            let lossy = String::from_utf8_lossy(text);
+            let why = Unparsable {
+                why: Why::Unanalysed("its encoding or the session's settings are not the expected ones"),
+                offset: None,
+            };
+            return Arc::new(Prepared::judged(&lossy, Err(why), with));
+        };
+        if let Some(known) = shared.find(text, with.view)
+            && !known.judgement.depends_on_time
+        {
+            return known;
+        }
+        let context = Context { catalog: &with.snapshot.catalog, search_path: with.path, path_known: true };
+        let mut batch = lockgate_sql::analyze(text, &context);
+        if let Ok(batch) = &mut batch
+            && with.snapshot.catalog.has_labels()
+        {
+            doubt_what_follows_a_change(batch);
+        }
+        let prepared = Arc::new(Prepared::judged(text, batch, with));
+        if !prepared.judgement.depends_on_time {
+            shared.keep(with.view, &prepared);
+        }
+        prepared
+    }
+
+    fn judged(text: &str, batch: Result<Batch, Unparsable>, with: &With<'_>) -> Prepared {
+        let judge = with.session.judge(with.rules, with.now);
+        let catalog = &with.snapshot.catalog;
+        let judgement = match &batch {
+            Ok(batch) => judge.batch(catalog, batch),
+            Err(_) => judge.unreadable(catalog),
+        };
+        let shown = match lockgate_sql::redact_secrets(text, batch.as_ref().ok()) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(shown) => Some(shown),
+        };
+        let statements = batch.as_ref().map(|b| b.statements.as_slice()).unwrap_or_default();
+        let inner = statements
+            .iter()
+            .map(|statement| match &statement.effect {
+                Effect::Prepare { inner, .. } | Effect::DeclareCursor { inner, .. } => {
+                    let alone = Batch { statements: vec![(**inner).clone()] };
+                    Some(Arc::new(Prepared::judged(text, Ok(alone), with)))
+                }
+                _ => None,
+            })
+            .collect();
+        let mut masked = Vec::new();
+        let mut lineage = String::new();
+        for (statement, plan) in statements.iter().zip(&judgement.plans) {
+            if plan.masks.any() {
+                note_masks(statement, &plan.masks, &mut masked);
+                lineage.push_str(&statement.lineage_text(catalog));
+            }
+        }
+        Prepared {
+            text: Arc::from(text),
+            shown,
+            batch,
+            judgement,
+            inner,
+            view: with.view,
+            snapshot: Arc::clone(with.snapshot),
+            masked,
+            lineage,
+            maskers: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The masker that was made for this result of the statement at `index`.
+    pub(crate) fn masker(&self, index: usize, description: &[u8], formats: Option<&[u16]>) -> Option<Arc<RowMasker>> {
+        let maskers = self.maskers.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = maskers
+            .iter()
+            .find(|k| k.index == index && k.description == description && k.formats.as_deref() == formats)?;
+        Some(Arc::clone(&known.masker))
+    }
+
+    /// Keeps a masker for the next time.
+    pub(crate) fn keep_masker(
+        &self,
+        index: usize,
+        description: &[u8],
+        formats: Option<&[u16]>,
+        masker: &Arc<RowMasker>,
+    ) {
+        let mut maskers = self.maskers.lock().unwrap_or_else(PoisonError::into_inner);
+        if maskers.len() >= MASKERS_MAX {
+            maskers.clear();
+        }
+        maskers.push(KnownMasker {
+            index,
+            description: Bytes::copy_from_slice(description),
+            formats: formats.map(<[u16]>::to_vec),
+            masker: Arc::clone(masker),
+        });
+    }
+
+    /// The text.
+    pub(crate) fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// The text without secrets.
+    pub(crate) fn shown(&self) -> &str {
+        self.shown.as_deref().unwrap_or(&self.text)
+    }
+
+    /// The statements; none for a text that nobody can read.
+    pub(crate) fn statements(&self) -> &[Statement] {
+        self.batch.as_ref().map(|b| b.statements.as_slice()).unwrap_or_default()
+    }
+
+    /// The statement inside `PREPARE` or `DECLARE`.
+    pub(crate) fn inner(&self, index: usize) -> Option<&Arc<Prepared>> {
+        self.inner.get(index).and_then(Option::as_ref)
+    }
+
+    /// Whether it means the same under every catalog and search path: `BEGIN`, `SET`, `SHOW`.
+    pub(crate) fn is_free_of_catalog(&self) -> bool {
+        self.batch.as_ref().is_ok_and(|batch| {
+            batch
+                .statements
+                .iter()
+                .all(|s| s.needs.is_empty() && matches!(s.outputs, Outputs::NoRows) && s.touches.is_clean())
+        })
+    }
+}
+
+fn note_masks(statement: &Statement, masks: &Masks, masked: &mut Vec<(u32, String, String, &'static str)>) {
+    match (&statement.outputs, masks) {
+        (Outputs::Known(outputs), masks) => {
+            for (index, output) in outputs.iter().enumerate() {
+                if let Some(mask) = masks.column(index) {
+                    let position = u32::try_from(index).unwrap_or(u32::MAX);
+                    masked.push((position, output.name.clone(), mask.label.to_string(), mask.method.name()));
+                }
+            }
+        }
+        (_, masks) => {
+            if let Some(mask) = masks.column(0) {
+                masked.push((0, "*".into(), mask.label.to_string(), mask.method.name()));
+            }
+        }
+    }
+}
+
+/// In a batch, what follows a statement that moves names (DDL, `search_path`, the end of a transaction) was analysed under
+/// names that may no longer hold. It counts as touching everything labelled.
+fn doubt_what_follows_a_change(batch: &mut Batch) {
+    let mut moved = false;
+    for statement in &mut batch.statements {
+        if moved && !(statement.needs.is_empty() && matches!(statement.outputs, Outputs::NoRows)) {
+            if !matches!(statement.outputs, Outputs::NoRows) {
+                statement.outputs = Outputs::Each(Taint::UNKNOWN);
+            }
+            statement.touches = Taint::UNKNOWN;
+            let writes = !matches!(statement.verb, "select" | "show" | "fetch" | "execute" | "explain");
+            if statement.facts.has_where || writes {
+                statement.uses.push(Use {
+                    taint: Taint::UNKNOWN,
+                    how: if writes { How::Source } else { How::Predicate },
+                    place: "a statement after one that changes names in the same message".into(),
+                    offset: None,
+                });
+            }
+        }
+        moved |= moves_names(&statement.effect) || statement.facts.opaque;
+    }
+}
+
+/// Whether names may mean something else after this.
+pub(crate) fn moves_names(effect: &Effect) -> bool {
+    match effect {
+        Effect::SetPath(_)
+        | Effect::DiscardAll
+        | Effect::Discard
+        | Effect::Define
+        | Effect::Commit { .. }
+        | Effect::Rollback { .. }
+        | Effect::RollbackTo(_)
+        | Effect::TwoPhase => true,
+        Effect::Set { name } => matches!(name.as_str(), "role" | "session_authorization" | "all" | "search_path"),
+        Effect::None
+        | Effect::Begin
+        | Effect::Savepoint(_)
+        | Effect::Release(_)
+        | Effect::Prepare { .. }
+        | Effect::Execute { .. }
+        | Effect::Deallocate(_)
+        | Effect::DeclareCursor { .. }
+        | Effect::Fetch { .. }
+        | Effect::Move { .. }
+        | Effect::CloseCursor(_)
+        | Effect::CopyOut(_)
+        | Effect::CopyIn(_)
+        | Effect::Listen(_)
+        | Effect::Unlisten(_) => false,
+    }
+}

@@ -1,0 +1,299 @@
+//! The gateway's own questions to the target, on the session's connection and inside its transaction: has the catalog
+//! changed, which search path is in effect, and where it changed, what is in it now.
+//!
+//! They are sent as named statements and portals that are closed at once, so that the client's unnamed ones survive and
+//! nothing of them is left behind.
+
+use super::{Expect, Pump, Waiting};
+use crate::message::{self, Object, TransactionStatus};
+use crate::own;
+use crate::prepare::Prepared;
+use crate::shared::Snapshot;
+use bytes::BytesMut;
+use lockgate_core::limits::CATALOG_AGE_MS_MAX;
+use lockgate_core::{Fault, SqlState, Timestamp};
+use lockgate_session::wire::Io;
+use lockgate_session::{Denial, Plumbing};
+use lockgate_sql::Catalog;
+use lockgate_sql::catalog_query::{FactsBuilder, SNAPSHOT_SQL, VERSION_SQL};
+use std::sync::Arc;
+
+/// Name of the statement and the portal, for as long as a question lasts.
+const NAME: &[u8] = b"lockgate";
+/// The schemas in which unqualified names are looked up now, in order.
+const PATH_SQL: &str = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))";
+/// Schemas in a search path.
+const PATH_MAX: usize = 1_000;
+
+/// What is being asked.
+enum Stage {
+    /// Version, then path.
+    State,
+    /// The catalog.
+    Snapshot(Box<FactsBuilder>),
+}
+
+/// A round of questions that is under way.
+pub(super) struct Inquiry {
+    stage: Stage,
+    /// The question whose answer comes next.
+    question: usize,
+    questions: usize,
+    /// CloseComplete messages still owed for the question.
+    closes: u8,
+    /// A ReadyForQuery ends the round.
+    synced: bool,
+    version: String,
+    path: Vec<String>,
+    broken: Option<String>,
+}
+
+impl Pump {
+    /// Whether the target must be asked before a verdict on this can stand.
+    pub(super) fn needs_catalog(&mut self, prepared: &Prepared, now: Timestamp) -> bool {
+        if prepared.is_free_of_catalog() || self.status == TransactionStatus::Failed {
+            return false;
+        }
+        let since = now.millis_since(self.truth.asked);
+        let asked_lately = (0..=CATALOG_AGE_MS_MAX).contains(&since);
+        if self.truth.broken && asked_lately {
+            return false;
+        }
+        let stale = self.truth.moved
+            || self.truth.snapshot.rules != self.session.target().version
+            || if self.truth.private { !asked_lately } else { !self.shared.is_fresh(now) };
+        if self.labelled() {
+            return stale;
+        }
+        // Nothing is labelled, so only the names of functions matter: a look now and then is enough, and never one inside
+        // a transaction of the client.
+        stale && !asked_lately && self.status == TransactionStatus::Idle && !self.unsynced
+    }
+
+    /// Takes over what another session found out.
+    pub(super) fn adopt_snapshot(&mut self) {
+        if !self.truth.private
+            && let Some(snapshot) = self.shared.snapshot()
+            && snapshot.rules == self.session.target().version
+        {
+            self.truth.snapshot = snapshot;
+        }
+    }
+
+    /// Why a statement cannot be judged although its catalog was asked for.
+    pub(super) fn catalog_denial(&self, prepared: &Prepared) -> Option<Denial> {
+        if !self.truth.broken || !self.labelled() || prepared.is_free_of_catalog() {
+            return None;
+        }
+        Some(Denial::other(
+            Fault::Target,
+            SqlState::CONNECTION_FAILURE,
+            "refused: the target's catalog cannot be read",
+            Some("without it nobody can tell which columns are labelled".into()),
+            Some("roll back and try again".into()),
+        ))
+    }
+
+    /// Asks for version and path.
+    pub(super) fn ask_catalog(&mut self, io: &mut Io) {
+        self.send_round(io, Stage::State, &[VERSION_SQL, PATH_SQL], String::new(), Vec::new());
+    }
+
+    fn send_round(&mut self, io: &mut Io, stage: Stage, questions: &[&str], version: String, path: Vec<String>) {
+        let mut out = BytesMut::new();
+        let mut fine = true;
+        for text in questions {
+            fine &= own::parse(&mut out, NAME, text.as_bytes(), &[]).is_ok()
+                && own::bind(&mut out, NAME, NAME, &[], false).is_ok()
+                && own::execute(&mut out, NAME, 0).is_ok()
+                && own::close(&mut out, Object::Portal, NAME).is_ok()
+                && own::close(&mut out, Object::Statement, NAME).is_ok();
+        }
+        let synced = !self.unsynced;
+        if synced {
+            own::sync(&mut out);
+        } else {
+            own::flush(&mut out);
+        }
+        if !fine {
+            return;
+        }
+        io.target.plumbing(Plumbing::Inquiry, &out);
+        self.inquiry = Some(Inquiry {
+            stage,
+            question: 0,
+            questions: questions.len(),
+            closes: 2,
+            synced,
+            version,
+            path,
+            broken: None,
+        });
+        self.expect.push_back(Expect::Inquiry);
+    }
+
+    /// A message of the target that belongs to the round.
+    pub(super) fn inquiry_frame(&mut self, tag: u8, body: &[u8], io: &mut Io) {
+        let Some(inquiry) = self.inquiry.as_mut() else {
+            self.target_broke(io, "an answer to a question that was not asked");
+            return;
+        };
+        match tag {
+            b'1' | b'2' | b'C' => {}
+            b'D' => inquiry.row(body),
+            b'3' => {
+                inquiry.closes = inquiry.closes.saturating_sub(1);
+                if inquiry.closes == 0 {
+                    inquiry.question += 1;
+                    inquiry.closes = 2;
+                }
+                if !inquiry.synced && inquiry.question >= inquiry.questions {
+                    self.round_over(io);
+                }
+            }
+            b'E' => {
+                let text = message::Report::decode(body).ok();
+                let text = text.as_ref().and_then(message::Report::message).map(String::from_utf8_lossy);
+                inquiry.broken = Some(text.map_or_else(String::new, std::borrow::Cow::into_owned));
+                if !inquiry.synced {
+                    // The rest of the client's pipeline is dropped by the target, and its frame that waits with it.
+                    self.skipping = true;
+                    self.round_over(io);
+                }
+            }
+            b'Z' if inquiry.synced => {
+                if let Ok(ready) = message::ReadyForQuery::decode(body) {
+                    self.status = ready.status;
+                }
+                self.round_over(io);
+            }
+            _ => self.target_broke(io, "a message that does not answer the question"),
+        }
+    }
+
+    fn round_over(&mut self, io: &mut Io) {
+        self.expect.pop_front();
+        let Some(inquiry) = self.inquiry.take() else { return };
+        let now = io.now;
+        self.truth.asked = now;
+        if let Some(why) = inquiry.broken {
+            self.truth.broken = true;
+            let _ = self.session.notice(None, "WARNING", "58000", &format!("the catalog cannot be read: {why}"), now);
+            self.go_on(io);
+            return;
+        }
+        match inquiry.stage {
+            Stage::State => {
+                let rules = self.session.target().version;
+                let shared =
+                    self.shared.snapshot().filter(|s| s.rules == rules && s.catalog.version() == inquiry.version);
+                let known = match shared {
+                    Some(shared) => {
+                        self.shared.confirm(&shared, now);
+                        self.truth.private = false;
+                        Some(shared)
+                    }
+                    None => {
+                        let own = &self.truth.snapshot;
+                        (own.rules == rules && own.catalog.version() == inquiry.version).then(|| Arc::clone(own))
+                    }
+                };
+                match known {
+                    Some(snapshot) => self.settle(snapshot, inquiry.path, now),
+                    None => {
+                        let facts = Box::new(FactsBuilder::new(&inquiry.version));
+                        self.send_round(io, Stage::Snapshot(facts), &SNAPSHOT_SQL, inquiry.version, inquiry.path);
+                        return;
+                    }
+                }
+            }
+            Stage::Snapshot(facts) => match facts.finish() {
+                Ok(facts) => {
+                    let target = Arc::clone(self.session.target());
+                    let catalog = Catalog::build(facts, &target.columns, &target.safe_functions);
+                    let snapshot = Arc::new(Snapshot::new(catalog, target.version));
+                    // What an open transaction sees may never be true for others.
+                    let alone =
+                        self.status != TransactionStatus::Idle || self.unsynced || self.has_temporary(&inquiry.path);
+                    if !alone {
+                        self.shared.replace(Arc::clone(&snapshot), now);
+                    }
+                    self.truth.private = alone;
+                    self.settle(snapshot, inquiry.path, now);
+                }
+                Err(error) => {
+                    self.truth.broken = true;
+                    let _ = self.session.notice(None, "WARNING", "58000", &error.to_string(), now);
+                }
+            },
+        }
+        self.go_on(io);
+    }
+
+    /// A temporary schema exists in this session's path: what it holds is this session's alone.
+    fn has_temporary(&self, path: &[String]) -> bool {
+        path.iter().any(|schema| schema.starts_with("pg_temp"))
+    }
+
+    fn settle(&mut self, snapshot: Arc<Snapshot>, path: Vec<String>, now: Timestamp) {
+        self.truth.snapshot = snapshot;
+        self.truth.path_id = self.shared.path_id(&path);
+        self.truth.path = path;
+        self.truth.asked = now;
+        self.truth.moved = false;
+        self.truth.broken = false;
+    }
+
+    /// Takes up the frame that waited.
+    fn go_on(&mut self, io: &mut Io) {
+        match self.waiting.take() {
+            Some(Waiting::Catalog(frame)) => {
+                io.read_client = true;
+                if !self.skipping {
+                    self.one(frame, io);
+                }
+                io.again = true;
+            }
+            other => self.waiting = other,
+        }
+    }
+}
+
+impl Inquiry {
+    fn row(&mut self, body: &[u8]) {
+        let Ok(cells) = message::Cells::decode(body) else {
+            self.broken = Some("a row of the answer cannot be read".into());
+            return;
+        };
+        let mut values: Vec<Option<&[u8]>> = Vec::with_capacity(cells.left());
+        for cell in cells {
+            match cell {
+                Ok(cell) => values.push(cell),
+                Err(_) => {
+                    self.broken = Some("a row of the answer cannot be read".into());
+                    return;
+                }
+            }
+        }
+        match &mut self.stage {
+            Stage::State => {
+                let Some(text) = values.first().copied().flatten().and_then(|v| std::str::from_utf8(v).ok()) else {
+                    self.broken = Some("an answer without a value".into());
+                    return;
+                };
+                if self.question == 0 {
+                    text.clone_into(&mut self.version);
+                } else if self.path.len() < PATH_MAX {
+                    self.path.push(text.to_owned());
+                } else {
+                    self.broken = Some("the search path is too long".into());
+                }
+            }
+            Stage::Snapshot(facts) => {
+                if let Err(error) = facts.row(self.question, &values) {
+                    self.broken = Some(error.to_string());
+                }
+            }
+        }
+    }
+}

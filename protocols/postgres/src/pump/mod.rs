@@ -1,0 +1,556 @@
+//! The query cycle: from a finished login to the last byte. One side's frames come in, each is understood, and what
+//! policy allows goes out on the other side; what comes back is matched with what was sent and goes through the mask.
+//!
+//! ```text
+//!   client frames ──► client.rs ──► submit ──► to the target          names.rs: statements, portals
+//!                        │  ▲                                          expect: what the target still owes
+//!                 wait for a decision, for the catalog (inquiry.rs), or for earlier answers
+//!                        │  │
+//!   to the client ◄── mask ◄── target.rs ◄── target frames
+//! ```
+//!
+//! The target's answers come in the order of the frames that were sent, so a queue of expectations says what each belongs
+//! to. An answer that does not fit the head of the queue ends the session: it could be data under a wrong plan.
+
+mod client;
+mod inquiry;
+mod result;
+mod target;
+
+use crate::cancel::CancelRequest;
+use crate::frame::Frame;
+use crate::message::TransactionStatus;
+use crate::names::Names;
+use crate::own::{self, OwnReport, Severity};
+use crate::prepare::{Prepared, With};
+use crate::shared::{Shared, Snapshot, View};
+use bytes::{Bytes, BytesMut};
+use inquiry::Inquiry;
+use lockgate_core::limits::{HOLD_NOTICE_MS, PG_PORTALS_MAX, PG_STATEMENTS_MAX};
+use lockgate_core::{Fault, SqlState, Timestamp};
+use lockgate_mask::{CopyMasker, OwnMessage, RowMasker, RowStream, Touch};
+use lockgate_record::{CloseReason, DoneKind};
+use lockgate_session::wire::{Ask, Cut, Decided, Io};
+use lockgate_session::{Denial, Ended, Judgement, Parked, Permit, Plan, Plumbing, Session};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Text of the statement that makes the target fail an open transaction after a refusal. It is no SQL on purpose.
+const ABORT_TEXT: &[u8] = b"refused by lockgate policy";
+
+/// A prepared statement of the session.
+#[derive(Clone)]
+pub(crate) struct Statement {
+    prepared: Arc<Prepared>,
+    /// Of which statement of the text it is the inside (`PREPARE`), if it is one.
+    inside: Option<usize>,
+    /// The result's shape as the target described it: `Some(None)` for no rows.
+    shape: Option<Option<Bytes>>,
+}
+
+impl Statement {
+    fn subject(&self) -> &Arc<Prepared> {
+        match self.inside {
+            Some(index) => self.prepared.inner(index).unwrap_or(&self.prepared),
+            None => &self.prepared,
+        }
+    }
+}
+
+/// A portal or cursor of the session.
+pub(crate) struct Portal {
+    /// What its rows are; `None` for a cursor that was opened out of our sight.
+    statement: Option<Statement>,
+    /// The result formats of Bind.
+    formats: Vec<u16>,
+    /// The parameters: the values of Bind with their formats.
+    parameters: Vec<(Option<Box<[u8]>>, u16)>,
+    /// The shape with formats, as the target described the portal.
+    shape: Option<Option<Bytes>>,
+    /// The plan for its rows, made with the first.
+    masker: Option<Arc<RowMasker>>,
+    /// Left by an approval at Bind.
+    permit: Option<Permit>,
+    /// A request on it was approved: later pieces of the same portal belong to it.
+    approved: bool,
+    /// It outlives the transaction.
+    holds: bool,
+}
+
+/// What the target still owes an answer to.
+enum Expect {
+    Simple(Box<Simple>),
+    Parse {
+        request: u64,
+    },
+    Bind,
+    DescribeStatement {
+        name: Box<[u8]>,
+    },
+    DescribePortal {
+        name: Box<[u8]>,
+        swallow: bool,
+    },
+    Execute(Box<Execution>),
+    CloseStatement,
+    ClosePortal,
+    Sync,
+    Call {
+        request: u64,
+        plan: Plan,
+        answered: bool,
+    },
+    Inquiry,
+    /// Not from the target: these bytes are the gateway's own and go out when it is their turn.
+    Own(Bytes),
+    /// The target was made to fail; its error is replaced by this one.
+    Refused(Bytes),
+    /// The same for a simple query, whose ReadyForQuery follows.
+    RefusedQuery {
+        own: Option<Bytes>,
+    },
+}
+
+/// A simple query on its way.
+struct Simple {
+    request: u64,
+    prepared: Arc<Prepared>,
+    /// The plans where they differ from the judgement's: of EXECUTE and FETCH.
+    plans: Option<Vec<Plan>>,
+    /// The statement whose answer comes next.
+    index: usize,
+    result: Flow,
+    tag: String,
+    failed: bool,
+}
+
+impl Simple {
+    fn plan(&self) -> Option<&Plan> {
+        match &self.plans {
+            Some(plans) => plans.get(self.index),
+            None => self.prepared.judgement.plans.get(self.index),
+        }
+    }
+}
+
+/// An Execute on its way.
+struct Execution {
+    request: u64,
+    portal: Box<[u8]>,
+    statement: Option<Statement>,
+    plan: Plan,
+    /// The plan is of another statement: of EXECUTE and FETCH.
+    resolved: bool,
+    /// The shape, where the portal is not one of ours.
+    shape: Option<Option<Bytes>>,
+    result: Flow,
+}
+
+/// Where the rows of one result stand.
+#[derive(Default)]
+struct Flow {
+    masker: Option<Arc<RowMasker>>,
+    copy: Option<Box<CopyMasker>>,
+}
+
+/// Why client frames are not taken now.
+enum Waiting {
+    /// The target has to answer what was sent first.
+    Answers(Frame),
+    /// The gateway asked the target about its catalog.
+    Catalog(Frame),
+    /// People decide.
+    Decision(Box<Held>),
+}
+
+/// A request that waits for people.
+struct Held {
+    parked: Parked,
+    frame: Frame,
+    groups: String,
+    expires: Timestamp,
+}
+
+/// The target's state as far as names depend on it.
+struct Truth {
+    snapshot: Arc<Snapshot>,
+    /// The snapshot is this session's alone: it holds what only its transaction or its temporary schema knows.
+    private: bool,
+    path: Vec<String>,
+    path_id: u64,
+    /// When this session last asked.
+    asked: Timestamp,
+    /// Something moved since.
+    moved: bool,
+    /// Something moved in the open transaction.
+    moved_in_transaction: bool,
+    /// The catalog could not be read.
+    broken: bool,
+}
+
+/// A session after login.
+pub(crate) struct Pump {
+    session: Box<Session>,
+    shared: Arc<Shared>,
+    identity_view: u64,
+    truth: Truth,
+    lexing: Lexing,
+    status: TransactionStatus,
+    cancel: Option<CancelRequest>,
+    pid: i32,
+    expect: VecDeque<Expect>,
+    statements: Names<Statement>,
+    portals: Names<Portal>,
+    /// Frames were sent that no Sync ended yet.
+    unsynced: bool,
+    /// Client frames are dropped up to the next Sync.
+    skipping: bool,
+    waiting: Option<Waiting>,
+    inquiry: Option<Inquiry>,
+    /// The request that the client sends data for.
+    copy_in: Option<u64>,
+    row_stream: Option<RowStream>,
+    cut: Option<Cut>,
+    closed: bool,
+    base_url: Arc<str>,
+}
+
+/// Whether the target reads texts as the analysis does.
+#[derive(Clone, Copy)]
+pub(crate) struct Lexing {
+    /// `standard_conforming_strings` is on.
+    pub(crate) strings: bool,
+    /// The client's encoding is UTF-8.
+    pub(crate) encoding: bool,
+}
+
+/// What a pump starts with.
+pub(crate) struct Start {
+    pub(crate) session: Box<Session>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) cancel: Option<CancelRequest>,
+    pub(crate) status: TransactionStatus,
+    pub(crate) lexing: Lexing,
+    pub(crate) base_url: Arc<str>,
+}
+
+impl Pump {
+    pub(crate) fn new(start: Start) -> Pump {
+        let Start { session, shared, cancel, status, lexing, base_url } = start;
+        let identity_view = shared.identity_id(session.identity(), session.peer().ip());
+        let snapshot = shared.snapshot().unwrap_or_else(|| Arc::new(Snapshot::empty(session.target())));
+        let pid = cancel.as_ref().map_or(0, |c| c.pid);
+        Pump {
+            identity_view,
+            truth: Truth {
+                snapshot,
+                private: false,
+                path: Vec::new(),
+                path_id: 0,
+                asked: Timestamp::default(),
+                moved: true,
+                moved_in_transaction: false,
+                broken: false,
+            },
+            session,
+            shared,
+            lexing,
+            status,
+            cancel,
+            pid,
+            expect: VecDeque::new(),
+            statements: Names::new(PG_STATEMENTS_MAX),
+            portals: Names::new(PG_PORTALS_MAX),
+            unsynced: false,
+            skipping: false,
+            waiting: None,
+            inquiry: None,
+            copy_in: None,
+            row_stream: None,
+            cut: None,
+            closed: false,
+            base_url,
+        }
+    }
+
+    /// Whether anything on the target is labelled.
+    fn labelled(&self) -> bool {
+        self.session.target().has_labels()
+    }
+
+    fn view(&self, rules: u64) -> View {
+        View { snapshot: self.truth.snapshot.id, path: self.truth.path_id, identity: self.identity_view, rules }
+    }
+
+    /// Analyses and judges a text under what is known now.
+    fn prepare(&mut self, text: &[u8], now: Timestamp) -> Arc<Prepared> {
+        let rules = self.session.rules();
+        self.adopt_snapshot();
+        let with = With {
+            session: &self.session,
+            rules: &rules,
+            snapshot: &self.truth.snapshot,
+            path: &self.truth.path,
+            view: self.view(rules.version),
+            lexing_safe: self.lexing.strings && self.lexing.encoding,
+            now,
+        };
+        Prepared::of(text, &with, &self.shared)
+    }
+
+    /// The same statement under what is known now.
+    fn renew(&mut self, statement: &mut Statement, now: Timestamp) {
+        let rules = self.session.rules();
+        if statement.prepared.view != self.view(rules.version) || statement.prepared.judgement.depends_on_time {
+            let text = Arc::clone(statement.prepared.text());
+            statement.prepared = self.prepare(text.as_bytes(), now);
+        }
+    }
+
+    /// The plan for rows of unknown origin.
+    fn unknown_plan(&mut self, now: Timestamp) -> Judgement {
+        let rules = self.session.rules();
+        self.session.judge(&rules, now).target_action(lockgate_core::Action::Execute)
+    }
+
+    // ---- what the client is told ----
+
+    fn report(&self, severity: Severity, denial: &Denial) -> BytesMut {
+        let mut out = BytesMut::new();
+        let hint = denial.hint_with(self.session.id());
+        let report = OwnReport {
+            severity,
+            sqlstate: denial.sqlstate,
+            message: &denial.message,
+            detail: denial.detail.as_deref(),
+            hint: Some(&hint),
+        };
+        own::error(&mut out, &report);
+        out
+    }
+
+    fn own(&self, io: &mut Io, bytes: impl Into<Bytes>) {
+        io.client.own(&OwnMessage::not_target_data(bytes));
+    }
+
+    fn notice(&self, io: &mut Io, text: &str) {
+        let mut out = BytesMut::new();
+        own::notice(&mut out, &OwnReport::new(Severity::Notice, SqlState("00000"), text));
+        self.own(io, out);
+    }
+
+    // ---- ends ----
+
+    /// Ends the session with an error for the client.
+    fn fail(&mut self, io: &mut Io, denial: &Denial, reason: CloseReason) {
+        if self.closed {
+            return;
+        }
+        let out = self.report(Severity::Fatal, denial);
+        self.own(io, out);
+        let detail = match &denial.detail {
+            Some(detail) => format!("{}: {detail}", denial.message),
+            None => denial.message.clone(),
+        };
+        self.end(io, reason, &detail, Some(denial.fault));
+    }
+
+    /// Ends the session.
+    fn end(&mut self, io: &mut Io, reason: CloseReason, detail: &str, fault: Option<Fault>) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        if matches!(self.waiting, Some(Waiting::Decision(_))) {
+            io.asks.push(Ask::Withdraw);
+        }
+        if self.is_busy() {
+            self.cancel_at_target(io);
+        }
+        let mut bye = BytesMut::new();
+        own::terminate(&mut bye);
+        io.target.plumbing(Plumbing::Terminate, &bye);
+        // A recording that cannot be finished now is finished when the gateway starts again.
+        let _ = self.session.close(reason, detail, io.now);
+        io.close(detail, fault);
+    }
+
+    /// Ends the session because the target broke the protocol or the plan.
+    fn target_broke(&mut self, io: &mut Io, why: &str) {
+        let denial = Denial::other(
+            Fault::Target,
+            SqlState::CONNECTION_FAILURE,
+            "the target broke the protocol",
+            Some(why.to_owned()),
+            Some("the session is ended so that nothing passes unmasked".into()),
+        );
+        self.fail(io, &denial, CloseReason::Protocol);
+    }
+
+    fn client_broke(&mut self, io: &mut Io, sqlstate: SqlState, why: &str) {
+        let denial = Denial::other(Fault::Client, sqlstate, why, None, None);
+        self.fail(io, &denial, CloseReason::Protocol);
+    }
+
+    /// Ends the session because its recording failed in the middle of an answer.
+    fn unrecordable(&mut self, io: &mut Io, error: &lockgate_record::RecordError) {
+        self.fail(io, &Denial::unrecordable(error), CloseReason::Unrecordable);
+    }
+
+    pub(crate) fn client_closed(&mut self, io: &mut Io) {
+        self.end(io, CloseReason::ClientLost, "the client went away", None);
+    }
+
+    pub(crate) fn target_closed(&mut self, io: &mut Io) {
+        if self.closed {
+            return;
+        }
+        let denial = Denial::other(
+            Fault::Target,
+            SqlState::CONNECTION_FAILURE,
+            "the target closed the connection",
+            None,
+            Some("connect again".into()),
+        );
+        self.fail(io, &denial, CloseReason::TargetLost);
+    }
+
+    /// Somebody with the session's key wants what runs to stop.
+    pub(crate) fn cancelled(&mut self, io: &mut Io) {
+        if self.closed {
+            return;
+        }
+        if let Err(error) = self.session.cancelled("client", io.now) {
+            self.unrecordable(io, &error);
+            return;
+        }
+        if matches!(self.waiting, Some(Waiting::Decision(_))) {
+            io.asks.push(Ask::Withdraw);
+            let decided =
+                Decided { outcome: lockgate_session::wire::HoldOutcome::Withdrawn, by: Vec::new(), reason: None };
+            self.decided(&decided, io);
+        } else if self.is_busy() {
+            self.cancel_at_target(io);
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.expect.iter().any(|e| !matches!(e, Expect::Own(_)))
+    }
+
+    fn cancel_at_target(&self, io: &mut Io) {
+        if let Some(cancel) = &self.cancel {
+            let mut prelude = BytesMut::new();
+            own::ssl_request(&mut prelude);
+            let mut bytes = BytesMut::new();
+            cancel.encode(&mut bytes);
+            io.asks.push(Ask::TargetAside { prelude: prelude.to_vec(), bytes: bytes.to_vec() });
+        }
+    }
+
+    /// The session lost its right, or the gateway stops.
+    pub(crate) fn cut(&mut self, cut: Cut, io: &mut Io) {
+        if cut.after_request && (self.is_busy() || self.waiting.is_some()) {
+            self.cut = Some(cut);
+            return;
+        }
+        let reason = if cut.after_request { CloseReason::Shutdown } else { CloseReason::AccessLost };
+        let denial = Denial::other(
+            Fault::Policy,
+            SqlState::ADMIN_SHUTDOWN,
+            format!("terminating connection: {}", cut.reason),
+            None,
+            None,
+        );
+        self.fail(io, &denial, reason);
+    }
+
+    /// What was put off until nothing runs.
+    fn when_idle(&mut self, io: &mut Io) {
+        if !self.is_busy()
+            && let Some(cut) = self.cut.take()
+        {
+            self.cut(cut, io);
+        }
+    }
+
+    /// Records the end of a request; a recording that fails ends the session.
+    fn done(&mut self, io: &mut Io, request: u64, kind: DoneKind, tag: &str, error: Option<(&str, &str, Fault)>) {
+        if let Err(failed) = self.session.done(request, &Ended { kind, tag, error }, io.now) {
+            self.unrecordable(io, &failed);
+        }
+    }
+
+    // ---- waiting for people ----
+
+    fn hold(&mut self, io: &mut Io, parked: Parked, ticket: lockgate_session::Ticket, frame: Frame) {
+        let mut groups: Vec<&str> = ticket.needs.iter().flat_map(|n| n.groups.iter().map(String::as_str)).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let groups = groups.join(" or ");
+        let expires = ticket.expires;
+        self.waiting = Some(Waiting::Decision(Box::new(Held { parked, frame, groups, expires })));
+        io.asks.push(Ask::Hold(ticket));
+        self.tell_waiting(io);
+    }
+
+    /// `waiting for approval by dba: https://…/approvals/ID, expires in 14m50s`
+    pub(crate) fn tell_waiting(&mut self, io: &mut Io) {
+        let Some(Waiting::Decision(held)) = &self.waiting else { return };
+        let left = held.expires.millis_since(io.now).max(0) / 1_000;
+        let text = format!(
+            "waiting for approval by {}: {}/approvals/{}, expires in {}m{:02}s   session {}",
+            held.groups,
+            self.base_url,
+            held.parked.approval(),
+            left / 60,
+            left % 60,
+            self.session.id()
+        );
+        self.notice(io, &text);
+        io.wake_in_ms = Some(HOLD_NOTICE_MS);
+    }
+
+    /// Whether a tick is wanted: the shell forgets the last wish with each event.
+    pub(crate) fn keep_ticking(&self, io: &mut Io) {
+        if io.wake_in_ms.is_none() && matches!(self.waiting, Some(Waiting::Decision(_))) {
+            io.wake_in_ms = Some(HOLD_NOTICE_MS);
+        }
+    }
+
+    /// The answer of the people.
+    pub(crate) fn decided(&mut self, decided: &Decided, io: &mut Io) {
+        match self.waiting.take() {
+            Some(Waiting::Decision(held)) => {
+                self.release(*held, decided, io);
+                io.again = true;
+            }
+            other => self.waiting = other,
+        }
+    }
+
+    /// Whether errors of what runs now may hold what is masked.
+    fn touch(&self) -> Touch {
+        if !self.labelled() {
+            return Touch::Clean;
+        }
+        let of_plan = |plan: Option<&Plan>| plan.map_or(Touch::Labelled, |p| p.touch);
+        match self.expect.iter().find(|e| !matches!(e, Expect::Own(_))) {
+            Some(Expect::Simple(simple)) => of_plan(simple.plan()),
+            Some(Expect::Execute(execution)) => execution.plan.touch,
+            Some(Expect::Call { plan, .. }) => plan.touch,
+            Some(Expect::Bind) => match self.portals.front() {
+                Some(portal) => match &portal.statement {
+                    Some(statement) => of_plan(statement.subject().judgement.plans.first()),
+                    None => Touch::Labelled,
+                },
+                None => Touch::Labelled,
+            },
+            Some(Expect::Parse { .. }) => match self.statements.front() {
+                Some(statement) => of_plan(statement.prepared.judgement.plans.first()),
+                None => Touch::Labelled,
+            },
+            Some(_) | None => Touch::Clean,
+        }
+    }
+}

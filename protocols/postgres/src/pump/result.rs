@@ -1,0 +1,334 @@
+//! Results: from a description and a plan to the masker of the rows, and the rows through it.
+
+use super::{Expect, Flow, Pump};
+use crate::message::{FormatCode, RowDescription};
+use crate::prepare::Prepared;
+use bytes::BytesMut;
+use lockgate_mask::{Column, CopyFormat, CopyMasker, Format, Mark, Method, RowMasker, RowStream, Rule};
+use lockgate_session::wire::Io;
+use lockgate_session::{ColumnMask, Masks, Plan};
+use lockgate_sql::{CopyKind, Effect, ForceQuote, Statement};
+use std::sync::Arc;
+
+/// Rows above this are passed on in pieces where nothing in them is masked.
+const PIECES_ABOVE_BYTES: usize = 128 * 1024;
+
+/// What reading rows ran into.
+pub(super) enum RowsEnd {
+    /// All whole rows are taken; more bytes are needed.
+    More,
+    /// The next message is no row.
+    Other,
+    /// The target broke its word.
+    Broken(String),
+}
+
+impl Pump {
+    /// The masker for a described result, from the last time where the statement is the same.
+    pub(super) fn known_masker(
+        &mut self,
+        statement: Option<&(Arc<Prepared>, usize)>,
+        description: &[u8],
+        formats: Option<&[u16]>,
+        plan: &Plan,
+        io: &Io,
+    ) -> Result<Arc<RowMasker>, String> {
+        // What was made under another catalog or other rules is not for this result.
+        let current = statement.filter(|(prepared, _)| prepared.snapshot.id == self.truth.snapshot.id);
+        if let Some((prepared, index)) = current
+            && let Some(known) = prepared.masker(*index, description, formats)
+        {
+            return Ok(known);
+        }
+        let masker = self.masker_of(description, formats, plan, io)?;
+        if let Some((prepared, index)) = current
+            && self.session.is_current(&prepared.judgement)
+        {
+            prepared.keep_masker(*index, description, formats, &masker);
+        }
+        Ok(masker)
+    }
+
+    /// The masker for a described result.
+    fn masker_of(
+        &mut self,
+        description: &[u8],
+        formats: Option<&[u16]>,
+        plan: &Plan,
+        io: &Io,
+    ) -> Result<Arc<RowMasker>, String> {
+        let described = RowDescription::decode(description).map_err(|e| e.to_string())?;
+        let count = described.len();
+        let mut columns = Vec::with_capacity(count);
+        let rules = self.session.rules();
+        let labelled = self.labelled();
+        let snapshot = Arc::clone(&self.truth.snapshot);
+        let mut judge = self.session.judge(&rules, io.now);
+        // A plan for another number of columns is a plan for another result.
+        let beyond = match &plan.masks {
+            Masks::Columns { columns, beyond } if !columns.is_empty() && columns.len() != count => Some(beyond.clone()),
+            Masks::Columns { .. } | Masks::Clear => None,
+        };
+        for (index, field) in described.fields().enumerate() {
+            let mut mask = match &beyond {
+                Some(beyond) => beyond.clone(),
+                None => plan.masks.column(index).cloned(),
+            };
+            if labelled && field.table_oid != 0 {
+                // The target's own word on where a column comes from can only add to the analysis.
+                let taint = snapshot.catalog.by_oid(field.table_oid, field.attnum);
+                let own = match judge.mask_of(&snapshot.catalog, &taint, field.attnum > 0) {
+                    Ok(own) => own,
+                    Err(_) => judge.redacted(),
+                };
+                mask = stronger(mask, own);
+            }
+            let format = match formats {
+                None => field.format,
+                Some([]) => FormatCode::Text,
+                Some([one]) => FormatCode::from_code(*one),
+                Some(each) => FormatCode::from_code(each.get(index).copied().unwrap_or(0)),
+            };
+            columns.push(Column {
+                type_oid: field.type_oid,
+                typmod: field.typmod,
+                format: match format {
+                    FormatCode::Text => Format::Text,
+                    FormatCode::Binary => Format::Binary,
+                    FormatCode::Unknown(code) => return Err(format!("unknown format code {code}")),
+                },
+                rule: rule_of(mask),
+            });
+        }
+        Ok(Arc::new(RowMasker::new(&columns, &snapshot.types, &rules.mask_keys)))
+    }
+
+    /// A masker for a function's result: one column of unknown type.
+    pub(super) fn function_masker(&mut self, plan: &Plan) -> RowMasker {
+        let rules = self.session.rules();
+        let rule = rule_of(plan.masks.column(0).cloned());
+        let column = Column { type_oid: 0, typmod: -1, format: Format::Binary, rule };
+        RowMasker::new(&[column], &self.truth.snapshot.types, &rules.mask_keys)
+    }
+
+    /// The masker for a COPY TO STDOUT of so many columns.
+    pub(super) fn copy_masker(
+        &mut self,
+        statement: Option<&Statement>,
+        plan: &Plan,
+        count: usize,
+        binary: bool,
+    ) -> Result<CopyMasker, String> {
+        let rules = self.session.rules();
+        let (format, types) = match statement.map(|s| &s.effect) {
+            Some(Effect::CopyOut(options)) => {
+                let outputs = match statement.map(|s| &s.outputs) {
+                    Some(lockgate_sql::Outputs::Known(outputs)) => outputs.as_slice(),
+                    _ => &[],
+                };
+                let format = match options.kind {
+                    CopyKind::Text => CopyFormat::Text {
+                        delimiter: options.delimiter,
+                        null: options.null.clone().into_bytes(),
+                        header: options.header,
+                    },
+                    CopyKind::Csv => CopyFormat::Csv {
+                        delimiter: options.delimiter,
+                        quote: options.quote,
+                        escape: options.escape,
+                        null: options.null.clone().into_bytes(),
+                        header: options.header,
+                        force_quote: match &options.force_quote {
+                            ForceQuote::None => Vec::new(),
+                            ForceQuote::All => vec![true; count],
+                            ForceQuote::Columns(names) => outputs.iter().map(|o| names.contains(&o.name)).collect(),
+                        },
+                    },
+                    CopyKind::Binary => CopyFormat::Binary,
+                };
+                (format, self.copy_types(statement, count))
+            }
+            // A COPY that was not foreseen: only one in which nothing is masked passes.
+            _ if !plan.masks.any() => {
+                (if binary { CopyFormat::Binary } else { CopyFormat::text() }, vec![(0, -1); count])
+            }
+            _ => return Err("a COPY that the statement did not ask for".into()),
+        };
+        if binary != matches!(format, CopyFormat::Binary) {
+            return Err("a COPY in another format than was asked for".into());
+        }
+        let known = match &plan.masks {
+            Masks::Columns { columns, .. } if columns.len() == count => true,
+            Masks::Columns { columns, .. } => columns.is_empty(),
+            Masks::Clear => true,
+        };
+        let columns: Vec<Column> = (0..count)
+            .zip(types)
+            .map(|(index, (type_oid, typmod))| {
+                let index = if known { index } else { usize::MAX };
+                let rule = rule_of(plan.masks.column(index).cloned());
+                Column { type_oid, typmod, format: Format::Text, rule }
+            })
+            .collect();
+        CopyMasker::new(&format, &columns, &self.truth.snapshot.types, &rules.mask_keys).map_err(|e| e.to_string())
+    }
+
+    /// The types of a copied table's columns, which the target does not say. Of a copied query they are not known, and its
+    /// masked columns come as NULL.
+    fn copy_types(&self, statement: Option<&Statement>, count: usize) -> Vec<(u32, i32)> {
+        let known = statement.and_then(|statement| {
+            let lockgate_sql::Outputs::Known(outputs) = &statement.outputs else { return None };
+            let [table] = statement.facts.tables.as_slice() else { return None };
+            let names: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
+            self.truth.snapshot.catalog.column_types(table, &names)
+        });
+        match known {
+            Some(types) if types.len() == count => types,
+            Some(_) | None => vec![(0, -1); count],
+        }
+    }
+
+    /// Takes the rows at the front of the buffer.
+    pub(super) fn rows(&mut self, buffer: &mut BytesMut, io: &mut Io) -> RowsEnd {
+        if self.row_stream.is_some() {
+            return self.row_piece(buffer, io);
+        }
+        if let Err(why) = self.begin_execution(io) {
+            return RowsEnd::Broken(why);
+        }
+        let Some((request, masker)) = self.row_flow().map(|(r, f)| (r, f.masker.clone())) else {
+            return RowsEnd::Broken("a row where none was expected".into());
+        };
+        // Whole frames that follow one another.
+        let mut end = 0;
+        let mut count: u64 = 0;
+        let mut large = None;
+        while let Some([b'D', a, b, c, d, ..]) = buffer.get(end..) {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]);
+            let Some(length) = usize::try_from(length).ok().filter(|l| *l >= 4) else {
+                return RowsEnd::Broken("a row of impossible length".into());
+            };
+            let next = end.saturating_add(length).saturating_add(1);
+            if next > buffer.len() {
+                if length > PIECES_ABOVE_BYTES {
+                    large = Some(length - 4);
+                }
+                break;
+            }
+            end = next;
+            count += 1;
+        }
+        let masker = match masker {
+            Some(masker) => masker,
+            None => match self.undescribed(buffer) {
+                Ok(Some(masker)) => masker,
+                Ok(None) => return RowsEnd::More,
+                Err(why) => return RowsEnd::Broken(why),
+            },
+        };
+        if end > 0 {
+            let frames = buffer.split_to(end);
+            let mark = io.client.mark();
+            if let Err(error) = io.client.rows(&masker, &frames) {
+                return RowsEnd::Broken(error.to_string());
+            }
+            if let Some(end) = self.record_rows(request, count, mark, io) {
+                return end;
+            }
+        }
+        if let Some(body) = large
+            && buffer.len() >= 5
+        {
+            match RowStream::new(Arc::clone(&masker), body) {
+                Ok(stream) => {
+                    drop(buffer.split_to(5));
+                    self.row_stream = Some(stream);
+                    return self.row_piece(buffer, io);
+                }
+                Err(error) => return RowsEnd::Broken(error.to_string()),
+            }
+        }
+        match buffer.first() {
+            None | Some(b'D') => RowsEnd::More,
+            Some(_) => RowsEnd::Other,
+        }
+    }
+
+    fn row_piece(&mut self, buffer: &mut BytesMut, io: &mut Io) -> RowsEnd {
+        let Some(mut stream) = self.row_stream.take() else { return RowsEnd::Other };
+        let Some(request) = self.row_flow().map(|(request, _)| request) else {
+            return RowsEnd::Broken("a row where none was expected".into());
+        };
+        let piece = buffer.split_to(stream.missing().min(buffer.len()));
+        let mark = io.client.mark();
+        if let Err(error) = io.client.row_piece(&mut stream, &piece) {
+            return RowsEnd::Broken(error.to_string());
+        }
+        let finished = stream.missing() == 0;
+        if let Some(end) = self.record_rows(request, u64::from(finished), mark, io) {
+            return end;
+        }
+        if !finished {
+            self.row_stream = Some(stream);
+            return RowsEnd::More;
+        }
+        match buffer.first() {
+            None => RowsEnd::More,
+            Some(_) => RowsEnd::Other,
+        }
+    }
+
+    fn record_rows(&mut self, request: u64, count: u64, mark: Mark, io: &mut Io) -> Option<RowsEnd> {
+        let recorded = self.session.rows(request, count, io.client.bytes_since(mark), io.now);
+        match recorded {
+            Ok(()) => None,
+            Err(error) => {
+                self.unrecordable(io, &error);
+                Some(RowsEnd::More)
+            }
+        }
+    }
+
+    /// The request and the flow that rows belong to now.
+    fn row_flow(&mut self) -> Option<(u64, &mut Flow)> {
+        match self.expect.front_mut() {
+            Some(Expect::Simple(simple)) => Some((simple.request, &mut simple.result)),
+            Some(Expect::Execute(execution)) => Some((execution.request, &mut execution.result)),
+            _ => None,
+        }
+    }
+
+    /// Rows of a portal that nobody described: they pass only where nothing is labelled. The first says how many columns
+    /// there are.
+    fn undescribed(&mut self, buffer: &BytesMut) -> Result<Option<Arc<RowMasker>>, String> {
+        if self.labelled() {
+            return Err("rows without a description".into());
+        }
+        let Some([_, _, _, _, _, a, b, ..]) = buffer.get(..) else { return Ok(None) };
+        let count = usize::from(u16::from_be_bytes([*a, *b]));
+        let column = Column { type_oid: 0, typmod: -1, format: Format::Text, rule: Rule::Pass };
+        let rules = self.session.rules();
+        let masker = Arc::new(RowMasker::new(&vec![column; count], &self.truth.snapshot.types, &rules.mask_keys));
+        if let Some((_, flow)) = self.row_flow() {
+            flow.masker = Some(Arc::clone(&masker));
+        }
+        Ok(Some(masker))
+    }
+}
+
+fn rule_of(mask: Option<ColumnMask>) -> Rule {
+    match mask {
+        None => Rule::Pass,
+        Some(mask) => Rule::Mask { method: mask.method, label: mask.label },
+    }
+}
+
+fn stronger(one: Option<ColumnMask>, other: Option<ColumnMask>) -> Option<ColumnMask> {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            let strongest = Method::strongest([one.method, other.method]);
+            Some(if strongest == Some(other.method) && other.method != one.method { other } else { one })
+        }
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,656 @@
+//! Messages of the target: each belongs to what was sent, and goes to the client through the mask.
+
+use super::result::RowsEnd;
+use super::{Expect, Portal, Pump, Statement, Waiting};
+use crate::frame::{self, Header, Peer};
+use crate::message::{self, CommandComplete, CopyResponse, TransactionStatus};
+use crate::prepare::moves_names;
+use bytes::{Bytes, BytesMut};
+use lockgate_core::Fault;
+use lockgate_core::limits::{PG_MASKED_ROW_BYTES_MAX, PG_SERVER_CONTROL_BYTES_MAX};
+use lockgate_mask::{Diagnostic, MessageKind, OwnMessage, Touch};
+use lockgate_record::{Column, DoneKind};
+use lockgate_session::wire::Io;
+use lockgate_session::{Masks, Plan};
+use lockgate_sql::Effect;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+impl Pump {
+    /// Takes in what the target sent.
+    pub(crate) fn target(&mut self, buffer: &mut BytesMut, io: &mut Io) {
+        while !self.closed {
+            self.say_own(io);
+            let in_inquiry = matches!(self.expect.front(), Some(Expect::Inquiry));
+            if self.row_stream.is_some() || (buffer.first() == Some(&b'D') && !in_inquiry) {
+                match self.rows(buffer, io) {
+                    RowsEnd::More => return,
+                    RowsEnd::Other => continue,
+                    RowsEnd::Broken(why) => {
+                        self.target_broke(io, &why);
+                        return;
+                    }
+                }
+            }
+            let header = match frame::next_header(buffer, Peer::Target) {
+                Ok(Some(header)) => header,
+                Ok(None) => return,
+                Err(error) => {
+                    self.target_broke(io, &error.to_string());
+                    return;
+                }
+            };
+            let limit = if header.tag == b'd' { PG_MASKED_ROW_BYTES_MAX } else { PG_SERVER_CONTROL_BYTES_MAX };
+            if let Err(error) = header.bounded(Peer::Target, limit) {
+                self.target_broke(io, &error.to_string());
+                return;
+            }
+            if buffer.len() < header.frame_len() {
+                return;
+            }
+            let bytes = buffer.split_to(header.frame_len()).freeze();
+            let body = bytes.slice(frame::HEADER_BYTES..);
+            self.message(header, body, io);
+        }
+        buffer.clear();
+    }
+
+    /// The gateway's own answers whose turn it is.
+    fn say_own(&mut self, io: &mut Io) {
+        while let Some(Expect::Own(_)) = self.expect.front() {
+            if let Some(Expect::Own(bytes)) = self.expect.pop_front() {
+                io.client.own(&OwnMessage::not_target_data(bytes));
+            }
+        }
+    }
+
+    fn message(&mut self, header: Header, body: Bytes, io: &mut Io) {
+        // What may come at any time.
+        match header.tag {
+            b'N' => return self.notice_response(&body, io),
+            b'A' => return self.notification(&body, io),
+            b'S' => return self.parameter_status(&body, io),
+            _ => {}
+        }
+        if matches!(self.expect.front(), Some(Expect::Inquiry)) {
+            self.inquiry_frame(header.tag, &body, io);
+            return;
+        }
+        match header.tag {
+            b'1' => self.parse_complete(io),
+            b'2' => self.bind_complete(io),
+            b'3' => self.close_complete(io),
+            b't' => self.plain(MessageKind::ParameterDescription, &body, io),
+            b'T' => self.described(Some(body), io),
+            b'n' => self.described(None, io),
+            b'C' => self.command_complete(&body, io),
+            b'I' => self.finished("", MessageKind::EmptyQueryResponse, &body, io),
+            b's' => self.finished("SUSPENDED", MessageKind::PortalSuspended, &body, io),
+            b'E' => self.error_response(&body, io),
+            b'Z' => self.ready(&body, io),
+            b'G' => self.copy_in_response(&body, io),
+            b'H' => self.copy_out_response(&body, io),
+            b'd' => self.copy_data_out(&body, io),
+            b'c' => self.copy_done(io),
+            b'V' => self.function_result(&body, io),
+            other => self.target_broke(io, &format!("an unexpected message of type 0x{other:02x}")),
+        }
+    }
+
+    fn plain(&mut self, kind: MessageKind, body: &[u8], io: &mut Io) {
+        if let Err(error) = io.client.protocol(kind, body) {
+            self.target_broke(io, &error.to_string());
+        }
+    }
+
+    // ---- at any time ----
+
+    fn notice_response(&mut self, body: &[u8], io: &mut Io) {
+        if matches!(self.expect.front(), Some(Expect::Inquiry)) {
+            return;
+        }
+        let touch = self.touch();
+        let mark = io.client.mark();
+        if let Err(error) = io.client.diagnostic(Diagnostic::Notice, body, touch) {
+            self.target_broke(io, &error.to_string());
+            return;
+        }
+        let (severity, code, text) = shown(io.client.bytes_since(mark));
+        if let Err(error) = self.session.notice(self.running(), &severity, &code, &text, io.now) {
+            self.unrecordable(io, &error);
+        }
+    }
+
+    fn notification(&mut self, body: &[u8], io: &mut Io) {
+        // A payload from another session has an origin that nobody followed; one's own was judged when it was sent.
+        let own = message::NotificationResponse::decode(body).is_ok_and(|n| n.pid == self.pid);
+        let touch = if self.labelled() && !own { self.stranger_touch(io) } else { Touch::Clean };
+        if let Err(error) = io.client.notification(body, touch) {
+            self.target_broke(io, &error.to_string());
+        }
+    }
+
+    /// How what comes from out of our sight is to be treated.
+    fn stranger_touch(&mut self, io: &Io) -> Touch {
+        self.unknown_plan(io.now).plans.first().map_or(Touch::Labelled, |plan| plan.touch)
+    }
+
+    fn parameter_status(&mut self, body: &[u8], io: &mut Io) {
+        if let Ok(status) = message::ParameterStatus::decode(body) {
+            let safe = match status.name {
+                b"standard_conforming_strings" => Some(status.value == b"on"),
+                b"client_encoding" => Some(status.value.eq_ignore_ascii_case(b"UTF8")),
+                _ => None,
+            };
+            match (status.name, safe) {
+                (b"standard_conforming_strings", Some(safe)) => self.lexing.strings = safe,
+                (b"client_encoding", Some(safe)) => self.lexing.encoding = safe,
+                _ => {}
+            }
+        }
+        let touch = self.touch();
+        if let Err(error) = io.client.parameter_status(body, touch) {
+            self.target_broke(io, &error.to_string());
+        }
+    }
+
+    fn running(&self) -> Option<u64> {
+        self.expect.iter().find_map(|e| match e {
+            Expect::Simple(simple) => Some(simple.request),
+            Expect::Execute(execution) => Some(execution.request),
+            Expect::Parse { request } | Expect::Call { request, .. } => Some(*request),
+            _ => None,
+        })
+    }
+
+    // ---- acknowledgements ----
+
+    fn parse_complete(&mut self, io: &mut Io) {
+        let Some(Expect::Parse { request }) = self.expect.front() else {
+            return self.target_broke(io, "ParseComplete where none was expected");
+        };
+        let request = *request;
+        self.expect.pop_front();
+        self.statements.acknowledge();
+        self.plain(MessageKind::ParseComplete, b"", io);
+        self.done(io, request, DoneKind::Completed, "PARSE", None);
+    }
+
+    fn bind_complete(&mut self, io: &mut Io) {
+        let Some(Expect::Bind) = self.expect.front() else {
+            return self.target_broke(io, "BindComplete where none was expected");
+        };
+        self.expect.pop_front();
+        self.portals.acknowledge();
+        self.plain(MessageKind::BindComplete, b"", io);
+    }
+
+    fn close_complete(&mut self, io: &mut Io) {
+        match self.expect.pop_front() {
+            Some(Expect::CloseStatement) => self.statements.acknowledge(),
+            Some(Expect::ClosePortal) => self.portals.acknowledge(),
+            _ => return self.target_broke(io, "CloseComplete where none was expected"),
+        }
+        self.plain(MessageKind::CloseComplete, b"", io);
+    }
+
+    /// RowDescription or NoData.
+    fn described(&mut self, description: Option<Bytes>, io: &mut Io) {
+        let swallow = match self.expect.front() {
+            Some(Expect::Simple(_)) => {
+                let Some(description) = description else {
+                    return self.target_broke(io, "NoData where none was expected");
+                };
+                return self.simple_described(&description, io);
+            }
+            Some(Expect::DescribeStatement { name }) => {
+                let name = name.clone();
+                if let Some(statement) = self.statements.get_mut(&name) {
+                    statement.shape = Some(description.clone());
+                }
+                false
+            }
+            Some(Expect::DescribePortal { name, swallow }) => {
+                let (name, swallow) = (name.clone(), *swallow);
+                if let Some(portal) = self.portals.get_mut(&name) {
+                    portal.shape = Some(description.clone());
+                } else if let Some(Expect::Execute(next)) = self.expect.get_mut(1) {
+                    // A cursor that was opened out of our sight has no entry: what follows keeps its shape itself.
+                    next.shape = Some(description.clone());
+                }
+                swallow
+            }
+            _ => return self.target_broke(io, "a description where none was expected"),
+        };
+        self.expect.pop_front();
+        if swallow {
+            return;
+        }
+        match description {
+            Some(body) => self.plain(MessageKind::RowDescription, &body, io),
+            None => self.plain(MessageKind::NoData, b"", io),
+        }
+    }
+
+    fn simple_described(&mut self, description: &Bytes, io: &mut Io) {
+        let Some(Expect::Simple(simple)) = self.expect.front() else { return };
+        let request = simple.request;
+        let plan = simple.plan().cloned();
+        let known = simple.plans.is_none().then(|| (Arc::clone(&simple.prepared), simple.index));
+        let plan = plan.unwrap_or_else(|| self.fallback_plan(io));
+        match self.known_masker(known.as_ref(), description, None, &plan, io) {
+            Ok(masker) => {
+                if let Some(Expect::Simple(simple)) = self.expect.front_mut() {
+                    simple.result.masker = Some(masker);
+                }
+            }
+            Err(why) => return self.target_broke(io, &why),
+        }
+        self.record_columns(request, description, None, io);
+        self.plain(MessageKind::RowDescription, description, io);
+    }
+
+    /// The plan for a result that nobody foresaw.
+    fn fallback_plan(&mut self, io: &Io) -> Plan {
+        let unknown = self.unknown_plan(io.now).plans.into_iter().next();
+        unknown.unwrap_or(Plan { masks: Masks::Clear, touch: Touch::Labelled })
+    }
+
+    fn record_columns(&mut self, request: u64, description: &[u8], formats: Option<&[u16]>, io: &mut Io) {
+        let Ok(described) = message::RowDescription::decode(description) else { return };
+        let columns: Vec<Column<'_>> = described
+            .fields()
+            .enumerate()
+            .map(|(index, field)| Column {
+                name: String::from_utf8_lossy(field.name),
+                type_id: field.type_oid,
+                format: match formats {
+                    None => field.format.code(),
+                    Some([]) => 0,
+                    Some([one]) => *one,
+                    Some(each) => each.get(index).copied().unwrap_or(0),
+                },
+            })
+            .collect();
+        if let Err(error) = self.session.columns(request, &columns, io.now) {
+            self.unrecordable(io, &error);
+        }
+    }
+
+    /// Before the first row of an Execute: the masker from what is known of the portal.
+    pub(super) fn begin_execution(&mut self, io: &mut Io) -> Result<(), String> {
+        let Some(Expect::Execute(execution)) = self.expect.front() else { return Ok(()) };
+        if execution.result.masker.is_some() || execution.result.copy.is_some() {
+            return Ok(());
+        }
+        let request = execution.request;
+        let plan = execution.plan.clone();
+        let known = match &execution.statement {
+            Some(statement) if !execution.resolved => Some((Arc::clone(statement.subject()), 0)),
+            Some(_) | None => None,
+        };
+        let own_shape = execution.shape.clone();
+        let statement_shape = execution.statement.as_ref().and_then(|s| s.shape.clone());
+        let (portal_shape, formats, kept) = match self.portals.get(&execution.portal) {
+            Some(Portal { shape, formats, masker, .. }) => (shape.clone(), formats.clone(), masker.clone()),
+            None => (None, Vec::new(), None),
+        };
+        if let Some(kept) = kept {
+            if let Some(Expect::Execute(execution)) = self.expect.front_mut() {
+                execution.result.masker = Some(kept);
+            }
+            return Ok(());
+        }
+        // A portal's description has its formats; a statement's has none, and Bind said them.
+        let (shape, formats) = match (portal_shape.or(own_shape), statement_shape) {
+            (Some(shape), _) => (shape, None),
+            (None, Some(shape)) => (shape, Some(formats)),
+            // Nobody described it: the rows say how many columns there are, where nothing is labelled.
+            (None, None) => return Ok(()),
+        };
+        let Some(description) = shape else { return Ok(()) };
+        let masker = self.known_masker(known.as_ref(), &description, formats.as_deref(), &plan, io)?;
+        self.record_columns(request, &description, formats.as_deref(), io);
+        if let Some(Expect::Execute(execution)) = self.expect.front_mut() {
+            execution.result.masker = Some(Arc::clone(&masker));
+            let name = execution.portal.clone();
+            if let Some(portal) = self.portals.get_mut(&name) {
+                portal.masker = Some(masker);
+            }
+        }
+        Ok(())
+    }
+
+    // ---- ends of requests ----
+
+    fn command_complete(&mut self, body: &[u8], io: &mut Io) {
+        let tag = match CommandComplete::decode(body) {
+            Ok(complete) => String::from_utf8_lossy(complete.tag).into_owned(),
+            Err(error) => return self.target_broke(io, &error.to_string()),
+        };
+        if let Some(Expect::Simple(simple)) = self.expect.front_mut() {
+            let prepared = Arc::clone(&simple.prepared);
+            let index = simple.index;
+            simple.index += 1;
+            simple.result = super::Flow::default();
+            simple.tag.clone_from(&tag);
+            self.effect(&prepared, index);
+            self.plain(MessageKind::CommandComplete, body, io);
+            return;
+        }
+        if let Some(Expect::Execute(execution)) = self.expect.front()
+            && let Some(statement) = &execution.statement
+        {
+            let prepared = Arc::clone(statement.subject());
+            self.effect(&prepared, 0);
+        }
+        self.finished(&tag, MessageKind::CommandComplete, body, io);
+    }
+
+    /// The end of an Execute, or an empty simple query.
+    fn finished(&mut self, tag: &str, kind: MessageKind, body: &[u8], io: &mut Io) {
+        match self.expect.front_mut() {
+            Some(Expect::Simple(_)) if kind == MessageKind::EmptyQueryResponse => {}
+            Some(Expect::Execute(execution)) => {
+                let request = execution.request;
+                self.expect.pop_front();
+                self.done(io, request, DoneKind::Completed, tag, None);
+            }
+            _ => return self.target_broke(io, "the end of a request that was not running"),
+        }
+        self.plain(kind, body, io);
+    }
+
+    /// What a finished statement did to the session.
+    fn effect(&mut self, prepared: &Arc<crate::prepare::Prepared>, index: usize) {
+        let Some(statement) = prepared.statements().get(index) else {
+            // A text that nobody could read may have done anything.
+            self.moved();
+            self.shared.doubt();
+            return;
+        };
+        match &statement.effect {
+            Effect::Prepare { name, .. } => {
+                let entry = Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: None };
+                self.statements.set(name.as_bytes(), entry);
+            }
+            Effect::Deallocate(Some(name)) => self.statements.remove(name.as_bytes()),
+            Effect::Deallocate(None) => self.statements.clear(),
+            Effect::DeclareCursor { name, hold, .. } => {
+                let entry = Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: None };
+                self.portals.set(name.as_bytes(), Portal::cursor(entry, *hold));
+            }
+            Effect::CloseCursor(Some(name)) => self.portals.remove(name.as_bytes()),
+            Effect::CloseCursor(None) => self.portals.clear(),
+            Effect::DiscardAll => {
+                self.statements.clear();
+                self.portals.clear();
+            }
+            Effect::Define => self.shared.doubt(),
+            _ => {}
+        }
+        let ends_transaction = matches!(
+            statement.effect,
+            Effect::Commit { .. } | Effect::Rollback { .. } | Effect::TwoPhase | Effect::RollbackTo(_)
+        );
+        if ends_transaction {
+            if self.truth.moved_in_transaction {
+                self.truth.moved = true;
+                self.shared.doubt();
+            }
+            self.truth.moved_in_transaction =
+                matches!(statement.effect, Effect::RollbackTo(_)) && self.truth.moved_in_transaction;
+        } else if moves_names(&statement.effect) || statement.facts.opaque {
+            self.moved();
+        }
+    }
+
+    fn moved(&mut self) {
+        self.truth.moved = true;
+        self.truth.moved_in_transaction = true;
+    }
+
+    fn error_response(&mut self, body: &[u8], io: &mut Io) {
+        match self.expect.front_mut() {
+            Some(Expect::Refused(own)) => {
+                let own = std::mem::take(own);
+                self.expect.pop_front();
+                io.client.own(&OwnMessage::not_target_data(own));
+                self.skip_to_sync(io);
+                return;
+            }
+            Some(Expect::RefusedQuery { own }) => {
+                if let Some(own) = own.take() {
+                    io.client.own(&OwnMessage::not_target_data(own));
+                }
+                return;
+            }
+            _ => {}
+        }
+        let touch = self.touch();
+        let mark = io.client.mark();
+        if let Err(error) = io.client.diagnostic(Diagnostic::Error, body, touch) {
+            return self.target_broke(io, &error.to_string());
+        }
+        let (_, code, text) = shown(io.client.bytes_since(mark));
+        let kind = if code == "57014" { DoneKind::Cancelled } else { DoneKind::Failed };
+        let fault = Fault::Client;
+        self.copy_in = None;
+        self.row_stream = None;
+        match self.expect.front_mut() {
+            Some(Expect::Simple(simple)) => {
+                simple.failed = true;
+                simple.result = super::Flow::default();
+                let request = simple.request;
+                self.done(io, request, kind, "", Some((&code, &text, fault)));
+            }
+            Some(Expect::Call { request, answered, .. }) => {
+                *answered = true;
+                let request = *request;
+                self.done(io, request, kind, "", Some((&code, &text, fault)));
+            }
+            Some(Expect::Execute(_) | Expect::Parse { .. }) => {
+                let request = match self.expect.pop_front() {
+                    Some(Expect::Execute(execution)) => execution.request,
+                    Some(Expect::Parse { request }) => request,
+                    _ => return,
+                };
+                self.done(io, request, kind, "", Some((&code, &text, fault)));
+                self.skip_to_sync(io);
+            }
+            Some(_) => self.skip_to_sync(io),
+            // The target ends the connection by itself and says why.
+            None => {}
+        }
+    }
+
+    /// After an error the target drops everything up to Sync; so does the queue.
+    fn skip_to_sync(&mut self, io: &mut Io) {
+        self.statements.abandon();
+        self.portals.abandon();
+        loop {
+            match self.expect.front() {
+                None => {
+                    self.skipping = true;
+                    // What waits to be taken up is part of what the target drops.
+                    if let Some(Waiting::Catalog(_) | Waiting::Answers(_)) = &self.waiting {
+                        self.waiting = None;
+                        io.read_client = true;
+                        io.again = true;
+                    }
+                    return;
+                }
+                Some(Expect::Sync | Expect::Simple(_) | Expect::RefusedQuery { .. } | Expect::Call { .. }) => return,
+                Some(_) => {}
+            }
+            match self.expect.pop_front() {
+                Some(Expect::Execute(execution)) => self.skipped(io, execution.request),
+                Some(Expect::Parse { request }) => self.skipped(io, request),
+                Some(Expect::Inquiry) => self.inquiry = None,
+                _ => {}
+            }
+        }
+    }
+
+    fn ready(&mut self, body: &[u8], io: &mut Io) {
+        let status = match message::ReadyForQuery::decode(body) {
+            Ok(ready) => ready.status,
+            Err(error) => return self.target_broke(io, &error.to_string()),
+        };
+        match self.expect.pop_front() {
+            Some(Expect::Sync | Expect::RefusedQuery { own: None }) => {}
+            Some(Expect::Simple(simple)) => {
+                if !simple.failed {
+                    self.done(io, simple.request, DoneKind::Completed, &simple.tag, None);
+                }
+            }
+            Some(Expect::Call { request, answered, .. }) => {
+                if !answered {
+                    self.done(io, request, DoneKind::Completed, "", None);
+                }
+            }
+            _ => return self.target_broke(io, "ReadyForQuery where none was expected"),
+        }
+        self.copy_in = None;
+        self.statements.abandon();
+        self.portals.abandon();
+        if status == TransactionStatus::Idle {
+            if self.status != TransactionStatus::Idle && self.truth.moved_in_transaction {
+                self.truth.moved = true;
+            }
+            self.truth.moved_in_transaction = false;
+            self.portals.retain(|portal| portal.holds);
+        }
+        self.status = status;
+        self.plain(MessageKind::ReadyForQuery, body, io);
+        self.say_own(io);
+        if self.expect.is_empty() {
+            match self.waiting.take() {
+                Some(Waiting::Answers(frame)) => {
+                    io.read_client = true;
+                    self.one(frame, io);
+                    io.again = true;
+                }
+                other => self.waiting = other,
+            }
+            self.when_idle(io);
+        }
+    }
+
+    // ---- COPY and function calls ----
+
+    fn copy_in_response(&mut self, body: &[u8], io: &mut Io) {
+        let request = match self.expect.front() {
+            Some(Expect::Simple(simple)) => simple.request,
+            Some(Expect::Execute(execution)) => {
+                let request = execution.request;
+                // A Sync that was sent before the data is read as part of it, and never answered.
+                while matches!(self.expect.get(1), Some(Expect::Sync)) {
+                    self.expect.remove(1);
+                    self.unsynced = true;
+                }
+                request
+            }
+            _ => return self.target_broke(io, "CopyInResponse where none was expected"),
+        };
+        self.copy_in = Some(request);
+        self.plain(MessageKind::CopyInResponse, body, io);
+        if let Some(Waiting::Answers(frame)) = self.waiting.take() {
+            // What waits behind the COPY is its data.
+            io.read_client = true;
+            self.one(frame, io);
+            io.again = true;
+        }
+    }
+
+    fn copy_out_response(&mut self, body: &[u8], io: &mut Io) {
+        let response = match CopyResponse::decode(body) {
+            Ok(response) => response,
+            Err(error) => return self.target_broke(io, &error.to_string()),
+        };
+        let (prepared, index, plan) = match self.expect.front() {
+            Some(Expect::Simple(simple)) => (Some(Arc::clone(&simple.prepared)), simple.index, simple.plan().cloned()),
+            Some(Expect::Execute(execution)) => {
+                (execution.statement.as_ref().map(|s| Arc::clone(s.subject())), 0, Some(execution.plan.clone()))
+            }
+            _ => return self.target_broke(io, "CopyOutResponse where none was expected"),
+        };
+        let plan = plan.unwrap_or_else(|| self.fallback_plan(io));
+        let statement = prepared.as_ref().and_then(|p| p.statements().get(index));
+        let binary = response.format == message::FormatCode::Binary;
+        match self.copy_masker(statement, &plan, response.columns.len(), binary) {
+            Ok(masker) => match self.expect.front_mut() {
+                Some(Expect::Simple(simple)) => simple.result.copy = Some(Box::new(masker)),
+                Some(Expect::Execute(execution)) => execution.result.copy = Some(Box::new(masker)),
+                _ => {}
+            },
+            Err(why) => return self.target_broke(io, &why),
+        }
+        self.plain(MessageKind::CopyOutResponse, body, io);
+    }
+
+    fn copy_data_out(&mut self, body: &[u8], io: &mut Io) {
+        let mark = io.client.mark();
+        let (request, copy) = match self.expect.front_mut() {
+            Some(Expect::Simple(simple)) => (simple.request, simple.result.copy.as_deref_mut()),
+            Some(Expect::Execute(execution)) => (execution.request, execution.result.copy.as_deref_mut()),
+            _ => return self.target_broke(io, "COPY data where none was expected"),
+        };
+        let Some(copy) = copy else { return self.target_broke(io, "COPY data before CopyOutResponse") };
+        if let Err(error) = io.client.copy(copy, body) {
+            return self.target_broke(io, &error.to_string());
+        }
+        if let Err(error) = self.session.rows(request, 1, io.client.bytes_since(mark), io.now) {
+            self.unrecordable(io, &error);
+        }
+    }
+
+    fn copy_done(&mut self, io: &mut Io) {
+        let copy = match self.expect.front_mut() {
+            Some(Expect::Simple(simple)) => simple.result.copy.take(),
+            Some(Expect::Execute(execution)) => execution.result.copy.take(),
+            _ => None,
+        };
+        match copy.map(|copy| copy.finish()) {
+            Some(Ok(())) => self.plain(MessageKind::CopyDone, b"", io),
+            Some(Err(error)) => self.target_broke(io, &error.to_string()),
+            None => self.target_broke(io, "CopyDone where none was expected"),
+        }
+    }
+
+    fn function_result(&mut self, body: &[u8], io: &mut Io) {
+        let Some(Expect::Call { plan, .. }) = self.expect.front() else {
+            return self.target_broke(io, "a function's result where none was expected");
+        };
+        let plan = plan.clone();
+        let masker = self.function_masker(&plan);
+        if let Err(error) = io.client.function_result(&masker, body) {
+            self.target_broke(io, &error.to_string());
+        }
+    }
+}
+
+impl Portal {
+    fn cursor(statement: Statement, holds: bool) -> Portal {
+        Portal {
+            statement: Some(statement),
+            formats: Vec::new(),
+            parameters: Vec::new(),
+            shape: None,
+            masker: None,
+            permit: None,
+            approved: false,
+            holds,
+        }
+    }
+}
+
+/// Severity, code and text of an error or notice as the client gets it.
+fn shown(frame: &[u8]) -> (String, String, String) {
+    let report = frame.get(frame::HEADER_BYTES..).and_then(|body| message::Report::decode(body).ok());
+    let field = |code: u8| {
+        let value = report.as_ref().and_then(|r| r.get(code)).unwrap_or_default();
+        Cow::into_owned(String::from_utf8_lossy(value))
+    };
+    (field(message::code::SEVERITY), field(message::code::SQLSTATE), field(message::code::MESSAGE))
+}

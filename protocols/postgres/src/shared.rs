@@ -1,0 +1,188 @@
+//! What the sessions on one database share: the catalog as it was last seen, and what was found out about statements.
+//!
+//! A snapshot belongs to a version of the database's catalog and to the rules that labelled it. A verdict belongs to a
+//! statement's text and everything else it was made from; its [`View`] names that. Nothing here is ever a reason to pass
+//! something on: a missing entry costs time, a wrong one cannot be found under its key.
+
+use crate::prepare::Prepared;
+use lockgate_core::limits::{ANALYSIS_CACHE_BYTES_MAX, ANALYSIS_CACHE_ENTRIES_MAX, CATALOG_AGE_MS_MAX};
+use lockgate_core::{Identity, Timestamp};
+use lockgate_mask::{TypeFact, TypeKind, TypeTable};
+use lockgate_session::TargetRules;
+use lockgate_sql::Catalog;
+use lockgate_sql::facts::CatalogFacts;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A catalog, and what the mask stage needs of it.
+pub(crate) struct Snapshot {
+    pub(crate) catalog: Catalog,
+    pub(crate) types: TypeTable,
+    /// Unique in this process.
+    pub(crate) id: u64,
+    /// The version of the target's rules that labelled it.
+    pub(crate) rules: u64,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Snapshot {
+    /// Of a database that was not asked yet: every name in it is unknown.
+    pub(crate) fn empty(target: &TargetRules) -> Self {
+        Snapshot::new(Catalog::build(CatalogFacts::default(), &target.columns, &target.safe_functions), target.version)
+    }
+
+    pub(crate) fn new(catalog: Catalog, rules: u64) -> Self {
+        let mut types = TypeTable::new();
+        for (oid, fact) in catalog.types() {
+            let kind = match fact.kind {
+                'A' => TypeKind::Array { element: fact.element },
+                'd' => TypeKind::Domain { base: fact.base },
+                'e' => TypeKind::Enum { labels: fact.labels.clone() },
+                'c' => TypeKind::Composite { fields: fact.fields.clone() },
+                'r' => TypeKind::Range { subtype: fact.subtype },
+                'm' => TypeKind::Multirange { range: fact.subtype },
+                _ => TypeKind::Base { name: fact.name.clone() },
+            };
+            types.insert(TypeFact { oid: *oid, kind });
+        }
+        Snapshot { catalog, types, id: NEXT_ID.fetch_add(1, Ordering::Relaxed), rules }
+    }
+}
+
+/// Everything besides the text that a verdict was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) snapshot: u64,
+    pub(crate) path: u64,
+    pub(crate) identity: u64,
+    pub(crate) rules: u64,
+}
+
+/// What the sessions on one database share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    cache: Mutex<Cache>,
+}
+
+#[derive(Default)]
+struct State {
+    snapshot: Option<Arc<Snapshot>>,
+    confirmed: Timestamp,
+    paths: HashMap<Vec<String>, u64>,
+    identities: HashMap<(Identity, IpAddr), u64>,
+}
+
+#[derive(Default)]
+struct Cache {
+    entries: HashMap<Arc<str>, Vec<(View, Arc<Prepared>)>>,
+    count: usize,
+    bytes: usize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// The last snapshot, whatever its age.
+    pub(crate) fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        lock(&self.state).snapshot.clone()
+    }
+
+    /// Whether the snapshot was found true a short while ago.
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
+        let age = now.millis_since(lock(&self.state).confirmed);
+        // A clock that went back makes it stale, not young.
+        (0..=CATALOG_AGE_MS_MAX).contains(&age)
+    }
+
+    /// The database's catalog still has the snapshot's version.
+    pub(crate) fn confirm(&self, snapshot: &Arc<Snapshot>, now: Timestamp) {
+        let mut state = lock(&self.state);
+        if state.snapshot.as_ref().is_some_and(|s| Arc::ptr_eq(s, snapshot)) {
+            state.confirmed = now;
+        }
+    }
+
+    /// A newer snapshot for everybody.
+    pub(crate) fn replace(&self, snapshot: Arc<Snapshot>, now: Timestamp) {
+        let mut state = lock(&self.state);
+        state.snapshot = Some(snapshot);
+        state.confirmed = now;
+        drop(state);
+        *lock(&self.cache) = Cache::default();
+    }
+
+    /// Somebody changed the catalog: everybody asks again before the next statement.
+    pub(crate) fn doubt(&self) {
+        lock(&self.state).confirmed = Timestamp::default();
+    }
+
+    /// A number for a search path.
+    pub(crate) fn path_id(&self, path: &[String]) -> u64 {
+        let mut state = lock(&self.state);
+        if let Some(id) = state.paths.get(path) {
+            return *id;
+        }
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        if state.paths.len() < ANALYSIS_CACHE_ENTRIES_MAX {
+            state.paths.insert(path.to_vec(), id);
+        }
+        id
+    }
+
+    /// A number for an identity at an address.
+    pub(crate) fn identity_id(&self, identity: &Identity, address: IpAddr) -> u64 {
+        let mut key = identity.clone();
+        // Two tokens of the same person see the same policies.
+        key.token_id = None;
+        let mut state = lock(&self.state);
+        if let Some(id) = state.identities.get(&(key.clone(), address)) {
+            return *id;
+        }
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        if state.identities.len() < ANALYSIS_CACHE_ENTRIES_MAX {
+            state.identities.insert((key, address), id);
+        }
+        id
+    }
+
+    /// What was found out about this text under this view.
+    pub(crate) fn find(&self, text: &str, view: View) -> Option<Arc<Prepared>> {
+        let cache = lock(&self.cache);
+        let found = cache.entries.get(text)?.iter().find(|(v, _)| *v == view)?;
+        Some(Arc::clone(&found.1))
+    }
+
+    /// Keeps what was found out. A full cache starts over: entries are cheap to make again.
+    pub(crate) fn keep(&self, view: View, prepared: &Arc<Prepared>) {
+        let bytes = prepared.text().len();
+        if bytes > ANALYSIS_CACHE_BYTES_MAX / 64 {
+            return;
+        }
+        let mut cache = lock(&self.cache);
+        if cache.count >= ANALYSIS_CACHE_ENTRIES_MAX || cache.bytes.saturating_add(bytes) > ANALYSIS_CACHE_BYTES_MAX {
+            *cache = Cache::default();
+        }
+        cache.count += 1;
+        cache.bytes += bytes;
+        cache.entries.entry(Arc::clone(prepared.text())).or_default().push((view, Arc::clone(prepared)));
+    }
+}
+
+/// The databases of all targets, by target and database name.
+#[derive(Default)]
+pub(crate) struct Databases {
+    by_name: Mutex<HashMap<(String, String), Arc<Shared>>>,
+}
+
+impl Databases {
+    pub(crate) fn get(&self, target: &str, database: &str) -> Arc<Shared> {
+        let mut by_name = lock(&self.by_name);
+        Arc::clone(by_name.entry((target.to_owned(), database.to_owned())).or_default())
+    }
+}
