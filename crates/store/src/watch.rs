@@ -86,7 +86,7 @@ impl TokenLease {
 
 impl Store {
     /// Begins to watch a token for a session. The lease is known to the look-out before the store is read, so that a
-    /// revocation between the two is not missed.
+    /// revocation between the two is not missed. Without [`Store::watch_tokens`] running, the lease soon says `Unknown`.
     ///
     /// # Errors
     /// When the token does not count (any more), or the store cannot be read: refuse the login.

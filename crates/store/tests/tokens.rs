@@ -293,6 +293,18 @@ async fn a_store_that_cannot_be_used_says_why_in_one_line() {
 }
 
 #[tokio::test]
+async fn a_store_that_another_process_keeps_locked_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    Store::open(dir.path()).await.unwrap().close().await;
+    let pool =
+        sqlx::SqlitePool::connect(&format!("sqlite://{}", dir.path().join("lockgate.db").display())).await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut *connection).await.unwrap();
+    let said = refusal(dir.path()).await;
+    assert!(said.contains("locked by another process"), "{said}");
+}
+
+#[tokio::test]
 async fn one_gateway_per_directory() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();

@@ -23,7 +23,7 @@ use crate::error::StoreError;
 use crate::keys;
 use crate::store::Store;
 use crate::tokens::is_name;
-use lockgate_core::{Identity, SessionId, TargetName, Timestamp, limits};
+use lockgate_core::{Identity, SessionId, TargetName, Timestamp, limits, metrics as names};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -199,6 +199,16 @@ impl Approvals {
     /// # Errors
     /// See [`OpenError`]; then the request is denied.
     pub async fn open(&self, new: NewApproval, now: Timestamp) -> Result<Ticket, OpenError> {
+        let random = u128::from_be_bytes(keys::random::<16>()?);
+        let id = ulid::Ulid::from_parts(now.millis().unsigned_abs(), random).to_string();
+        self.open_as(&id, new, now).await
+    }
+
+    /// The same under an id that the requester was told already. It must never have been used before.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; then the request is denied.
+    pub async fn open_as(&self, id: &str, new: NewApproval, now: Timestamp) -> Result<Ticket, OpenError> {
         let usable = |need: &Need| {
             !need.groups.is_empty()
                 && need.groups.iter().all(|g| is_name(g))
@@ -210,8 +220,7 @@ impl Approvals {
         let wait_ms =
             u64::try_from(new.expires.millis_since(now)).ok().filter(|ms| *ms > 0).ok_or(OpenError::NoTime)?;
         let deadline = Instant::now().checked_add(Duration::from_millis(wait_ms)).ok_or(OpenError::NoTime)?;
-        let random = u128::from_be_bytes(keys::random::<16>()?);
-        let id = ulid::Ulid::from_parts(now.millis().unsigned_abs(), random).to_string();
+        let id = id.to_owned();
 
         let live = Arc::new(Live { outcome: watch::Sender::new(None), deadline, expires: new.expires });
         {
@@ -220,6 +229,7 @@ impl Approvals {
                 return Err(OpenError::TooMany);
             }
             all.insert(id.clone(), live.clone());
+            gauge(all.len());
         }
         // From here the ticket cleans up, whatever happens to this future.
         let ticket = Ticket::new(self.hub.clone(), id.clone(), live, new.digest);
@@ -304,6 +314,17 @@ impl Hub {
     fn live(&self) -> MutexGuard<'_, HashMap<String, Arc<Live>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// From here on no decision counts for this request.
+    fn forget(&self, id: &str) {
+        let mut live = self.live();
+        live.remove(id);
+        gauge(live.len());
+    }
+}
+
+fn gauge(live: usize) {
+    metrics::gauge!(names::HOLDS_LIVE).set(f64::from(u32::try_from(live).unwrap_or(u32::MAX)));
 }
 
 impl Live {

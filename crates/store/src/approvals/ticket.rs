@@ -3,6 +3,7 @@
 use super::{ApprovalState, Hub, Live, rows};
 use crate::clock;
 use crate::error::StoreError;
+use lockgate_core::metrics as names;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -35,6 +36,23 @@ pub struct Approved {
     id: String,
     by: Vec<String>,
     digest: [u8; 32],
+}
+
+impl Decision {
+    /// The name in metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Decision::Approved(_) => "approved",
+            Decision::Denied { .. } => "denied",
+            Decision::Expired => "expired",
+            Decision::Withdrawn => "withdrawn",
+            Decision::Failed(_) => "failed",
+        }
+    }
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!(names::APPROVALS_TOTAL, "outcome" => outcome).increment(1);
 }
 
 impl Approved {
@@ -101,7 +119,8 @@ impl Ticket {
         };
         self.settling = None;
         self.settled = true;
-        self.hub.live().remove(&self.id);
+        count(decision.name());
+        self.hub.forget(&self.id);
         decision
     }
 
@@ -110,10 +129,11 @@ impl Ticket {
     /// # Errors
     /// When the store cannot be written. Nothing can run then either: the ticket is gone.
     pub async fn withdraw(mut self) -> Result<(), StoreError> {
-        self.hub.live().remove(&self.id);
+        self.hub.forget(&self.id);
         if std::mem::replace(&mut self.settled, true) {
             return Ok(());
         }
+        count("withdrawn");
         self.live.tell(ApprovalState::Withdrawn);
         rows::end(&self.hub.store, &self.id, ApprovalState::Withdrawn, None, clock::now()).await.map(|_| ())
     }
@@ -143,10 +163,11 @@ impl Drop for Ticket {
     // The one place where a drop writes: a session may end in any way, and a request nobody waits for must not be approvable.
     // From the removal on no decision counts; the row follows, or becomes `aborted` at the next start.
     fn drop(&mut self) {
-        self.hub.live().remove(&self.id);
+        self.hub.forget(&self.id);
         if self.settled {
             return;
         }
+        count("withdrawn");
         self.live.tell(ApprovalState::Withdrawn);
         if let (Ok(runtime), None) = (Handle::try_current(), &self.settling) {
             let (hub, id) = (self.hub.clone(), std::mem::take(&mut self.id));
