@@ -233,6 +233,43 @@ impl Client {
         frames
     }
 
+    /// Reads up to the next ReadyForQuery and keeps nothing; how many bytes and rows came. Panics on an error response.
+    pub fn skip_until_ready(&mut self) -> (u64, u64) {
+        let mut buffer = vec![0; 1 << 18];
+        let (mut bytes, mut rows) = (0, 0);
+        // Of the message that is being passed over: its type and length as far as they are there, and what is left of it.
+        let (mut head, mut have, mut left) = ([0u8; 5], 0, 0usize);
+        loop {
+            let count = self.stream.read(&mut buffer).expect("the peer sends");
+            assert!(count > 0, "the connection ended");
+            bytes += count as u64;
+            let mut rest = &buffer[..count];
+            while !rest.is_empty() {
+                if left > 0 {
+                    let step = left.min(rest.len());
+                    rest = &rest[step..];
+                    left -= step;
+                } else {
+                    head[have] = rest[0];
+                    rest = &rest[1..];
+                    have += 1;
+                    if have == head.len() {
+                        have = 0;
+                        left = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize - 4;
+                        match head[0] {
+                            b'D' | b'd' => rows += 1,
+                            b'E' => panic!("refused: {}", String::from_utf8_lossy(rest)),
+                            _ => {}
+                        }
+                    }
+                }
+                if left == 0 && have == 0 && head[0] == b'Z' {
+                    return (bytes, rows);
+                }
+            }
+        }
+    }
+
     /// A simple query and all that it yields.
     pub fn query(&mut self, sql: &str) -> Vec<Frame> {
         self.send(b'Q', &text(sql));
