@@ -83,8 +83,9 @@ pub(crate) async fn style() -> Response {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
 }
 
+/// A session's id, a dash and the number of the request in it; or 26 characters of an id of its own.
 fn is_id(text: &str) -> bool {
-    text.len() == 26 && text.bytes().all(|b| b.is_ascii_alphanumeric())
+    (26..=48).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 fn how_to(id: &str) -> String {

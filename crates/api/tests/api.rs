@@ -19,7 +19,7 @@ use lockgate_core::{Identity, IdentityKind, SessionId, TargetName, Timestamp};
 use lockgate_store::approvals::{Approvals, Decision, Need, NewApproval, Ticket};
 use lockgate_store::{NewToken, SessionOpened, Store, clock};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ use tower::ServiceExt as _;
 #[derive(Default)]
 struct Fakes {
     killed: Mutex<Vec<(SessionId, String)>>,
-    live: Mutex<Vec<SessionId>>,
+    live: Mutex<HashSet<SessionId>>,
     views: Mutex<Vec<EventView>>,
 }
 
@@ -56,7 +56,7 @@ impl LiveSessions for Fakes {
         self.killed.lock().unwrap().push((id, by.to_owned()));
         self.live.lock().unwrap().contains(&id)
     }
-    fn live(&self) -> Vec<SessionId> {
+    fn live(&self) -> HashSet<SessionId> {
         self.live.lock().unwrap().clone()
     }
 }
@@ -151,7 +151,7 @@ impl World {
             opened: clock::now(),
         });
         log.flush().await;
-        fakes.live.lock().unwrap().push(session);
+        fakes.live.lock().unwrap().insert(session);
         let ticket = open(&approvals, session, "DELETE FROM <b>t</b>").await;
         let state =
             ApiState::new(store.clone(), approvals.clone(), fakes.clone(), fakes.clone(), fakes.clone(), ready.clone());
@@ -390,7 +390,10 @@ async fn killing_names_who_did_it() {
     let path = format!("/api/v1/sessions/{}/kill", world.session);
     assert_eq!(world.call(Method::POST, &path, Some(&world.admin), None).await.status, StatusCode::OK);
     assert_eq!(*world.fakes.killed.lock().unwrap(), [(world.session, "root".to_owned())]);
+    let shown = format!("/api/v1/sessions/{}", world.session);
+    assert_eq!(world.get(&shown, &world.alice).await.json()["live"], true);
     world.fakes.live.lock().unwrap().clear();
+    assert_eq!(world.get(&shown, &world.alice).await.json()["live"], false);
     assert_eq!(world.call(Method::POST, &path, Some(&world.alice), None).await.status, StatusCode::CONFLICT);
 }
 

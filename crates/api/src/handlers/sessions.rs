@@ -14,7 +14,7 @@ use axum::{Extension, Json};
 use lockgate_core::{SessionId, Timestamp};
 use lockgate_store::{SessionFilter, SessionRow};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use utoipa::{IntoParams, ToSchema};
 
 /// Which sessions to list.
@@ -102,8 +102,9 @@ pub(crate) async fn list(
         limit,
     };
     let rows = state.store.list_sessions(&filter).await?;
+    let live = state.sessions.live();
     let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.to_string());
-    let sessions = rows.into_iter().filter(|row| caller.covers(&row.target)).map(view).collect();
+    let sessions = rows.into_iter().filter(|row| caller.covers(&row.target)).map(|row| view(row, &live)).collect();
     Ok(Json(Sessions { sessions, next }))
 }
 
@@ -115,7 +116,7 @@ pub(crate) async fn show(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<SessionView>, ApiError> {
-    find(&state, &caller, &id).await.map(|row| Json(view(row)))
+    find(&state, &caller, &id).await.map(|row| Json(view(row, &state.sessions.live())))
 }
 
 /// The recording of a session as JSON lines. Administrators see other people's without result rows.
@@ -163,7 +164,7 @@ async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<SessionRow,
     if visible { Ok(row) } else { Err(nothing()) }
 }
 
-fn view(row: SessionRow) -> SessionView {
+fn view(row: SessionRow, live: &HashSet<SessionId>) -> SessionView {
     SessionView {
         id: row.id.to_string(),
         kind: row.identity.kind.name(),
@@ -177,7 +178,8 @@ fn view(row: SessionRow) -> SessionView {
         opened: row.opened.to_string(),
         closed: time(row.closed),
         reason: row.reason,
-        live: row.closed.is_none(),
+        // The index may have missed an end; the process has not.
+        live: row.closed.is_none() && live.contains(&row.id),
         requests: row.counts.requests,
         denied: row.counts.denied,
         rows: row.counts.rows,
