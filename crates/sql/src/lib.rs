@@ -8,14 +8,17 @@
 mod analyze;
 mod builtins;
 mod catalog;
+mod explain;
 mod parse;
+mod redact;
 mod statement;
 mod taint;
 
 pub use analyze::{Context, analyze};
 pub use catalog::{Catalog, ColumnRule, LabelledColumn, facts, query as catalog_query};
+pub use redact::redact_secrets;
 pub use statement::{
-    Batch, CopyFormat, CopyKind, Effect, Facts, ForceQuote, How, Need, NewPath, Object, Output, Outputs, Statement,
-    Unparsable, Use, Why,
+    Batch, Change, CopyFormat, CopyKind, Effect, Facts, ForceQuote, How, Need, NewPath, Object, Output, Outputs,
+    Statement, Unparsable, Use, Why,
 };
 pub use taint::{ColumnId, Taint};

@@ -6,13 +6,19 @@ use pg_query::protobuf::{ParseResult, ScanToken, Token};
 
 use crate::statement::{Unparsable, Why};
 
-/// Estimated nesting up to which the caller's own stack does.
-const INLINE_DEPTH: usize = 120;
+/// Estimated nesting up to which the caller's own stack does. A level takes up to 10 KiB of stack, several times that
+/// in a build without optimisation.
+const INLINE_DEPTH: usize = if cfg!(debug_assertions) { 12 } else { 64 };
 /// The stack of a thread for what nests deeper. Only the part that is touched takes memory.
 const STACK_BYTES: usize = 512 * 1024 * 1024;
 
-/// Parses `text` and runs `work` on the tree.
-pub(crate) fn with_tree<T: Send>(text: &str, work: impl FnOnce(&ParseResult) -> T + Send) -> Result<T, Unparsable> {
+/// Parses `text` and runs `work` on the tree. `nested`: from within such work (a view, a function's body), where nobody
+/// knows how much of the stack is taken.
+pub(crate) fn with_tree<T: Send>(
+    text: &str,
+    nested: bool,
+    work: impl FnOnce(&ParseResult) -> T + Send,
+) -> Result<T, Unparsable> {
     let refuse = |why, offset| Err(Unparsable { why, offset });
     if text.len() > limits::SQL_STATEMENT_BYTES_MAX {
         return refuse(Why::TooLong(limits::SQL_STATEMENT_BYTES_MAX), None);
@@ -20,10 +26,13 @@ pub(crate) fn with_tree<T: Send>(text: &str, work: impl FnOnce(&ParseResult) -> 
     if let Some(at) = text.bytes().position(|b| b == 0) {
         return refuse(Why::Nul, Some(at));
     }
-    if words(text) <= INLINE_DEPTH {
+    if !nested && words(text) <= INLINE_DEPTH {
         return parse(text).map(|tree| work(&tree));
     }
     let nesting = match pg_query::scan_tokens(text) {
+        Ok(tokens) if tokens.len() > limits::SQL_TOKENS_MAX => {
+            return refuse(Why::TooManyTokens(limits::SQL_TOKENS_MAX), None);
+        }
         Ok(tokens) => nesting(&tokens),
         Err(pg_query::Error::Scan(message)) => return refuse(Why::Syntax(message), None),
         Err(_) => return refuse(Why::Unanalysed("the scanner failed"), None),
@@ -34,7 +43,7 @@ pub(crate) fn with_tree<T: Send>(text: &str, work: impl FnOnce(&ParseResult) -> 
     if nesting.chain > limits::SQL_CHAIN_MAX {
         return refuse(Why::TooDeep(limits::SQL_CHAIN_MAX), None);
     }
-    if nesting.chain <= INLINE_DEPTH {
+    if !nested && nesting.chain <= INLINE_DEPTH {
         return parse(text).map(|tree| work(&tree));
     }
     std::thread::scope(|scope| {
@@ -70,7 +79,8 @@ fn words(text: &str) -> usize {
     let mut word = false;
     for byte in text.bytes() {
         let continues = byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
-        if !byte.is_ascii_whitespace() && !(continues && word) {
+        let goes_on = continues && word;
+        if !byte.is_ascii_whitespace() && !goes_on {
             count = count.saturating_add(1);
         }
         word = continues;

@@ -36,6 +36,9 @@ pub enum Why {
     /// Nested deeper than [`lockgate_core::limits::SQL_DEPTH_MAX`].
     #[error("the statement is nested deeper than {0} levels")]
     TooDeep(usize),
+    /// More words, signs and constants than [`lockgate_core::limits::SQL_TOKENS_MAX`].
+    #[error("the statement has more than {0} words and signs")]
+    TooManyTokens(usize),
     /// More statements than [`lockgate_core::limits::SQL_STATEMENTS_MAX`].
     #[error("more than {0} statements in one text")]
     TooMany(usize),
@@ -111,8 +114,22 @@ pub struct Facts {
     pub has_where: bool,
     /// The outermost SELECT has LIMIT or FETCH FIRST.
     pub has_limit: bool,
+    /// The data-modifying statements in it, itself included, also within WITH, EXPLAIN, PREPARE, DECLARE and the bodies of
+    /// functions. A rule about a verb has to be asked of each of them.
+    pub changes: Vec<Change>,
     /// Something in it could not be looked into (DO, EXECUTE of a string, an unknown function or statement kind).
     pub opaque: bool,
+}
+
+/// A data-modifying statement wherever it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `insert`, `update`, `delete`, `merge`, `copy` or `truncate_table`.
+    pub verb: &'static str,
+    /// It has a WHERE clause that looks at a column.
+    pub has_where: bool,
+    /// The relation, as `schema.name`, or as written when it is not known.
+    pub table: String,
 }
 
 /// Where the columns of a result come from.

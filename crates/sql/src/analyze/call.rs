@@ -49,7 +49,10 @@ impl<'t> Analyzer<'t> {
         };
         let mut value = Val::made_of(given.clone());
         for function in &users {
-            let called = self.call_user(*function, name, &given, call.location);
+            // Where an extension adds to a built-in function's overloads, the built-in's class tells what may fail.
+            let extension = self.catalog.function(*function).is_some_and(|f| f.facts.extension.is_some());
+            let may_fail = if extension && builtin.is_some() { &Taint::CLEAN } else { &given };
+            let called = self.call_user(*function, name, may_fail, call.location);
             value.taint.join(&called.value);
             if let ([_], None) = (users.as_slice(), builtin) {
                 value.type_oid = self.catalog.function(*function).map_or(0, |f| f.facts.return_type);
@@ -113,7 +116,8 @@ impl<'t> Analyzer<'t> {
     ) -> Cow<'t, catalog::Summary> {
         let summary = self.summary(function);
         let safe = self.catalog.function(function).is_some_and(|f| f.safe);
-        if !safe {
+        let harmless = safe || (given.is_clean() && summary.is_nothing());
+        if !harmless {
             self.may_fail(given, name, location);
         }
         for (how, taint) in &summary.uses {
@@ -124,6 +128,9 @@ impl<'t> Analyzer<'t> {
             self.need(need.action, need.object.clone(), format!("{}, in the function `{name}`", need.why));
         }
         self.tables.extend(summary.tables.iter().cloned());
+        for change in &summary.changes {
+            self.changes(change.verb, change.has_where, change.table.clone());
+        }
         if summary.administers {
             self.need_on_target(Action::Administer, format!("the function `{name}`"));
         } else if summary.opaque {
@@ -232,7 +239,7 @@ impl<'t> Analyzer<'t> {
         let outcome = args.first().and_then(tree::literal).filter(|_| given.is_clean()).and_then(|text| {
             let context = super::Context { catalog: self.catalog, search_path: self.path, path_known: self.path_known };
             let stack = self.stack;
-            parse::with_tree(text, |tree| {
+            parse::with_tree(text, true, |tree| {
                 let mut inner = Analyzer::new(&context, stack);
                 let mut value = Taint::CLEAN;
                 let mut selects = true;

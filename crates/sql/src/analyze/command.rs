@@ -146,6 +146,13 @@ impl<'t> Analyzer<'t> {
             }
             NodeEnum::TruncateStmt(s) => {
                 self.on_relations(&s.relations, Action::Define);
+                for relation in &s.relations {
+                    if let Some(NodeEnum::RangeVar(var)) = tree::kind(relation) {
+                        let known = self.found(Some(var)).and_then(|i| self.catalog.relation(i));
+                        let title = known.map(|r| format!("{}.{}", r.facts.schema, r.facts.name));
+                        self.changes("truncate_table", false, title.unwrap_or_else(|| var.relname.clone()));
+                    }
+                }
                 Outcome::of("truncate_table")
             }
             NodeEnum::CreateTableAsStmt(s) => {
@@ -523,6 +530,9 @@ impl<'t> Analyzer<'t> {
         self.tables.extend(inner.facts.tables.iter().cloned());
         self.touches.join(&inner.touches);
         self.opaque |= inner.facts.opaque;
+        for change in &inner.facts.changes {
+            self.changes(change.verb, change.has_where, change.table.clone());
+        }
     }
 
     fn set(&mut self, set: &'t VariableSetStmt) -> Outcome<'t> {

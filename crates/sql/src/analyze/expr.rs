@@ -408,14 +408,16 @@ impl<'t> Analyzer<'t> {
                 .map(|(_, function)| *function)
                 .collect();
             for function in users {
-                value.join(&self.call_user(function, name, &taint, e.location).value);
+                // An extension's comparison is as total as the server's own: only then is the operand not a hint.
+                let extension = self.catalog.function(function).is_some_and(|f| f.facts.extension.is_some());
+                let total = extension && (TOTAL_OPERATORS.contains(&name) || TOTAL_IN_LEFT.contains(&name));
+                let may_fail = if total { &Taint::CLEAN } else { &taint };
+                value.join(&self.call_user(function, name, may_fail, e.location).value);
             }
         }
         match e.kind() {
             AExprKind::AexprSimilar | AExprKind::AexprLike | AExprKind::AexprIlike => {
-                if !right.is_clean() {
-                    self.may_fail(&right, "a pattern", e.location);
-                }
+                self.uses(&right, How::Expression, "a pattern", e.location);
             }
             AExprKind::AexprOp | AExprKind::AexprOpAny | AExprKind::AexprOpAll if !name.is_empty() => {
                 let fails = if TOTAL_IN_LEFT.contains(&name) {

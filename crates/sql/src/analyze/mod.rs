@@ -18,7 +18,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::Node;
 
 use crate::catalog::{Catalog, Lineage, Resolved, Summary};
-use crate::statement::{Batch, Effect, Facts, How, Need, Object, Statement, Unparsable, Use, Why};
+use crate::statement::{Batch, Change, Effect, Facts, How, Need, Object, Statement, Unparsable, Use, Why};
 use crate::taint::Taint;
 use crate::{Outputs, parse};
 use scope::{Rel, Scope};
@@ -36,7 +36,7 @@ pub struct Context<'a> {
 
 /// Analyses a text of any number of statements.
 pub fn analyze(text: &str, context: &Context<'_>) -> Result<Batch, Unparsable> {
-    parse::with_tree(text, |tree| {
+    parse::with_tree(text, false, |tree| {
         let mut statements = Vec::with_capacity(tree.stmts.len());
         for raw in &tree.stmts {
             let Some(node) = raw.stmt.as_deref() else { continue };
@@ -85,6 +85,7 @@ pub(crate) struct Analyzer<'t> {
     pub(super) uses: Vec<Use>,
     pub(super) touches: Taint,
     pub(super) opaque: bool,
+    pub(super) changes: Vec<Change>,
     /// A call in it may change the search path.
     pub(super) sets_path: bool,
     /// What decided about the rows of the query being walked.
@@ -115,6 +116,7 @@ impl<'t> Analyzer<'t> {
             uses: Vec::new(),
             touches: Taint::CLEAN,
             opaque: false,
+            changes: Vec::new(),
             sets_path: false,
             predicate: Taint::CLEAN,
             windows: Taint::CLEAN,
@@ -151,6 +153,14 @@ impl<'t> Analyzer<'t> {
     pub(super) fn cannot_see(&mut self, why: impl Into<String>) {
         self.opaque = true;
         self.need_on_target(Action::Execute, why);
+    }
+
+    /// Notes a change of data.
+    pub(super) fn changes(&mut self, verb: &'static str, has_where: bool, table: String) {
+        let change = Change { verb, has_where, table };
+        if !self.changes.contains(&change) {
+            self.changes.push(change);
+        }
     }
 
     /// Records that something labelled is used. Nothing is recorded of a clean taint.
@@ -221,6 +231,7 @@ impl<'t> Analyzer<'t> {
                 tables: std::mem::take(&mut self.tables),
                 has_where: outcome.has_where,
                 has_limit: outcome.has_limit,
+                changes: std::mem::take(&mut self.changes),
                 opaque: self.opaque,
             },
             outputs,

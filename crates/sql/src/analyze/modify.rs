@@ -32,6 +32,14 @@ impl<'t> Analyzer<'t> {
         }
     }
 
+    /// The relation's name for a person.
+    fn title(&self, place: &Place<'t>) -> String {
+        match place.index.and_then(|i| self.catalog.relation(i)) {
+            Some(relation) => format!("{}.{}", relation.facts.schema, relation.facts.name),
+            None => place.name.to_owned(),
+        }
+    }
+
     fn place(&mut self, var: Option<&'t RangeVar>) -> Place<'t> {
         let open = |taint| Rel { cols: Vec::new(), open: Some(taint), bounded: false };
         let Some(var) = var else { return Place { index: None, rel: open(self.unknown()), alias: "", name: "" } };
@@ -144,6 +152,7 @@ impl<'t> Analyzer<'t> {
             }
             from = From::one(Cow::Borrowed(place.alias), place.rel.clone());
         }
+        self.changes("insert", false, self.title(&place));
         self.changed_by_triggers(&place);
         self.returning(insert.returning_clause.as_ref(), &place, from, &scope)
     }
@@ -189,7 +198,7 @@ impl<'t> Analyzer<'t> {
         let place = self.place(update.relation.as_ref());
         let mut from = From::one(Cow::Borrowed(place.alias), place.rel.clone());
         for item in &update.from_clause {
-            let next = self.from_item(item, &from, &scope);
+            let next = self.item_of(item, &from, &scope);
             from.append(next);
         }
         let inner = Scope::within(&scope, from);
@@ -198,6 +207,7 @@ impl<'t> Analyzer<'t> {
         self.condition(update.where_clause.as_deref(), &inner, How::Predicate, "WHERE");
         let filtered = self.columns_seen != before;
         self.changed_by_triggers(&place);
+        self.changes("update", filtered, self.title(&place));
         let rel = self.returning(update.returning_clause.as_ref(), &place, inner.from, &scope);
         self.filtered = filtered;
         rel
@@ -208,7 +218,7 @@ impl<'t> Analyzer<'t> {
         let place = self.place(delete.relation.as_ref());
         let mut from = From::one(Cow::Borrowed(place.alias), place.rel.clone());
         for item in &delete.using_clause {
-            let next = self.from_item(item, &from, &scope);
+            let next = self.item_of(item, &from, &scope);
             from.append(next);
         }
         let inner = Scope::within(&scope, from);
@@ -216,6 +226,7 @@ impl<'t> Analyzer<'t> {
         self.condition(delete.where_clause.as_deref(), &inner, How::Predicate, "WHERE");
         let filtered = self.columns_seen != before;
         self.changed_by_triggers(&place);
+        self.changes("delete", filtered, self.title(&place));
         let rel = self.returning(delete.returning_clause.as_ref(), &place, inner.from, &scope);
         self.filtered = filtered;
         rel
@@ -227,7 +238,7 @@ impl<'t> Analyzer<'t> {
         let target = From::one(Cow::Borrowed(place.alias), place.rel.clone());
         // RETURNING * of MERGE gives the source's columns before the target's.
         let mut from = match merge.source_relation.as_deref() {
-            Some(source) => self.from_item(source, &From::empty(), &scope),
+            Some(source) => self.item_of(source, &From::empty(), &scope),
             None => From::empty(),
         };
         from.append(target);
@@ -249,6 +260,7 @@ impl<'t> Analyzer<'t> {
                 self.store(&place, &column, &taint, -1);
             }
         }
+        self.changes("merge", true, self.title(&place));
         self.changed_by_triggers(&place);
         self.returning(merge.returning_clause.as_ref(), &place, inner.from, &scope)
     }
@@ -258,6 +270,7 @@ impl<'t> Analyzer<'t> {
         let place = self.place(Some(var));
         let from = From::one(Cow::Borrowed(place.alias), place.rel.clone());
         self.condition(where_clause, &Scope::within(scope, from), How::Predicate, "WHERE");
+        self.changes("copy", where_clause.is_some(), self.title(&place));
         self.changed_by_triggers(&place);
     }
 }

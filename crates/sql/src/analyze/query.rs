@@ -145,7 +145,7 @@ impl<'t> Analyzer<'t> {
     fn plain_select(&mut self, select: &'t SelectStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
         let windows = std::mem::take(&mut self.windows);
         let aggregated = std::mem::replace(&mut self.aggregated, false);
-        let from = self.from_clause(&select.from_clause, outer);
+        let from = self.items_of(&select.from_clause, outer);
         let from_bounded = from.bounded;
         let scope = Scope::within(outer, from);
         let columns_before = self.columns_seen;
@@ -406,17 +406,17 @@ impl<'t> Analyzer<'t> {
         rel
     }
 
-    pub(super) fn from_clause(&mut self, items: &'t [Node], scope: &Scope<'t, '_>) -> From<'t> {
+    pub(super) fn items_of(&mut self, items: &'t [Node], scope: &Scope<'t, '_>) -> From<'t> {
         let mut from = From::empty();
         for item in items {
-            let next = self.from_item(item, &from, scope);
+            let next = self.item_of(item, &from, scope);
             from.append(next);
         }
         from
     }
 
     /// One item of a FROM clause; `left` is what stands before it, which LATERAL items see.
-    pub(super) fn from_item(&mut self, node: &'t Node, left: &From<'t>, scope: &Scope<'t, '_>) -> From<'t> {
+    pub(super) fn item_of(&mut self, node: &'t Node, left: &From<'t>, scope: &Scope<'t, '_>) -> From<'t> {
         if !self.step() {
             return From::one(Cow::Borrowed(""), Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false });
         }
@@ -447,7 +447,7 @@ impl<'t> Analyzer<'t> {
                 let taint = self.parts(&sample.args, scope).with(&self.part(&sample.repeatable, scope));
                 self.uses(&taint, How::Predicate, "TABLESAMPLE", sample.location);
                 match sample.relation.as_deref() {
-                    Some(relation) => self.from_item(relation, left, scope),
+                    Some(relation) => self.item_of(relation, left, scope),
                     None => From::empty(),
                 }
             }
@@ -548,10 +548,10 @@ impl<'t> Analyzer<'t> {
 
     fn join(&mut self, join: &'t JoinExpr, left: &From<'t>, scope: &Scope<'t, '_>) -> From<'t> {
         let (Some(larg), Some(rarg)) = (join.larg.as_deref(), join.rarg.as_deref()) else { return From::empty() };
-        let l = self.from_item(larg, left, scope);
+        let l = self.item_of(larg, left, scope);
         let mut seen = left.clone();
         seen.append(l.clone());
-        let r = self.from_item(rarg, &seen, scope);
+        let r = self.item_of(rarg, &seen, scope);
 
         let using: Vec<&'t str> = tree::texts(&join.using_clause).collect();
         let merged: Vec<Cow<'t, str>> = if join.is_natural {

@@ -108,7 +108,7 @@ impl Catalog {
         arguments: &[String],
         stack: &[Frame],
     ) -> Option<Vec<Statement>> {
-        parse::with_tree(text, |tree| {
+        parse::with_tree(text, true, |tree| {
             let mut out = Vec::new();
             for raw in &tree.stmts {
                 let context = Context { catalog: self, search_path: path, path_known };
@@ -186,6 +186,7 @@ impl Catalog {
             summary.opaque |= statement.facts.opaque || statement.effect != crate::Effect::None;
             summary.uses.extend(statement.uses.iter().map(|u| (u.how, u.taint.clone())));
             summary.tables.extend(statement.facts.tables.iter().cloned());
+            summary.changes.extend(statement.facts.changes.iter().cloned());
             for need in &statement.needs {
                 if need.action != Action::Export {
                     summary.needs.push(need.clone());

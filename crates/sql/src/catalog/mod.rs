@@ -7,13 +7,14 @@
 mod body;
 pub mod facts;
 pub mod query;
+mod types;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use lockgate_core::{Label, limits};
 
-use crate::statement::Need;
+use crate::statement::{Change, Need};
 use crate::taint::{ColumnId, Taint};
 use crate::{How, builtins};
 use facts::{CatalogFacts, FunctionFacts, RelationFacts, TypeFacts};
@@ -115,6 +116,8 @@ pub(crate) struct Summary {
     pub(crate) needs: Vec<Need>,
     /// Relations its body names.
     pub(crate) tables: Vec<String>,
+    /// What its body changes.
+    pub(crate) changes: Vec<Change>,
     /// The body could not be looked into.
     pub(crate) opaque: bool,
     /// It reaches outside the database.
@@ -122,6 +125,11 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// It reads and does nothing but what its arguments bring.
+    pub(crate) fn is_nothing(&self) -> bool {
+        !self.opaque && !self.administers && self.value.is_clean() && self.uses.is_empty() && self.needs.is_empty()
+    }
+
     /// Nothing is known.
     pub(crate) fn opaque() -> Summary {
         Summary { value: Taint::UNKNOWN, opaque: true, ..Summary::default() }
@@ -186,7 +194,7 @@ impl Catalog {
         let mut functions_by_oid = HashMap::new();
         for function in facts.functions {
             let qualified = format!("{}.{}", function.schema, function.name);
-            let safe = safe_functions.iter().any(|s| *s == qualified);
+            let safe = safe_functions.contains(&qualified);
             functions_by_name.entry(function.name.clone()).or_default().push(functions.len());
             functions_by_oid.insert(function.oid, functions.len());
             functions.push(Function { facts: function, safe, summary: OnceLock::new() });
