@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// Turns the events of one recording, given in order, into JSON lines.
 pub struct JsonLines {
-    session: String,
+    recording: String,
     results: BTreeMap<u64, Stream>,
 }
 
@@ -24,15 +24,15 @@ struct Stream {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    session: &'a str,
+    recording: &'a str,
     #[serde(flatten)]
     recorded: &'a Recorded<'a>,
 }
 
 impl JsonLines {
-    /// For the recording of `session`.
-    pub fn new(session: SessionId) -> Self {
-        JsonLines { session: session.to_string(), results: BTreeMap::new() }
+    /// For the recording with this id: a session's, or a gateway log's.
+    pub fn new(recording: SessionId) -> Self {
+        JsonLines { recording: recording.to_string(), results: BTreeMap::new() }
     }
 
     /// The object for one event, without a line end.
@@ -48,7 +48,7 @@ impl JsonLines {
             Event::Rows(rows) => return self.rows(recorded, rows),
             _ => {}
         }
-        serde_json::to_string(&Line { session: &self.session, recorded })
+        serde_json::to_string(&Line { recording: &self.recording, recorded })
     }
 
     fn rows(&mut self, recorded: &Recorded<'_>, piece: &Rows<'_>) -> Result<String, serde_json::Error> {
@@ -68,7 +68,7 @@ impl JsonLines {
             }
         }
         let mut object = Map::new();
-        object.insert("session".to_owned(), self.session.as_str().into());
+        object.insert("recording".to_owned(), self.recording.as_str().into());
         object.insert("seq".to_owned(), recorded.seq.into());
         object.insert("time".to_owned(), recorded.time.to_string().into());
         object.insert("event".to_owned(), "rows".into());
@@ -115,11 +115,11 @@ mod tests {
         let parameters = [Parameter::new(Some(b"\xff"), 1), Parameter::new(None, 0), Parameter::new(Some(b"x"), 0)];
         asked.parameters = parameters.as_slice().into();
         let digest = "ab".repeat(32);
-        let session = "00000000000000000000000001";
+        let recording = "00000000000000000000000001";
         assert_eq!(
             show(1, Event::Asked(asked)),
             format!(
-                r#"{{"session":"{session}","seq":1,"time":"1970-01-01T00:00:00.000Z","event":"asked","request":1,"kind":"execute","text":"SELECT $1","text_bytes":9,"digest":"{digest}","statement":null,"portal":null,"parameters":[{{"value":{{"base64":"/w=="}},"format":1,"bytes":1}},{{"value":null,"format":0,"bytes":0}},{{"value":"x","format":0,"bytes":1}}],"parameters_cut":false}}"#
+                r#"{{"recording":"{recording}","seq":1,"time":"1970-01-01T00:00:00.000Z","event":"asked","request":1,"kind":"execute","text":"SELECT $1","text_bytes":9,"digest":"{digest}","statement":null,"portal":null,"parameters":[{{"value":{{"base64":"/w=="}},"format":1,"bytes":1}},{{"value":null,"format":0,"bytes":0}},{{"value":"x","format":0,"bytes":1}}],"parameters_cut":false}}"#
             )
         );
         let column = |name: &'static str, format| Column { name: name.into(), type_id: 25, format };
@@ -135,6 +135,9 @@ mod tests {
         assert_eq!(tail["event"], "rows");
         let done = show(5, Event::Done(Done::new(1, DoneKind::Completed)));
         assert!(done.contains(r#""event":"done","request":1,"outcome":"completed","tag":"","rows":0"#), "{done}");
+        let cut = crate::event::SessionCut { session: "S".into(), by: "root".into(), reason: "".into() };
+        let cut = show(7, Event::SessionCut(cut));
+        assert_eq!(cut.matches(r#""session":"#).count(), 1, "no field stands twice: {cut}");
         let opaque = show(6, Event::Rows(Rows { request: 2, count: 0, data: b"\0\xff".as_slice().into() }));
         assert!(opaque.contains(r#""data":{"base64":"AP8="}"#), "{opaque}");
     }

@@ -7,6 +7,7 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// The name that checkpoints carry.
 const ORIGIN: &str = "lockgate/recordings";
@@ -30,18 +31,18 @@ pub fn load_or_create_keys(data_dir: &Path) -> Result<RecordingKeys, JournalErro
     }
     let folder = data_dir.join("keys");
     DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(at(&folder))?;
-    let mut bytes = [0; KEY_FILE_BYTES];
-    let random = aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("no randomness"));
+    let mut bytes = Zeroizing::new([0; KEY_FILE_BYTES]);
+    let random = aws_lc_rs::rand::fill(bytes.as_mut_slice()).map_err(|_| io::Error::other("no randomness"));
     random.map_err(at(&path))?;
     if let Some(head) = bytes.get_mut(..MAGIC.len()) {
         head.copy_from_slice(MAGIC);
     }
-    let keys = parse(&path, &bytes)?;
+    let keys = parse(&path, bytes.as_slice())?;
     // Under another name first: a crash must not leave half a key, and an existing key must never be written over.
     let fresh = folder.join("recordings.key.new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(at(&fresh))?;
-    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(at(&fresh))?;
+    file.write_all(bytes.as_slice()).and_then(|()| file.sync_all()).map_err(at(&fresh))?;
     std::fs::hard_link(&fresh, &path).and_then(|()| std::fs::remove_file(&fresh)).map_err(at(&path))?;
     let public = public_path(data_dir);
     std::fs::write(&public, format!("{}\n", keys.public())).map_err(at(&public))?;
@@ -51,7 +52,7 @@ pub fn load_or_create_keys(data_dir: &Path) -> Result<RecordingKeys, JournalErro
 /// Loads the keys in `data_dir/keys`.
 pub fn load_keys(data_dir: &Path) -> Result<RecordingKeys, JournalError> {
     let path = secret_path(data_dir);
-    let mut bytes = Vec::new();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES + 1));
     let file = OpenOptions::new().read(true).open(&path).map_err(at(&path))?;
     // One byte more than it may have, so that a longer file is seen.
     file.take(81).read_to_end(&mut bytes).map_err(at(&path))?;
