@@ -4,6 +4,7 @@ use crate::throttle::Throttle;
 use lockgate_core::{Identity, SessionId, TargetName, Timestamp};
 use lockgate_store::Store;
 use lockgate_store::approvals::Approvals;
+use std::collections::HashSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -40,7 +41,7 @@ pub trait LiveSessions: Send + Sync {
     /// Ends a session and notes who did it. Whether there was one.
     fn kill(&self, id: SessionId, by: &str) -> bool;
     /// The sessions that are open.
-    fn live(&self) -> Vec<SessionId>;
+    fn live(&self) -> HashSet<SessionId>;
 }
 
 /// How much of a recording the reader may see.

@@ -56,8 +56,8 @@ impl LiveSessions for Fakes {
         self.killed.lock().unwrap().push((id, by.to_owned()));
         self.live.lock().unwrap().contains(&id)
     }
-    fn live(&self) -> Vec<SessionId> {
-        self.live.lock().unwrap().iter().copied().collect()
+    fn live(&self) -> HashSet<SessionId> {
+        self.live.lock().unwrap().clone()
     }
 }
 

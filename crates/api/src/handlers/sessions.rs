@@ -102,7 +102,7 @@ pub(crate) async fn list(
         limit,
     };
     let rows = state.store.list_sessions(&filter).await?;
-    let live = state.sessions.live().into_iter().collect();
+    let live = state.sessions.live();
     let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.to_string());
     let sessions = rows.into_iter().filter(|row| caller.covers(&row.target)).map(|row| view(row, &live)).collect();
     Ok(Json(Sessions { sessions, next }))
@@ -116,7 +116,7 @@ pub(crate) async fn show(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<SessionView>, ApiError> {
-    find(&state, &caller, &id).await.map(|row| Json(view(row, &state.sessions.live().into_iter().collect())))
+    find(&state, &caller, &id).await.map(|row| Json(view(row, &state.sessions.live())))
 }
 
 /// The recording of a session as JSON lines. Administrators see other people's without result rows.
