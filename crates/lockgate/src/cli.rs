@@ -1,0 +1,399 @@
+//! The command line: every verb and flag with its help, in one table that makes help, usage errors and completions.
+//!
+//! It says what may be typed, and nothing about what is done: that is in `verbs`.
+
+use crate::when;
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use lockgate_core::{IdentityKind, SessionId, Timestamp};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 denied, 4 waiting for or without approval, 5 credential refused or expired.
+
+Verbs that read the gateway's own files work on its machine with -c FILE and need no login. Without -c they ask the
+gateway at LOCKGATE_URL with the token in LOCKGATE_TOKEN; LOCKGATE_CA names its certificate authority.";
+
+/// A gateway that stands between people and systems: masks, blocks, asks for approval, records.
+#[derive(Debug, Parser)]
+#[command(name = "lockgate", version, after_help = EXIT_CODES, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What every verb understands.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// The configuration [default: ./lockgate.yaml, then /etc/lockgate/lockgate.yaml]
+    #[arg(short, long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// How data is printed
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    pub output: Format,
+    /// The gateway's address, such as https://gateway:6443
+    #[arg(long, global = true, value_name = "URL", env = "LOCKGATE_URL", hide_env_values = true)]
+    pub url: Option<String>,
+    /// The certificate authority that vouches for the gateway
+    #[arg(long, global = true, value_name = "FILE", env = "LOCKGATE_CA", hide_env_values = true)]
+    pub ca: Option<PathBuf>,
+}
+
+/// How data is printed on standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+    /// For both
+    Yaml,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the gateway until it is told to stop
+    Serve,
+    /// Write a configuration and policies to start from
+    Init,
+    /// See it work: a throw-away database, a gateway in front of it, and the whole show
+    Demo(DemoArgs),
+    /// Say who the token in LOCKGATE_TOKEN stands for
+    Whoami,
+    /// List the targets that you may connect to
+    Targets,
+    /// Start the native client (psql) on a target, with everything filled in
+    Connect(ConnectArgs),
+    /// See and decide what waits for approval
+    #[command(subcommand)]
+    Approvals(ApprovalsVerb),
+    /// See, replay and end sessions
+    #[command(subcommand)]
+    Sessions(SessionsVerb),
+    /// Prove that recordings are unaltered, search them, export them
+    #[command(subcommand)]
+    Audit(AuditVerb),
+    /// Check and test policies
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// Say what policy makes of a statement, and why
+    Explain(ExplainArgs),
+    /// Make, list and revoke tokens
+    #[command(subcommand)]
+    Token(TokenVerb),
+    /// Print the certificate of the gateway's private authority
+    Ca,
+    /// Print the JSON schema of the configuration, or the Cedar schema of policies
+    Schema(SchemaArgs),
+    /// Print a script that completes commands in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// `lockgate demo`
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// End after the show, with 0 if every step did what it says
+    #[arg(long)]
+    pub once: bool,
+    /// People in the sample shop
+    #[arg(long, value_name = "N", default_value_t = 120_000, value_parser = clap::value_parser!(u32).range(1_000..=5_000_000))]
+    pub customers: u32,
+    /// The directory with PostgreSQL's server programs
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub postgres_bin: Option<PathBuf>,
+}
+
+/// `lockgate connect`
+#[derive(Clone, Debug, Args)]
+pub struct ConnectArgs {
+    /// The target, or TARGET/DATABASE
+    pub target: String,
+    /// The gateway's port for this protocol [default: that of the configuration, else 6432]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// What to hand on to the client
+    #[arg(last = true, value_name = "CLIENT ARGS")]
+    pub client: Vec<String>,
+}
+
+/// `lockgate approvals`
+#[derive(Clone, Debug, Subcommand)]
+pub enum ApprovalsVerb {
+    /// List approvals, those that wait first
+    List {
+        /// Also those that are decided
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one with everything that is asked for
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Let exactly this statement run once
+    Approve(DecideArgs),
+    /// Refuse it
+    Deny(DecideArgs),
+}
+
+/// A decision on an approval.
+#[derive(Clone, Debug, Args)]
+pub struct DecideArgs {
+    /// Its id
+    pub id: String,
+    /// Why, for the record and for whoever asked
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Which sessions.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SessionFilter {
+    /// Of this user
+    #[arg(long)]
+    pub user: Option<String>,
+    /// On this target
+    #[arg(long)]
+    pub target: Option<String>,
+    /// Opened since: `2h`, `7d`, `2026-11-21` or `2026-11-21T05:00:00Z`
+    #[arg(long, value_name = "WHEN", value_parser = when::point)]
+    pub since: Option<Timestamp>,
+    /// Opened before
+    #[arg(long, value_name = "WHEN", value_parser = when::point)]
+    pub until: Option<Timestamp>,
+}
+
+/// `lockgate sessions`
+#[derive(Clone, Debug, Subcommand)]
+pub enum SessionsVerb {
+    /// List sessions, the newest first
+    List {
+        /// Which ones
+        #[command(flatten)]
+        filter: SessionFilter,
+        /// Only those that are open now
+        #[arg(long)]
+        live: bool,
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        limit: u32,
+    },
+    /// Show one session and its requests
+    Show {
+        /// Its id
+        id: SessionId,
+    },
+    /// Play a session as its user saw it
+    Replay {
+        /// Its id
+        id: SessionId,
+    },
+    /// Print every event of a session, one JSON object a line
+    Export {
+        /// Its id
+        id: SessionId,
+    },
+    /// End a session
+    Kill {
+        /// Its id
+        id: SessionId,
+    },
+}
+
+/// `lockgate audit`
+#[derive(Clone, Debug, Subcommand)]
+pub enum AuditVerb {
+    /// Prove every recording unaltered, or name the first bad event
+    Verify,
+    /// Find statements, errors and notices that hold a text
+    Search {
+        /// The text; upper and lower case are the same
+        text: String,
+        /// Where to look
+        #[command(flatten)]
+        filter: SessionFilter,
+    },
+    /// Print the events of every session and of the gateway, one JSON object a line
+    Export {
+        /// Which ones
+        #[command(flatten)]
+        filter: SessionFilter,
+    },
+}
+
+/// `lockgate policy`
+#[derive(Clone, Debug, Subcommand)]
+pub enum PolicyVerb {
+    /// Check the configuration and every policy file
+    Check,
+    /// Compare what policy says with a table of what it should say
+    Test {
+        /// The table: a YAML file
+        #[arg(value_hint = ValueHint::FilePath)]
+        cases: PathBuf,
+    },
+}
+
+/// `lockgate explain`
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// The statement
+    pub sql: String,
+    /// Who asks
+    #[arg(long)]
+    pub user: String,
+    /// A group of the user; repeat it for several
+    #[arg(long = "group", value_name = "GROUP")]
+    pub groups: Vec<String>,
+    /// What sort of party asks
+    #[arg(long, value_parser = kind, default_value = "human")]
+    pub kind: IdentityKind,
+    /// Whom the user acts for; repeat it for a chain, nearest first
+    #[arg(long, value_name = "USER")]
+    pub on_behalf_of: Vec<String>,
+    /// The target, or TARGET/DATABASE
+    #[arg(long)]
+    pub target: String,
+    /// Where the client connects from
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub client_ip: IpAddr,
+}
+
+/// `lockgate token`
+#[derive(Clone, Debug, Subcommand)]
+pub enum TokenVerb {
+    /// Make a token; it is shown once
+    Create(TokenCreateArgs),
+    /// List tokens, never the secrets themselves
+    List {
+        /// Of this user
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Revoke a token and end its sessions
+    Revoke {
+        /// Its id
+        id: String,
+    },
+}
+
+/// `lockgate token create`
+#[derive(Clone, Debug, Args)]
+pub struct TokenCreateArgs {
+    /// Whom it stands for
+    #[arg(long)]
+    pub user: String,
+    /// A group of the user; repeat it for several
+    #[arg(long = "group", value_name = "GROUP")]
+    pub groups: Vec<String>,
+    /// What sort of party it is
+    #[arg(long, value_parser = kind, default_value = "human")]
+    pub kind: IdentityKind,
+    /// Whom it acts for; repeat it for a chain, nearest first
+    #[arg(long, value_name = "USER")]
+    pub on_behalf_of: Vec<String>,
+    /// A target that it is for; repeat it for several [default: all]
+    #[arg(long = "target", value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// How long it lasts: `30m`, `1h`, `90d`
+    #[arg(long, value_parser = when::duration, default_value = "12h")]
+    pub ttl: Duration,
+}
+
+/// `lockgate schema`
+#[derive(Clone, Debug, Args)]
+pub struct SchemaArgs {
+    /// Which schema
+    #[arg(default_value = "config")]
+    pub which: SchemaKind,
+}
+
+/// The schemas that can be printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    /// JSON schema of lockgate.yaml
+    Config,
+    /// Cedar schema of the policies
+    Policies,
+}
+
+impl From<DemoArgs> for crate::demo::DemoOptions {
+    fn from(args: DemoArgs) -> Self {
+        crate::demo::DemoOptions { once: args.once, customers: args.customers, postgres_bin: args.postgres_bin }
+    }
+}
+
+fn kind(text: &str) -> Result<IdentityKind, String> {
+    IdentityKind::from_name(text).ok_or_else(|| "use `human`, `service` or `agent`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_table_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn reads_what_people_type() {
+        for line in [
+            "lockgate serve -c gw.yaml",
+            "lockgate -c gw.yaml serve",
+            "lockgate init",
+            "lockgate demo --once",
+            "lockgate connect orders -- -c 'select 1'",
+            "lockgate approvals approve 01ABC --reason fine -o json",
+            "lockgate sessions list --live --user alice --since 2h",
+            "lockgate sessions replay 01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "lockgate audit verify -c gw.yaml -o json",
+            "lockgate policy test cases.yaml",
+            "lockgate explain -c f --user alice --group engineers --target orders SELECT",
+            "lockgate token create -c f --user bot --group a --group b --kind agent --on-behalf-of bob --target orders --ttl 1h -o json",
+            "lockgate schema policies",
+            "lockgate completions bash",
+        ] {
+            if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_refused() {
+        for line in [
+            "lockgate",
+            "lockgate explode",
+            "lockgate login",
+            "lockgate agent",
+            "lockgate policy replay",
+            "lockgate token create",
+            "lockgate token create --user a --ttl soon",
+            "lockgate token create --user a --kind robot",
+            "lockgate sessions show not-an-id",
+            "lockgate serve -o xml",
+        ] {
+            assert!(Cli::try_parse_from(line.split_whitespace()).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_follows_two_dashes_goes_to_the_client() {
+        let cli = Cli::try_parse_from(["lockgate", "connect", "orders", "--", "-c", "select 1"]).unwrap();
+        let Verb::Connect(connect) = cli.verb else { panic!("another verb") };
+        assert_eq!((connect.target.as_str(), connect.client), ("orders", vec!["-c".to_owned(), "select 1".to_owned()]));
+        assert_eq!(cli.global.config, None);
+    }
+}

@@ -1,0 +1,150 @@
+//! What the HTTP API asks of the gateway: who administers, which targets there are, which sessions live, what a recording
+//! holds. And the starting of the API and of the metrics.
+
+use super::Gateway;
+use crate::when;
+use anyhow::Context;
+use lockgate_api::{Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, TargetInfo};
+use lockgate_config::Admin;
+use lockgate_core::{Identity, SessionId, TargetName, Timestamp};
+use lockgate_record::{Event, JsonLines, SessionCut};
+use lockgate_session::wire::Cut;
+use lockgate_session::{Judge, Ruling};
+use lockgate_store::journal::{Events, JournalError};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+/// Lines of a recording that wait for a slow reader.
+const LINES_QUEUE: usize = 64;
+
+impl Gateway {
+    /// Serves the API until told to stop.
+    pub fn serve_api(
+        self: &Arc<Self>,
+        tcp: TcpListener,
+        stopped: watch::Receiver<bool>,
+    ) -> tokio::task::JoinHandle<()> {
+        let access: Arc<dyn Access> = Arc::<Gateway>::clone(self);
+        let sessions: Arc<dyn LiveSessions> = Arc::<Gateway>::clone(self);
+        let journal: Arc<dyn JournalReader> = Arc::<Gateway>::clone(self);
+        let (store, approvals) = (self.store.clone(), self.approvals.clone());
+        let state = ApiState::new(store, approvals, access, sessions, journal, Arc::clone(&self.ready));
+        let tls = Arc::clone(&self.tls.config);
+        tokio::spawn(lockgate_api::serve(tcp, tls, lockgate_api::router(state), told(stopped)))
+    }
+
+    /// Serves the metrics until told to stop.
+    ///
+    /// # Errors
+    /// When this process counts already.
+    pub fn serve_metrics(&self, tcp: TcpListener, stopped: watch::Receiver<bool>) -> anyhow::Result<()> {
+        let handle = PrometheusBuilder::new().install_recorder().context("the metrics cannot be counted")?;
+        tokio::spawn(lockgate_api::serve_plain(tcp, lockgate_api::metrics_router(handle), told(stopped)));
+        Ok(())
+    }
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone also means that the gateway stops.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+impl Access for Gateway {
+    fn is_admin(&self, identity: &Identity) -> bool {
+        self.config().admins.iter().any(|admin| match admin {
+            Admin::User(user) => *user == identity.user,
+            Admin::Group(group) => identity.groups.contains(group),
+        })
+    }
+
+    fn may_connect(&self, identity: &Identity, target: &TargetName, now: Timestamp) -> bool {
+        let rules = self.rules.load_full();
+        let Some(known) = rules.targets.get(target) else { return false };
+        // The listing is not a session: where the client will connect from is not known yet.
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        match Judge::new(&rules, known, identity, nowhere, now).connect().ruling {
+            Ruling::Allow | Ruling::Hold(_) => true,
+            Ruling::Deny(_) => false,
+        }
+    }
+
+    fn targets(&self) -> Vec<TargetInfo> {
+        self.config()
+            .targets
+            .iter()
+            .map(|target| TargetInfo {
+                name: target.name.clone(),
+                protocol: "postgres".to_owned(),
+                labels: target.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            })
+            .collect()
+    }
+}
+
+impl LiveSessions for Gateway {
+    fn kill(&self, id: SessionId, by: &str) -> bool {
+        let cut = Cut { reason: format!("ended by {by}"), after_request: false };
+        let was_there = self.live.cut(id, cut);
+        if was_there {
+            tracing::info!(session = %id, "session ended by {by}");
+            let event = SessionCut { session: id.to_string().into(), by: by.into(), reason: "".into() };
+            self.log.note(event, when::now());
+        }
+        was_there
+    }
+
+    fn live(&self) -> std::collections::HashSet<SessionId> {
+        self.live.list().iter().map(|session| session.id).collect()
+    }
+}
+
+impl JournalReader for Gateway {
+    fn events(&self, session: SessionId, view: EventView) -> BoxFuture<'_, Result<Option<EventStream>, String>> {
+        Box::pin(async move {
+            let archive = self.journal.archive();
+            let keys = Arc::clone(self.journal.keys());
+            let opened = tokio::task::spawn_blocking(move || archive.read(&keys, session)).await;
+            let events = match opened.map_err(|error| error.to_string())? {
+                Ok(events) => events,
+                Err(JournalError::NoRecording(_)) => return Ok(None),
+                Err(error) => return Err(error.to_string()),
+            };
+            let (lines, stream) = mpsc::channel(LINES_QUEUE);
+            tokio::task::spawn_blocking(move || send(events, session, view, &lines));
+            Ok(Some(stream))
+        })
+    }
+}
+
+/// Reads on a thread of its own, as fast as the reader takes it.
+fn send(events: Events, session: SessionId, view: EventView, lines: &mpsc::Sender<Result<Vec<u8>, String>>) {
+    let mut format = JsonLines::new(session);
+    for event in events {
+        let line = match event {
+            Ok(event) if view == EventView::WithoutResults && is_data(&event.event) => continue,
+            Ok(event) => format.line(&event).map_err(|error| error.to_string()),
+            // The end of a session that lives.
+            Err(lockgate_record::ReadError::Damaged(damage)) if damage.kind == lockgate_record::DamageKind::Torn => {
+                return;
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let line = line.map(|mut line| {
+            line.push('\n');
+            line.into_bytes()
+        });
+        let broken = line.is_err();
+        // Nobody reads any more, or nothing more can be read.
+        if lines.blocking_send(line).is_err() || broken {
+            return;
+        }
+    }
+}
+
+/// What holds values of the target.
+fn is_data(event: &Event<'_>) -> bool {
+    matches!(event, Event::Rows(_) | Event::Input(_))
+}

@@ -1,0 +1,64 @@
+//! Keeps the list of sessions true: when a session is gone, its recording says how it ended and what it did.
+//!
+//! The recording is the evidence and the index only a list, so the one is read to fill the other, after the fact and off
+//! the data path.
+
+use lockgate_core::{SessionId, Timestamp};
+use lockgate_record::{CloseReason, Event, RecordingKeys, SessionClosed, VerdictKind};
+use lockgate_store::journal::Archive;
+use lockgate_store::{SessionCounts, SessionLog};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What a recording says of a session as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Requests, refusals and rows.
+    pub counts: SessionCounts,
+    /// Why it ended and when; `None` while it has no end.
+    pub closed: Option<(String, Timestamp)>,
+}
+
+/// Reads a recording for its summary. What cannot be read ends it early.
+pub fn summarize(archive: &Archive, keys: &RecordingKeys, id: SessionId) -> Summary {
+    let mut summary = Summary::default();
+    let Ok(events) = archive.read(keys, id) else { return summary };
+    for recorded in events.map_while(Result::ok) {
+        match recorded.event {
+            Event::Asked(_) => summary.counts.requests += 1,
+            Event::Judged(judged) if judged.verdict == VerdictKind::Deny => summary.counts.denied += 1,
+            Event::Done(done) => summary.counts.rows = summary.counts.rows.saturating_add(done.rows),
+            Event::SessionClosed(closed) => summary.closed = Some((reason(&closed), recorded.time)),
+            _ => {}
+        }
+    }
+    summary
+}
+
+/// Why a session ended, for a listing.
+fn reason(closed: &SessionClosed<'_>) -> String {
+    let word = match closed.reason {
+        CloseReason::ClientClosed => "closed",
+        CloseReason::ClientLost => "client lost",
+        CloseReason::TargetLost => "target lost",
+        CloseReason::AccessLost => "access lost",
+        CloseReason::Cut => "ended by an administrator",
+        CloseReason::Shutdown => "gateway stopped",
+        CloseReason::Protocol => "protocol violation",
+        CloseReason::TimedOut => "timed out",
+        CloseReason::Unrecordable => "could not be recorded",
+        CloseReason::Aborted => "aborted",
+        CloseReason::Refused => "refused",
+    };
+    if closed.detail.is_empty() { word.to_owned() } else { format!("{word}: {}", closed.detail) }
+}
+
+/// Writes the ends of sessions into the index, one after the other, until every sender is gone.
+pub async fn run(mut gone: mpsc::Receiver<SessionId>, archive: Archive, keys: Arc<RecordingKeys>, log: SessionLog) {
+    while let Some(id) = gone.recv().await {
+        let (archive, keys) = (archive.clone(), Arc::clone(&keys));
+        let Ok(summary) = tokio::task::spawn_blocking(move || summarize(&archive, &keys, id)).await else { continue };
+        let (why, at) = summary.closed.unwrap_or_else(|| ("without an end on record".to_owned(), crate::when::now()));
+        log.closed(id, at, &why, summary.counts);
+    }
+}

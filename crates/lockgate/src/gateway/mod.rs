@@ -1,0 +1,237 @@
+//! The running gateway: everything that lives from start to stop, and who talks to whom.
+//!
+//! ```text
+//! listeners ──▶ Gateway ──▶ store (tokens, approvals, index)
+//!    api    ──▶         ──▶ journal (recordings), the gateway's own log
+//!                       ──▶ rules and targets, replaced as a whole by a reload
+//! ```
+//!
+//! `services` answers the relay, `api` answers the HTTP API, `sweep` takes rights away, `reload` brings new rules.
+
+mod api;
+mod index;
+mod log;
+mod reload;
+mod rules;
+mod services;
+mod sweep;
+
+pub use index::summarize;
+pub use reload::watch;
+pub use rules::{Version, build as build_version};
+
+use crate::throttle::Throttle;
+use crate::when;
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use lockgate_config::{Config, Durability, Loaded};
+use lockgate_core::{Identity, SessionId, Timestamp};
+use lockgate_mask::MaskKeys;
+use lockgate_record::{Digest, GatewayStarted, GatewayStopped, PolicyLoaded, RecorderOptions};
+use lockgate_relay::live::Live;
+use lockgate_relay::tls::ServerTls;
+use lockgate_session::RulesHandle;
+use lockgate_store::approvals::Approvals;
+use lockgate_store::journal::{Journal, JournalOptions, load_or_create_keys};
+use lockgate_store::{Claim, SessionLog, Store, TokenLease};
+use log::GatewayLog;
+use rules::Targets;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::sync::mpsc;
+
+/// Sessions that wait for their end to be read into the index.
+const GONE_QUEUE: usize = 40_000;
+
+/// Everything that lives from start to stop.
+pub struct Gateway {
+    store: Store,
+    approvals: Approvals,
+    journal: Journal,
+    log: GatewayLog,
+    index: SessionLog,
+    rules: RulesHandle,
+    targets: ArcSwap<Targets>,
+    mask_keys: Arc<MaskKeys>,
+    live: Arc<Live>,
+    tls: ServerTls,
+    throttle: Throttle,
+    /// Sessions whose object exists, which may be a moment before and after they are in `live`.
+    open: Mutex<HashMap<SessionId, Open>>,
+    gone: mpsc::Sender<SessionId>,
+    config_path: PathBuf,
+    versions: AtomicU64,
+    ready: Arc<AtomicBool>,
+    _claim: Claim,
+}
+
+/// A session that was opened.
+struct Open {
+    /// Gone when the session is: each session has an identity of its own in memory.
+    identity: Weak<Identity>,
+    lease: Option<TokenLease>,
+}
+
+impl Gateway {
+    /// Opens the store, the journal and everything over them, and finishes what an earlier run left behind.
+    ///
+    /// # Errors
+    /// In one line: what cannot be used, and what to do.
+    pub async fn build(loaded: Loaded, config_path: PathBuf) -> anyhow::Result<Arc<Self>> {
+        let now = when::now();
+        let data_dir = loaded.config.data_dir.clone();
+        let store = Store::open(&data_dir).await?;
+        let claim = store.claim(now).await?;
+        let keys = Arc::new(load_or_create_keys(&data_dir)?);
+        let options = JournalOptions {
+            durability: match loaded.config.recording.durability {
+                Durability::None => lockgate_store::journal::Durability::None,
+                Durability::Fsync => lockgate_store::journal::Durability::Fsync,
+            },
+            recorder: RecorderOptions { result_bytes_max: loaded.config.recording.result_bytes_max },
+        };
+        let journal = Journal::open(&data_dir, Arc::clone(&keys), options, now)?;
+        recover(&journal, now)?;
+        let log = GatewayLog::open(&journal, new_id(now)?, now)?;
+        let names = names(&loaded.config);
+        let given = loaded.config.tls.as_ref().map(|tls| (tls.certificate.as_path(), tls.key.as_path()));
+        let tls = lockgate_relay::tls::server(given, &data_dir, &names)?;
+        let mask_keys = Arc::new(MaskKeys::new(&store.keys().derive("mask values")));
+        let digest = digest_of(&loaded);
+        let policies = policies_digest(&loaded);
+        let count = u64::try_from(loaded.policies.list().count()).unwrap_or(u64::MAX);
+        let Version { rules, targets } = rules::build(loaded, 1, Arc::clone(&mask_keys), None)?;
+        log.note(GatewayStarted { version: env!("CARGO_PKG_VERSION").into(), config: digest }, now);
+        log.note(PolicyLoaded { accepted: true, policies, count, detail: "".into() }, now);
+
+        let index = store.session_log();
+        let (gone, queue) = mpsc::channel(GONE_QUEUE);
+        tokio::spawn(index::run(queue, journal.archive(), keys, index.clone()));
+        Ok(Arc::new(Gateway {
+            approvals: Approvals::new(store.clone()),
+            store,
+            journal,
+            log,
+            index,
+            rules: Arc::new(ArcSwap::from_pointee(rules)),
+            targets: ArcSwap::from_pointee(targets),
+            mask_keys,
+            live: Arc::new(Live::default()),
+            tls,
+            throttle: Throttle::default(),
+            open: Mutex::new(HashMap::new()),
+            gone,
+            config_path,
+            versions: AtomicU64::new(1),
+            ready: Arc::new(AtomicBool::new(false)),
+            _claim: claim,
+        }))
+    }
+
+    /// The configuration of now.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.targets.load().config)
+    }
+
+    /// The open sessions.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// Says whether new connections are welcome.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
+    }
+
+    /// Work that goes on beside the sessions: rights that end, tokens that change, the journal's clock.
+    pub fn start_tasks(self: &Arc<Self>) {
+        let store = self.store.clone();
+        tokio::spawn(async move { store.watch_tokens().await });
+        tokio::spawn(sweep::run(Arc::clone(self)));
+    }
+
+    /// Writes the last words. Sessions must have ended, or are left to the next start.
+    pub async fn finish(&self, reason: &str) {
+        let now = when::now();
+        self.log.close(GatewayStopped { reason: reason.into() }, now);
+        if let Err(error) = self.journal.shutdown(now) {
+            tracing::error!(%error, "the log of recordings cannot be signed; the next start does it");
+        }
+        self.sweep_gone();
+        let flushed = tokio::time::timeout(std::time::Duration::from_secs(2), self.index.flush()).await;
+        if flushed.is_err() {
+            tracing::warn!("the session index could not be written in time; the recordings are complete");
+        }
+    }
+
+    fn open_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands sessions whose object is gone to the index.
+    fn sweep_gone(&self) {
+        let mut open = self.open_sessions();
+        open.retain(|id, session| {
+            let alive = session.identity.strong_count() > 0;
+            // A full queue keeps the entry for the next look.
+            alive || self.gone.try_send(*id).is_err()
+        });
+    }
+}
+
+/// Finishes what a dead gateway left behind and says so.
+fn recover(journal: &Journal, now: Timestamp) -> anyhow::Result<()> {
+    let report = journal.recover(now).context("the recordings cannot be recovered")?;
+    for (session, damage) in &report.torn {
+        tracing::warn!(%session, "a recording's last write was cut short and taken off: {damage}");
+    }
+    for (session, damage) in &report.damaged {
+        tracing::error!(%session, "a recording is not as it was written: {damage}");
+    }
+    if !report.finished.is_empty() {
+        tracing::warn!("{} sessions of an earlier run had no end and were ended as aborted", report.finished.len());
+    }
+    Ok(())
+}
+
+/// An id for a session that begins now.
+fn new_id(now: Timestamp) -> anyhow::Result<SessionId> {
+    let mut random = [0; 16];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| anyhow::anyhow!("the operating system gives no random bytes"))?;
+    Ok(SessionId::new(now, u128::from_le_bytes(random)))
+}
+
+/// The names that the gateway's own certificate carries.
+fn names(config: &Config) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    for address in [config.listen.postgres, config.listen.https].into_iter().flatten() {
+        if !address.ip().is_unspecified() {
+            names.push(address.ip().to_string());
+        }
+    }
+    names.extend(host_name());
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// This machine's name, where it has one that a certificate can carry.
+pub fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    let usable = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
+    usable.then(|| name.to_owned())
+}
+
+/// The digest of the configuration's text, before secrets are filled in.
+fn digest_of(loaded: &Loaded) -> Digest {
+    let text = loaded.sources.first().and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+    Digest::of_parts(&[&text])
+}
+
+/// The digest over the policies, as they were read.
+fn policies_digest(loaded: &Loaded) -> Digest {
+    Digest::of_parts(&[&loaded.policies.version().to_be_bytes()])
+}

@@ -1,0 +1,131 @@
+//! New configuration and policies while the gateway runs: on SIGHUP, and when a file that was read has changed.
+//!
+//! All or nothing: with any mistake everything stays as it is, and the mistake is said in the log and recorded.
+
+use super::rules::{self, Version};
+use super::{Gateway, digest_of, policies_digest};
+use crate::{place, when};
+use lockgate_config::{Config, Loaded};
+use lockgate_record::{ConfigReloaded, Digest, PolicyLoaded};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often files are looked at. Looking finds what file events miss: mounted secrets, renamed folders, network disks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a file looked like: when it changed and how long it was; `None` where it is missing.
+type Looks = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
+
+/// Watches until the process ends.
+///
+/// # Errors
+/// When the signal cannot be heard.
+pub async fn watch(gateway: Arc<Gateway>, sources: Vec<PathBuf>) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut seen = look(&sources);
+    let mut sources = sources;
+    loop {
+        let asked = tokio::select! {
+            _ = hangup.recv() => true,
+            () = tokio::time::sleep(LOOK) => false,
+        };
+        let looks = look(&sources);
+        if !asked && looks == seen {
+            continue;
+        }
+        // An editor may be half-way through several files: wait until they rest.
+        let mut looks = looks;
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let again = look(&sources);
+            if again == looks {
+                break;
+            }
+            looks = again;
+        }
+        if let Some(new) = gateway.reload() {
+            sources = new;
+            looks = look(&sources);
+        }
+        seen = looks;
+    }
+}
+
+fn look(sources: &[PathBuf]) -> Looks {
+    let one = |path: &Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    sources.iter().map(|path| (path.clone(), one(path))).collect()
+}
+
+impl Gateway {
+    /// Takes the files as they are now; the list of those that were read, if they were taken.
+    pub(super) fn reload(&self) -> Option<Vec<PathBuf>> {
+        let now = when::now();
+        let loaded = match place::load(&self.config_path) {
+            Ok(loaded) => loaded,
+            Err(report) => {
+                tracing::error!("the new configuration is not taken, the old one stays:\n{report}");
+                let text = std::fs::read(&self.config_path).unwrap_or_default();
+                let detail = report.to_string();
+                let event =
+                    ConfigReloaded { accepted: false, config: Digest::of_parts(&[&text]), detail: detail.into() };
+                self.log.note(event, now);
+                return None;
+            }
+        };
+        let sources = loaded.sources.clone();
+        let (config, policies) = (digest_of(&loaded), policies_digest(&loaded));
+        let count = u64::try_from(loaded.policies.list().count()).unwrap_or(u64::MAX);
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let needs_restart = needs_restart(&self.config(), &loaded);
+        let before = self.rules.load_full();
+        let number = self.versions.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let version = match rules::build(loaded, number, Arc::clone(&self.mask_keys), Some(&before)) {
+            Ok(version) => version,
+            Err(error) => {
+                tracing::error!("the new configuration is not taken, the old one stays: {error:#}");
+                let detail = format!("{error:#}");
+                self.log.note(ConfigReloaded { accepted: false, config, detail: detail.into() }, now);
+                return None;
+            }
+        };
+        let Version { rules, targets } = version;
+        self.targets.store(Arc::new(targets));
+        self.rules.store(Arc::new(rules));
+        let detail = match needs_restart.is_empty() {
+            true => String::new(),
+            false => format!("a restart is needed for the change of {}", needs_restart.join(", ")),
+        };
+        if detail.is_empty() {
+            tracing::info!("configuration and {count} policies taken");
+        } else {
+            tracing::warn!("configuration and {count} policies taken; {detail}");
+        }
+        self.log.note(ConfigReloaded { accepted: true, config, detail: detail.into() }, now);
+        self.log.note(PolicyLoaded { accepted: true, policies, count, detail: "".into() }, now);
+        Some(sources)
+    }
+}
+
+/// Settings that are bound to what the process opened at its start.
+fn needs_restart(old: &Config, new: &Loaded) -> Vec<&'static str> {
+    let new = &new.config;
+    [
+        ("data_dir", old.data_dir != new.data_dir),
+        ("recordings", old.recordings != new.recordings),
+        ("recording", old.recording != new.recording),
+        ("listen", old.listen != new.listen),
+        ("tls", old.tls != new.tls),
+    ]
+    .into_iter()
+    .filter_map(|(name, changed)| changed.then_some(name))
+    .collect()
+}

@@ -1,0 +1,272 @@
+//! What the relay asks of the gateway: proofs, sessions, decisions, the clock.
+//!
+//! A stranger learns one thing only: that the login is refused. Why is in the log and in the gateway's own recording.
+
+use super::{Gateway, Open, new_id};
+use crate::when;
+use lockgate_core::{Database, Fault, Identity, Secret, TargetName, Timestamp, limits, metrics as names};
+use lockgate_record::LoginFailed;
+use lockgate_relay::live::Live;
+use lockgate_relay::{Held, Route, Services};
+use lockgate_session::wire::{Decided, HoldOutcome, Refusal, Verifier, Verifiers};
+use lockgate_session::{Judge, Ruling, Session, SessionParts, Ticket};
+use lockgate_store::approvals::{Decision, Need, NewApproval};
+use lockgate_store::{SessionOpened, TokenError, TokenLease};
+use rustls::ServerConfig;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What a refused login is told, whatever the reason.
+const LOGIN_REFUSED: &str = "login refused: the token is wrong, expired, revoked or not yours";
+/// And what to do about it.
+const GET_A_TOKEN: &str = "get a new one: lockgate token create --user YOU --group GROUP";
+
+impl Services for Gateway {
+    fn now(&self) -> Timestamp {
+        when::now()
+    }
+
+    fn server_tls(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.tls.config)
+    }
+
+    fn server_end_point(&self) -> Option<Vec<u8>> {
+        self.tls.server_end_point.clone()
+    }
+
+    fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    async fn verifiers(&self, user: &str) -> Verifiers {
+        let now = when::now();
+        let tokens = self.store.scram_verifiers(user, now).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "tokens cannot be read, so nobody can log in");
+            Vec::new()
+        });
+        let tokens = tokens
+            .into_iter()
+            .filter(|token| token.state == lockgate_store::TokenState::Live)
+            .map(|token| Verifier {
+                stored_key: token.stored_key,
+                server_key: token.server_key,
+                identity: Arc::new(token.identity),
+            })
+            .collect();
+        Verifiers { salt: self.store.scram_salt(user), iterations: limits::SCRAM_ITERATIONS, tokens }
+    }
+
+    async fn prove(&self, peer: SocketAddr, user: &str, token: &Secret) -> Result<Arc<Identity>, Refusal> {
+        let now = when::now();
+        let delay = self.throttle.delay(peer.ip(), user, now);
+        let verified = self.store.verify_token(token.expose(), now).await;
+        let reason = match verified {
+            Ok(verified) if verified.identity.user == user => {
+                self.throttle.succeeded(peer.ip(), user);
+                self.store.touch_token(&verified.info.id, now);
+                return Ok(Arc::new(verified.identity));
+            }
+            Ok(verified) => format!("token `{}` belongs to `{}`", verified.info.id, verified.identity.user),
+            Err(TokenError::Store(error)) => {
+                tracing::error!(%error, "a token cannot be checked, so the login is refused");
+                "the store cannot be read".to_owned()
+            }
+            Err(error) => error.to_string(),
+        };
+        // Only an answer that is a refusal waits: guessing slows down, and a right token is never late.
+        tokio::time::sleep(delay).await;
+        self.throttle.failed(peer.ip(), user, when::now());
+        Err(self.refused_login(peer, user, "", &reason))
+    }
+
+    fn login_failed(&self, protocol: &'static str, peer: SocketAddr, user: &str, target: &str, reason: &str) {
+        self.throttle.failed(peer.ip(), user, when::now());
+        self.note_refusal(protocol, peer, user, target, reason);
+    }
+
+    async fn open(
+        &self,
+        protocol: &'static str,
+        peer: SocketAddr,
+        identity: Arc<Identity>,
+        database: &str,
+        application: Option<String>,
+    ) -> Result<(Box<Session>, Route), Refusal> {
+        let now = when::now();
+        // Each session has its identity to itself, so that its going away can be seen.
+        let identity = Arc::new((*identity).clone());
+        let lease = self.lease(peer, &identity, database, now).await?;
+        let no_access = |reason: &str| self.refused_target(peer, &identity, database, reason);
+        let Ok(asked) = database.parse::<Database>() else { return Err(no_access("not the name of a target")) };
+        if let Some(scope) = &lease.targets
+            && !scope.contains(&asked.target)
+        {
+            return Err(no_access("the token is for other targets"));
+        }
+        let rules = self.rules.load_full();
+        let route = self.targets.load().route(&asked.target, asked.database.as_deref(), &identity);
+        let (Some(target), Some(route)) = (rules.targets.get(&asked.target), route) else {
+            return Err(no_access("no such target or database"));
+        };
+        let judgement = Judge::new(&rules, target, &identity, peer.ip(), now).connect();
+        if let Ruling::Deny(denial) = &judgement.ruling
+            && denial.policies.is_empty()
+        {
+            return Err(no_access("no policy permits connect"));
+        }
+
+        let id = new_id(now).map_err(|error| ours("the session cannot be opened", &error))?;
+        let recorder = self.journal.session(id, now).map_err(|error| unrecordable(&error))?;
+        let parts = SessionParts {
+            id,
+            identity: Arc::clone(&identity),
+            peer,
+            database: asked.database.clone().unwrap_or_default(),
+            protocol,
+            application,
+            rules: Arc::clone(&self.rules),
+            target: Arc::clone(target),
+            recorder,
+            hold_ms_max: self.config().approval_timeout_ms,
+        };
+        let session = Session::open(parts, now).map_err(|error| unrecordable(&error))?;
+        self.open_sessions().insert(id, Open { identity: Arc::downgrade(&identity), lease: lease.lease });
+        self.index.opened(SessionOpened {
+            id,
+            identity: (*identity).clone(),
+            protocol,
+            target: asked.target,
+            database: asked.database,
+            client: peer.to_string(),
+            opened: now,
+        });
+        metrics::counter!(names::SESSIONS_TOTAL, "protocol" => protocol).increment(1);
+        Ok((Box::new(session), route))
+    }
+
+    fn hold(&self, ticket: Ticket) -> Held {
+        let approvals = self.approvals.clone();
+        Box::pin(async move {
+            let new = match new_approval(&ticket) {
+                Ok(new) => new,
+                Err(why) => return failed(why),
+            };
+            let mut waiting = match approvals.open_as(&ticket.approval, new, when::now()).await {
+                Ok(waiting) => waiting,
+                Err(error) => return failed(error.to_string()),
+            };
+            match waiting.wait().await {
+                Decision::Approved(approved) if *approved.digest() == ticket.digest => {
+                    Decided { outcome: HoldOutcome::Approved, by: approved.by().to_vec(), reason: None }
+                }
+                Decision::Approved(_) => failed("what was approved is not what was asked".to_owned()),
+                Decision::Denied { by, reason } => Decided { outcome: HoldOutcome::Denied, by: vec![by], reason },
+                Decision::Expired => Decided { outcome: HoldOutcome::Expired, by: Vec::new(), reason: None },
+                Decision::Withdrawn => Decided { outcome: HoldOutcome::Withdrawn, by: Vec::new(), reason: None },
+                Decision::Failed(error) => failed(error.to_string()),
+            }
+        })
+    }
+}
+
+/// A token that counts for a session, and the targets that it is for.
+struct Leased {
+    lease: Option<TokenLease>,
+    targets: Option<std::collections::BTreeSet<TargetName>>,
+}
+
+impl Gateway {
+    /// Watches the token of a session from before its first judgement on.
+    async fn lease(
+        &self,
+        peer: SocketAddr,
+        identity: &Identity,
+        database: &str,
+        now: Timestamp,
+    ) -> Result<Leased, Refusal> {
+        let Some(id) = identity.token_id.as_deref() else { return Ok(Leased { lease: None, targets: None }) };
+        let refused = |reason: String| self.refused_login(peer, &identity.user, database, &reason);
+        let lease = self.store.lease_token(id, now).await.map_err(|error| refused(error.to_string()))?;
+        let info = self.store.token(id).await.map_err(|error| refused(error.to_string()))?;
+        let Some(info) = info else { return Err(refused(format!("token `{id}` is gone"))) };
+        self.store.touch_token(id, now);
+        Ok(Leased { lease: Some(lease), targets: info.targets })
+    }
+
+    fn refused_login(&self, peer: SocketAddr, user: &str, target: &str, reason: &str) -> Refusal {
+        self.note_refusal("postgres", peer, user, target, reason);
+        Refusal {
+            fault: Fault::Client,
+            public: LOGIN_REFUSED.to_owned(),
+            hint: Some(GET_A_TOKEN.to_owned()),
+            internal: reason.to_owned(),
+        }
+    }
+
+    /// One answer for a target that does not exist and one that is not for this identity.
+    fn refused_target(&self, peer: SocketAddr, identity: &Identity, database: &str, reason: &str) -> Refusal {
+        self.note_refusal("postgres", peer, &identity.user, database, reason);
+        let shown: String = database.chars().take(limits::TARGET_NAME_BYTES_MAX * 2).collect();
+        Refusal {
+            fault: Fault::Policy,
+            public: format!("target \"{shown}\" does not exist, or no policy lets you connect to it"),
+            hint: Some("see what you may use: lockgate targets".to_owned()),
+            internal: reason.to_owned(),
+        }
+    }
+
+    fn note_refusal(&self, protocol: &'static str, peer: SocketAddr, user: &str, target: &str, reason: &str) {
+        let shown_user: String = user.chars().take(limits::NAME_BYTES_MAX).collect();
+        tracing::info!(%peer, user = ?shown_user, target_name = ?target, "login refused: {reason}");
+        metrics::counter!(names::LOGINS_REFUSED_TOTAL, "protocol" => protocol).increment(1);
+        let event = LoginFailed {
+            client: peer.to_string().into(),
+            protocol: protocol.into(),
+            user: shown_user.into(),
+            target: target.into(),
+            reason: reason.into(),
+        };
+        self.log.note(event, when::now());
+    }
+}
+
+fn new_approval(ticket: &Ticket) -> Result<NewApproval, String> {
+    let target = ticket.target.parse::<TargetName>().map_err(|error| error.to_string())?;
+    let policies = ticket.needs.iter().map(|need| need.policy.to_string()).collect();
+    let needs = ticket
+        .needs
+        .iter()
+        .map(|need| Need { groups: need.groups.iter().cloned().collect(), quorum: need.quorum })
+        .collect();
+    Ok(NewApproval {
+        session: ticket.session,
+        requester: (*ticket.identity).clone(),
+        target,
+        database: (!ticket.database.is_empty()).then(|| ticket.database.clone()),
+        statement: ticket.text.clone(),
+        parameters: (!ticket.parameters.is_empty()).then(|| ticket.parameters.join(", ")),
+        digest: ticket.digest,
+        policies,
+        needs,
+        expires: ticket.expires,
+    })
+}
+
+fn failed(why: String) -> Decided {
+    tracing::error!("a request cannot wait for approval: {why}");
+    Decided { outcome: HoldOutcome::Failed, by: Vec::new(), reason: Some(why) }
+}
+
+fn ours(public: &str, error: &dyn std::fmt::Display) -> Refusal {
+    tracing::error!("{public}: {error}");
+    Refusal {
+        fault: Fault::Us,
+        public: public.to_owned(),
+        hint: Some("tell the gateway's administrator, or try again later".to_owned()),
+        internal: error.to_string(),
+    }
+}
+
+fn unrecordable(error: &dyn std::fmt::Display) -> Refusal {
+    ours("the session cannot be recorded, so it is not opened", error)
+}

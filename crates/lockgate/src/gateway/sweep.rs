@@ -1,0 +1,107 @@
+//! Takes rights away from sessions that live: a revoked or expired token, policies that no longer let them in.
+//!
+//! It looks every [`REJUDGE_MS`]: leases are two atomic loads each, and `connect` is judged again only when the rules
+//! changed or a policy looks at the clock. What is cut here is told why.
+
+use super::Gateway;
+use crate::when;
+use lockgate_core::limits::REJUDGE_MS;
+use lockgate_core::{SessionId, Timestamp, metrics as names};
+use lockgate_relay::live::LiveSession;
+use lockgate_session::wire::Cut;
+use lockgate_session::{Judge, Rules, Ruling};
+use lockgate_store::TokenState;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// How often the journal's clock runs and policies that look at the time are asked again.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Looks until the process ends.
+pub async fn run(gateway: Arc<Gateway>) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(REJUDGE_MS));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut judged_by = gateway.rules.load().version;
+    let mut slow = Instant::now();
+    loop {
+        ticks.tick().await;
+        let now = when::now();
+        gateway.sweep_gone();
+        gateway.sweep_tokens(now);
+        let rules = gateway.rules.load_full();
+        let second = slow.elapsed() >= SECOND;
+        if rules.version != judged_by || (second && rules.policies.depends_on_time()) {
+            gateway.sweep_connect(&rules, now);
+            judged_by = rules.version;
+        }
+        if second {
+            slow = Instant::now();
+            gateway.tick_journal(now).await;
+            publish(&gateway);
+        }
+    }
+}
+
+impl Gateway {
+    fn sweep_tokens(&self, now: Timestamp) {
+        let lost: Vec<(SessionId, TokenState)> = self
+            .open_sessions()
+            .iter()
+            .filter_map(|(id, open)| Some((*id, open.lease.as_ref()?.state(now))))
+            .filter(|(_, state)| *state != TokenState::Live)
+            .collect();
+        for (id, state) in lost {
+            let reason = match state {
+                TokenState::Expired => "the token has expired: get a new one",
+                TokenState::Unknown => "the gateway cannot tell whether the token still counts",
+                TokenState::Live | TokenState::Revoked | TokenState::Gone => "the token was revoked",
+            };
+            self.take_away(id, reason);
+        }
+    }
+
+    fn sweep_connect(&self, rules: &Rules, now: Timestamp) {
+        for session in self.live.list() {
+            if let Some(reason) = lost_connect(rules, &session, now) {
+                self.take_away(session.id, &reason);
+            }
+        }
+    }
+
+    fn take_away(&self, id: SessionId, reason: &str) {
+        if self.live.cut(id, Cut { reason: reason.to_owned(), after_request: false }) {
+            tracing::info!(session = %id, "session ended: {reason}");
+        }
+    }
+
+    async fn tick_journal(self: &Arc<Self>, now: Timestamp) {
+        let gateway = Arc::clone(self);
+        // Signing and finishing write to the disk, which may be slow; the leases must not wait for it.
+        let ticked = tokio::task::spawn_blocking(move || gateway.journal.tick(now)).await;
+        match ticked {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the log of recordings cannot be signed"),
+            Err(error) => tracing::error!(%error, "the log of recordings was not signed"),
+        }
+    }
+}
+
+/// Why a session may not stay, by the rules of now.
+fn lost_connect(rules: &Rules, session: &LiveSession, now: Timestamp) -> Option<String> {
+    let target = session.target.parse().ok().and_then(|name| rules.targets.get(&name));
+    let Some(target) = target else { return Some(format!("target \"{}\" is no longer configured", session.target)) };
+    match Judge::new(rules, target, &session.identity, session.peer.ip(), now).connect().ruling {
+        Ruling::Allow | Ruling::Hold(_) => None,
+        Ruling::Deny(denial) => Some(match denial.detail {
+            Some(detail) => format!("access was taken away: {detail}"),
+            None => "access was taken away".to_owned(),
+        }),
+    }
+}
+
+fn publish(gateway: &Gateway) {
+    let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
+    metrics::gauge!(names::SESSIONS_LIVE).set(count(gateway.live.len()));
+    metrics::gauge!(names::HOLDS_LIVE).set(count(gateway.approvals.live_count()));
+}

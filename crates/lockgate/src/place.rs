@@ -1,0 +1,115 @@
+//! Where a verb works: on the gateway's own files, or at a running gateway. And the environment that says so.
+//!
+//! Settings of the gateway are `lockgate-config`'s; what is read here belongs to the person at the command line.
+
+use crate::cli::Global;
+use crate::client::Client;
+use crate::exit::{Code, Ended};
+use anyhow::Context;
+use lockgate_config::{Config, Loaded, Report};
+use lockgate_core::Secret;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+/// Where the configuration is looked for when none is named.
+const USUAL: [&str; 2] = ["./lockgate.yaml", "/etc/lockgate/lockgate.yaml"];
+
+/// Where a verb works.
+pub enum Place {
+    /// On the gateway's own files.
+    Here(Box<Loaded>),
+    /// At a gateway.
+    There(Client),
+}
+
+impl Place {
+    /// The files that `-c` names; else the gateway at LOCKGATE_URL; else the usual files.
+    pub fn find(global: &Global) -> anyhow::Result<Self> {
+        if global.config.is_none() && global.url.is_some() {
+            return Ok(Place::There(Client::new(global)?));
+        }
+        match usual(global) {
+            Some(path) => Ok(Place::Here(Box::new(load_here(&path)?.0))),
+            None => Err(nowhere().into()),
+        }
+    }
+}
+
+fn nowhere() -> Ended {
+    Ended::new(Code::Usage, "neither a configuration nor a gateway is named")
+        .with_hint("on the gateway's machine use -c FILE; elsewhere export LOCKGATE_URL=https://gateway:6443")
+}
+
+/// The configuration's path: the one named, or the first that exists of the usual ones.
+pub fn usual(global: &Global) -> Option<PathBuf> {
+    global.config.clone().or_else(|| USUAL.iter().map(PathBuf::from).find(|path| path.exists()))
+}
+
+/// The same for verbs that cannot do without.
+pub fn config_path(global: &Global) -> anyhow::Result<PathBuf> {
+    usual(global).ok_or_else(|| {
+        Ended::new(Code::Usage, format!("no configuration at {}", USUAL.join(" or ")))
+            .with_hint("name it with -c FILE, or write one: lockgate init")
+            .into()
+    })
+}
+
+/// Reads the configuration with every secret filled in, as the gateway needs it.
+///
+/// # Errors
+/// Every mistake, with its place.
+pub fn load(path: &Path) -> Result<Loaded, Report> {
+    Config::load(Some(path), &variable)
+}
+
+/// Reads the configuration for a verb that dials nobody: a variable that is not set here reads as a word in its place.
+/// Also gives the names of those.
+pub fn load_here(path: &Path) -> anyhow::Result<(Loaded, Vec<String>)> {
+    let missing = RefCell::new(Vec::new());
+    let lenient = |name: &str| {
+        variable(name).or_else(|| {
+            missing.borrow_mut().push(name.to_owned());
+            Some("unset".to_owned())
+        })
+    };
+    let loaded = Config::load(Some(path), &lenient).map_err(mistakes)?;
+    let mut missing = missing.into_inner();
+    missing.sort();
+    missing.dedup();
+    Ok((loaded, missing))
+}
+
+/// A configuration's mistakes as the end of a command.
+pub fn mistakes(report: Report) -> anyhow::Error {
+    let count = report.problems.len();
+    let text = match count {
+        1 => format!("the configuration has a mistake\n{report}"),
+        _ => format!("the configuration has {count} mistakes\n{report}"),
+    };
+    Ended::new(Code::Failed, text).into()
+}
+
+/// The token of whoever runs a verb.
+pub fn token() -> Option<Secret> {
+    variable("LOCKGATE_TOKEN").map(|token| Secret::new(token.trim().to_owned())).filter(|t| !t.expose().is_empty())
+}
+
+/// The authority that vouches for the gateway, in PEM; `None` for the system's authorities.
+pub fn authority(global: &Global) -> anyhow::Result<Option<String>> {
+    if let Some(path) = &global.ca {
+        let pem = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        return Ok(Some(pem));
+    }
+    // On the gateway's machine its own private authority is as good as a file that was copied from there.
+    let Some(path) = usual(global) else { return Ok(None) };
+    let Ok((loaded, _)) = load_here(&path) else { return Ok(None) };
+    match loaded.config.tls {
+        Some(_) => Ok(None),
+        None => Ok(lockgate_relay::tls::private_ca(&loaded.config.data_dir).ok()),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the environment of the command line, and what fills in `${env:NAME}`")]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

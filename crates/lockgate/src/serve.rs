@@ -1,0 +1,158 @@
+//! `lockgate serve`: settings, build, bind, say what is bound, wait, drain.
+
+use crate::cli::Global;
+use crate::gateway::{self, Gateway};
+use crate::{place, protocols};
+use anyhow::Context;
+use lockgate_config::Listen;
+use lockgate_core::limits::DRAIN_MS_MAX;
+use lockgate_relay::Accepted;
+use lockgate_relay::listener::{self, Preauth};
+use lockgate_session::wire::{Cut, Protocol};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How often a draining gateway looks whether all have gone.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
+
+/// Runs the gateway until it is told to stop.
+pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
+    let path = place::config_path(global)?;
+    let loaded = place::load(&path).map_err(place::mistakes)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let (listen, sources) = (loaded.config.listen.clone(), loaded.sources.clone());
+    let drain = Duration::from_millis(loaded.config.limits.drain_ms_max.min(DRAIN_MS_MAX.max(1)));
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+
+    // Bound before anything is opened: a port in use must change nothing on the disk.
+    let mut bound = Vec::new();
+    for (address, protocol) in protocols::listening(&listen, &public_url(&listen)) {
+        bound.push((bind(address, protocol.name()).await?, protocol));
+    }
+    let https = bind_optional(listen.https, "https").await?;
+    let metrics = bind_optional(listen.metrics, "metrics").await?;
+    anyhow::ensure!(!bound.is_empty() || https.is_some(), "nothing to listen on: `listen` names no address");
+
+    let gateway = Gateway::build(loaded, path.clone()).await?;
+    let (stop, stopped) = watch::channel(false);
+    let preauth = Arc::new(Preauth::default());
+    for (tcp, protocol) in bound {
+        tracing::info!("{} clients at {}", protocol.name(), shown(&tcp));
+        tokio::spawn(accept(Arc::clone(&gateway), tcp, protocol, Arc::clone(&preauth), stopped.clone()));
+    }
+    if let Some(tcp) = https {
+        tracing::info!("API at https://{}", shown(&tcp));
+        gateway.serve_api(tcp, stopped.clone());
+    }
+    if let Some(tcp) = metrics {
+        tracing::info!("metrics at http://{}/metrics", shown(&tcp));
+        gateway.serve_metrics(tcp, stopped.clone())?;
+    }
+    gateway.start_tasks();
+    let reloads = tokio::spawn(gateway::watch(Arc::clone(&gateway), sources));
+    gateway.set_ready(true);
+    tracing::info!("ready, with {} and data in {}", path.display(), gateway.config().data_dir.display());
+
+    let reason = told_to_stop(&mut terminate, &mut interrupt).await;
+    tracing::info!("{reason}: waiting up to {} s for sessions to end", drain.as_secs());
+    gateway.set_ready(false);
+    reloads.abort();
+    // Nobody listens any more if this fails.
+    let _ = stop.send(true);
+    let code = tokio::select! {
+        () = drained(&gateway, drain) => ExitCode::SUCCESS,
+        again = told_to_stop(&mut terminate, &mut interrupt) => {
+            tracing::warn!("{again} again: not waiting any longer");
+            ExitCode::FAILURE
+        }
+    };
+    gateway.finish(reason).await;
+    Ok(code)
+}
+
+/// Where people reach the API, as far as the gateway itself can tell.
+fn public_url(listen: &Listen) -> String {
+    match listen.https {
+        None => "https://localhost".to_owned(),
+        Some(address) if address.ip().is_unspecified() => {
+            let name = gateway::host_name().unwrap_or_else(|| "localhost".to_owned());
+            format!("https://{name}:{}", address.port())
+        }
+        Some(address) => format!("https://{address}"),
+    }
+}
+
+async fn told_to_stop(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+/// Lets what runs finish, cuts what remains when the time is over.
+async fn drained(gateway: &Gateway, at_most: Duration) {
+    let deadline = Instant::now() + at_most;
+    let stopping = |after_request| Cut { reason: "the gateway is stopping".to_owned(), after_request };
+    loop {
+        let last = Instant::now() >= deadline;
+        for session in gateway.live().list() {
+            gateway.live().cut(session.id, stopping(!last));
+        }
+        if gateway.live().is_empty() {
+            return;
+        }
+        if last {
+            tracing::warn!("{} sessions had not ended", gateway.live().len());
+            tokio::time::sleep(DRAIN_LOOK * 4).await;
+            return;
+        }
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
+}
+
+async fn accept(
+    gateway: Arc<Gateway>,
+    tcp: TcpListener,
+    protocol: Arc<dyn Protocol>,
+    preauth: Arc<Preauth>,
+    stopped: watch::Receiver<bool>,
+) {
+    listener::accept(tcp, preauth, stopped, |tcp, peer, place| {
+        let wire = protocol.accept(peer, true);
+        let accepted = Accepted { tcp, peer, wire, protocol: protocol.name(), preauth: place };
+        tokio::spawn(lockgate_relay::drive(Arc::clone(&gateway), accepted));
+    })
+    .await;
+}
+
+async fn bind_optional(address: Option<SocketAddr>, name: &str) -> anyhow::Result<Option<TcpListener>> {
+    match address {
+        Some(address) => Ok(Some(bind(address, name).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn bind(address: SocketAddr, name: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => anyhow::anyhow!(
+            "another process listens on {address} already: stop it, or change `listen.{name}` in the configuration"
+        ),
+        ErrorKind::AddrNotAvailable => {
+            anyhow::anyhow!("{address} is no address of this machine: change `listen.{name}` in the configuration")
+        }
+        _ => anyhow::Error::new(error).context(format!("cannot listen on {address} (`listen.{name}`)")),
+    })
+}
+
+fn shown(tcp: &TcpListener) -> String {
+    tcp.local_addr().context("no address").map_or_else(|error| error.to_string(), |address| address.to_string())
+}

@@ -1,0 +1,249 @@
+//! `lockgate audit`: prove that recordings are unaltered, search them, export them. All of it reads the gateway's own
+//! files: a proof that is handed out by what is to be proved would be worth little.
+
+use crate::cli::{AuditVerb, Global, SessionFilter};
+use crate::exit::{Code, Ended};
+use crate::output::{self, Output};
+use crate::place;
+use crate::verbs::sessions::{each_event, export_events};
+use crate::view::short;
+use anyhow::Context;
+use lockgate_config::Loaded;
+use lockgate_core::SessionId;
+use lockgate_record::{Event, Recorded, RecordingKind};
+use lockgate_store::journal::{Archive, Finding, VerifyReport, load_keys, load_public_key, verify};
+use serde::Serialize;
+use std::io::{self, BufWriter, Write};
+
+/// Findings that are said; JSON has all of them.
+const SAID_MAX: usize = 20;
+
+/// Runs the verb.
+pub async fn run(global: &Global, output: Output, verb: AuditVerb) -> anyhow::Result<()> {
+    let (loaded, _) = place::load_here(&place::config_path(global)?)?;
+    match verb {
+        AuditVerb::Verify => verify_here(&loaded, output),
+        AuditVerb::Search { text, filter } => search(&loaded, output, &text, &filter),
+        AuditVerb::Export { filter } => export(&loaded, &filter),
+    }
+}
+
+/// What verification found, for programs.
+#[derive(Serialize)]
+struct Verified {
+    sound: bool,
+    sessions: u64,
+    gateway_logs: u64,
+    open: u64,
+    events: u64,
+    checkpoints: u64,
+    unsigned: u64,
+    findings: Vec<FindingView>,
+    findings_unlisted: u64,
+    torn: Vec<FindingView>,
+}
+
+#[derive(Serialize)]
+struct FindingView {
+    session: Option<String>,
+    event: u64,
+    byte: u64,
+    kind: String,
+    detail: String,
+}
+
+impl From<&Finding> for FindingView {
+    fn from(finding: &Finding) -> Self {
+        FindingView {
+            session: finding.session.map(|id| id.to_string()),
+            event: finding.damage.seq,
+            byte: finding.damage.offset,
+            kind: finding.damage.kind.to_string(),
+            detail: finding.damage.detail.clone(),
+        }
+    }
+}
+
+fn verify_here(loaded: &Loaded, output: Output) -> anyhow::Result<()> {
+    let data_dir = &loaded.config.data_dir;
+    let public = load_public_key(data_dir).with_context(|| format!("nothing to verify in `{}`", data_dir.display()))?;
+    // Without the encryption keys the chains are verified all the same, and only the frames stay shut.
+    let keys = load_keys(data_dir).ok();
+    let report = verify(data_dir, &public, keys.as_ref(), &[])?;
+    if !output.is_table() {
+        output.data(&Verified {
+            sound: report.is_sound(),
+            sessions: report.sessions,
+            gateway_logs: report.gateway_logs,
+            open: report.open,
+            events: report.events,
+            checkpoints: report.checkpoints,
+            unsigned: report.unsigned_leaves,
+            findings: report.findings.iter().map(FindingView::from).collect(),
+            findings_unlisted: report.findings_unlisted,
+            torn: report.torn.iter().map(FindingView::from).collect(),
+        })?;
+        return if report.is_sound() { Ok(()) } else { Err(Ended::quietly(Code::Failed).into()) };
+    }
+    for torn in report.torn.iter().take(SAID_MAX) {
+        output::words(&format!("unfinished: {torn}"))?;
+    }
+    let Some(first) = report.first_bad() else { return output::print(&summary(&report)) };
+    for finding in report.findings.iter().skip(1).take(SAID_MAX) {
+        output::words(&format!("also: {finding}"))?;
+    }
+    let more = u64::try_from(report.findings.len().saturating_sub(SAID_MAX + 1)).unwrap_or(0);
+    if let Some(more) = more.checked_add(report.findings_unlisted).filter(|more| *more > 0) {
+        output::words(&format!("and {more} more; -o json lists them"))?;
+    }
+    Err(Ended::new(Code::Failed, format!("not as it was written: {first}")).into())
+}
+
+fn summary(report: &VerifyReport) -> String {
+    let mut text = format!(
+        "verified: {} sessions and {} gateway logs, {} events, all as they were written\n",
+        report.sessions, report.gateway_logs, report.events
+    );
+    if report.open > 0 {
+        text.push_str(&format!("{} have no end yet\n", report.open));
+    }
+    if report.unsigned_leaves > 0 {
+        text.push_str(&format!("{} entries are newer than the signed checkpoint\n", report.unsigned_leaves));
+    }
+    text
+}
+
+/// A place where the text was found.
+#[derive(Serialize)]
+struct Hit {
+    session: String,
+    event: u64,
+    time: String,
+    user: String,
+    target: String,
+    kind: String,
+    text: String,
+}
+
+fn search(loaded: &Loaded, output: Output, text: &str, filter: &SessionFilter) -> anyhow::Result<()> {
+    let needle = text.to_lowercase();
+    let mut hits = Vec::new();
+    for_each_event(loaded, filter, |seen| {
+        for found in texts(&seen.recorded.event) {
+            if found.to_lowercase().contains(&needle) {
+                hits.push(Hit {
+                    session: seen.id.to_string(),
+                    event: seen.recorded.seq,
+                    time: seen.recorded.time.to_string(),
+                    user: seen.user.to_owned(),
+                    target: seen.target.to_owned(),
+                    kind: seen.recorded.event.name().to_owned(),
+                    text: found,
+                });
+            }
+        }
+    })?;
+    let head = ["time", "session", "event", "user", "target", "kind", "text"];
+    let row = |hit: &Hit| {
+        vec![
+            short(&hit.time),
+            hit.session.clone(),
+            hit.event.to_string(),
+            hit.user.clone(),
+            hit.target.clone(),
+            hit.kind.clone(),
+            hit.text.clone(),
+        ]
+    };
+    output.list(&hits, &head, row, "nothing was found")
+}
+
+/// The words of an event that can be searched: what was asked, said and refused, not the rows of results.
+fn texts(event: &Event<'_>) -> Vec<String> {
+    match event {
+        Event::Asked(asked) => vec![asked.text.to_text().into_owned()],
+        Event::Judged(judged) => {
+            let policies = judged.policies.iter().map(|p| p.id.to_string());
+            policies.chain(std::iter::once(judged.reason.to_string())).filter(|text| !text.is_empty()).collect()
+        }
+        Event::Notice(notice) => vec![notice.message.to_string()],
+        Event::Done(done) => done.error.iter().map(|e| format!("{} {}", e.code, e.message)).collect(),
+        Event::LoginFailed(failed) => vec![format!("{} {} {}", failed.user, failed.target, failed.reason)],
+        Event::ApprovalDecided(decided) => vec![format!("{} {} {}", decided.approval, decided.by, decided.reason)],
+        Event::TokenCreated(token) => vec![format!("{} {}", token.token_id, token.user)],
+        Event::TokenRevoked(token) => vec![token.token_id.to_string()],
+        Event::ConfigReloaded(reloaded) => vec![reloaded.detail.to_string()],
+        Event::SessionClosed(closed) => vec![closed.detail.to_string()],
+        _ => Vec::new(),
+    }
+}
+
+/// An event, and whose session it is of.
+struct Seen<'e> {
+    id: SessionId,
+    user: &'e str,
+    target: &'e str,
+    recorded: &'e Recorded<'static>,
+}
+
+/// Goes through the events of every recording that the filter admits; whose session it is is known from its first event.
+fn for_each_event(loaded: &Loaded, filter: &SessionFilter, mut each: impl FnMut(&Seen<'_>)) -> anyhow::Result<()> {
+    let data_dir = &loaded.config.data_dir;
+    let keys = load_keys(data_dir)?;
+    let archive = Archive::new(data_dir);
+    for entry in archive.list()? {
+        if !in_time(filter, entry.session) || (entry.kind == RecordingKind::Gateway && names_session(filter)) {
+            continue;
+        }
+        let (mut user, mut target) = (String::new(), String::new());
+        let mut admitted = true;
+        each_event(archive.read(&keys, entry.session)?, |recorded| {
+            if let Event::SessionOpened(opened) = &recorded.event {
+                user = opened.user.to_string();
+                target = opened.target.to_string();
+                admitted = admits(filter, &user, &target);
+            }
+            if admitted {
+                each(&Seen { id: entry.session, user: &user, target: &target, recorded });
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn in_time(filter: &SessionFilter, id: SessionId) -> bool {
+    let opened = id.timestamp();
+    filter.since.is_none_or(|since| opened >= since) && filter.until.is_none_or(|until| opened < until)
+}
+
+fn names_session(filter: &SessionFilter) -> bool {
+    filter.user.is_some() || filter.target.is_some()
+}
+
+fn admits(filter: &SessionFilter, user: &str, target: &str) -> bool {
+    filter.user.as_deref().is_none_or(|wanted| wanted == user)
+        && filter.target.as_deref().is_none_or(|wanted| wanted == target)
+}
+
+fn export(loaded: &Loaded, filter: &SessionFilter) -> anyhow::Result<()> {
+    let data_dir = &loaded.config.data_dir;
+    let keys = load_keys(data_dir)?;
+    let archive = Archive::new(data_dir);
+    let mut out = BufWriter::new(io::stdout().lock());
+    for entry in archive.list()? {
+        if !in_time(filter, entry.session) {
+            continue;
+        }
+        if names_session(filter) {
+            let first = archive.read(&keys, entry.session)?.next();
+            let Some(Ok(recorded)) = first else { continue };
+            let Event::SessionOpened(opened) = &recorded.event else { continue };
+            if !admits(filter, &opened.user, &opened.target) {
+                continue;
+            }
+        }
+        export_events(archive.read(&keys, entry.session)?, entry.session, &mut out)?;
+    }
+    Ok(out.flush()?)
+}

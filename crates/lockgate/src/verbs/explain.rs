@@ -1,0 +1,274 @@
+//! `lockgate explain`: what policy makes of a statement, which policies say so and where they are written, and where each
+//! output column comes from.
+//!
+//! The exit code is that of the verdict: 0 allowed, 3 denied, 4 held.
+
+use crate::cli::{ExplainArgs, Global};
+use crate::exit::{Code, Ended};
+use crate::gateway::{Version, build_version};
+use crate::output::{self, Output};
+use crate::{catalog, place, when};
+use lockgate_core::{Action, Database, Identity, Principal};
+use lockgate_mask::MaskKeys;
+use lockgate_policy::{Miss, Question, RequestContext, Resource, SqlContext};
+use lockgate_session::{Judge, Judgement, Masks, Ruling, TargetRules};
+use lockgate_sql::facts::CatalogFacts;
+use lockgate_sql::{Batch, Catalog, Context, Output as Column, Outputs, Taint, Unparsable};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What is printed.
+#[derive(Serialize)]
+struct Explained {
+    verdict: &'static str,
+    why: String,
+    hint: Option<String>,
+    policies: Vec<String>,
+    asked: Vec<Asked>,
+    columns: Vec<ColumnView>,
+    near: Vec<String>,
+    catalog: &'static str,
+}
+
+#[derive(Serialize)]
+struct Asked {
+    action: &'static str,
+    object: String,
+}
+
+#[derive(Serialize)]
+struct ColumnView {
+    statement: usize,
+    column: String,
+    from: Vec<String>,
+    mask: Option<MaskView>,
+}
+
+#[derive(Serialize)]
+struct MaskView {
+    label: String,
+    method: &'static str,
+    policy: String,
+}
+
+/// Runs the verb.
+pub async fn run(global: &Global, output: Output, args: ExplainArgs) -> anyhow::Result<()> {
+    let (loaded, _) = place::load_here(&place::config_path(global)?)?;
+    let database: Database = args.target.parse().map_err(|error| Ended::new(Code::Usage, format!("{error}")))?;
+    let identity = Identity {
+        user: args.user,
+        groups: args.groups.into_iter().collect(),
+        kind: args.kind,
+        on_behalf_of: args.on_behalf_of.into_iter().map(|user| Principal { user, groups: BTreeSet::new() }).collect(),
+        token_id: None,
+    };
+    // What `hash` and `token` would give is not shown, so any key serves.
+    let Version { rules, targets } = build_version(loaded, 1, Arc::new(MaskKeys::new(&[0; 32])), None)?;
+    let known = rules.targets.get(&database.target);
+    let route = targets.route(&database.target, database.database.as_deref(), &identity);
+    let (Some(target), Some(route)) = (known, route) else {
+        return Err(Ended::new(Code::Usage, format!("no target or database is called `{}`", args.target)).into());
+    };
+    let (facts, live) = match catalog::ask(&route).await {
+        Ok(facts) => (facts, true),
+        Err(error) => {
+            output::words(&format!(
+                "the catalog of {} cannot be read ({error:#}): every name in the statement counts as unknown",
+                database.target
+            ))?;
+            (CatalogFacts::default(), false)
+        }
+    };
+    let catalog = Catalog::build(facts, &target.columns, &target.safe_functions);
+    let context = Context { catalog: &catalog, search_path: catalog.search_path(), path_known: live };
+    let now = when::now();
+    let judge = |rules| Judge::new(rules, target, &identity, args.client_ip, now);
+    let connect = judge(&rules).connect();
+    let analysed = lockgate_sql::analyze(&args.sql, &context);
+    let judgement = match (&connect.ruling, &analysed) {
+        (Ruling::Deny(_), _) => connect,
+        (_, Ok(batch)) => judge(&rules).batch(&catalog, batch),
+        (_, Err(_)) => judge(&rules).unreadable(&catalog),
+    };
+    let request = RequestContext { client_ip: args.client_ip, now, ..RequestContext::default() };
+    let near = match &judgement.ruling {
+        Ruling::Deny(denial) if denial.policies.is_empty() => {
+            near_misses(&rules.policies, &identity, target, &judgement, analysed.as_ref().ok(), &request)
+        }
+        _ => Vec::new(),
+    };
+    let explained = explain(&judgement, &catalog, &analysed, near, live);
+    if output.is_table() {
+        output::print(&told(&explained))?;
+    } else {
+        output.data(&explained)?;
+    }
+    match judgement.ruling {
+        Ruling::Allow => Ok(()),
+        Ruling::Deny(_) => Err(Ended::quietly(Code::Denied).into()),
+        Ruling::Hold(_) => Err(Ended::quietly(Code::Waiting).into()),
+    }
+}
+
+fn explain(
+    judgement: &Judgement,
+    catalog: &Catalog,
+    analysed: &Result<Batch, Unparsable>,
+    near: Vec<String>,
+    live: bool,
+) -> Explained {
+    let (verdict, mut why, hint) = match &judgement.ruling {
+        Ruling::Allow => ("allow", String::new(), None),
+        Ruling::Deny(denial) => ("deny", denial.detail.clone().unwrap_or(denial.message.clone()), denial.hint.clone()),
+        Ruling::Hold(needs) => {
+            let need = |need: &lockgate_policy::ApprovalNeed| {
+                format!("{} of {} must approve: {}", need.quorum, need.groups.join(" or "), need.policy)
+            };
+            ("hold", needs.iter().map(need).collect::<Vec<_>>().join("; "), None)
+        }
+    };
+    if let Err(error) = analysed {
+        why = format!("the statement cannot be read ({error}), so it counts as doing everything; {why}");
+    }
+    Explained {
+        verdict,
+        why,
+        hint,
+        policies: judgement.policies.iter().map(ToString::to_string).collect(),
+        asked: judgement
+            .asked
+            .iter()
+            .map(|(action, object)| Asked { action: action.name(), object: object.clone() })
+            .collect(),
+        columns: analysed.as_ref().map(|batch| columns(judgement, catalog, batch)).unwrap_or_default(),
+        near,
+        catalog: if live { "live" } else { "empty" },
+    }
+}
+
+fn columns(judgement: &Judgement, catalog: &Catalog, batch: &Batch) -> Vec<ColumnView> {
+    let mut columns = Vec::new();
+    for (at, (statement, plan)) in batch.statements.iter().zip(&judgement.plans).enumerate() {
+        let each = Column { name: "*".to_owned(), value: Taint::UNKNOWN, plain: false };
+        let outputs: Vec<Column> = match &statement.outputs {
+            Outputs::NoRows => Vec::new(),
+            Outputs::Known(outputs) => outputs.clone(),
+            Outputs::Each(taint) => vec![Column { value: taint.clone(), ..each }],
+        };
+        for (index, output) in outputs.iter().enumerate() {
+            columns.push(ColumnView {
+                statement: at + 1,
+                column: output.name.clone(),
+                from: origins(catalog, &output.value),
+                mask: mask(&plan.masks, index),
+            });
+        }
+    }
+    columns
+}
+
+fn origins(catalog: &Catalog, taint: &Taint) -> Vec<String> {
+    let mut from: Vec<String> = taint
+        .columns()
+        .iter()
+        .filter_map(|id| catalog.labelled(*id))
+        .map(|column| {
+            let labels: Vec<&str> = column.labels.iter().map(lockgate_core::Label::as_str).collect();
+            format!("{}.{}.{} ({})", column.schema, column.table, column.column, labels.join(", "))
+        })
+        .collect();
+    if taint.is_unknown() {
+        from.push("unknown origin, which counts as everything labelled".to_owned());
+    }
+    from
+}
+
+fn mask(masks: &Masks, index: usize) -> Option<MaskView> {
+    masks.column(index).map(|mask| MaskView {
+        label: mask.label.to_string(),
+        method: mask.method.name(),
+        policy: mask
+            .policy
+            .as_ref()
+            .map_or_else(|| "default: nothing permits to reveal it".to_owned(), ToString::to_string),
+    })
+}
+
+/// The permits that came closest to the first thing that nothing permits.
+fn near_misses(
+    policies: &lockgate_policy::Policies,
+    identity: &Identity,
+    target: &TargetRules,
+    judgement: &Judgement,
+    batch: Option<&Batch>,
+    request: &RequestContext,
+) -> Vec<String> {
+    let mut context = request.clone();
+    if let Some(statement) = batch.and_then(|batch| batch.statements.first()) {
+        context.sql = Some(SqlContext {
+            verb: statement.verb.to_owned(),
+            tables: statement.facts.tables.iter().cloned().collect(),
+            has_where: statement.facts.has_where,
+            has_limit: statement.facts.has_limit,
+            statement_count: 1,
+            opaque: statement.facts.opaque,
+        });
+    }
+    let facts = &target.facts;
+    for (action, object) in
+        judgement.asked.iter().filter(|(action, _)| !matches!(action, Action::Reveal | Action::Infer))
+    {
+        let resource = match object.split_once('/') {
+            Some((_, name)) => Resource::Table { target: facts, name },
+            None => Resource::Target(facts),
+        };
+        let question = Question { identity, action: *action, resource, context: &context };
+        let explanation = policies.explain(&question);
+        if !explanation.near.is_empty() {
+            return explanation
+                .near
+                .iter()
+                .map(|near| {
+                    let misses: Vec<&str> = near.misses.iter().map(Miss::text).collect();
+                    format!("{} would permit {action} if this held: {}", near.policy, misses.join(" and "))
+                })
+                .collect();
+        }
+    }
+    Vec::new()
+}
+
+fn told(explained: &Explained) -> String {
+    let mut text = format!("verdict: {}\n", explained.verdict);
+    if !explained.why.is_empty() {
+        text.push_str(&format!("why: {}\n", explained.why));
+    }
+    if let Some(hint) = &explained.hint {
+        text.push_str(&format!("hint: {hint}\n"));
+    }
+    let mut part = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            text.push_str(&format!("{title}:\n"));
+            for line in lines {
+                text.push_str(&format!("  {line}\n"));
+            }
+        }
+    };
+    part("asked", explained.asked.iter().map(|a| format!("{} on {}", a.action, a.object)).collect());
+    part("policies", explained.policies.clone());
+    part("close", explained.near.clone());
+    let several = explained.columns.iter().any(|c| c.statement > 1);
+    let column = |c: &ColumnView| {
+        let place = if several { format!("statement {} ", c.statement) } else { String::new() };
+        let from = if c.from.is_empty() { "nothing labelled".to_owned() } else { c.from.join(", ") };
+        match &c.mask {
+            None => format!("{place}{} <- {from}", c.column),
+            Some(mask) => {
+                format!("{place}{} <- {from}: {} for {} ({})", c.column, mask.method, mask.label, mask.policy)
+            }
+        }
+    };
+    part("columns", explained.columns.iter().map(column).collect());
+    lockgate_record::visible(&text).into_owned()
+}

@@ -1,0 +1,86 @@
+//! `lockgate init`: a configuration and policies to start from. It writes new files only; what is there stays as it is.
+
+use crate::exit::{Code, Ended};
+use crate::output;
+use anyhow::Context;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+const CONFIG: &str = include_str!("../../templates/lockgate.yaml");
+const POLICIES: &str = include_str!("../../templates/orders.cedar");
+const CASES: &str = include_str!("../../templates/cases.yaml");
+
+/// Writes the files next to each other and says what to do next.
+pub fn run(config: Option<&Path>) -> anyhow::Result<()> {
+    let config = config.map_or_else(|| PathBuf::from("lockgate.yaml"), Path::to_owned);
+    let folder = match config.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let files = [
+        (config.clone(), CONFIG),
+        (folder.join("policies/orders.cedar"), POLICIES),
+        (folder.join("policies/cases.yaml"), CASES),
+    ];
+    if let Some((there, _)) = files.iter().find(|(path, _)| fs::symlink_metadata(path).is_ok()) {
+        return Err(exists(there).into());
+    }
+    let policies = folder.join("policies");
+    fs::create_dir_all(&policies).with_context(|| format!("cannot make `{}`", policies.display()))?;
+    for (path, text) in &files {
+        write_new(path, text)?;
+        output::words(&format!("wrote {}", path.display()))?;
+    }
+    let flag = format!("-c {}", config.display());
+    output::words(&format!(
+        "next:\n  \
+         1. put your database's address and user into {} and its password into ORDERS_PASSWORD\n  \
+         2. lockgate policy check {flag}\n  \
+         3. lockgate token create {flag} --user alice --group engineers\n  \
+         4. lockgate serve {flag}",
+        config.display()
+    ))
+}
+
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    // Another process may have made it since it was looked for: `create_new` never overwrites.
+    let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(path);
+    match opened.and_then(|mut file| file.write_all(text.as_bytes())) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(exists(path).into()),
+        Err(error) => Err(error).with_context(|| format!("cannot write `{}`", path.display())),
+    }
+}
+
+fn exists(path: &Path) -> Ended {
+    Ended::new(Code::Failed, format!("`{}` is there already, and init overwrites nothing", path.display()))
+        .with_hint("move it away, or name another place: lockgate init -c DIR/lockgate.yaml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_once_and_never_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("gw.yaml");
+        run(Some(&config)).unwrap();
+        fs::write(&config, "mine").unwrap();
+        let error = run(Some(&config)).unwrap_err();
+        assert!(error.to_string().contains("is there already"), "{error}");
+        assert_eq!(fs::read_to_string(&config).unwrap(), "mine");
+    }
+
+    #[test]
+    fn half_an_old_setup_stops_it_before_it_writes_anything() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("policies")).unwrap();
+        fs::write(dir.path().join("policies/orders.cedar"), "mine").unwrap();
+        let config = dir.path().join("lockgate.yaml");
+        assert!(run(Some(&config)).is_err());
+        assert!(!config.exists());
+    }
+}

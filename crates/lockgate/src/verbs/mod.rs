@@ -1,0 +1,12 @@
+//! The verbs, a file each. They print data on standard output and words on standard error, and end with an exit code.
+
+pub mod account;
+pub mod approvals;
+pub mod audit;
+pub mod connect;
+pub mod explain;
+pub mod init;
+pub mod policy;
+pub mod print;
+pub mod sessions;
+pub mod token;
