@@ -52,8 +52,10 @@ fuzz: ## Fuzz every decoder for a minute each
 	@scripts/install build
 	@scripts/fuzz 60
 
-regress: ## PostgreSQL's own regression suite through a running server: HOST=… PORT=…
-	@scripts/pg-regress $(HOST) $(PORT)
+regress: ## PostgreSQL's own regression suite, directly and through the gateway
+	@scripts/install build test
+	$(CARGO) build --locked -p lockgate
+	@scripts/pg-regress both
 
 ci: ## What the CI server runs
 	@.ci/run
