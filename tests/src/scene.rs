@@ -45,8 +45,11 @@ permit (principal in Group::"dba", action in [Action::"connect", Action::"read",
 permit (principal in Group::"fraud", action in [Action::"connect", Action::"read"], resource in Target::"shop");
 
 @id("fraud-sees")
+permit (principal in Group::"fraud", action == Action::"reveal", resource in Label::"pii");
+
+@id("fraud-searches")
 @mode("any")
-permit (principal in Group::"fraud", action in [Action::"reveal", Action::"infer"], resource in Label::"pii");
+permit (principal in Group::"fraud", action == Action::"infer", resource in Label::"pii");
 
 @id("no-bulk-export")
 forbid (principal, action == Action::"export", resource in Target::"shop") unless { principal in Group::"dba" };

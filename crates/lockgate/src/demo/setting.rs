@@ -34,13 +34,12 @@ permit (
   resource in Target::"shop"
 );
 
-@id("fraud-sees-and-searches-personal-data")
+@id("fraud-sees-personal-data")
+permit (principal in Group::"fraud", action == Action::"reveal", resource in Label::"pii");
+
+@id("fraud-searches-personal-data")
 @mode("any")
-permit (
-  principal in Group::"fraud",
-  action in [Action::"reveal", Action::"infer"],
-  resource in Label::"pii"
-);
+permit (principal in Group::"fraud", action == Action::"infer", resource in Label::"pii");
 
 @id("mask-pii")
 @mask("redact")

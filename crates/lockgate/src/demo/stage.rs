@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 /// Longest line of a program's output that is printed whole.
-const COLUMNS_MAX: usize = 150;
+const COLUMNS_MAX: usize = 190;
 /// Lines of one program's output that are printed.
 const LINES_MAX: usize = 24;
 
