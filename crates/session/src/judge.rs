@@ -433,12 +433,12 @@ impl<'a> Judge<'a> {
             Outcome::Allow | Outcome::Mask(..) => {}
             Outcome::Approve(needs) | Outcome::ApproveThenMask(needs, ..) => self.hold(needs),
             Outcome::Deny(DenyReason::Forbidden(policy)) => {
-                // The contract names the target for an action on a table too: that is what access is asked for.
-                let named = match &table {
-                    None => object.clone(),
-                    Some(name) => format!("target \"{target}\" (table {name})"),
-                };
-                let denial = Denial::forbidden(&policy, action.name(), &named, &self.who, target);
+                // The message names the target for an action on a table too: that is what access is asked for.
+                let named = format!("target \"{target}\"");
+                let mut denial = Denial::forbidden(&policy, action.name(), &named, &self.who, target);
+                if let (Some(name), Some(detail)) = (&table, &mut denial.detail) {
+                    detail.push_str(&format!(", table {name}"));
+                }
                 self.deny(denial);
             }
             Outcome::Deny(DenyReason::NoPermit | DenyReason::Unanswerable(_)) => {

@@ -91,7 +91,7 @@ impl Prepared {
             Ok(batch) => judge.batch(catalog, batch),
             Err(_) => judge.unreadable(catalog),
         };
-        let shown = match lockgate_sql::redact_secrets(text, batch.as_ref().ok()) {
+        let shown = match lockgate_sql::redact_secrets(text) {
             Cow::Borrowed(_) => None,
             Cow::Owned(shown) => Some(shown),
         };
