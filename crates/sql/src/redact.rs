@@ -80,6 +80,7 @@ fn by_tokens<'t>(text: &'t str, tokens: &[ScanToken]) -> Cow<'t, str> {
                     out.push_str(STARS);
                     copied = end;
                     changed = true;
+                    secret = 0;
                 }
             }
             Token::Ascii44 => secret = 0,

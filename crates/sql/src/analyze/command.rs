@@ -52,26 +52,10 @@ impl<'t> Analyzer<'t> {
     pub(super) fn command(&mut self, kind: &'t NodeEnum, scope: &Scope<'t, '_>) -> Outcome<'t> {
         match kind {
             NodeEnum::SelectStmt(select) => self.top_select(select, scope),
-            NodeEnum::InsertStmt(s) => {
-                let rel = self.modify(kind, scope);
-                let result = s.returning_clause.is_some().then_some(rel);
-                Outcome { result, ..Outcome::of("insert") }
-            }
-            NodeEnum::UpdateStmt(s) => {
-                let rel = self.modify(kind, scope);
-                let result = s.returning_clause.is_some().then_some(rel);
-                Outcome { result, has_where: self.filtered, ..Outcome::of("update") }
-            }
-            NodeEnum::DeleteStmt(s) => {
-                let rel = self.modify(kind, scope);
-                let result = s.returning_clause.is_some().then_some(rel);
-                Outcome { result, has_where: self.filtered, ..Outcome::of("delete") }
-            }
-            NodeEnum::MergeStmt(s) => {
-                let rel = self.modify(kind, scope);
-                let result = s.returning_clause.is_some().then_some(rel);
-                Outcome { result, has_where: s.join_condition.is_some(), ..Outcome::of("merge") }
-            }
+            NodeEnum::InsertStmt(s) => self.changing("insert", kind, s.returning_clause.is_some(), scope),
+            NodeEnum::UpdateStmt(s) => self.changing("update", kind, s.returning_clause.is_some(), scope),
+            NodeEnum::DeleteStmt(s) => self.changing("delete", kind, s.returning_clause.is_some(), scope),
+            NodeEnum::MergeStmt(s) => self.changing("merge", kind, s.returning_clause.is_some(), scope),
             NodeEnum::CopyStmt(copy) => self.copy(copy, scope),
             NodeEnum::ExplainStmt(explain) => self.explain(explain, scope),
             NodeEnum::PrepareStmt(s) => {
@@ -222,7 +206,7 @@ impl<'t> Analyzer<'t> {
                 // Labels are found by name: under another name a column would have none.
                 self.relabels(s.relation.as_ref());
                 self.relabels_schema(s.rename_type(), &s.subname);
-                self.need_on_target(Action::Define, "a new name");
+                self.need_some_define("a new name");
                 if verb::administers(s.rename_type()) {
                     self.need_on_target(Action::Administer, "a kind of object that reaches outside the database");
                 }
@@ -249,6 +233,11 @@ impl<'t> Analyzer<'t> {
             NodeEnum::CreateTrigStmt(s) => {
                 self.on_relation(s.relation.as_ref(), Action::Define);
                 self.runs_later(s.relation.as_ref(), "a trigger");
+                let (schema, name) = tree::qualified(&s.funcname);
+                for function in self.candidates(schema, name, 0) {
+                    let reach = self.summary(function).value.clone();
+                    self.uses(&reach, How::Source, "a trigger's function", -1);
+                }
                 Outcome::defines("create_trigger")
             }
             NodeEnum::CreateFunctionStmt(s) => self.create_function(s),
@@ -284,8 +273,8 @@ impl<'t> Analyzer<'t> {
                 Outcome::of(if s.is_vacuumcmd { "vacuum" } else { "analyze" })
             }
             NodeEnum::ReindexStmt(s) => {
-                self.need_on_target(Action::Define, "REINDEX");
                 self.on_relation(s.relation.as_ref(), Action::Define);
+                self.need_some_define("REINDEX");
                 Outcome::of("reindex")
             }
             NodeEnum::CommentStmt(s) => {
@@ -296,10 +285,10 @@ impl<'t> Analyzer<'t> {
                 Outcome::of("comment")
             }
             NodeEnum::GrantStmt(s) => {
-                self.need_on_target(Action::Define, "privileges");
                 for object in &s.objects {
                     self.on_relation_node(object, Action::Define);
                 }
+                self.need_some_define("privileges");
                 if verb::administers(s.objtype()) {
                     self.need_on_target(Action::Administer, "privileges beyond this database's objects");
                 }
@@ -421,8 +410,15 @@ impl<'t> Analyzer<'t> {
     }
 
     fn defined_as(&mut self, verb: &'static str) -> Outcome<'t> {
-        self.need_on_target(Action::Define, "a change of structure");
+        self.need_some_define("a change of structure");
         Outcome::defines(verb)
+    }
+
+    /// `define` on the target, unless it is needed on a relation already.
+    fn need_some_define(&mut self, why: &str) {
+        if !self.needs.iter().any(|n| n.action == Action::Define) {
+            self.need_on_target(Action::Define, why);
+        }
     }
 
     fn top_select(&mut self, select: &'t SelectStmt, scope: &Scope<'t, '_>) -> Outcome<'t> {
@@ -445,6 +441,25 @@ impl<'t> Analyzer<'t> {
             self.exports("a query without limit or condition that gives out labelled columns");
         }
         outcome.result = Some(rel);
+        outcome
+    }
+
+    /// INSERT, UPDATE, DELETE, MERGE.
+    fn changing(
+        &mut self,
+        verb: &'static str,
+        kind: &'t NodeEnum,
+        returns: bool,
+        scope: &Scope<'t, '_>,
+    ) -> Outcome<'t> {
+        let rel = self.modify(kind, scope);
+        let mut outcome = Outcome { has_where: self.filtered && verb != "insert", ..Outcome::of(verb) };
+        if returns {
+            if !rel.bounded && !rel.all().is_clean() {
+                self.exports("RETURNING without a condition");
+            }
+            outcome.result = Some(rel);
+        }
         outcome
     }
 
@@ -572,12 +587,14 @@ impl<'t> Analyzer<'t> {
         let verb = if create.is_procedure { "create_procedure" } else { "create_function" };
         self.need_on_target(Action::Define, "a function");
         let mut language = "sql";
+        let mut body = "";
         for option in &create.options {
             if let Some(NodeEnum::DefElem(option)) = tree::kind(option)
                 && let Some(arg) = option.arg.as_deref()
             {
                 match option.defname.as_str() {
                     "language" => language = tree::text(arg),
+                    "as" => body = tree::items(arg).first().map(tree::text).unwrap_or_default(),
                     // A definer's rights or settings of its own: it may do what its caller may not.
                     "security" if !matches!(tree::kind(arg), Some(NodeEnum::Boolean(b)) if !b.boolval) => {
                         self.need_on_target(Action::Administer, "a function with its owner's rights");
@@ -587,7 +604,11 @@ impl<'t> Analyzer<'t> {
                 }
             }
         }
-        if !language.eq_ignore_ascii_case("sql") && !language.eq_ignore_ascii_case("plpgsql") {
+        if language.eq_ignore_ascii_case("plpgsql") {
+            // A trigger may call it in statements of others, which are not asked about it.
+            let reach = self.catalog.reach(body, self.stack);
+            self.uses(&reach, How::Source, "a function's body", -1);
+        } else if !language.eq_ignore_ascii_case("sql") {
             self.need_on_target(Action::Administer, format!("a function in the language `{language}`"));
         }
         Outcome::defines(verb)

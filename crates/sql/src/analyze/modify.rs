@@ -84,6 +84,10 @@ impl<'t> Analyzer<'t> {
         outer: &Scope<'t, '_>,
     ) -> Rel<'t> {
         let Some(clause) = clause else { return Rel { bounded: true, ..Rel::default() } };
+        match place.index {
+            Some(index) => self.reads(index, Action::Read),
+            None => self.need_on_target(Action::Read, "RETURNING"),
+        }
         let mut names = vec!["old", "new"];
         for option in &clause.options {
             if let Some(NodeEnum::ReturningOption(option)) = tree::kind(option) {
@@ -208,7 +212,8 @@ impl<'t> Analyzer<'t> {
         let filtered = self.columns_seen != before;
         self.changed_by_triggers(&place);
         self.changes("update", filtered, self.title(&place));
-        let rel = self.returning(update.returning_clause.as_ref(), &place, inner.from, &scope);
+        let mut rel = self.returning(update.returning_clause.as_ref(), &place, inner.from, &scope);
+        rel.bounded = filtered;
         self.filtered = filtered;
         rel
     }
@@ -227,7 +232,8 @@ impl<'t> Analyzer<'t> {
         let filtered = self.columns_seen != before;
         self.changed_by_triggers(&place);
         self.changes("delete", filtered, self.title(&place));
-        let rel = self.returning(delete.returning_clause.as_ref(), &place, inner.from, &scope);
+        let mut rel = self.returning(delete.returning_clause.as_ref(), &place, inner.from, &scope);
+        rel.bounded = filtered;
         self.filtered = filtered;
         rel
     }

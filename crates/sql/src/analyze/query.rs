@@ -633,7 +633,7 @@ impl<'t> Analyzer<'t> {
                 if secret {
                     self.need_on_target(Action::Administer, format!("`{}`, which holds credentials", var.relname));
                 }
-                Rel { cols, open: None, bounded: false }
+                Rel { cols, open: None, bounded: true }
             }
             Resolved::Unknown => {
                 let schema = if var.schemaname.is_empty() { "" } else { var.schemaname.as_str() };
@@ -644,7 +644,8 @@ impl<'t> Analyzer<'t> {
                 if schema.starts_with("pg_") {
                     self.need_on_target(Action::Administer, "a relation of the server's own that is not known");
                 }
-                Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false }
+                // When the path is known, the server knows it no better and refuses.
+                Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: self.path_known }
             }
         }
     }

@@ -166,10 +166,7 @@ impl Catalog {
         }
         match (facts.language.as_str(), facts.kind) {
             ("sql", 'f') => self.sql_summary(function, stack, path, path_known).unwrap_or_else(Summary::opaque),
-            ("plpgsql", 'f') => Summary {
-                value: self.named_in(&facts.source, stack).map_or(Taint::UNKNOWN, |b| b.all()),
-                ..Summary::opaque()
-            },
+            ("plpgsql", 'f') => Summary { value: self.reach(&facts.source, stack), ..Summary::opaque() },
             _ => Summary::opaque(),
         }
     }
@@ -211,6 +208,11 @@ impl Catalog {
             }
         }
         Some(summary)
+    }
+
+    /// The most that PL/pgSQL code can read.
+    pub(crate) fn reach(&self, source: &str, stack: &[Frame]) -> Taint {
+        self.named_in(source, stack).map_or_else(|| self.unknown(), Bound::all)
     }
 
     /// The most that code in which these names occur can read. `None` if it could run text that is not shown.

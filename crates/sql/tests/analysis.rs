@@ -1,0 +1,232 @@
+//! What is said of a statement, as a table: the statement, what it needs, where its output comes from, what it uses.
+
+mod shop;
+
+use lockgate_sql::{Catalog, Context, Outputs, Statement, Taint, analyze};
+
+fn taint(catalog: &Catalog, taint: &Taint) -> String {
+    let mut names: Vec<String> = taint
+        .columns()
+        .iter()
+        .map(|id| catalog.labelled(*id).map(|c| format!("{}.{}", c.table, c.column)).unwrap())
+        .collect();
+    if taint.is_unknown() {
+        names.push("?".into());
+    }
+    names.join("+")
+}
+
+/// `verb | needs | outputs | uses`. An output is a name, `!` if plain, `:` and its columns if it has any.
+fn render(catalog: &Catalog, s: &Statement) -> String {
+    let needs: Vec<String> = s
+        .needs
+        .iter()
+        .map(|n| match n.object.to_string().as_str() {
+            "the target" => n.action.to_string(),
+            object => format!("{} {}", n.action, object.trim_start_matches("public.")),
+        })
+        .collect();
+    let outputs = match &s.outputs {
+        Outputs::NoRows => "-".to_owned(),
+        Outputs::Each(t) => format!("each:{}", taint(catalog, t)),
+        Outputs::Known(outputs) => outputs
+            .iter()
+            .map(|o| match (taint(catalog, &o.value), o.plain) {
+                (t, _) if t.is_empty() => o.name.clone(),
+                (t, true) => format!("{}!:{t}", o.name),
+                (t, false) => format!("{}:{t}", o.name),
+            })
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    let uses: Vec<String> = s.uses.iter().map(|u| format!("{} {}", u.how.name(), taint(catalog, &u.taint))).collect();
+    let mut facts = String::new();
+    for change in &s.facts.changes {
+        let filtered = if change.has_where { " where" } else { "" };
+        facts.push_str(&format!(" [{} {}{filtered}]", change.verb, change.table.trim_start_matches("public.")));
+    }
+    for (fact, word) in [(s.facts.has_where, " where"), (s.facts.has_limit, " limit"), (s.facts.opaque, " opaque")] {
+        facts.push_str(if fact { word } else { "" });
+    }
+    let parts = [s.verb.to_owned(), needs.join(", "), outputs, uses.join(", "), facts.trim_start().to_owned()];
+    parts.join(" | ").trim_end_matches([' ', '|']).to_owned()
+}
+
+#[test]
+fn table() {
+    let catalog = shop::catalog();
+    let path = shop::PATH.map(str::to_owned);
+    let context = Context { catalog: &catalog, search_path: &path, path_known: true };
+    let table = include_str!("analysis.txt");
+    let mut failures = String::new();
+    let mut cases = 0;
+    for block in table.split("\n\n").map(str::trim).filter(|b| !b.is_empty() && !b.starts_with('#')) {
+        let Some((sql, expected)) = block.split_once("\n  => ") else { panic!("no answer in: {block}") };
+        let got = match analyze(sql, &context) {
+            Ok(batch) => batch.statements.iter().map(|s| render(&catalog, s)).collect::<Vec<_>>().join("\n  => "),
+            Err(refused) => format!("refused: {refused}"),
+        };
+        cases += 1;
+        if got != expected {
+            failures.push_str(&format!("{sql}\n  => {got}\n   instead of\n  => {expected}\n\n"));
+        }
+    }
+    assert!(cases > 100, "{cases} cases");
+    assert!(failures.is_empty(), "{failures}");
+}
+
+fn one(catalog: &Catalog, path: &[&str], path_known: bool, sql: &str) -> Statement {
+    let path: Vec<String> = path.iter().map(|p| (*p).to_owned()).collect();
+    let context = Context { catalog, search_path: &path, path_known };
+    analyze(sql, &context).unwrap().statements.remove(0)
+}
+
+#[test]
+fn names_follow_the_search_path() {
+    let catalog = shop::catalog();
+    let output = |path: &[&str], known, sql: &str| match one(&catalog, path, known, sql).outputs {
+        Outputs::Known(outputs) => taint(&catalog, &outputs[0].value),
+        other => format!("{other:?}"),
+    };
+    let sql = "SELECT ssn FROM customers WHERE id = 1";
+    assert_eq!(output(&["pg_catalog", "public"], true, sql), "customers.ssn");
+    assert_eq!(output(&["pg_catalog", "scratch", "public"], true, sql), "");
+    // Which of the two it is nobody knows.
+    assert_eq!(output(&["pg_catalog", "scratch", "public"], false, sql), "?");
+    // A view keeps meaning what it meant when it was made.
+    assert_eq!(output(&["pg_catalog", "scratch", "public"], true, "SELECT b FROM public.v_renamed"), "customers.ssn");
+    // A body with bare names means what its caller's path makes of them.
+    assert_eq!(output(&["pg_catalog", "public"], true, "SELECT public.get_ssn(1)"), "customers.ssn");
+    // A function of the same name before or after the built-in one may be meant.
+    let calls = |path: &[&str]| one(&catalog, path, true, "SELECT lower('X')").facts.opaque;
+    assert!(!calls(&["pg_catalog", "public"]));
+    assert!(calls(&["pg_catalog", "evil"]));
+}
+
+#[test]
+fn a_temporary_table_comes_first() {
+    let mut facts = shop::facts();
+    facts.temp_schema = Some("pg_temp_3".into());
+    let mut shadow = facts.relations.iter().find(|r| r.schema == "scratch").unwrap().clone();
+    shadow.oid = 20_000;
+    shadow.schema = "pg_temp_3".into();
+    facts.relations.push(shadow);
+    let rule = lockgate_sql::ColumnRule { label: "pii".parse().unwrap(), pattern: "*.customers.ssn".into() };
+    let catalog = Catalog::build(facts, &[rule], &[]);
+    for (sql, schema) in [
+        ("SELECT ssn FROM customers", "pg_temp_3"),
+        ("SELECT ssn FROM pg_temp.customers", "pg_temp_3"),
+        ("SELECT ssn FROM public.customers", "public"),
+    ] {
+        let statement = one(&catalog, &shop::PATH, true, sql);
+        let Outputs::Known(outputs) = &statement.outputs else { panic!("{sql}") };
+        let column = catalog.labelled(outputs[0].value.columns()[0]).unwrap();
+        assert_eq!(column.schema, schema, "{sql}");
+    }
+}
+
+#[test]
+fn row_descriptions_can_be_checked() {
+    let catalog = shop::catalog();
+    let at = |oid, number| taint(&catalog, &catalog.by_oid(oid, number));
+    assert_eq!(at(16_400, 3), "customers.ssn");
+    assert_eq!(at(16_400, 2), "");
+    assert_eq!(at(16_400, -1), "");
+    assert_eq!(at(16_400, 99), "?");
+    assert_eq!(at(16_400, 0), "customers.ssn+customers.email+customers.phone+customers.salary");
+    assert_eq!(at(16_411, 2), "customers.ssn");
+    assert_eq!(at(16_406, 2), "payments.card_pan");
+    assert_eq!(at(1_259, 1), "");
+    assert_eq!(at(99_999, 1), "?");
+}
+
+#[test]
+fn effects_on_the_session() {
+    use lockgate_sql::{Effect, NewPath};
+    let catalog = shop::catalog();
+    let effect = |sql: &str| one(&catalog, &shop::PATH, true, sql).effect;
+    assert_eq!(effect("SELECT 1"), Effect::None);
+    assert_eq!(effect("START TRANSACTION"), Effect::Begin);
+    assert_eq!(effect("END AND CHAIN"), Effect::Commit { chain: true });
+    assert_eq!(effect("ABORT"), Effect::Rollback { chain: false });
+    assert_eq!(effect("ROLLBACK TO SAVEPOINT a"), Effect::RollbackTo("a".into()));
+    assert_eq!(effect("SET search_path = \"A\", b"), Effect::SetPath(NewPath::Known(vec!["A".into(), "b".into()])));
+    assert_eq!(effect("RESET search_path"), Effect::SetPath(NewPath::Unknown));
+    assert_eq!(effect("SELECT set_config('search_path', 'x', false)"), Effect::SetPath(NewPath::Unknown));
+    assert_eq!(effect("SET TIME ZONE 'UTC'"), Effect::Set { name: "timezone".into() });
+    assert_eq!(effect("CREATE TABLE t (a int)"), Effect::Define);
+    assert_eq!(effect("DEALLOCATE PREPARE p"), Effect::Deallocate(Some("p".into())));
+    assert_eq!(effect("MOVE 2 FROM c"), Effect::Move { name: "c".into() });
+    assert_eq!(effect("UNLISTEN *"), Effect::Unlisten(None));
+    let Effect::Prepare { name, inner, parameters } =
+        effect("PREPARE p(int) AS SELECT ssn FROM customers WHERE id = $1")
+    else {
+        panic!()
+    };
+    assert_eq!((name.as_str(), parameters, inner.outputs.is_clean()), ("p", 1, false));
+    let Effect::DeclareCursor { hold, inner, .. } = effect("DECLARE c CURSOR WITH HOLD FOR SELECT ssn FROM customers")
+    else {
+        panic!()
+    };
+    assert!(hold && !inner.outputs.is_clean());
+}
+
+#[test]
+fn copy_formats() {
+    use lockgate_sql::{CopyKind, Effect, ForceQuote};
+    let catalog = shop::catalog();
+    let format = |sql: &str| match one(&catalog, &shop::PATH, true, sql).effect {
+        Effect::CopyOut(format) | Effect::CopyIn(format) => format,
+        other => panic!("{other:?}"),
+    };
+    let text = format("COPY kv TO STDOUT");
+    assert_eq!((text.kind, text.delimiter, text.null.as_str(), text.header), (CopyKind::Text, b'\t', "\\N", false));
+    let csv = format("COPY kv TO STDOUT (FORMAT csv, DELIMITER ';', QUOTE '''', HEADER, NULL 'nil', FORCE_QUOTE (v))");
+    assert_eq!((csv.kind, csv.delimiter, csv.quote, csv.escape), (CopyKind::Csv, b';', b'\'', b'\''));
+    assert_eq!((csv.null.as_str(), csv.header), ("nil", true));
+    assert_eq!(csv.force_quote, ForceQuote::Columns(vec!["v".into()]));
+    assert_eq!(format("COPY kv TO STDOUT WITH CSV HEADER FORCE QUOTE *").force_quote, ForceQuote::All);
+    assert_eq!(format("COPY BINARY kv TO STDOUT").kind, CopyKind::Binary);
+    assert!(!format("COPY kv TO STDOUT (FORMAT csv, HEADER false)").header);
+    let odd = one(&catalog, &shop::PATH, true, "COPY kv TO STDOUT (FORMAT parquet)");
+    assert_eq!(odd.effect, Effect::None);
+    assert!(odd.needs.iter().any(|n| n.action == lockgate_core::Action::Administer));
+}
+
+#[test]
+fn a_database_without_labels_masks_nothing() {
+    let catalog = Catalog::build(shop::facts(), &[], &[]);
+    for sql in
+        ["SELECT * FROM customers", "SELECT * FROM nowhere", "SELECT dyn('x')", "SELECT query FROM pg_stat_activity"]
+    {
+        let statement = one(&catalog, &shop::PATH, true, sql);
+        assert!(statement.uses.is_empty(), "{sql}");
+    }
+    assert!(one(&catalog, &shop::PATH, true, "SELECT * FROM customers").outputs.is_clean());
+}
+
+#[test]
+fn ranges_are_those_of_the_statements() {
+    let catalog = shop::catalog();
+    let path = shop::PATH.map(str::to_owned);
+    let context = Context { catalog: &catalog, search_path: &path, path_known: true };
+    let text = " SELECT 1 ;; SELECT 'ä;' ; -- x\n SELECT 3";
+    let batch = analyze(text, &context).unwrap();
+    let parts: Vec<&str> = batch.statements.iter().map(|s| &text[s.range.clone()]).collect();
+    assert_eq!(parts, ["SELECT 1", "SELECT 'ä;'", "SELECT 3"]);
+    assert!(analyze(" ; ", &context).unwrap().statements.is_empty());
+    assert!(analyze("", &context).unwrap().statements.is_empty());
+}
+
+#[test]
+fn lineage_in_words() {
+    let catalog = shop::catalog();
+    let statement = one(&catalog, &shop::PATH, true, "SELECT id, ssn, upper(email) FROM customers WHERE phone = '1'");
+    assert_eq!(
+        statement.lineage_text(&catalog),
+        "column 1 `id`: nothing labelled\n\
+         column 2 `ssn`: public.customers.ssn (pii/ssn)\n\
+         column 3 `upper`: made from public.customers.email (pii/email)\n\
+         equality test in WHERE: public.customers.phone (pii/phone)\n"
+    );
+}
