@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often files are looked at. Looking finds what file events miss: mounted secrets, renamed folders, network disks.
-const LOOK: Duration = Duration::from_secs(1);
+/// Short, because a policy that takes a right away has to count within a second.
+const LOOK: Duration = Duration::from_millis(400);
 
 /// What a file looked like: when it changed and how long it was; `None` where it is missing.
 type Looks = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;

@@ -7,10 +7,12 @@ use super::Gateway;
 use crate::when;
 use lockgate_core::limits::REJUDGE_MS;
 use lockgate_core::{SessionId, Timestamp, metrics as names};
+use lockgate_record::{TokenCreated, TokenRevoked};
 use lockgate_relay::live::LiveSession;
 use lockgate_session::wire::Cut;
 use lockgate_session::{Judge, Rules, Ruling};
 use lockgate_store::TokenState;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -23,6 +25,7 @@ pub async fn run(gateway: Arc<Gateway>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(REJUDGE_MS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut judged_by = gateway.rules.load().version;
+    let mut tokens = gateway.store.tokens_changed_since(0).await.map(|changes| changes.generation).unwrap_or_default();
     let mut slow = Instant::now();
     loop {
         ticks.tick().await;
@@ -38,6 +41,7 @@ pub async fn run(gateway: Arc<Gateway>) {
         if second {
             slow = Instant::now();
             gateway.tick_journal(now).await;
+            gateway.note_tokens(&mut tokens, now).await;
             publish(&gateway);
         }
     }
@@ -73,6 +77,33 @@ impl Gateway {
         if self.live.cut(id, Cut { reason: reason.to_owned(), after_request: false }) {
             tracing::info!(session = %id, "session ended: {reason}");
         }
+    }
+
+    /// Puts tokens on record that were made or revoked by whatever process.
+    async fn note_tokens(&self, generation: &mut i64, now: Timestamp) {
+        let Ok(changes) = self.store.tokens_changed_since(*generation).await else { return };
+        for id in changes.ids {
+            let Ok(Some(token)) = self.store.token(&id).await else { continue };
+            let by = "command line or API";
+            if token.revoked_at.is_some() {
+                self.log.note(TokenRevoked { token_id: id.into(), by: by.into() }, now);
+                continue;
+            }
+            let groups: Vec<Cow<'_, str>> = token.groups.iter().map(|g| Cow::Borrowed(g.as_str())).collect();
+            let targets: Vec<Cow<'_, str>> =
+                token.targets.iter().flatten().map(|t| Cow::Borrowed(t.as_str())).collect();
+            let event = TokenCreated {
+                token_id: token.id.as_str().into(),
+                user: token.user.as_str().into(),
+                groups: groups.into(),
+                kind: token.kind,
+                targets: targets.into(),
+                expires: Some(token.expires),
+                by: by.into(),
+            };
+            self.log.note(event, now);
+        }
+        *generation = changes.generation;
     }
 
     async fn tick_journal(self: &Arc<Self>, now: Timestamp) {
