@@ -117,7 +117,8 @@ pub struct Facts {
     /// The data-modifying statements in it, itself included, also within WITH, EXPLAIN, PREPARE, DECLARE and the bodies of
     /// functions. A rule about a verb has to be asked of each of them.
     pub changes: Vec<Change>,
-    /// Something in it could not be looked into (DO, EXECUTE of a string, an unknown function or statement kind).
+    /// Something in it could not be looked into (DO, EXECUTE of a string, an unknown function or statement kind). After
+    /// it, neither the search path nor the catalog nor any setting is certain until the server was asked.
     pub opaque: bool,
 }
 

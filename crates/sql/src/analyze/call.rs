@@ -218,8 +218,8 @@ impl<'t> Analyzer<'t> {
 
     /// `set_config(name, value, local)` does what SET does.
     fn set_config(&mut self, args: &'t [Node]) {
-        let name = args.first().and_then(tree::literal);
-        let value = args.get(1).and_then(tree::literal);
+        let name = tree::argument(args, 0).and_then(tree::literal);
+        let value = tree::argument(args, 1).and_then(tree::literal);
         match name.map(str::to_ascii_lowercase) {
             None => {
                 self.sets_path = true;
@@ -236,7 +236,7 @@ impl<'t> Analyzer<'t> {
 
     /// A function that runs its first argument: analysed when the statement shows the whole text.
     fn run_text(&mut self, name: &str, args: &'t [Node], given: &Taint, location: i32) -> Taint {
-        let outcome = args.first().and_then(tree::literal).filter(|_| given.is_clean()).and_then(|text| {
+        let outcome = tree::argument(args, 0).and_then(tree::literal).filter(|_| given.is_clean()).and_then(|text| {
             let context = super::Context { catalog: self.catalog, search_path: self.path, path_known: self.path_known };
             let stack = self.stack;
             parse::with_tree(text, true, |tree| {

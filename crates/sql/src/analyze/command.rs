@@ -173,6 +173,9 @@ impl<'t> Analyzer<'t> {
                 for parent in &s.inh_relations {
                     self.on_relation_node(parent, Action::Define);
                 }
+                for element in &s.table_elts {
+                    self.default_of(element, scope);
+                }
                 Outcome::defines("create_table")
             }
             NodeEnum::AlterTableStmt(s) => {
@@ -190,6 +193,11 @@ impl<'t> Analyzer<'t> {
                         }
                         if let Some(node) = cmd.def.as_deref() {
                             self.on_relation_node(node, Action::Define);
+                            self.default_of(node, scope);
+                            if cmd.subtype() == AlterTableType::AtColumnDefault {
+                                let taint = self.expr(node, scope).taint;
+                                self.uses(&taint, How::Source, "a column's default", -1);
+                            }
                         }
                     }
                 }
@@ -305,9 +313,7 @@ impl<'t> Analyzer<'t> {
             }
             NodeEnum::CreateDomainStmt(s) => {
                 for constraint in &s.constraints {
-                    if let Some(NodeEnum::Constraint(c)) = tree::kind(constraint) {
-                        self.part(&c.raw_expr, scope);
-                    }
+                    self.default_of(constraint, scope);
                 }
                 self.defined_as("create_domain")
             }
@@ -414,6 +420,23 @@ impl<'t> Analyzer<'t> {
         Outcome::defines(verb)
     }
 
+    /// What a column's default or check brings: it runs in statements of others, which are not asked about it. Names of
+    /// the columns themselves mean nothing here.
+    fn default_of(&mut self, node: &'t Node, scope: &Scope<'t, '_>) {
+        match tree::kind(node) {
+            Some(NodeEnum::ColumnDef(column)) => {
+                for constraint in &column.constraints {
+                    self.default_of(constraint, scope);
+                }
+            }
+            Some(NodeEnum::Constraint(constraint)) => {
+                let taint = self.part(&constraint.raw_expr, scope);
+                self.uses(&taint, How::Source, "a column's default or check", -1);
+            }
+            _ => {}
+        }
+    }
+
     /// `define` on the target, unless it is needed on a relation already.
     fn need_some_define(&mut self, why: &str) {
         if !self.needs.iter().any(|n| n.action == Action::Define) {
@@ -510,6 +533,9 @@ impl<'t> Analyzer<'t> {
             self.need_on_target(Action::Read, "a plan");
         }
         outcome.verb = "explain";
+        if matches!(outcome.effect, Effect::DeclareCursor { .. }) {
+            outcome.effect = Effect::None;
+        }
         outcome.result = Some(Rel { cols: vec![Col::new("QUERY PLAN", shown)], open: None, bounded: true });
         outcome
     }

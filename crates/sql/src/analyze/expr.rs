@@ -397,24 +397,8 @@ impl<'t> Analyzer<'t> {
         let left = self.part(&e.lexpr, scope);
         let right = self.part(&e.rexpr, scope);
         let taint = left.clone().with(&right);
-        let (schema, name) = tree::qualified(&e.name);
-        let mut value = taint.clone();
-        if schema != "pg_catalog" {
-            let users: Vec<usize> = self
-                .catalog
-                .operators_named(name)
-                .iter()
-                .filter(|(s, _)| if schema.is_empty() { self.on_path(s) } else { s == schema })
-                .map(|(_, function)| *function)
-                .collect();
-            for function in users {
-                // An extension's comparison is as total as the server's own: only then is the operand not a hint.
-                let extension = self.catalog.function(function).is_some_and(|f| f.facts.extension.is_some());
-                let total = extension && (TOTAL_OPERATORS.contains(&name) || TOTAL_IN_LEFT.contains(&name));
-                let may_fail = if total { &Taint::CLEAN } else { &taint };
-                value.join(&self.call_user(function, name, may_fail, e.location).value);
-            }
-        }
+        let (_, name) = tree::qualified(&e.name);
+        let value = taint.clone().with(&self.user_operator(&e.name, &taint, e.location));
         match e.kind() {
             AExprKind::AexprSimilar | AExprKind::AexprLike | AExprKind::AexprIlike => {
                 self.uses(&right, How::Expression, "a pattern", e.location);
@@ -435,6 +419,27 @@ impl<'t> Analyzer<'t> {
             _ => {}
         }
         Val::made_of(value)
+    }
+
+    /// What a user's operator of this name adds.
+    pub(super) fn user_operator(&mut self, names: &'t [Node], operands: &Taint, location: i32) -> Taint {
+        let (schema, name) = tree::qualified(names);
+        let mut value = Taint::CLEAN;
+        if schema == "pg_catalog" {
+            return value;
+        }
+        let catalog = self.catalog;
+        for (at, function) in catalog.operators_named(name) {
+            if !(if schema.is_empty() { self.on_path(at) } else { at == schema }) {
+                continue;
+            }
+            // An extension's comparison is as total as the server's own: only then is the operand not a hint.
+            let extension = catalog.function(*function).is_some_and(|f| f.facts.extension.is_some());
+            let total = extension && (TOTAL_OPERATORS.contains(&name) || TOTAL_IN_LEFT.contains(&name));
+            let may_fail = if total { &Taint::CLEAN } else { operands };
+            value.join(&self.call_user(*function, name, may_fail, location).value);
+        }
+        value
     }
 
     pub(super) fn cast(
@@ -469,6 +474,12 @@ impl<'t> Analyzer<'t> {
         let test = self.part(&link.testexpr, scope);
         let Some(query) = tree::kind_of(&link.subselect) else { return Val::made_of(test) };
         let (rel, predicate) = self.subquery(query, scope);
+        let test = if link.oper_name.is_empty() {
+            test
+        } else {
+            let operands = test.clone().with(&rel.all());
+            test.with(&self.user_operator(&link.oper_name, &operands, link.location))
+        };
         match link.sub_link_type() {
             SubLinkType::ExistsSublink => Val::made_of(predicate),
             SubLinkType::ExprSublink => match rel.cols.as_slice() {

@@ -267,6 +267,7 @@ impl<'t> Analyzer<'t> {
             }
         }
         self.changes("merge", true, self.title(&place));
+        self.filtered = true;
         self.changed_by_triggers(&place);
         self.returning(merge.returning_clause.as_ref(), &place, inner.from, &scope)
     }

@@ -283,10 +283,15 @@ impl<'t> Analyzer<'t> {
     /// An ORDER BY item: a position, an output's name, or an expression over the input.
     fn by_output(&mut self, node: &'t Node, outputs: &[Col<'t>], scope: &Scope<'t, '_>) -> Taint {
         let node = match tree::kind(node) {
-            Some(NodeEnum::SortBy(sort)) => match sort.node.as_deref() {
-                Some(inner) => inner,
-                None => return Taint::CLEAN,
-            },
+            Some(NodeEnum::SortBy(sort)) => {
+                if !sort.use_op.is_empty() {
+                    self.user_operator(&sort.use_op, &Taint::CLEAN, sort.location);
+                }
+                match sort.node.as_deref() {
+                    Some(inner) => inner,
+                    None => return Taint::CLEAN,
+                }
+            }
             _ => node,
         };
         if let Some(col) = output_at(node, outputs) {

@@ -43,15 +43,25 @@ pub(super) fn items(node: &Node) -> &[Node] {
     }
 }
 
-/// A string constant, also behind casts.
+/// A string constant, also behind a cast to `text`: any other type might cut or change it.
 pub(super) fn literal(node: &Node) -> Option<&str> {
     match kind(node)? {
         NodeEnum::AConst(AConst { val: Some(a_const::Val::Sval(s)), .. }) => Some(&s.sval),
-        NodeEnum::TypeCast(cast) => literal(cast.arg.as_deref()?),
-        NodeEnum::NamedArgExpr(named) => literal(named.arg.as_deref()?),
+        NodeEnum::TypeCast(cast) => {
+            let target = cast.type_name.as_ref()?;
+            let plain = target.typmods.is_empty() && target.array_bounds.is_empty();
+            let text = matches!(qualified(&target.names), ("" | "pg_catalog", "text"));
+            if plain && text { literal(cast.arg.as_deref()?) } else { None }
+        }
         NodeEnum::String(s) => Some(&s.sval),
         _ => None,
     }
+}
+
+/// The argument at this place, if arguments go by place only.
+pub(super) fn argument(arguments: &[Node], at: usize) -> Option<&Node> {
+    let named = arguments.iter().any(|a| matches!(kind(a), Some(NodeEnum::NamedArgExpr(_))));
+    if named { None } else { arguments.get(at) }
 }
 
 /// An integer constant.

@@ -207,7 +207,7 @@ pub fn facts() -> CatalogFacts {
         }],
         operators: vec![OperatorFacts {
             schema: "public".into(),
-            name: "+++".into(),
+            name: "<+>".into(),
             function: 16_518,
             extension: None,
         }],
