@@ -88,7 +88,7 @@ pub fn report(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     }
     let (code, text, hint) = match error.downcast_ref::<Ended>() {
         Some(ended) => (ended.code, ended.text.clone(), ended.hint.clone()),
-        None => (Code::Failed, Some(format!("{error:#}")), None),
+        None => (Code::Failed, Some(chain(&error)), None),
     };
     let colour = io::stderr().is_terminal();
     let mut said = String::new();
@@ -105,6 +105,21 @@ pub fn report(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     ExitCode::from(code.number())
 }
 
+/// An error and what is behind it, without saying twice what one of them repeats of the next.
+fn chain(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said.push_str(": ");
+            said.push_str(&cause);
+        }
+    }
+    said
+}
+
 fn mark(colour: bool, code: &str, word: &str) -> String {
     if colour { format!("\u{1b}[1;{code}m{word}\u{1b}[0m") } else { word.to_owned() }
 }
@@ -118,6 +133,13 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
 mod tests {
     use super::*;
     use anyhow::Context;
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let inner = io::Error::other("disk on fire");
+        let error = anyhow::Error::new(inner).context("cannot read: disk on fire").context("no audit");
+        assert_eq!(chain(&error), "no audit: cannot read: disk on fire");
+    }
 
     #[test]
     fn codes() {

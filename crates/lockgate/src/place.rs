@@ -79,6 +79,13 @@ pub fn load_here(path: &Path) -> anyhow::Result<(Loaded, Vec<String>)> {
     Ok((loaded, missing))
 }
 
+/// A path without the `./` that only says where it was looked for.
+pub fn shown(path: &Path) -> String {
+    let whole: PathBuf = path.components().collect();
+    let text = whole.display().to_string();
+    text.strip_prefix("./").unwrap_or(&text).to_owned()
+}
+
 /// A configuration's mistakes as the end of a command.
 pub fn mistakes(report: Report) -> anyhow::Error {
     let count = report.problems.len();

@@ -5,7 +5,6 @@ use crate::gateway::{self, Gateway};
 use crate::{place, protocols};
 use anyhow::Context;
 use lockgate_config::Listen;
-use lockgate_core::limits::DRAIN_MS_MAX;
 use lockgate_relay::Accepted;
 use lockgate_relay::listener::{self, Preauth};
 use lockgate_session::wire::{Cut, Protocol};
@@ -30,7 +29,7 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     let (listen, sources) = (loaded.config.listen.clone(), loaded.sources.clone());
-    let drain = Duration::from_millis(loaded.config.limits.drain_ms_max.min(DRAIN_MS_MAX.max(1)));
+    let drain = Duration::from_millis(loaded.config.limits.drain_ms_max);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
 
     // Bound before anything is opened: a port in use must change nothing on the disk.
@@ -60,7 +59,7 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     gateway.start_tasks();
     let reloads = tokio::spawn(gateway::watch(Arc::clone(&gateway), sources));
     gateway.set_ready(true);
-    tracing::info!("ready, with {} and data in {}", path.display(), gateway.config().data_dir.display());
+    tracing::info!("ready, with {} and data in {}", place::shown(&path), place::shown(&gateway.config().data_dir));
 
     let reason = told_to_stop(&mut terminate, &mut interrupt).await;
     tracing::info!("{reason}: waiting up to {} s for sessions to end", drain.as_secs());

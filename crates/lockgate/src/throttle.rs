@@ -15,7 +15,7 @@ const FREE: u32 = 3;
 /// The delay after that, doubled with each further one.
 const DELAY_MS: u64 = 250;
 /// The longest delay.
-const DELAY_MS_MAX: u64 = 8_000;
+const DELAY_MS_MAX: u64 = 2_000;
 /// Names are cut to this for counting; longer ones are no users.
 const NAME_CHARS: usize = 64;
 

@@ -59,6 +59,9 @@ pub struct SessionView {
     pub closed: Option<String>,
     #[serde(default)]
     pub reason: Option<String>,
+    /// Whether the gateway has it open; only a running gateway knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<bool>,
     #[serde(default)]
     pub requests: u64,
     #[serde(default)]
@@ -125,6 +128,7 @@ impl From<&SessionRow> for SessionView {
             opened: row.opened.to_string(),
             closed: row.closed.map(|t| t.to_string()),
             reason: row.reason.clone(),
+            live: None,
             requests: row.counts.requests,
             denied: row.counts.denied,
             rows: row.counts.rows,

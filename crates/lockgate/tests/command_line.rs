@@ -1,5 +1,13 @@
 //! The command line from outside: exit codes, what goes to which stream, and what a start says that cannot be.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking"
+)]
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;

@@ -100,15 +100,27 @@ fn verify_here(loaded: &Loaded, output: Output) -> anyhow::Result<()> {
 }
 
 fn summary(report: &VerifyReport) -> String {
+    let some = |count: u64, what: &str| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    };
     let mut text = format!(
-        "verified: {} sessions and {} gateway logs, {} events, all as they were written\n",
-        report.sessions, report.gateway_logs, report.events
+        "verified: {} and {}, {}, all as they were written\n",
+        some(report.sessions, "session"),
+        some(report.gateway_logs, "gateway log"),
+        some(report.events, "event")
     );
     if report.open > 0 {
-        text.push_str(&format!("{} have no end yet\n", report.open));
+        text.push_str(&format!(
+            "{} without an end: still open, or left by a gateway that died\n",
+            some(report.open, "recording")
+        ));
     }
     if report.unsigned_leaves > 0 {
-        text.push_str(&format!("{} entries are newer than the signed checkpoint\n", report.unsigned_leaves));
+        text.push_str(&format!(
+            "{} newer than the signed checkpoint\n",
+            some(report.unsigned_leaves, "log leaf").replace("leafs", "leaves")
+        ));
     }
     text
 }

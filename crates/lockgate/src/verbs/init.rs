@@ -1,7 +1,7 @@
 //! `lockgate init`: a configuration and policies to start from. It writes new files only; what is there stays as it is.
 
 use crate::exit::{Code, Ended};
-use crate::output;
+use crate::{output, place};
 use anyhow::Context;
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -31,15 +31,16 @@ pub fn run(config: Option<&Path>) -> anyhow::Result<()> {
     fs::create_dir_all(&policies).with_context(|| format!("cannot make `{}`", policies.display()))?;
     for (path, text) in &files {
         write_new(path, text)?;
-        output::words(&format!("wrote {}", path.display()))?;
+        output::words(&format!("wrote {}", place::shown(path)))?;
     }
-    let flag = format!("-c {}", config.display());
+    // A file that is found without being named need not be named.
+    let flag = if config == Path::new("lockgate.yaml") { String::new() } else { format!(" -c {}", config.display()) };
     output::words(&format!(
         "next:\n  \
          1. put your database's address and user into {} and its password into ORDERS_PASSWORD\n  \
-         2. lockgate policy check {flag}\n  \
-         3. lockgate token create {flag} --user alice --group engineers\n  \
-         4. lockgate serve {flag}",
+         2. lockgate policy check{flag}\n  \
+         3. lockgate token create{flag} --user alice --group engineers\n  \
+         4. lockgate serve{flag}",
         config.display()
     ))
 }

@@ -36,12 +36,10 @@ fn check(global: &Global, output: Output) -> anyhow::Result<()> {
     for warning in &checked.warnings {
         output::words(&format!("warning: {warning}"))?;
     }
-    output::print(&format!(
-        "{}: {} policies and {} targets are fine\n",
-        path.display(),
-        checked.policies,
-        checked.targets
-    ))
+    let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    let policies = count(checked.policies, "policy", "policies");
+    let targets = count(checked.targets, "target", "targets");
+    output::print(&format!("{}: fine, with {policies} and {targets}\n", place::shown(&path)))
 }
 
 /// How one case went.

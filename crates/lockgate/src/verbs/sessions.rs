@@ -62,11 +62,20 @@ fn row(session: &SessionView) -> Vec<String> {
         },
         session.client.clone(),
         short(&session.opened),
-        session.closed.as_deref().map_or_else(|| "open".to_owned(), short),
+        ended(session),
         session.requests.to_string(),
         session.denied.to_string(),
         session.rows.to_string(),
     ]
+}
+
+/// When it ended. The index learns of an end a moment after the gateway knows of it.
+fn ended(session: &SessionView) -> String {
+    match (&session.closed, session.live) {
+        (Some(closed), _) => short(closed),
+        (None, Some(false)) => "just now".to_owned(),
+        (None, _) => "open".to_owned(),
+    }
 }
 
 fn show(output: Output, session: &SessionView) -> anyhow::Result<()> {
@@ -80,7 +89,7 @@ fn show(output: Output, session: &SessionView) -> anyhow::Result<()> {
         ("database", session.database.clone().unwrap_or_default()),
         ("client", session.client.clone()),
         ("opened", short(&session.opened)),
-        ("ended", session.closed.as_deref().map_or_else(|| "open".to_owned(), short)),
+        ("ended", ended(session)),
         ("why", session.reason.clone().unwrap_or_default()),
         ("requests", session.requests.to_string()),
         ("denied", session.denied.to_string()),
@@ -212,11 +221,7 @@ async fn replay_there(client: &Client, id: SessionId) -> anyhow::Result<()> {
 
 /// One event in a line.
 fn played(event: &Value) -> String {
-    let word = |name: &str| match event.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        None | Some(Value::Null) => String::new(),
-        Some(other) => other.to_string(),
-    };
+    let word = |name: &str| event.get(name).map(plain).unwrap_or_default();
     let time = word("time");
     let clock = time.get(11..23).unwrap_or(&time).to_owned();
     let mut rest: Vec<String> = Vec::new();
@@ -225,12 +230,26 @@ fn played(event: &Value) -> String {
         "message",
     ] {
         let text = word(name);
-        if !matches!(text.as_str(), "" | "[]") {
+        if !text.is_empty() {
             rest.push(format!("{name} {text}"));
         }
     }
     let line = format!("{clock}  {}  {}", word("event"), rest.join("  "));
     format!("{}\n", visible_line(line.trim_end()))
+}
+
+/// A value in words: lists joined, a policy as its id and place.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => match (fields.get("id"), fields.get("place")) {
+            (Some(id), Some(place)) => format!("\"{}\" ({})", plain(id), plain(place)),
+            _ => value.to_string(),
+        },
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
 }
 
 fn export_here(loaded: &Loaded, id: SessionId) -> anyhow::Result<()> {
