@@ -5,6 +5,7 @@
 mod call;
 mod command;
 mod copy;
+mod define;
 mod expr;
 mod modify;
 mod query;
