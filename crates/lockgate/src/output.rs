@@ -66,7 +66,8 @@ impl Output {
             let value = visible(value).replace('\n', &format!("\n{indent}"));
             text.push_str(&format!("{name:width$}  {value}\n"));
         }
-        print(&text)
+        let lines: String = text.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        print(&lines)
     }
 
     /// The whole value as JSON or YAML.

@@ -8,5 +8,6 @@ pub mod explain;
 pub mod init;
 pub mod policy;
 pub mod print;
+mod requests;
 pub mod sessions;
 pub mod token;

@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::exit::{Code, Ended};
 use crate::output::{self, Output};
 use crate::place::Place;
+use crate::verbs::requests::{self, RequestView};
 use crate::view::{SessionView, names, short};
 use lockgate_config::Loaded;
 use lockgate_core::SessionId;
@@ -13,6 +14,7 @@ use lockgate_record::{DamageKind, JsonLines, ReadError, Recorded, Replay, visibl
 use lockgate_store::journal::{Archive, Events, JournalError, load_keys};
 use lockgate_store::{SessionFilter as StoreFilter, Store};
 use reqwest::Method;
+use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, BufWriter, Write};
 
@@ -28,11 +30,29 @@ pub async fn run(global: &Global, output: Output, verb: SessionsVerb) -> anyhow:
             output.list(&sessions, &head, row, "there are no sessions")
         }
         SessionsVerb::Show { id } => {
+            let mut requests = Vec::new();
             let session = match Place::find(global)? {
-                Place::Here(loaded) => show_here(&loaded, id).await?,
-                Place::There(client) => client.get(&format!("/api/v1/sessions/{id}"), &[]).await?,
+                Place::Here(loaded) => {
+                    let session = show_here(&loaded, id).await?;
+                    let mut lines = JsonLines::new(id);
+                    each_event(events(&loaded, id)?, |event| {
+                        requests::take(&mut requests, &serde_json::from_str(&lines.line(event)?)?);
+                        Ok(())
+                    })?;
+                    session
+                }
+                Place::There(client) => {
+                    let session = client.get(&format!("/api/v1/sessions/{id}"), &[]).await?;
+                    let path = format!("/api/v1/sessions/{id}/events");
+                    let take = |line: &str| {
+                        requests::take(&mut requests, &serde_json::from_str(line)?);
+                        Ok(())
+                    };
+                    client.lines(&path, take).await?;
+                    session
+                }
             };
-            show(output, &session)
+            show(output, Shown { session, statements: requests })
         }
         SessionsVerb::Replay { id } => match Place::find(global)? {
             Place::Here(loaded) => replay_here(&loaded, id),
@@ -78,7 +98,17 @@ fn ended(session: &SessionView) -> String {
     }
 }
 
-fn show(output: Output, session: &SessionView) -> anyhow::Result<()> {
+/// A session with what was asked for in it.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    session: SessionView,
+    statements: Vec<RequestView>,
+}
+
+fn show(output: Output, shown: Shown) -> anyhow::Result<()> {
+    let session = &shown.session;
+    let statements: Vec<String> = shown.statements.iter().map(RequestView::told).collect();
     let fields = [
         ("session", session.id.clone()),
         ("user", session.identity.chain()),
@@ -94,8 +124,9 @@ fn show(output: Output, session: &SessionView) -> anyhow::Result<()> {
         ("requests", session.requests.to_string()),
         ("denied", session.denied.to_string()),
         ("rows", session.rows.to_string()),
+        ("asked", statements.join("\n\n")),
     ];
-    output.item(session, &fields)
+    output.item(&shown, &fields)
 }
 
 /// The filter as the store takes it.
