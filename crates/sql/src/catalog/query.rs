@@ -32,38 +32,77 @@ macro_rules! visible {
     };
 }
 
+/// The number of rows and a sum over what tells each row's version, in no order.
+macro_rules! digest {
+    ($row:literal, $id:literal, $salt:literal, $from:expr) => {
+        concat!(
+            "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((",
+            $id,
+            "::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) ",
+            $row,
+            ".xmin::pg_catalog.text::pg_catalog.int8, ",
+            $salt,
+            "))) FROM ",
+            $from,
+            ")"
+        )
+    };
+}
+
+/// `c` is a relation that is not another session's.
+macro_rules! own_relation {
+    () => {
+        concat!(
+            user!("c.oid"),
+            " AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f,c,S}'::pg_catalog.\"char\"[]) AND ",
+            visible!("c.relnamespace")
+        )
+    };
+}
+
 /// One row of one short text that differs whenever the snapshot would. It costs far less than the snapshot.
 pub const VERSION_SQL: &str = concat!(
     "SELECT pg_catalog.concat_ws('.', ",
-    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((c.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) c.xmin::pg_catalog.text::pg_catalog.int8, 1))) FROM pg_catalog.pg_class c WHERE ",
-    user!("c.oid"),
-    " AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f,c,S}'::pg_catalog.\"char\"[]) AND ",
-    visible!("c.relnamespace"),
-    "), ",
-    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((a.attrelid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) a.xmin::pg_catalog.text::pg_catalog.int8, a.attnum))) FROM pg_catalog.pg_attribute a WHERE ",
-    user!("a.attrelid"),
-    " AND a.attnum OPERATOR(pg_catalog.>) 0), ",
-    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((p.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) p.xmin::pg_catalog.text::pg_catalog.int8, 2))) FROM pg_catalog.pg_proc p WHERE ",
-    user!("p.oid"),
-    "), ",
-    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((r.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) r.xmin::pg_catalog.text::pg_catalog.int8, 3))) FROM pg_catalog.pg_rewrite r WHERE ",
-    user!("r.oid"),
-    "), ",
-    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((t.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) t.xmin::pg_catalog.text::pg_catalog.int8, 4))) FROM pg_catalog.pg_type t WHERE ",
-    user!("t.oid"),
-    "), ",
-    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((i.inhrelid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) i.inhparent::pg_catalog.int8, 5))) FROM pg_catalog.pg_inherits i), ",
-    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((g.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) g.xmin::pg_catalog.text::pg_catalog.int8, 6))) FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal), ",
-    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((o.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) o.xmin::pg_catalog.text::pg_catalog.int8, 7))) FROM pg_catalog.pg_operator o WHERE ",
-    user!("o.oid"),
-    "), ",
-    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((k.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) k.xmin::pg_catalog.text::pg_catalog.int8, 8))) FROM pg_catalog.pg_cast k WHERE ",
-    user!("k.oid"),
-    "), ",
-    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((d.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) d.xmin::pg_catalog.text::pg_catalog.int8, 9))) FROM pg_catalog.pg_attrdef d), ",
-    "(SELECT pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(pg_catalog.hashint8extended((e.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) e.xmin::pg_catalog.text::pg_catalog.int8, 10))) FROM pg_catalog.pg_enum e), ",
-    "(SELECT pg_catalog.sum(pg_catalog.hashint8extended((n.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) n.xmin::pg_catalog.text::pg_catalog.int8, 11)) FROM pg_catalog.pg_namespace n WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)), ",
-    "(SELECT pg_catalog.sum(pg_catalog.hashint8extended((x.oid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) x.xmin::pg_catalog.text::pg_catalog.int8, 12)) FROM pg_catalog.pg_extension x))"
+    digest!("c", "c.oid", "1", concat!("pg_catalog.pg_class c WHERE ", own_relation!())),
+    ", ",
+    digest!(
+        "a",
+        "a.attrelid",
+        "a.attnum",
+        concat!(
+            "pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) ANY (SELECT c.oid FROM pg_catalog.pg_class c WHERE ",
+            own_relation!(),
+            ")"
+        )
+    ),
+    ", ",
+    digest!("p", "p.oid", "2", concat!("pg_catalog.pg_proc p WHERE ", user!("p.oid"))),
+    ", ",
+    digest!("r", "r.oid", "3", concat!("pg_catalog.pg_rewrite r WHERE ", user!("r.oid"))),
+    ", ",
+    digest!(
+        "t",
+        "t.oid",
+        "4",
+        concat!("pg_catalog.pg_type t WHERE ", user!("t.oid"), " AND ", visible!("t.typnamespace"))
+    ),
+    ", ",
+    digest!("i", "i.inhrelid", "i.inhparent::pg_catalog.int8", "pg_catalog.pg_inherits i"),
+    ", ",
+    digest!("g", "g.oid", "6", "pg_catalog.pg_trigger g WHERE NOT g.tgisinternal"),
+    ", ",
+    digest!("o", "o.oid", "7", concat!("pg_catalog.pg_operator o WHERE ", user!("o.oid"))),
+    ", ",
+    digest!("k", "k.oid", "8", concat!("pg_catalog.pg_cast k WHERE ", user!("k.oid"))),
+    ", ",
+    digest!("d", "d.oid", "9", "pg_catalog.pg_attrdef d"),
+    ", ",
+    digest!("e", "e.oid", "10", "pg_catalog.pg_enum e"),
+    ", ",
+    digest!("n", "n.oid", "11", "pg_catalog.pg_namespace n WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)"),
+    ", ",
+    digest!("x", "x.oid", "12", "pg_catalog.pg_extension x"),
+    ", pg_catalog.pg_my_temp_schema()::pg_catalog.text)"
 );
 
 /// The questions, in the order in which [`FactsBuilder::row`] counts them. Every column of every answer is text.
