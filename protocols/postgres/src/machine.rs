@@ -141,10 +141,11 @@ impl Wire for Machine {
             (Phase::Proving(_), Event::Proven(Err(refusal))) => refused(io, SqlState::INVALID_PASSWORD, &refusal),
             (Phase::Opening(wishes), Event::Opened(Ok(session))) => connect(wishes, session, io),
             (Phase::Opening(_), Event::Opened(Err(refusal))) => {
-                let code = if refusal.fault == Fault::Us {
-                    SqlState::TOO_MANY_CONNECTIONS
-                } else {
-                    SqlState::INSUFFICIENT_PRIVILEGE
+                let code = match refusal.fault {
+                    Fault::Us => SqlState::TOO_MANY_CONNECTIONS,
+                    // The token itself does not fit: it ended meanwhile, or it is for other targets.
+                    Fault::Client => SqlState::INVALID_AUTHORIZATION,
+                    Fault::Policy | Fault::Target => SqlState::INSUFFICIENT_PRIVILEGE,
                 };
                 refused(io, code, &refusal)
             }

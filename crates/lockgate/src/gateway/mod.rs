@@ -40,10 +40,14 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Sessions that wait for their end to be read into the index.
 const GONE_QUEUE: usize = 40_000;
+
+/// How long the index may take at the end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Everything that lives from start to stop.
 pub struct Gateway {
@@ -160,8 +164,11 @@ impl Gateway {
             tracing::error!(%error, "the log of recordings cannot be signed; the next start does it");
         }
         self.sweep_gone();
-        let flushed = tokio::time::timeout(std::time::Duration::from_secs(2), self.index.flush()).await;
-        if flushed.is_err() {
+        let last_words = async {
+            self.index.flush().await;
+            self.store.close().await;
+        };
+        if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
             tracing::warn!("the session index could not be written in time; the recordings are complete");
         }
     }

@@ -101,7 +101,7 @@ impl Services for Gateway {
         if let Some(scope) = &lease.targets
             && !scope.contains(&asked.target)
         {
-            return Err(no_access("the token is for other targets"));
+            return Err(self.refused_login(peer, &identity.user, database, "the token is for other targets"));
         }
         let rules = self.rules.load_full();
         let route = self.targets.load().route(&asked.target, asked.database.as_deref(), &identity);
