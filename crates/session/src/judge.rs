@@ -248,6 +248,22 @@ impl<'a> Judge<'a> {
         for need in &statement.needs {
             self.need(need);
         }
+        // What is changed inside (WITH, EXPLAIN ANALYZE, PREPARE, a function's body) is asked for as if it stood alone.
+        for change in &statement.facts.changes {
+            if let Some(sql) = &mut self.context.sql {
+                if sql.verb == change.verb && sql.has_where == change.has_where {
+                    continue;
+                }
+                change.verb.clone_into(&mut sql.verb);
+                sql.has_where = change.has_where;
+            }
+            let action = if change.verb == "truncate_table" { Action::Define } else { Action::Write };
+            self.ask(action, Some(change.table.clone()));
+        }
+        if let Some(sql) = &mut self.context.sql {
+            statement.verb.clone_into(&mut sql.verb);
+            sql.has_where = statement.facts.has_where;
+        }
         if !self.target.has_labels() {
             return Plan { masks: Masks::Clear, touch: Touch::Clean };
         }

@@ -1,6 +1,6 @@
 //! Frames of the client: what each asks for, and whether it goes on.
 
-use super::{ABORT_TEXT, Execution, Expect, Flow, Held, Portal, Pump, Simple, Statement, Waiting};
+use super::{ABORT_TEXT, Execution, Expect, Flow, Held, Portal, Pump, Shape, Simple, Statement, Waiting};
 use crate::frame::{self, Frame, FrontendTag, Peer};
 use crate::message::{self, Object, TransactionStatus};
 use crate::own;
@@ -313,7 +313,8 @@ impl Pump {
                 let request = permit.request();
                 io.target.request(permit, frame.bytes());
                 self.unsynced = true;
-                self.statements.propose(parse.name, Some(Statement { prepared, inside: None, shape: None }));
+                self.statements
+                    .propose(parse.name, Some(Statement { prepared, inside: None, shape: Shape::default() }));
                 self.expect.push_back(Expect::Parse { request });
             }
             Verdict::Deny(denial) => self.refuse_denial(io, &denial),
@@ -347,7 +348,7 @@ impl Pump {
             .enumerate()
             .map(|(index, value)| (value.map(Box::from), format_at(&bind.parameter_formats, index)))
             .collect();
-        let formats: Vec<u16> = bind.result_formats.iter().map(|f| f.code()).collect();
+        let formats: Arc<[u16]> = bind.result_formats.iter().map(|f| f.code()).collect();
         let mut permit = None;
         if let Some(statement) = &statement {
             let subject = Arc::clone(statement.subject());
@@ -384,8 +385,8 @@ impl Pump {
             statement,
             formats,
             parameters,
-            shape: None,
-            masker: None,
+            shape: Shape::default(),
+            masker: Arc::default(),
             approved: permit.is_some(),
             permit,
             holds: false,
@@ -480,14 +481,25 @@ impl Pump {
         permit: lockgate_session::Permit,
         io: &mut Io,
     ) {
-        let shape_known = self.portals.get(&name).is_some_and(|p| p.shape.is_some() || p.masker.is_some())
-            || statement.as_ref().is_some_and(|s| s.shape.is_some());
-        if self.labelled() && !shape_known {
+        let (shape, masker, formats) = match self.portals.get(&name) {
+            Some(portal) => (Arc::clone(&portal.shape), Arc::clone(&portal.masker), Arc::clone(&portal.formats)),
+            // A cursor that was opened out of our sight: what its shape is, this Execute alone will know.
+            None => (Shape::default(), Arc::default(), Arc::default()),
+        };
+        let described = self.expect.iter().any(|e| match e {
+            Expect::DescribePortal { shape: Some(asked), .. } => Arc::ptr_eq(asked, &shape),
+            Expect::DescribeStatement { shape: Some(asked) } => {
+                statement.as_ref().is_some_and(|s| Arc::ptr_eq(asked, &s.shape))
+            }
+            _ => false,
+        });
+        let known = shape.get().is_some() || statement.as_ref().is_some_and(|s| s.shape.get().is_some());
+        if self.labelled() && !known && !described {
             // Rows of a portal that nobody described cannot be masked by type. The target is asked, and its answer kept.
             let mut describe = BytesMut::new();
             if own::describe(&mut describe, Object::Portal, &name).is_ok() {
                 io.target.plumbing(Plumbing::Inquiry, &describe);
-                self.expect.push_back(Expect::DescribePortal { name: name.clone(), swallow: true });
+                self.expect.push_back(Expect::DescribePortal { shape: Some(Arc::clone(&shape)), swallow: true });
             }
         }
         let request = permit.request();
@@ -495,11 +507,12 @@ impl Pump {
         self.unsynced = true;
         self.expect.push_back(Expect::Execute(Box::new(Execution {
             request,
-            portal: name,
             statement,
             plan,
             resolved,
-            shape: None,
+            shape,
+            masker,
+            formats,
             result: Flow::default(),
         })));
     }
@@ -512,8 +525,13 @@ impl Pump {
         io.target.plumbing(Plumbing::Reference, frame.bytes());
         self.unsynced = true;
         self.expect.push_back(match describe.object {
-            Object::Statement => Expect::DescribeStatement { name: describe.name.into() },
-            Object::Portal => Expect::DescribePortal { name: describe.name.into(), swallow: false },
+            Object::Statement => {
+                Expect::DescribeStatement { shape: self.statements.get(describe.name).map(|s| Arc::clone(&s.shape)) }
+            }
+            Object::Portal => Expect::DescribePortal {
+                shape: self.portals.get(describe.name).map(|p| Arc::clone(&p.shape)),
+                swallow: false,
+            },
         });
         Taken::Done
     }
@@ -707,8 +725,8 @@ impl Pump {
                     statement: Some(statement),
                     formats: bind.result_formats.iter().map(|f| f.code()).collect(),
                     parameters,
-                    shape: None,
-                    masker: None,
+                    shape: Shape::default(),
+                    masker: Arc::default(),
                     permit: Some(permit),
                     approved: true,
                     holds: false,

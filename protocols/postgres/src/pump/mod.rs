@@ -33,7 +33,7 @@ use lockgate_record::{CloseReason, DoneKind};
 use lockgate_session::wire::{Ask, Cut, Decided, Io};
 use lockgate_session::{Denial, Ended, Judgement, Parked, Permit, Plan, Plumbing, Session};
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Text of the statement that makes the target fail an open transaction after a refusal. It is no SQL on purpose.
 const ABORT_TEXT: &[u8] = b"refused by lockgate policy";
@@ -44,9 +44,13 @@ pub(crate) struct Statement {
     prepared: Arc<Prepared>,
     /// Of which statement of the text it is the inside (`PREPARE`), if it is one.
     inside: Option<usize>,
-    /// The result's shape as the target described it: `Some(None)` for no rows.
-    shape: Option<Option<Bytes>>,
+    /// The result's shape, once the target described it.
+    shape: Shape,
 }
+
+/// A result's shape as the target described it, `None` for no rows. Shared by everything that was sent under the same
+/// meaning of a name: a pipeline may give the name another meaning before the first answer comes.
+type Shape = Arc<OnceLock<Option<Bytes>>>;
 
 impl Statement {
     fn subject(&self) -> &Arc<Prepared> {
@@ -62,13 +66,13 @@ pub(crate) struct Portal {
     /// What its rows are; `None` for a cursor that was opened out of our sight.
     statement: Option<Statement>,
     /// The result formats of Bind.
-    formats: Vec<u16>,
+    formats: Arc<[u16]>,
     /// The parameters: the values of Bind with their formats.
     parameters: Vec<(Option<Box<[u8]>>, u16)>,
-    /// The shape with formats, as the target described the portal.
-    shape: Option<Option<Bytes>>,
-    /// The plan for its rows, made with the first.
-    masker: Option<Arc<RowMasker>>,
+    /// The shape with formats, once the target described the portal.
+    shape: Shape,
+    /// The masker of its rows, made with the first.
+    masker: Arc<OnceLock<Arc<RowMasker>>>,
     /// Left by an approval at Bind.
     permit: Option<Permit>,
     /// A request on it was approved: later pieces of the same portal belong to it.
@@ -85,10 +89,10 @@ enum Expect {
     },
     Bind,
     DescribeStatement {
-        name: Box<[u8]>,
+        shape: Option<Shape>,
     },
     DescribePortal {
-        name: Box<[u8]>,
+        shape: Option<Shape>,
         swallow: bool,
     },
     Execute(Box<Execution>),
@@ -125,10 +129,22 @@ struct Simple {
 }
 
 impl Simple {
+    fn plans(&self) -> &[Plan] {
+        self.plans.as_deref().unwrap_or(&self.prepared.judgement.plans)
+    }
+
+    /// The plan of the statement whose answer comes next.
     fn plan(&self) -> Option<&Plan> {
-        match &self.plans {
-            Some(plans) => plans.get(self.index),
-            None => self.prepared.judgement.plans.get(self.index),
+        self.plans().get(self.index)
+    }
+
+    /// Whether what the target says beside the results may hold what is masked: of the statement that runs, or, between its
+    /// end and ReadyForQuery, of any.
+    fn touch(&self) -> Touch {
+        match self.plan() {
+            Some(plan) => plan.touch,
+            None if !self.plans().is_empty() && self.plans().iter().all(|p| p.touch == Touch::Clean) => Touch::Clean,
+            None => Touch::Labelled,
         }
     }
 }
@@ -136,13 +152,14 @@ impl Simple {
 /// An Execute on its way.
 struct Execution {
     request: u64,
-    portal: Box<[u8]>,
     statement: Option<Statement>,
     plan: Plan,
     /// The plan is of another statement: of EXECUTE and FETCH.
     resolved: bool,
-    /// The shape, where the portal is not one of ours.
-    shape: Option<Option<Bytes>>,
+    /// Of the portal as it was when this was sent.
+    shape: Shape,
+    masker: Arc<OnceLock<Arc<RowMasker>>>,
+    formats: Arc<[u16]>,
     result: Flow,
 }
 
@@ -536,7 +553,7 @@ impl Pump {
         }
         let of_plan = |plan: Option<&Plan>| plan.map_or(Touch::Labelled, |p| p.touch);
         match self.expect.iter().find(|e| !matches!(e, Expect::Own(_))) {
-            Some(Expect::Simple(simple)) => of_plan(simple.plan()),
+            Some(Expect::Simple(simple)) => simple.touch(),
             Some(Expect::Execute(execution)) => execution.plan.touch,
             Some(Expect::Call { plan, .. }) => plan.touch,
             Some(Expect::Bind) => match self.portals.front() {

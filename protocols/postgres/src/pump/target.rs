@@ -1,7 +1,7 @@
 //! Messages of the target: each belongs to what was sent, and goes to the client through the mask.
 
 use super::result::RowsEnd;
-use super::{Expect, Portal, Pump, Statement, Waiting};
+use super::{Expect, Portal, Pump, Shape, Statement, Waiting};
 use crate::frame::{self, Header, Peer};
 use crate::message::{self, CommandComplete, CopyResponse, TransactionStatus};
 use crate::prepare::moves_names;
@@ -203,22 +203,17 @@ impl Pump {
                 };
                 return self.simple_described(&description, io);
             }
-            Some(Expect::DescribeStatement { name }) => {
-                let name = name.clone();
-                if let Some(statement) = self.statements.get_mut(&name) {
-                    statement.shape = Some(description.clone());
+            Some(Expect::DescribeStatement { shape }) => {
+                if let Some(shape) = shape {
+                    let _ = shape.set(description.clone());
                 }
                 false
             }
-            Some(Expect::DescribePortal { name, swallow }) => {
-                let (name, swallow) = (name.clone(), *swallow);
-                if let Some(portal) = self.portals.get_mut(&name) {
-                    portal.shape = Some(description.clone());
-                } else if let Some(Expect::Execute(next)) = self.expect.get_mut(1) {
-                    // A cursor that was opened out of our sight has no entry: what follows keeps its shape itself.
-                    next.shape = Some(description.clone());
+            Some(Expect::DescribePortal { shape, swallow }) => {
+                if let Some(shape) = shape {
+                    let _ = shape.set(description.clone());
                 }
-                swallow
+                *swallow
             }
             _ => return self.target_broke(io, "a description where none was expected"),
         };
@@ -289,22 +284,19 @@ impl Pump {
             Some(statement) if !execution.resolved => Some((Arc::clone(statement.subject()), 0)),
             Some(_) | None => None,
         };
-        let own_shape = execution.shape.clone();
-        let statement_shape = execution.statement.as_ref().and_then(|s| s.shape.clone());
-        let (portal_shape, formats, kept) = match self.portals.get(&execution.portal) {
-            Some(Portal { shape, formats, masker, .. }) => (shape.clone(), formats.clone(), masker.clone()),
-            None => (None, Vec::new(), None),
-        };
-        if let Some(kept) = kept {
+        if let Some(kept) = execution.masker.get() {
+            let kept = Arc::clone(kept);
             if let Some(Expect::Execute(execution)) = self.expect.front_mut() {
                 execution.result.masker = Some(kept);
             }
             return Ok(());
         }
         // A portal's description has its formats; a statement's has none, and Bind said them.
-        let (shape, formats) = match (portal_shape.or(own_shape), statement_shape) {
+        let of_portal = execution.shape.get().cloned();
+        let of_statement = execution.statement.as_ref().and_then(|s| s.shape.get().cloned());
+        let (shape, formats) = match (of_portal, of_statement) {
             (Some(shape), _) => (shape, None),
-            (None, Some(shape)) => (shape, Some(formats)),
+            (None, Some(shape)) => (shape, Some(Arc::clone(&execution.formats))),
             // Nobody described it: the rows say how many columns there are, where nothing is labelled.
             (None, None) => return Ok(()),
         };
@@ -312,11 +304,8 @@ impl Pump {
         let masker = self.known_masker(known.as_ref(), &description, formats.as_deref(), &plan, io)?;
         self.record_columns(request, &description, formats.as_deref(), io);
         if let Some(Expect::Execute(execution)) = self.expect.front_mut() {
-            execution.result.masker = Some(Arc::clone(&masker));
-            let name = execution.portal.clone();
-            if let Some(portal) = self.portals.get_mut(&name) {
-                portal.masker = Some(masker);
-            }
+            let _ = execution.masker.set(Arc::clone(&masker));
+            execution.result.masker = Some(masker);
         }
         Ok(())
     }
@@ -371,13 +360,13 @@ impl Pump {
         };
         match &statement.effect {
             Effect::Prepare { name, .. } => {
-                let entry = Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: None };
+                let entry = Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: Shape::default() };
                 self.statements.set(name.as_bytes(), entry);
             }
             Effect::Deallocate(Some(name)) => self.statements.remove(name.as_bytes()),
             Effect::Deallocate(None) => self.statements.clear(),
             Effect::DeclareCursor { name, hold, .. } => {
-                let entry = Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: None };
+                let entry = Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: Shape::default() };
                 self.portals.set(name.as_bytes(), Portal::cursor(entry, *hold));
             }
             Effect::CloseCursor(Some(name)) => self.portals.remove(name.as_bytes()),
@@ -634,10 +623,10 @@ impl Portal {
     fn cursor(statement: Statement, holds: bool) -> Portal {
         Portal {
             statement: Some(statement),
-            formats: Vec::new(),
+            formats: Arc::default(),
             parameters: Vec::new(),
-            shape: None,
-            masker: None,
+            shape: Shape::default(),
+            masker: Arc::default(),
             permit: None,
             approved: false,
             holds,
