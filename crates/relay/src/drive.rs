@@ -120,6 +120,8 @@ fn random(into: &mut [u8]) {
 
 impl<S: Services> Pump<S> {
     async fn run(&mut self) {
+        // A client that never says anything has its time limit too.
+        self.arm();
         loop {
             let woke = poll_fn(|cx| self.poll(cx)).await;
             match woke {
