@@ -15,6 +15,7 @@ use lockgate_policy::{
 use lockgate_sql::{Batch, Catalog, How, Need, Object, Outputs, Statement, Taint, Use};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// How a column is masked, and on whose word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,9 +89,11 @@ pub struct Judgement {
     /// The ruling.
     pub ruling: Ruling,
     /// One plan per statement.
-    pub plans: Vec<Plan>,
+    pub plans: Vec<Arc<Plan>>,
     /// The policies that took part.
     pub policies: Vec<PolicyRef>,
+    /// Where each of them is written, as `file:line`.
+    pub places: Vec<String>,
     /// What was asked for: action and object.
     pub asked: Vec<(Action, String)>,
     /// The alerts raised.
@@ -224,7 +227,8 @@ impl<'a> Judge<'a> {
         };
         Judgement {
             ruling,
-            plans,
+            plans: plans.into_iter().map(Arc::new).collect(),
+            places: self.policies.iter().map(|p| format!("{}:{}", p.path, p.line)).collect(),
             policies: self.policies,
             asked: self.asked,
             alerts: self.alerts,

@@ -9,7 +9,7 @@ use lockgate_core::{Fault, Identity, SessionId, SqlState, Timestamp};
 use lockgate_policy::ApprovalNeed;
 use lockgate_record::{
     Asked, Cancelled, CloseReason, Column, Columns, Digest, Done, DoneKind, Event, Failure, Held, Judged, MaskUse,
-    Notice, Parameter, PolicyRef, RecordError, RequestKind, SessionOpened, SessionRecorder, Setting, Touch,
+    Notice, Parameter, PolicyRef, RecordError, RequestKind, Rows, SessionOpened, SessionRecorder, Setting, Touch,
     VerdictKind,
 };
 use std::borrow::Cow;
@@ -54,8 +54,18 @@ pub struct Session {
     requests: u64,
     /// Requests without an end.
     open: Vec<OpenRequest>,
+    /// Events of answers, to be written as one frame before the bytes they describe go out.
+    pending: Vec<Event<'static>>,
+    pending_bytes: usize,
+    /// `who` as digests name it.
+    who: String,
     closed: bool,
 }
+
+/// Result bytes that wait with other events to be written together; a larger piece is written at once.
+const PENDING_BYTES_MAX: usize = 8 * 1024;
+/// Events that wait to be written together.
+const PENDING_EVENTS_MAX: usize = 64;
 
 struct OpenRequest {
     number: u64,
@@ -192,9 +202,13 @@ impl Session {
             hold_ms_max,
             requests: 0,
             open: Vec::new(),
+            pending: Vec::new(),
+            pending_bytes: 0,
+            who: String::new(),
             closed: false,
         };
         let identity = Arc::clone(&session.identity);
+        session.who = identity.display_chain();
         let mut opened = SessionOpened::of(
             id.to_string(),
             &identity,
@@ -340,7 +354,7 @@ impl Session {
             by: by.into(),
             reason: Cow::Borrowed(decided.reason.as_deref().unwrap_or("")),
         };
-        if let Err(error) = self.recorder.append(event.into(), now) {
+        if let Err(error) = self.flush(now).and_then(|()| self.recorder.append(event.into(), now)) {
             return Verdict::Deny(Box::new(Denial::unrecordable(&error)));
         }
         if fine {
@@ -365,9 +379,8 @@ impl Session {
     }
 
     /// Puts the shape of a result on record.
-    pub fn columns(&mut self, request: u64, columns: &[Column<'_>], now: Timestamp) -> Result<(), RecordError> {
-        let event = Columns { request, columns: columns.into() };
-        self.recorder.append(event.into(), now)
+    pub fn columns(&mut self, request: u64, columns: Vec<Column<'static>>, now: Timestamp) -> Result<(), RecordError> {
+        self.later(Columns { request, columns: columns.into() }.into(), now)
     }
 
     /// Puts part of a result on record as the client will see it; the recorder keeps to its limit and says where it cut.
@@ -376,11 +389,17 @@ impl Session {
             open.rows = open.rows.saturating_add(count);
             open.bytes = open.bytes.saturating_add(u64::try_from(frames.len()).unwrap_or(u64::MAX));
         }
+        if self.pending_bytes.saturating_add(frames.len()) <= PENDING_BYTES_MAX {
+            self.pending_bytes = self.pending_bytes.saturating_add(frames.len());
+            return self.later(Rows { request, count, data: frames.to_vec().into() }.into(), now);
+        }
+        self.flush(now)?;
         self.recorder.rows(request, frames, count, now)
     }
 
     /// Puts part of what the client sends in bulk on record, up to the same limit.
     pub fn input(&mut self, request: u64, frames: &[u8], now: Timestamp) -> Result<(), RecordError> {
+        self.flush(now)?;
         self.recorder.input(request, frames, now)
     }
 
@@ -393,13 +412,31 @@ impl Session {
         message: &str,
         now: Timestamp,
     ) -> Result<(), RecordError> {
-        let event = Notice { request, severity: severity.into(), code: code.into(), message: message.into() };
-        self.recorder.append(event.into(), now)
+        let owned = |text: &str| Cow::Owned(text.to_owned());
+        let event = Notice { request, severity: owned(severity), code: owned(code), message: owned(message) };
+        self.later(event.into(), now)
+    }
+
+    /// Writes what waits. To be called before the bytes that it describes are handed out.
+    pub fn flush(&mut self, now: Timestamp) -> Result<(), RecordError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.recorder.append_all(&self.pending, now)?;
+        self.pending.clear();
+        self.pending_bytes = 0;
+        Ok(())
+    }
+
+    fn later(&mut self, event: Event<'static>, now: Timestamp) -> Result<(), RecordError> {
+        self.pending.push(event);
+        if self.pending.len() >= PENDING_EVENTS_MAX { self.flush(now) } else { Ok(()) }
     }
 
     /// Puts a wish to cancel on record.
     pub fn cancelled(&mut self, by: &str, now: Timestamp) -> Result<(), RecordError> {
         let request = self.open.last().map(|o| o.number);
+        self.flush(now)?;
         self.recorder.append(Cancelled { request, by: by.into() }.into(), now)
     }
 
@@ -410,17 +447,17 @@ impl Session {
         let event = Done {
             request,
             outcome: ended.kind,
-            tag: Cow::Borrowed(ended.tag),
+            tag: Cow::Owned(ended.tag.to_owned()),
             rows: open.rows,
             bytes: open.bytes,
             error: ended.error.map(|(code, message, fault)| Failure {
-                code: Cow::Borrowed(code),
-                message: Cow::Borrowed(message),
+                code: Cow::Owned(code.to_owned()),
+                message: Cow::Owned(message.to_owned()),
                 fault: Cow::Borrowed(fault.name()),
             }),
             duration_us: u64::try_from(now.millis_since(open.asked).max(0)).unwrap_or(0).saturating_mul(1_000),
         };
-        self.recorder.append(event.into(), now)
+        self.later(event.into(), now)
     }
 
     /// The last event. Requests without an end get one. Calling it again does nothing.
@@ -428,6 +465,7 @@ impl Session {
         if self.closed {
             return Ok(());
         }
+        self.flush(now)?;
         self.closed = true;
         self.open.clear();
         self.recorder.close(reason, detail, now)
@@ -440,11 +478,10 @@ impl Session {
     /// What an approval is bound to: who, where, what, with which parameters. Every part stands behind its length, so that
     /// no two requests have the same bytes.
     fn digest(&self, request: &Request<'_>) -> Digest {
-        let who = self.identity.display_chain();
         let target = self.target.facts.name.as_str();
         let mut lengths: Vec<[u8; 8]> = Vec::with_capacity(5 + request.parameters.values.len() * 2);
         let mut parts: Vec<&[u8]> = Vec::with_capacity(5 + request.parameters.values.len());
-        for part in [who.as_bytes(), target.as_bytes(), self.database.as_bytes(), request.text] {
+        for part in [self.who.as_bytes(), target.as_bytes(), self.database.as_bytes(), request.text] {
             lengths.push(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             parts.push(part);
         }
@@ -488,7 +525,8 @@ impl Session {
         judged.policies = judgement
             .policies
             .iter()
-            .map(|p| PolicyRef { id: Cow::Borrowed(&*p.id), place: format!("{}:{}", p.path, p.line).into() })
+            .zip(&judgement.places)
+            .map(|(p, place)| PolicyRef { id: Cow::Borrowed(&*p.id), place: Cow::Borrowed(place.as_str()) })
             .collect();
         judged.touches = judgement
             .asked
@@ -543,6 +581,7 @@ impl Session {
                 }
             }
         }
+        self.flush(now)?;
         self.recorder.append_all(&events, now)
     }
 

@@ -26,6 +26,11 @@ enum Taken {
 impl Pump {
     /// Takes in what the client sent.
     pub(crate) fn client(&mut self, buffer: &mut BytesMut, io: &mut Io) {
+        self.take_client(buffer, io);
+        self.flush_record(io);
+    }
+
+    fn take_client(&mut self, buffer: &mut BytesMut, io: &mut Io) {
         loop {
             if self.closed {
                 buffer.clear();
@@ -151,7 +156,7 @@ impl Pump {
         Taken::Done
     }
 
-    fn sent_query(&mut self, request: u64, prepared: &Arc<Prepared>, plans: Option<Vec<Plan>>) {
+    fn sent_query(&mut self, request: u64, prepared: &Arc<Prepared>, plans: Option<Vec<Arc<Plan>>>) {
         // A simple query takes the place of the unnamed statement and portal.
         self.statements.remove(b"");
         self.portals.remove(b"");
@@ -169,7 +174,7 @@ impl Pump {
 
     /// EXECUTE and FETCH mean what the session's names say. Returns the judgement and plans with that put in; `None` when
     /// the batch has neither.
-    fn resolve(&mut self, prepared: &Arc<Prepared>, io: &Io) -> Option<(Option<Judgement>, Vec<Plan>)> {
+    fn resolve(&mut self, prepared: &Arc<Prepared>, io: &Io) -> Option<(Option<Judgement>, Vec<Arc<Plan>>)> {
         let statements = prepared.statements();
         if !statements.iter().any(|s| matches!(s.effect, Effect::Execute { .. } | Effect::Fetch { .. })) {
             return None;
@@ -342,7 +347,7 @@ impl Pump {
             self.ask_catalog(io);
             return Taken::Waits(Waiting::Catalog(frame));
         }
-        let parameters: Vec<(Option<Box<[u8]>>, u16)> = bind
+        let parameters: Arc<[(Option<Box<[u8]>>, u16)]> = bind
             .values
             .iter()
             .enumerate()
@@ -422,27 +427,31 @@ impl Pump {
             return Taken::Done;
         }
         let resolved = subject.as_ref().and_then(|s| self.resolve(s, io));
-        let mut judgement = match (&subject, &resolved) {
-            (_, Some((Some(judgement), _))) => judgement.clone(),
-            (Some(subject), _) => subject.judgement.clone(),
-            (None, _) => self.unknown_plan(io.now),
-        };
-        let plan = match &resolved {
-            Some((_, plans)) => plans.first().cloned(),
-            None => judgement.plans.first().cloned(),
-        };
-        // An empty statement has no plan, and no rows.
-        let plan =
-            plan.unwrap_or_else(|| Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Clean });
-
         let (permit, approved, parameters) = match self.portals.get_mut(&name) {
-            Some(portal) => (portal.permit.take(), portal.approved, portal.parameters.clone()),
-            None => (None, false, Vec::new()),
+            Some(portal) => (portal.permit.take(), portal.approved, Arc::clone(&portal.parameters)),
+            None => (None, false, Arc::default()),
         };
-        if approved && matches!(judgement.ruling, Ruling::Hold(_)) {
+        let is_resolved = resolved.is_some();
+        // A judgement of this Execute alone, where the statement's own does not serve.
+        let (mut own, resolved_plan) = match (resolved, &subject) {
+            (Some((judgement, plans)), _) => (judgement, plans.into_iter().next()),
+            (None, Some(_)) => (None, None),
+            (None, None) => (Some(self.unknown_plan(io.now)), None),
+        };
+        let statements_own = subject.as_ref().map(|s| &s.judgement);
+        if approved
+            && let Some(judged) = own.as_ref().or(statements_own)
+            && matches!(judged.ruling, Ruling::Hold(_))
+        {
             // The approval was for this portal; what is left of it belongs to the same request.
-            judgement.ruling = Ruling::Allow;
+            own = Some(Judgement { ruling: Ruling::Allow, ..judged.clone() });
         }
+        let Some(judgement) = own.as_ref().or(statements_own) else { return Taken::Done };
+        // An empty statement has no plan, and no rows.
+        let plan = resolved_plan.or_else(|| judgement.plans.first().cloned()).unwrap_or_else(|| {
+            Arc::new(Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Clean })
+        });
+
         let permit = match permit {
             Some(permit) => permit,
             None => {
@@ -454,7 +463,7 @@ impl Pump {
                 };
                 request.portal = Some(&portal_name);
                 request.parameters = Parameters { values: &values };
-                match self.session.submit(&request, &judgement, io.now) {
+                match self.session.submit(&request, judgement, io.now) {
                     Verdict::Allow(permit) => permit,
                     Verdict::Deny(denial) => {
                         self.refuse_denial(io, &denial);
@@ -468,7 +477,7 @@ impl Pump {
                 }
             }
         };
-        self.sent_execute(&frame, name, statement, (plan, resolved.is_some()), permit, io);
+        self.sent_execute(&frame, name, statement, (plan, is_resolved), permit, io);
         Taken::Done
     }
 
@@ -477,7 +486,7 @@ impl Pump {
         frame: &Frame,
         name: Box<[u8]>,
         statement: Option<Statement>,
-        (plan, resolved): (Plan, bool),
+        (plan, resolved): (Arc<Plan>, bool),
         permit: lockgate_session::Permit,
         io: &mut Io,
     ) {
@@ -580,8 +589,9 @@ impl Pump {
                 io.target.request(permit, frame.bytes());
                 self.unsynced = false;
                 let plan = judgement.plans.into_iter().next();
-                let plan = plan
-                    .unwrap_or(Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Labelled });
+                let plan = plan.unwrap_or_else(|| {
+                    Arc::new(Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Labelled })
+                });
                 self.expect.push_back(Expect::Call { request, plan, answered: false });
             }
             Verdict::Deny(denial) => {
@@ -706,7 +716,7 @@ impl Pump {
     fn release_bind(&mut self, parked: lockgate_session::Parked, frame: &Frame, decided: &Decided, io: &mut Io) {
         let Ok(bind) = message::Bind::decode(frame.body()) else { return };
         let Some(statement) = self.statement_now(bind.statement, io) else { return };
-        let parameters: Vec<(Option<Box<[u8]>>, u16)> = bind
+        let parameters: Arc<[(Option<Box<[u8]>>, u16)]> = bind
             .values
             .iter()
             .enumerate()
@@ -755,9 +765,10 @@ impl Pump {
         let is_resolved = resolved.is_some();
         let plan =
             resolved.and_then(|(_, plans)| plans.into_iter().next()).or_else(|| judgement.plans.first().cloned());
-        let plan =
-            plan.unwrap_or(Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Labelled });
-        let parameters = self.portals.get(&name).map(|p| p.parameters.clone()).unwrap_or_default();
+        let plan = plan.unwrap_or_else(|| {
+            Arc::new(Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Labelled })
+        });
+        let parameters = self.portals.get(&name).map(|p| Arc::clone(&p.parameters)).unwrap_or_default();
         let values = borrowed(&parameters);
         let portal_name = String::from_utf8_lossy(&name);
         let mut request = match &subject {
@@ -805,6 +816,7 @@ fn format_at(formats: &message::Formats<'_>, index: usize) -> u16 {
 /// What an EXECUTE runs is asked for as well.
 fn add_ruling(judgement: &mut Judgement, other: &Judgement) {
     judgement.policies.extend(other.policies.iter().cloned());
+    judgement.places.extend(other.places.iter().cloned());
     judgement.asked.extend(other.asked.iter().cloned());
     judgement.alerts.extend(other.alerts.iter().cloned());
     judgement.observed.extend(other.observed.iter().cloned());

@@ -68,7 +68,7 @@ pub(crate) struct Portal {
     /// The result formats of Bind.
     formats: Arc<[u16]>,
     /// The parameters: the values of Bind with their formats.
-    parameters: Vec<(Option<Box<[u8]>>, u16)>,
+    parameters: Arc<[(Option<Box<[u8]>>, u16)]>,
     /// The shape with formats, once the target described the portal.
     shape: Shape,
     /// The masker of its rows, made with the first.
@@ -101,7 +101,7 @@ enum Expect {
     Sync,
     Call {
         request: u64,
-        plan: Plan,
+        plan: Arc<Plan>,
         answered: bool,
     },
     Inquiry,
@@ -120,7 +120,7 @@ struct Simple {
     request: u64,
     prepared: Arc<Prepared>,
     /// The plans where they differ from the judgement's: of EXECUTE and FETCH.
-    plans: Option<Vec<Plan>>,
+    plans: Option<Vec<Arc<Plan>>>,
     /// The statement whose answer comes next.
     index: usize,
     result: Flow,
@@ -129,12 +129,12 @@ struct Simple {
 }
 
 impl Simple {
-    fn plans(&self) -> &[Plan] {
+    fn plans(&self) -> &[Arc<Plan>] {
         self.plans.as_deref().unwrap_or(&self.prepared.judgement.plans)
     }
 
     /// The plan of the statement whose answer comes next.
-    fn plan(&self) -> Option<&Plan> {
+    fn plan(&self) -> Option<&Arc<Plan>> {
         self.plans().get(self.index)
     }
 
@@ -153,7 +153,7 @@ impl Simple {
 struct Execution {
     request: u64,
     statement: Option<Statement>,
-    plan: Plan,
+    plan: Arc<Plan>,
     /// The plan is of another statement: of EXECUTE and FETCH.
     resolved: bool,
     /// Of the portal as it was when this was sent.
@@ -491,6 +491,13 @@ impl Pump {
         }
     }
 
+    /// Writes what is to be on record before the bytes of this event go out.
+    fn flush_record(&mut self, io: &mut Io) {
+        if let Err(error) = self.session.flush(io.now) {
+            self.unrecordable(io, &error);
+        }
+    }
+
     /// Records the end of a request; a recording that fails ends the session.
     fn done(&mut self, io: &mut Io, request: u64, kind: DoneKind, tag: &str, error: Option<(&str, &str, Fault)>) {
         if let Err(failed) = self.session.done(request, &Ended { kind, tag, error }, io.now) {
@@ -551,7 +558,7 @@ impl Pump {
         if !self.labelled() {
             return Touch::Clean;
         }
-        let of_plan = |plan: Option<&Plan>| plan.map_or(Touch::Labelled, |p| p.touch);
+        let of_plan = |plan: Option<&Arc<Plan>>| plan.map_or(Touch::Labelled, |p| p.touch);
         match self.expect.iter().find(|e| !matches!(e, Expect::Own(_))) {
             Some(Expect::Simple(simple)) => simple.touch(),
             Some(Expect::Execute(execution)) => execution.plan.touch,

@@ -19,6 +19,11 @@ use std::sync::Arc;
 impl Pump {
     /// Takes in what the target sent.
     pub(crate) fn target(&mut self, buffer: &mut BytesMut, io: &mut Io) {
+        self.take_target(buffer, io);
+        self.flush_record(io);
+    }
+
+    fn take_target(&mut self, buffer: &mut BytesMut, io: &mut Io) {
         while !self.closed {
             self.say_own(io);
             let in_inquiry = matches!(self.expect.front(), Some(Expect::Inquiry));
@@ -246,18 +251,18 @@ impl Pump {
     }
 
     /// The plan for a result that nobody foresaw.
-    fn fallback_plan(&mut self, io: &Io) -> Plan {
+    fn fallback_plan(&mut self, io: &Io) -> Arc<Plan> {
         let unknown = self.unknown_plan(io.now).plans.into_iter().next();
-        unknown.unwrap_or(Plan { masks: Masks::Clear, touch: Touch::Labelled })
+        unknown.unwrap_or_else(|| Arc::new(Plan { masks: Masks::Clear, touch: Touch::Labelled }))
     }
 
     fn record_columns(&mut self, request: u64, description: &[u8], formats: Option<&[u16]>, io: &mut Io) {
         let Ok(described) = message::RowDescription::decode(description) else { return };
-        let columns: Vec<Column<'_>> = described
+        let columns: Vec<Column<'static>> = described
             .fields()
             .enumerate()
             .map(|(index, field)| Column {
-                name: String::from_utf8_lossy(field.name),
+                name: Cow::Owned(String::from_utf8_lossy(field.name).into_owned()),
                 type_id: field.type_oid,
                 format: match formats {
                     None => field.format.code(),
@@ -267,7 +272,7 @@ impl Pump {
                 },
             })
             .collect();
-        if let Err(error) = self.session.columns(request, &columns, io.now) {
+        if let Err(error) = self.session.columns(request, columns, io.now) {
             self.unrecordable(io, &error);
         }
     }
@@ -624,7 +629,7 @@ impl Portal {
         Portal {
             statement: Some(statement),
             formats: Arc::default(),
-            parameters: Vec::new(),
+            parameters: Arc::default(),
             shape: Shape::default(),
             masker: Arc::default(),
             permit: None,
