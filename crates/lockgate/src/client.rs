@@ -76,19 +76,35 @@ impl Client {
         serde_json::from_slice(&body).with_context(|| format!("the gateway's answer to {path} is not understood"))
     }
 
-    /// Reads a list: the answer itself, or what it holds under `name`.
+    /// Reads a list, what the answer holds under `name`, page by page. `cursor` is the parameter that asks for the page
+    /// after the one whose `next` it is given.
     pub async fn list<T: DeserializeOwned>(
         &self,
         path: &str,
         name: &str,
         query: &[(&str, String)],
+        cursor: &str,
+        at_most: usize,
     ) -> anyhow::Result<Vec<T>> {
-        let mut answer: Value = self.get(path, query).await?;
-        let items = match answer.get_mut(name) {
-            Some(items) => items.take(),
-            None => answer,
-        };
-        serde_json::from_value(items).with_context(|| format!("the gateway's answer to {path} is not understood"))
+        let mut items: Vec<T> = Vec::new();
+        let mut query = query.to_vec();
+        loop {
+            let mut answer: Value = self.get(path, &query).await?;
+            let page = answer.get_mut(name).map(Value::take).unwrap_or_default();
+            let page: Vec<T> = serde_json::from_value(page)
+                .with_context(|| format!("the gateway's answer to {path} is not understood"))?;
+            items.extend(page);
+            let next = answer.get("next").and_then(Value::as_str).map(str::to_owned);
+            match next {
+                Some(next) if items.len() < at_most => {
+                    query.retain(|(name, _)| *name != cursor);
+                    query.push((cursor, next));
+                }
+                _ => break,
+            }
+        }
+        items.truncate(at_most);
+        Ok(items)
     }
 
     /// Prints something as it comes.

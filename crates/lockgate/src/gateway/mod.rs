@@ -42,6 +42,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// Sessions that wait for their end to be read into the index.
 const GONE_QUEUE: usize = 40_000;
@@ -64,7 +65,7 @@ pub struct Gateway {
     throttle: Throttle,
     /// Sessions whose object exists, which may be a moment before and after they are in `live`.
     open: Mutex<HashMap<SessionId, Open>>,
-    gone: mpsc::Sender<SessionId>,
+    indexer: Mutex<Option<Indexer>>,
     config_path: PathBuf,
     versions: AtomicU64,
     ready: Arc<AtomicBool>,
@@ -76,6 +77,12 @@ struct Open {
     /// Gone when the session is: each session has an identity of its own in memory.
     identity: Weak<Identity>,
     lease: Option<TokenLease>,
+}
+
+/// The task that writes the ends of sessions into the index; it ends when `gone` is dropped and empty.
+struct Indexer {
+    gone: mpsc::Sender<SessionId>,
+    task: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -112,7 +119,7 @@ impl Gateway {
 
         let index = store.session_log();
         let (gone, queue) = mpsc::channel(GONE_QUEUE);
-        tokio::spawn(index::run(queue, journal.archive(), keys, index.clone()));
+        let task = tokio::spawn(index::run(queue, journal.archive(), keys, index.clone()));
         Ok(Arc::new(Gateway {
             approvals: Approvals::new(store.clone()),
             store,
@@ -126,7 +133,7 @@ impl Gateway {
             tls,
             throttle: Throttle::default(),
             open: Mutex::new(HashMap::new()),
-            gone,
+            indexer: Mutex::new(Some(Indexer { gone, task })),
             config_path,
             versions: AtomicU64::new(1),
             ready: Arc::new(AtomicBool::new(false)),
@@ -164,7 +171,13 @@ impl Gateway {
             tracing::error!(%error, "the log of recordings cannot be signed; the next start does it");
         }
         self.sweep_gone();
+        let indexer = self.indexer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let last_words = async {
+            if let Some(Indexer { gone, task }) = indexer {
+                drop(gone);
+                // It ends when everything is written, or it is not waited for.
+                let _ = task.await;
+            }
             self.index.flush().await;
             self.store.close().await;
         };
@@ -179,11 +192,12 @@ impl Gateway {
 
     /// Hands sessions whose object is gone to the index.
     fn sweep_gone(&self) {
-        let mut open = self.open_sessions();
-        open.retain(|id, session| {
+        let indexer = self.indexer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(indexer) = indexer.as_ref() else { return };
+        self.open_sessions().retain(|id, session| {
             let alive = session.identity.strong_count() > 0;
             // A full queue keeps the entry for the next look.
-            alive || self.gone.try_send(*id).is_err()
+            alive || indexer.gone.try_send(*id).is_err()
         });
     }
 }

@@ -58,7 +58,7 @@ pub async fn whoami(global: &Global, output: Output) -> anyhow::Result<()> {
 /// `lockgate targets`
 pub async fn targets(global: &Global, output: Output) -> anyhow::Result<()> {
     let targets: Vec<TargetView> = match Place::find(global)? {
-        Place::There(client) => client.list("/api/v1/targets", "targets", &[]).await?,
+        Place::There(client) => client.list("/api/v1/targets", "targets", &[], "after", usize::MAX).await?,
         Place::Here(loaded) => loaded
             .config
             .targets

@@ -8,6 +8,9 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+/// Approvals that are listed at most.
+const LIST_MAX: usize = 1_000;
+
 /// A request that waits, or waited.
 #[derive(Serialize, Deserialize)]
 struct Approval {
@@ -63,7 +66,8 @@ pub async fn run(global: &Global, output: Output, verb: ApprovalsVerb) -> anyhow
     match verb {
         ApprovalsVerb::List { all } => {
             let query: &[(&str, String)] = if all { &[] } else { &[("state", "pending".to_owned())] };
-            let mut approvals: Vec<Approval> = client.list("/api/v1/approvals", "approvals", query).await?;
+            let mut approvals: Vec<Approval> =
+                client.list("/api/v1/approvals", "approvals", query, "before", LIST_MAX).await?;
             // Those that wait first; each part stays newest first.
             approvals.sort_by_key(|approval| approval.state != "pending");
             let head = ["id", "user", "target", "needs", "state", "expires", "statement"];

@@ -18,7 +18,7 @@ pub async fn run(global: &Global, args: ConnectArgs) -> anyhow::Result<ExitCode>
     let database: Database = args.target.parse().map_err(|error| Ended::new(Code::Usage, format!("{error}")))?;
     let client = Client::new(global)?;
     let me: Me = client.get("/api/v1/whoami", &[]).await?;
-    let targets: Vec<TargetView> = client.list("/api/v1/targets", "targets", &[]).await?;
+    let targets: Vec<TargetView> = client.list("/api/v1/targets", "targets", &[], "after", usize::MAX).await?;
     if !targets.iter().any(|target| target.name == database.target.as_str()) {
         let ended = Ended::new(
             Code::Denied,

@@ -176,7 +176,8 @@ async fn list_there(
     let mut query = query(filter);
     query.extend(live.then(|| ("live", "true".to_owned())));
     query.push(("limit", limit.to_string()));
-    client.list("/api/v1/sessions", "sessions", &query).await
+    let at_most = usize::try_from(limit).unwrap_or(usize::MAX);
+    client.list("/api/v1/sessions", "sessions", &query, "before", at_most).await
 }
 
 async fn show_here(loaded: &Loaded, id: SessionId) -> anyhow::Result<SessionView> {

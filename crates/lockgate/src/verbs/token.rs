@@ -9,7 +9,7 @@ use crate::view::{TokenView, names, short};
 use crate::when;
 use lockgate_config::Loaded;
 use lockgate_core::{Principal, TargetName};
-use lockgate_store::{NewToken, Store, StoreError, TokenFilter};
+use lockgate_store::{NewToken, Store, StoreError, TokenFilter, TokenInfo};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -126,15 +126,29 @@ async fn list_here(loaded: &Loaded, user: Option<String>) -> anyhow::Result<Vec<
         return Ok(Vec::new());
     }
     let store = Store::open(&loaded.config.data_dir).await?;
-    let tokens = store.list_tokens(&TokenFilter { user, ..TokenFilter::default() }).await;
+    let listed = every_token(&store, user).await;
     store.close().await;
     let now = when::now();
-    Ok(tokens?.iter().map(|info| TokenView::of(info, now)).collect())
+    Ok(listed?.iter().map(|info| TokenView::of(info, now)).collect())
+}
+
+/// The store lists page by page.
+async fn every_token(store: &Store, user: Option<String>) -> Result<Vec<TokenInfo>, StoreError> {
+    let mut filter = TokenFilter { user, ..TokenFilter::default() };
+    let mut tokens = Vec::new();
+    loop {
+        let page = store.list_tokens(&filter).await?;
+        match page.last() {
+            Some(last) => filter.after = Some(last.id.clone()),
+            None => return Ok(tokens),
+        }
+        tokens.extend(page);
+    }
 }
 
 async fn list_there(client: &Client, user: Option<String>) -> anyhow::Result<Vec<TokenView>> {
     let query: Vec<(&str, String)> = user.into_iter().map(|user| ("user", user)).collect();
-    client.list("/api/v1/tokens", "tokens", &query).await
+    client.list("/api/v1/tokens", "tokens", &query, "after", usize::MAX).await
 }
 
 async fn revoke_here(loaded: &Loaded, id: &str) -> anyhow::Result<TokenView> {
