@@ -53,14 +53,22 @@ fn nobody_sees_or_changes_what_belongs_to_others() {
         let (status, body) = api::call(&scene.gateway, "GET", &path, Some(&frank), None);
         assert!(status == 403 || status == 404, "{path}: {status} {body}");
     }
-    for (token, may) in [(&frank, false), (&alice, false), (&olga, true)] {
+    // Everybody may end a session of their own.
+    for (token, may, may_kill) in [(&frank, false, false), (&alice, false, true), (&olga, true, true)] {
         let created =
             scene.gateway.as_user(token, &["token", "create", "--user", "mallory", "--group", "dba", "-o", "json"]);
         assert_eq!(created.status.success(), may, "{}", process::text(&created));
-        let listed = scene.gateway.as_user(token, &["sessions", "kill", &id]);
-        assert_eq!(listed.status.success(), may, "{}", process::text(&listed));
+        let mut session = Client::login(scene.gateway.port, "alice", &alice);
+        let refused = session.query("DELETE FROM notes");
+        let id = wire::error(&refused).field(b'H').unwrap().split_whitespace().last().unwrap().to_owned();
+        let killed = scene.gateway.as_user(token, &["sessions", "kill", &id]);
+        assert_eq!(killed.status.success(), may_kill, "{}", process::text(&killed));
+        if may_kill {
+            assert!(session.is_closed_within(std::time::Duration::from_secs(5)), "a killed session lives on");
+        } else {
+            assert_eq!(session.value("SELECT 1"), "1");
+        }
     }
-    assert!(client.is_closed_within(std::time::Duration::from_secs(5)), "a killed session lives on");
 }
 
 #[test]

@@ -39,7 +39,12 @@ fn scram_is_spoken_and_bound_to_the_channel() {
 
 #[test]
 fn wrong_expired_revoked_and_foreign_tokens_are_refused() {
-    let scene = scene();
+    let scene = Scene::with(15, |options| {
+        let (port, database) = (options.target_port, &options.database);
+        options.target_extra.push_str(&format!(
+            "\n  - name: elsewhere\n    protocol: postgres\n    address: 127.0.0.1:{port}\n    database: {database}\n    username: app\n    password: x\n    tls: disable"
+        ));
+    });
     let alice = scene.alice();
     let mut wrong = alice.clone();
     let last = wrong.pop().unwrap();
@@ -61,7 +66,9 @@ fn wrong_expired_revoked_and_foreign_tokens_are_refused() {
     ] {
         let refused = try_login(&scene, "alice", "shop", &token).expect_err(what);
         let code = refused.field(b'C').unwrap();
-        assert!(code == "28000" || code == "28P01", "{what}: {refused:?}");
+        // A good token for something else is an identity without the permission, not a wrong password.
+        let expected: &[&str] = if what == "for another target" { &["42501", "28000"] } else { &["28000", "28P01"] };
+        assert!(expected.contains(&code.as_str()), "{what}: {refused:?}");
         assert!(
             refused.field(b'H').or(refused.field(b'D')).is_some(),
             "{what} says nothing about what to do: {refused:?}"
@@ -149,11 +156,18 @@ fn an_expired_token_ends_its_session() {
 fn the_target_knows_the_identity_and_the_client_never_the_password() {
     let scene = scene();
     let alice = scene.alice();
-    let parameters = [("user", "alice"), ("database", "shop"), ("application_name", "billing")];
+    let parameters = [("user", "alice"), ("database", "shop")];
     let mut client = Client::login_with(scene.gateway.port, &parameters, &alice).unwrap();
     assert_eq!(client.value("SELECT current_user"), "app");
     let name = scene.directly("SELECT string_agg(application_name, ' ') FROM pg_stat_activity WHERE usename = 'app' AND datname = current_database()");
     assert!(name.contains("alice"), "pg_stat_activity shows `{name}`");
+    // A client that names itself keeps its name; the session comment still says who it is.
+    let named = [("user", "alice"), ("database", "shop"), ("application_name", "billing")];
+    let mut client = Client::login_with(scene.gateway.port, &named, &alice).unwrap();
+    assert_eq!(client.value("SELECT 'from billing'"), "from billing");
+    let log = scene.postgres.log();
+    let of_database = log.lines().filter(|line| line.contains(&scene.database) && line.contains("app=billing"));
+    assert!(of_database.into_iter().any(|line| line.contains("alice")), "the target's log does not name alice");
     for place in [String::from_utf8_lossy(&client.seen).into_owned(), scene.gateway.log()] {
         assert!(!place.contains(lockgate_tests::postgres::PASSWORD));
         assert!(!place.contains(&alice));

@@ -12,11 +12,14 @@ fn prepared() -> Gateway {
 /// The start fails within five seconds and says all of `words`; `policy check` says so too.
 fn refuses_to_start(mut gateway: Gateway, what: &str, words: &[&str]) {
     let checked = gateway.here(&["policy", "check"]);
-    assert!(!checked.status.success(), "{what}: `policy check` finds nothing");
+    // Policies are also checked where the secrets are not.
+    let secrets_only = what == "a missing variable";
+    assert!(secrets_only || !checked.status.success(), "{what}: `policy check` finds nothing");
     gateway.launch();
     let code = gateway.wait(Duration::from_secs(5));
     assert!(matches!(code, Some(1..=5)), "{what}: ended with {code:?}");
-    for said in [gateway.log(), process::text(&checked)] {
+    let by_check = if secrets_only { None } else { Some(process::text(&checked)) };
+    for said in std::iter::once(gateway.log()).chain(by_check) {
         for word in words {
             assert!(said.contains(word), "{what}: `{word}` is missing in:\n{said}");
         }
@@ -75,8 +78,8 @@ fn policies() {
 fn a_policy_that_denies_everything_is_no_mistake_and_lets_nobody_in() {
     let scene =
         Scene::with(15, |options| options.policies = "@id(\"x\")\nforbid (principal, action, resource);\n".to_owned());
-    let told = scene.gateway.refused("alice", &scene.alice(), "SELECT 1");
-    assert!(told.contains("42501") || told.contains("28000") || told.contains("3D000"), "{told}");
+    let refused = scene.gateway.refuses_login("alice", &scene.alice());
+    assert!(["42501", "28000", "3D000"].contains(&refused.field(b'C').unwrap().as_str()), "{refused:?}");
 }
 
 #[test]
@@ -85,7 +88,9 @@ fn a_damaged_store_stops_the_start() {
     gateway.resume();
     gateway.stop();
     let store = std::fs::read_dir(gateway.data_dir()).unwrap().flatten().map(|entry| entry.path());
-    let store = store.filter(|path| path.is_file()).max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    // SQLite's write-ahead log and index are made new from nothing; the store itself is not.
+    let is_store = |path: &std::path::PathBuf| path.is_file() && !path.to_string_lossy().contains(".db-");
+    let store = store.filter(is_store).max_by_key(|path| path.metadata().unwrap().len()).unwrap();
     let mut bytes = std::fs::read(&store).unwrap();
     bytes.iter_mut().take(2_000).for_each(|byte| *byte = 0x5a);
     std::fs::write(&store, &bytes).unwrap();

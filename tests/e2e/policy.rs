@@ -26,7 +26,7 @@ fn a_refusal_names_the_policy_the_place_the_action_and_the_session() {
         let detail = error.field(b'D').unwrap();
         assert!(detail.starts_with(&format!("policy \"{policy}\" (")), "{detail}");
         assert!(lines_of(policy).iter().any(|line| detail.contains(line)), "{detail}");
-        assert!(detail.contains(&format!("forbids {action} on ")) && detail.ends_with("to alice"), "{detail}");
+        assert!(detail.contains(&format!("forbids {action} on ")) && detail.contains(" to alice"), "{detail}");
         let hint = error.field(b'H').unwrap();
         assert!(hint.split_whitespace().last().is_some_and(|id| id.len() == 26), "no session id in `{hint}`");
     }
@@ -49,6 +49,7 @@ fn the_verb_is_found_however_it_is_written() {
     let scene = scene();
     let alice = scene.alice();
     let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    let mut passed = Vec::new();
     for sql in [
         "DELETE FROM notes",
         "dElEtE\nFROM/* where */notes",
@@ -80,9 +81,14 @@ fn the_verb_is_found_however_it_is_written() {
                 client = Client::login(scene.gateway.port, "alice", &alice);
             }
         }
-        let left = scene.directly("SELECT count(*) FROM notes");
-        assert_eq!(left, "20", "{sql}");
+        if scene.directly("SELECT count(*) FROM notes") != "20" {
+            passed.push(sql);
+            scene.directly(
+                "TRUNCATE notes; INSERT INTO notes (id, body) SELECT i, 'note ' || i FROM generate_series(1, 20) i",
+            );
+        }
     }
+    assert!(passed.is_empty(), "these deleted: {passed:#?}");
     // The same through Parse and Bind.
     let mut client = Client::login(scene.gateway.port, "alice", &alice);
     client.send_raw(

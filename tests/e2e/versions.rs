@@ -7,8 +7,11 @@ fn works_on(version: u32) {
     let scene = Scene::with(version, |_| ());
     let alice = scene.alice();
     assert!(scene.gateway.query("alice", &alice, "SHOW server_version").starts_with(&version.to_string()));
-    let masked =
-        scene.gateway.query("alice", &alice, "SELECT id, name, ssn, salary, born, doc, tags FROM people ORDER BY id");
+    let masked = scene.gateway.query(
+        "alice",
+        &alice,
+        "SELECT id, name, ssn, salary, born, doc, tags FROM people ORDER BY id LIMIT 50",
+    );
     assert!(masked.contains("Person 50") && !masked.contains("CANARY") && !masked.contains("71007"), "{masked}");
     let refused = scene.gateway.refused("alice", &alice, "COPY people TO STDOUT");
     assert!(refused.contains("no-bulk-export"), "{refused}");

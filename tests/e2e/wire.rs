@@ -107,6 +107,61 @@ fn a_long_pipeline_keeps_its_order_and_an_error_skips_to_sync() {
     assert_eq!(wire::rows(&client.until_ready()).len(), 1);
 }
 
+/// What a batch that is still on its way proposes must outlive the ReadyForQuery, or the error, of the batch before it: as
+/// tokio-postgres and pgjdbc send a Close right before the next Parse.
+#[test]
+fn names_made_behind_a_sync_on_its_way_keep_their_meaning() {
+    let scene = lockgate_tests::scene();
+    let mut client = Client::login(scene.gateway.port, "alice", &scene.alice());
+    let parse = |name: &str, sql: &str| [wire::parse(name, sql), wire::describe(b'S', name), wire::sync()].concat();
+    let run = |name: &str| [wire::bind("", name, &[], 0), wire::execute("", 0), wire::sync()].concat();
+    let close = |name: &str| [wire::message(b'C', format!("S{name}\0").as_bytes()), wire::sync()].concat();
+    client.send_raw(&parse("a", "SELECT 1"));
+    client.until_ready();
+    client.send_raw(&[close("a"), parse("b", "SELECT 2")].concat());
+    assert_eq!(wire::tags(&client.until_ready()), "3Z");
+    assert_eq!(wire::tags(&client.until_ready()), "1tTZ");
+    client.send_raw(&run("b"));
+    assert_eq!(wire::rows(&client.until_ready()), vec![vec![Some("2".to_owned())]]);
+    // The batch before it fails.
+    client.send_raw(&[wire::parse("", "SELECT nonsense"), wire::sync(), parse("c", "SELECT 3")].concat());
+    wire::error(&client.until_ready());
+    assert_eq!(wire::tags(&client.until_ready()), "1tTZ");
+    client.send_raw(&run("c"));
+    assert_eq!(wire::rows(&client.until_ready()), vec![vec![Some("3".to_owned())]]);
+}
+
+/// The same as an attack: a name keeps its harmless meaning here while the server has given it another.
+#[test]
+fn a_name_never_means_less_here_than_at_the_server() {
+    let scene = lockgate_tests::scene();
+    let alice = scene.alice();
+    let harmless = [wire::parse("", "SELECT name FROM people LIMIT 5"), wire::sync()].concat();
+    let secret = [wire::parse("", "SELECT ssn FROM people LIMIT 5"), wire::sync()].concat();
+    let deletes = [wire::parse("", "DELETE FROM notes"), wire::sync()].concat();
+    let run = [wire::bind("", "", &[], 0), wire::execute("", 0), wire::sync()].concat();
+    let failing = [wire::parse("x", "SELECT nonsense"), wire::sync()].concat();
+    for before in [
+        wire::sync(),
+        failing,
+        wire::message(b'Q', b"SELECT 1\0"),
+        [wire::message(b'C', b"Sx\0"), wire::sync()].concat(),
+    ] {
+        for evil in [&secret, &deletes] {
+            let mut client = Client::login(scene.gateway.port, "alice", &alice);
+            client.send_raw(&harmless);
+            client.until_ready();
+            client.send_raw(&[&before[..], evil].concat());
+            client.until_ready();
+            client.until_ready();
+            client.send_raw(&run);
+            client.until_ready();
+            assert!(!String::from_utf8_lossy(&client.seen).contains("CANARY"), "unmasked: {client:?}");
+            assert_eq!(scene.directly("SELECT count(*) FROM notes"), "20");
+        }
+    }
+}
+
 #[test]
 fn a_refusal_in_a_pipeline_skips_to_sync_like_an_error() {
     let scene = lockgate_tests::scene();

@@ -2,6 +2,7 @@
 
 use crate::places;
 use crate::process::{self, Scratch, eventually, mortal, run};
+use crate::wire::{Client, Frame};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -250,6 +251,14 @@ impl Gateway {
         let output = process::output(self.psql(user, token).args(["-At", "-v", "ON_ERROR_STOP=1", "-c", sql]));
         assert!(!output.status.success(), "was not refused: {sql}\n{}", process::text(&output));
         process::text(&output)
+    }
+
+    /// The FATAL error that a login gets; panics if it is let in. psql does not print the SQLSTATE of such errors.
+    pub fn refuses_login(&self, user: &str, token: &str) -> Frame {
+        match Client::login_with(self.port, &[("user", user), ("database", "shop")], token) {
+            Err(error) => error,
+            Ok(_) => panic!("{user} was let in"),
+        }
     }
 
     /// `audit verify`; panics with its words if it finds anything.
