@@ -349,7 +349,6 @@ impl Checker<'_, '_> {
                 self.wrong(text, format!("`{function}` is not a function: write `schema.function`"));
             }
         }
-        let search_path = self.names(&raw.search_path, "a schema");
         let database = self.optional(raw.database.as_ref());
         let name = name?;
         Some(Target {
@@ -363,7 +362,6 @@ impl Checker<'_, '_> {
             ca,
             labels,
             safe_functions,
-            search_path,
         })
     }
 
@@ -456,12 +454,6 @@ impl Checker<'_, '_> {
     }
 
     fn limits(&mut self, raw: &raw::Limits) -> Limits {
-        let bytes = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        let message_max = bytes(limits::PG_MESSAGE_BYTES_MAX);
-        let client_message = bytes(limits::PG_CLIENT_MESSAGE_BYTES_MAX);
-        let masked_row = bytes(limits::PG_MASKED_ROW_BYTES_MAX);
-        let client_message = self.size(raw.client_message.as_ref(), client_message, (64 * 1024, message_max));
-        let masked_row = self.size(raw.masked_row.as_ref(), masked_row, (64 * 1024, message_max));
         Limits {
             sessions_max: self.count(raw.sessions.as_ref(), limits::SESSIONS_MAX, 1_000_000),
             preauth_max: self.count(raw.preauth.as_ref(), limits::PREAUTH_MAX, 100_000),
@@ -470,13 +462,10 @@ impl Checker<'_, '_> {
                 limits::PREAUTH_PER_SOURCE_MAX,
                 100_000,
             ),
-            holds_max: self.count(raw.holds.as_ref(), limits::HOLDS_MAX, 1_000_000),
             login_ms_max: self.duration(raw.login.as_ref(), limits::LOGIN_MS_MAX, WAIT_MS),
             dial_ms_max: self.duration(raw.dial.as_ref(), limits::DIAL_MS_MAX, WAIT_MS),
             write_stall_ms_max: self.duration(raw.write_stall.as_ref(), limits::WRITE_STALL_MS_MAX, WAIT_MS),
             drain_ms_max: self.duration(raw.drain.as_ref(), limits::DRAIN_MS_MAX, WAIT_MS),
-            client_message_bytes_max: usize::try_from(client_message).unwrap_or(limits::PG_CLIENT_MESSAGE_BYTES_MAX),
-            masked_row_bytes_max: usize::try_from(masked_row).unwrap_or(limits::PG_MASKED_ROW_BYTES_MAX),
         }
     }
 }

@@ -93,8 +93,6 @@ pub struct Target {
     pub labels: BTreeMap<String, String>,
     /// User-defined functions that are declared free of labelled data, as `schema.function`.
     pub safe_functions: Vec<String>,
-    /// The schemas that a client's `search_path` may name; empty for any.
-    pub search_path: Vec<String>,
 }
 
 impl Target {
@@ -181,8 +179,6 @@ pub struct Limits {
     pub preauth_max: usize,
     /// Connections that have not proven an identity, from one address.
     pub preauth_per_source_max: usize,
-    /// Statements held at once.
-    pub holds_max: usize,
     /// Time from accept to a proven identity.
     pub login_ms_max: u64,
     /// Time to dial a target and log in.
@@ -191,8 +187,4 @@ pub struct Limits {
     pub write_stall_ms_max: u64,
     /// How long a stopping gateway waits for sessions to end.
     pub drain_ms_max: u64,
-    /// The longest message of a client that must be held whole.
-    pub client_message_bytes_max: usize,
-    /// The longest row with a masked column.
-    pub masked_row_bytes_max: usize,
 }

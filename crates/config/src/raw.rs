@@ -194,10 +194,6 @@ pub(crate) struct Target {
     /// `mask` changes values on their way out (the default); `rewrite` computes masks at read.
     #[schemars(with = "Option<String>")]
     pub(crate) enforcement: Option<Text>,
-    /// The schemas that a client's `search_path` may name. Default: any.
-    #[serde(default)]
-    #[schemars(with = "Vec<String>")]
-    pub(crate) search_path: Vec<Text>,
 }
 
 /// A label and where it lies.
@@ -258,9 +254,6 @@ pub(crate) struct Limits {
     /// Connections that have not proven an identity, from one address. Default: 64.
     #[schemars(with = "Option<u64>")]
     pub(crate) preauth_per_source: Option<Text>,
-    /// Statements held at once. Default: 10000.
-    #[schemars(with = "Option<u64>")]
-    pub(crate) holds: Option<Text>,
     /// Time from accept to a proven identity. Default: `30s`.
     #[schemars(with = "Option<String>")]
     pub(crate) login: Option<Text>,
@@ -273,10 +266,4 @@ pub(crate) struct Limits {
     /// How long a stopping gateway waits for sessions to end. Default: `20s`.
     #[schemars(with = "Option<String>")]
     pub(crate) drain: Option<Text>,
-    /// The longest message of a client that must be held whole. Default: `64MiB`.
-    #[schemars(with = "Option<String>")]
-    pub(crate) client_message: Option<Text>,
-    /// The longest row with a masked column. Default: `64MiB`.
-    #[schemars(with = "Option<String>")]
-    pub(crate) masked_row: Option<Text>,
 }

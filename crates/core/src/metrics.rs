@@ -17,6 +17,8 @@ pub const FAULTS_TOTAL: &str = "lockgate_faults_total";
 pub const HOLDS_LIVE: &str = "lockgate_holds_live";
 /// Counter: approvals that ended, by `outcome`.
 pub const APPROVALS_TOTAL: &str = "lockgate_approvals_total";
+/// Counter: alerts that policies raised, by `severity`.
+pub const ALERTS_TOTAL: &str = "lockgate_alerts_total";
 /// Counter: bytes carried, by `direction` (`to_target`, `to_client`).
 pub const BYTES_TOTAL: &str = "lockgate_bytes_total";
 /// Counter: values masked, by `method`.

@@ -30,6 +30,8 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     }
     let (listen, sources) = (loaded.config.listen.clone(), loaded.sources.clone());
     let drain = Duration::from_millis(loaded.config.limits.drain_ms_max);
+    let (preauth_max, preauth_per_source_max) =
+        (loaded.config.limits.preauth_max, loaded.config.limits.preauth_per_source_max);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
 
     // Bound before anything is opened: a port in use must change nothing on the disk.
@@ -43,7 +45,7 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
 
     let gateway = Gateway::build(loaded, path.clone()).await?;
     let (stop, stopped) = watch::channel(false);
-    let preauth = Arc::new(Preauth::default());
+    let preauth = Arc::new(Preauth::new(preauth_max, preauth_per_source_max));
     for (tcp, protocol) in bound {
         tracing::info!("{} clients at {}", protocol.name(), shown(&tcp));
         tokio::spawn(accept(Arc::clone(&gateway), tcp, protocol, Arc::clone(&preauth), stopped.clone()));

@@ -4,11 +4,11 @@
 //! other can take what comes of it, so a peer that stops reading stops its own session and costs no memory.
 
 use crate::live::{Control, NewSession, Registered};
-use crate::services::{Held, Route, Services};
+use crate::services::{Held, RelayLimits, Route, Services};
 use crate::stream::{Prefixed, Stream};
 use crate::tls;
 use bytes::{Bytes, BytesMut};
-use lockgate_core::limits::{DIAL_MS_MAX, LOGIN_MS_MAX, READ_BUFFER_BYTES, SESSIONS_MAX, WRITE_STALL_MS_MAX};
+use lockgate_core::limits::READ_BUFFER_BYTES;
 use lockgate_core::{Fault, metrics as names};
 use lockgate_mask::Masked;
 use lockgate_session::wire::{Ask, Cut, Decided, Event, Io, Refusal, TlsFacts, Wire};
@@ -59,6 +59,7 @@ pub struct Accepted {
 
 struct Pump<S> {
     services: Arc<S>,
+    limits: RelayLimits,
     wire: Box<dyn Wire>,
     io: Io,
     peer: SocketAddr,
@@ -85,8 +86,10 @@ struct Pump<S> {
 pub async fn drive<S: Services>(services: Arc<S>, accepted: Accepted) {
     let Accepted { tcp, peer, wire, protocol, preauth } = accepted;
     let now = services.now();
+    let limits = services.limits();
     let mut pump = Pump {
         services,
+        limits,
         wire,
         io: Io::new(now, random),
         peer,
@@ -103,7 +106,7 @@ pub async fn drive<S: Services>(services: Arc<S>, accepted: Accepted) {
         preauth: Some(preauth),
         timer: None,
         wake_at: None,
-        login_by: Some(Instant::now() + Duration::from_millis(LOGIN_MS_MAX)),
+        login_by: Some(Instant::now() + Duration::from_millis(limits.login_ms_max)),
         client_stalled: None,
         closing: None,
         client_gone: false,
@@ -273,10 +276,33 @@ impl<S: Services> Pump<S> {
                 }
             }
         }
+        self.publish();
         self.collect();
         self.wake_at = self.io.wake_in_ms.map(|ms| Instant::now() + Duration::from_millis(ms));
         if self.wake_at.is_some() || self.timer.is_none() {
             self.arm();
+        }
+    }
+
+    /// Counts what was judged, and raises the alerts that policies asked for.
+    fn publish(&mut self) {
+        let verdicts = std::mem::take(&mut self.io.verdicts);
+        for (verdict, count) in [("allow", verdicts.allowed), ("deny", verdicts.denied), ("hold", verdicts.held)] {
+            if count > 0 {
+                metrics::counter!(names::REQUESTS_TOTAL, "protocol" => self.protocol, "verdict" => verdict).increment(count);
+            }
+        }
+        for alert in self.io.alerts.drain(..) {
+            metrics::counter!(names::ALERTS_TOTAL, "severity" => alert.severity).increment(1);
+            tracing::warn!(
+                target: "lockgate::alert",
+                session = %alert.session,
+                severity = alert.severity,
+                policy = %alert.policy,
+                user = ?alert.user,
+                "alert: {}",
+                alert.text
+            );
         }
     }
 
@@ -329,7 +355,7 @@ impl<S: Services> Pump<S> {
                             opened: self.io.now,
                             protocol: self.protocol,
                         };
-                        self.registered = self.services.live().register(new, SESSIONS_MAX);
+                        self.registered = self.services.live().register(new, self.limits.sessions_max);
                         self.route = Some(Arc::new(route));
                         self.login_by = None;
                         self.preauth = None;
@@ -340,7 +366,7 @@ impl<S: Services> Pump<S> {
                                 fault: Fault::Us,
                                 public: "too many sessions are open".into(),
                                 hint: Some("try again later".into()),
-                                internal: format!("{SESSIONS_MAX} sessions are open"),
+                                internal: format!("{} sessions are open", self.limits.sessions_max),
                             })));
                         }
                     }
@@ -374,7 +400,7 @@ impl<S: Services> Pump<S> {
 
     async fn client_tls(&mut self) {
         self.collect();
-        let by = self.login_by.unwrap_or_else(|| Instant::now() + Duration::from_millis(LOGIN_MS_MAX));
+        let by = self.login_by.unwrap_or_else(|| Instant::now() + Duration::from_millis(self.limits.login_ms_max));
         let handshake = async {
             while let Some(mut next) = self.to_client.pop_front() {
                 poll_fn(|cx| self.client.poll_drain(cx, &mut next)).await?;
@@ -406,14 +432,14 @@ impl<S: Services> Pump<S> {
 
     async fn dial(&mut self) {
         let Some(route) = self.route.clone() else { return };
-        let by = Instant::now() + Duration::from_millis(DIAL_MS_MAX);
+        let by = Instant::now() + Duration::from_millis(self.limits.dial_ms_max);
         let dialed = match tokio::time::timeout_at(by, connect(&route)).await {
             Ok(Ok(tcp)) => {
                 self.target = Stream::Plain(tcp);
                 Ok(route.dialed())
             }
             Ok(Err(error)) => Err(unreachable_target(&route, &error.to_string())),
-            Err(_) => Err(unreachable_target(&route, &format!("no answer in {DIAL_MS_MAX} ms"))),
+            Err(_) => Err(unreachable_target(&route, &format!("no answer in {} ms", self.limits.dial_ms_max))),
         };
         self.reply(Event::Dialed(dialed));
     }
@@ -421,7 +447,7 @@ impl<S: Services> Pump<S> {
     async fn target_tls(&mut self) {
         let Some(route) = self.route.clone() else { return };
         let Stream::Plain(tcp) = std::mem::replace(&mut self.target, Stream::Gone) else { return };
-        let by = Instant::now() + Duration::from_millis(DIAL_MS_MAX);
+        let by = Instant::now() + Duration::from_millis(self.limits.dial_ms_max);
         match tokio::time::timeout_at(by, handshake(&route, tcp)).await {
             Ok(Ok(stream)) => {
                 let facts = tls::facts_as_client(stream.get_ref().1);
@@ -440,8 +466,9 @@ impl<S: Services> Pump<S> {
     /// Says something to the target on a connection of its own.
     fn aside(&self, prelude: Vec<u8>, bytes: Vec<u8>) {
         let Some(route) = self.route.clone() else { return };
+        let at_most = Duration::from_millis(self.limits.dial_ms_max);
         tokio::spawn(async move {
-            let said = timeout(Duration::from_millis(DIAL_MS_MAX), async {
+            let said = timeout(at_most, async {
                 let mut tcp = connect(&route).await?;
                 if route.tls.is_some() {
                     tcp.write_all(&prelude).await?;
@@ -474,7 +501,7 @@ impl<S: Services> Pump<S> {
             tracing::debug!(peer = %self.peer, "no identity was proven in time");
             return false;
         }
-        if self.client_stalled.is_some_and(|since| now >= since + Duration::from_millis(WRITE_STALL_MS_MAX)) {
+        if self.client_stalled.is_some_and(|since| now >= since + Duration::from_millis(self.limits.write_stall_ms_max)) {
             self.tell(Event::Cut(Cut { reason: "the client took no data for too long".into(), after_request: false }))
                 .await;
             return false;
@@ -489,7 +516,7 @@ impl<S: Services> Pump<S> {
 
     /// Sets the one timer to the nearest of the deadlines.
     fn arm(&mut self) {
-        let stalled = self.client_stalled.map(|s| s + Duration::from_millis(WRITE_STALL_MS_MAX));
+        let stalled = self.client_stalled.map(|s| s + Duration::from_millis(self.limits.write_stall_ms_max));
         let next = [self.wake_at, self.login_by, stalled, self.closing].into_iter().flatten().min();
         match (next, self.timer.as_mut()) {
             (None, _) => self.timer = None,

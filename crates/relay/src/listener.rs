@@ -1,7 +1,6 @@
 //! Accepting connections: a bound on those that have proven nothing, in all and per source, so that a flood of strangers
 //! cannot keep anybody with an identity out.
 
-use lockgate_core::limits::{PREAUTH_MAX, PREAUTH_PER_SOURCE_MAX};
 use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
 use std::collections::HashMap;
@@ -11,8 +10,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 /// Connections that have proven nothing yet.
-#[derive(Default)]
 pub struct Preauth {
+    max: usize,
+    per_source_max: usize,
     sources: Mutex<(usize, HashMap<IpAddr, usize>)>,
 }
 
@@ -23,14 +23,19 @@ pub struct PreauthPlace {
 }
 
 impl Preauth {
+    /// Room for `max`, and for `per_source_max` from one address.
+    pub fn new(max: usize, per_source_max: usize) -> Self {
+        Preauth { max, per_source_max, sources: Mutex::default() }
+    }
+
     /// A place for a connection from `source`, unless all are taken.
     pub fn take(self: &Arc<Self>, source: IpAddr) -> Option<PreauthPlace> {
         let mut sources = self.sources.lock();
         let (all, by_source) = &mut *sources;
         let own = by_source.get(&source).copied().unwrap_or(0);
         // Loopback is every local client at once, so only the total bounds it.
-        let per_source = if source.is_loopback() { PREAUTH_MAX } else { PREAUTH_PER_SOURCE_MAX };
-        if *all >= PREAUTH_MAX || own >= per_source {
+        let per_source = if source.is_loopback() { self.max } else { self.per_source_max };
+        if *all >= self.max || own >= per_source {
             return None;
         }
         *all += 1;
@@ -96,9 +101,9 @@ mod tests {
 
     #[test]
     fn places_are_bounded_per_source_and_given_back() {
-        let preauth = Arc::new(Preauth::default());
+        let preauth = Arc::new(Preauth::new(100, 3));
         let source: IpAddr = "192.0.2.7".parse().unwrap();
-        let mut taken: Vec<_> = (0..PREAUTH_PER_SOURCE_MAX).map(|_| preauth.take(source).unwrap()).collect();
+        let mut taken: Vec<_> = (0..3).map(|_| preauth.take(source).unwrap()).collect();
         assert!(preauth.take(source).is_none());
         assert!(preauth.take("192.0.2.8".parse().unwrap()).is_some());
         taken.pop();

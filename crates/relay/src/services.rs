@@ -46,10 +46,25 @@ impl Route {
     }
 }
 
+/// The limits of the relay that an administrator may set.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayLimits {
+    /// Sessions in all.
+    pub sessions_max: usize,
+    /// Time from accept to a proven identity.
+    pub login_ms_max: u64,
+    /// Time to dial a target.
+    pub dial_ms_max: u64,
+    /// A peer that takes no bytes for this long while some wait for it is gone.
+    pub write_stall_ms_max: u64,
+}
+
 /// The rest of the gateway, as the pump sees it.
 pub trait Services: Send + Sync + 'static {
     /// The wall clock.
     fn now(&self) -> Timestamp;
+    /// The limits in force; those of a connection are the ones when it was accepted.
+    fn limits(&self) -> RelayLimits;
     /// TLS towards clients.
     fn server_tls(&self) -> Arc<ServerConfig>;
     /// Channel binding data of our certificate.

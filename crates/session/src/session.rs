@@ -4,7 +4,7 @@ use crate::denial::Denial;
 use crate::judge::{Judge, Judgement, Ruling};
 use crate::permit::Permit;
 use crate::rules::{Rules, RulesHandle, TargetRules};
-use crate::wire::{Decided, HoldOutcome};
+use crate::wire::{Decided, HoldOutcome, Io, RaisedAlert, Verdicts};
 use lockgate_core::{Fault, Identity, SessionId, SqlState, Timestamp};
 use lockgate_policy::ApprovalNeed;
 use lockgate_record::{
@@ -57,6 +57,8 @@ pub struct Session {
     /// Events of answers, to be written as one frame before the bytes they describe go out.
     pending: Vec<Event<'static>>,
     pending_bytes: usize,
+    verdicts: Verdicts,
+    alerts: Vec<RaisedAlert>,
     /// `who` as digests name it.
     who: String,
     closed: bool,
@@ -64,6 +66,8 @@ pub struct Session {
 
 /// Result bytes that wait with other events to be written together; a larger piece is written at once.
 const PENDING_BYTES_MAX: usize = 8 * 1024;
+/// How much of a statement an alert shows.
+const ALERT_TEXT_CHARS_MAX: usize = 200;
 /// Events that wait to be written together.
 const PENDING_EVENTS_MAX: usize = 64;
 
@@ -204,6 +208,8 @@ impl Session {
             open: Vec::new(),
             pending: Vec::new(),
             pending_bytes: 0,
+            verdicts: Verdicts::default(),
+            alerts: Vec::new(),
             who: String::new(),
             closed: false,
         };
@@ -295,6 +301,7 @@ impl Session {
             return Verdict::Deny(Box::new(Denial::unrecordable(&error)));
         }
         self.requests += 1;
+        self.tally(request, judgement);
         match (&judgement.ruling, parked) {
             (Ruling::Deny(denial), _) => Verdict::Deny(Box::new(denial.clone())),
             (Ruling::Hold(needs), Some(parked)) => {
@@ -471,6 +478,34 @@ impl Session {
         self.recorder.close(reason, detail, now)
     }
 
+    /// Hands over what was counted since the last time.
+    pub fn publish(&mut self, io: &mut Io) {
+        let verdicts = std::mem::take(&mut self.verdicts);
+        io.verdicts.allowed += verdicts.allowed;
+        io.verdicts.denied += verdicts.denied;
+        io.verdicts.held += verdicts.held;
+        io.alerts.append(&mut self.alerts);
+    }
+
+    fn tally(&mut self, request: &Request<'_>, judgement: &Judgement) {
+        let counter = match &judgement.ruling {
+            Ruling::Allow => &mut self.verdicts.allowed,
+            Ruling::Deny(_) => &mut self.verdicts.denied,
+            Ruling::Hold(_) => &mut self.verdicts.held,
+        };
+        *counter += 1;
+        for alert in &judgement.alerts {
+            let shown = String::from_utf8_lossy(request.shown);
+            self.alerts.push(RaisedAlert {
+                session: self.id,
+                user: self.who.clone(),
+                policy: alert.policy.to_string(),
+                severity: alert.severity.name(),
+                text: shown.chars().take(ALERT_TEXT_CHARS_MAX).collect(),
+            });
+        }
+    }
+
     fn begin(&mut self, number: u64, now: Timestamp) {
         self.open.push(OpenRequest { number, asked: now, rows: 0, bytes: 0 });
     }
@@ -562,7 +597,10 @@ impl Session {
                 });
                 events.push(done.into());
             }
-            Ruling::Allow => events.push(judged.into()),
+            Ruling::Allow => {
+                judged.reason = on_trial(judgement).into();
+                events.push(judged.into());
+            }
             Ruling::Hold(needs) => {
                 events.push(judged.into());
                 if let Some(parked) = parked {
@@ -636,6 +674,15 @@ impl Session {
             ),
         }
     }
+}
+
+/// Policies with `@observe` change nothing; the recording says that they would have.
+fn on_trial(judgement: &Judgement) -> String {
+    if judgement.observed.is_empty() {
+        return String::new();
+    }
+    let policies: Vec<String> = judgement.observed.iter().map(ToString::to_string).collect();
+    format!("on trial, not counted: {}", policies.join(", "))
 }
 
 /// A parameter in words for an approver. Binary ones are shown in hexadecimal.

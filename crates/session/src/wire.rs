@@ -6,7 +6,7 @@
 use crate::permit::TargetOutbox;
 use crate::session::{Session, Ticket};
 use bytes::BytesMut;
-use lockgate_core::{Fault, Identity, Secret, Timestamp};
+use lockgate_core::{Fault, Identity, Secret, SessionId, Timestamp};
 use lockgate_mask::Outbox;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -138,6 +138,10 @@ pub struct Io {
     pub wake_in_ms: Option<u64>,
     /// Whether the wire can take more from the client. False while a request is held or waits for the target.
     pub read_client: bool,
+    /// What was judged since the last event, for the metrics.
+    pub verdicts: Verdicts,
+    /// The alerts that policies raised since the last event.
+    pub alerts: Vec<RaisedAlert>,
     /// Set when the event after this one is due at once: input is still buffered that the wire can now use.
     pub again: bool,
 }
@@ -153,6 +157,8 @@ impl Io {
             random,
             wake_in_ms: None,
             read_client: true,
+            verdicts: Verdicts::default(),
+            alerts: Vec::new(),
             again: false,
         }
     }
@@ -161,6 +167,32 @@ impl Io {
     pub fn close(&mut self, reason: impl Into<String>, fault: Option<Fault>) {
         self.asks.push(Ask::Close { reason: reason.into(), fault });
     }
+}
+
+/// Verdicts by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    /// Requests that went on.
+    pub allowed: u64,
+    /// Requests that were refused.
+    pub denied: u64,
+    /// Requests that wait or waited for people.
+    pub held: u64,
+}
+
+/// A policy with `@alert` took part in a decision.
+#[derive(Clone, Debug)]
+pub struct RaisedAlert {
+    /// In which session.
+    pub session: SessionId,
+    /// Whose request.
+    pub user: String,
+    /// Which policy, and where it is written.
+    pub policy: String,
+    /// How loud.
+    pub severity: &'static str,
+    /// What was asked for.
+    pub text: String,
 }
 
 /// What a TLS handshake settled.

@@ -7,7 +7,7 @@ use crate::when;
 use lockgate_core::{Database, Fault, Identity, Secret, TargetName, Timestamp, limits, metrics as names};
 use lockgate_record::LoginFailed;
 use lockgate_relay::live::Live;
-use lockgate_relay::{Held, Route, Services};
+use lockgate_relay::{Held, RelayLimits, Route, Services};
 use lockgate_session::wire::{Decided, HoldOutcome, Refusal, Verifier, Verifiers};
 use lockgate_session::{Judge, Ruling, Session, SessionParts, Ticket};
 use lockgate_store::approvals::{Decision, Need, NewApproval};
@@ -24,6 +24,16 @@ const GET_A_TOKEN: &str = "get a new one: lockgate token create --user YOU --gro
 impl Services for Gateway {
     fn now(&self) -> Timestamp {
         when::now()
+    }
+
+    fn limits(&self) -> RelayLimits {
+        let limits = &self.config().limits;
+        RelayLimits {
+            sessions_max: limits.sessions_max,
+            login_ms_max: limits.login_ms_max,
+            dial_ms_max: limits.dial_ms_max,
+            write_stall_ms_max: limits.write_stall_ms_max,
+        }
     }
 
     fn server_tls(&self) -> Arc<ServerConfig> {
