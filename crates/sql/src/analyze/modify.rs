@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use lockgate_core::Action;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    DeleteStmt, InferClause, InsertStmt, MergeStmt, Node, OnConflictAction, RangeVar, ReturningClause, UpdateStmt,
+    CmdType, DeleteStmt, InferClause, InsertStmt, MergeStmt, Node, OnConflictAction, RangeVar, ReturningClause, UpdateStmt,
 };
 
 use super::scope::{From, Item, Rel, Scope};
@@ -253,6 +253,13 @@ impl<'t> Analyzer<'t> {
         for clause in &merge.merge_when_clauses {
             let Some(NodeEnum::MergeWhenClause(clause)) = tree::kind(clause) else { continue };
             self.condition(clause.condition.as_deref(), &inner, How::Predicate, "WHEN");
+            // A rule about one of these verbs is about what it does, whichever statement does it.
+            match clause.command_type() {
+                CmdType::CmdDelete => self.changes("delete", true, self.title(&place)),
+                CmdType::CmdUpdate => self.changes("update", true, self.title(&place)),
+                CmdType::CmdInsert => self.changes("insert", false, self.title(&place)),
+                _ => {}
+            }
             if clause.values.is_empty() {
                 self.assignments(&clause.target_list, &place, &inner);
                 continue;
