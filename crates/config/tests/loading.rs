@@ -47,10 +47,7 @@ fn the_example_loads_and_its_cases_hold() {
     let config = &loaded.config;
     assert_eq!(config.listen.postgres, "127.0.0.1:6432".parse().ok());
     assert_eq!(config.admins, [Admin::Group("platform".into())]);
-    assert_eq!(
-        (config.limits.sessions_max, config.limits.dial_ms_max),
-        (2000, 10_000)
-    );
+    assert_eq!((config.limits.sessions_max, config.limits.dial_ms_max), (2000, 10_000));
     assert_eq!((config.recording.durability, config.recording.result_bytes_max), (Durability::None, 16 << 20));
     assert_eq!(config.approval_timeout_ms, 900_000);
     let orders = config.target("orders").unwrap();

@@ -289,7 +289,8 @@ impl<S: Services> Pump<S> {
         let verdicts = std::mem::take(&mut self.io.verdicts);
         for (verdict, count) in [("allow", verdicts.allowed), ("deny", verdicts.denied), ("hold", verdicts.held)] {
             if count > 0 {
-                metrics::counter!(names::REQUESTS_TOTAL, "protocol" => self.protocol, "verdict" => verdict).increment(count);
+                metrics::counter!(names::REQUESTS_TOTAL, "protocol" => self.protocol, "verdict" => verdict)
+                    .increment(count);
             }
         }
         for alert in self.io.alerts.drain(..) {
@@ -501,7 +502,8 @@ impl<S: Services> Pump<S> {
             tracing::debug!(peer = %self.peer, "no identity was proven in time");
             return false;
         }
-        if self.client_stalled.is_some_and(|since| now >= since + Duration::from_millis(self.limits.write_stall_ms_max)) {
+        if self.client_stalled.is_some_and(|since| now >= since + Duration::from_millis(self.limits.write_stall_ms_max))
+        {
             self.tell(Event::Cut(Cut { reason: "the client took no data for too long".into(), after_request: false }))
                 .await;
             return false;

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use lockgate_core::Action;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    CmdType, DeleteStmt, InferClause, InsertStmt, MergeStmt, Node, OnConflictAction, RangeVar, ReturningClause, UpdateStmt,
+    CmdType, DeleteStmt, InferClause, InsertStmt, MergeStmt, Node, OnConflictAction, RangeVar, ReturningClause,
+    UpdateStmt,
 };
 
 use super::scope::{From, Item, Rel, Scope};
