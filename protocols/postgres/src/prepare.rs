@@ -226,7 +226,9 @@ fn doubt_what_follows_a_change(batch: &mut Batch) {
                 });
             }
         }
-        moved |= moves_names(&statement.effect) || statement.facts.opaque;
+        // What EXECUTE and FETCH run is not in this text: it may set the search path.
+        let by_name = matches!(statement.effect, Effect::Execute { .. } | Effect::Fetch { .. } | Effect::Move { .. });
+        moved |= by_name || moves_names(&statement.effect) || statement.facts.opaque;
     }
 }
 

@@ -1,19 +1,46 @@
 //! Frames of the client: what each asks for, and whether it goes on.
 
-use super::{ABORT_TEXT, Execution, Expect, Flow, Held, Portal, Pump, Shape, Simple, Statement, Waiting};
+use super::result::stronger_plan;
+use super::{ABORT_TEXT, Changing, Execution, Expect, Flow, Held, Portal, Pump, Shape, Simple, Statement, Waiting};
 use crate::frame::{self, Frame, FrontendTag, Peer};
 use crate::message::{self, Object, TransactionStatus};
 use crate::own;
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, moves_names};
 use bytes::{Bytes, BytesMut};
 use lockgate_core::limits::PG_CLIENT_MESSAGE_BYTES_MAX;
 use lockgate_core::limits::PG_PIPELINE_FRAMES_MAX;
 use lockgate_core::{Action, Fault, SqlState};
+use lockgate_mask::Touch;
 use lockgate_record::{CloseReason, DoneKind, RequestKind};
 use lockgate_session::wire::{Decided, Io};
 use lockgate_session::{Denial, Judgement, Parameters, Plan, Plumbing, Request, Ruling, Verdict};
 use lockgate_sql::{Effect, Why};
 use std::sync::Arc;
+
+/// A statement that was found by its name, or by that of its cursor.
+struct Found {
+    subject: Arc<Prepared>,
+    /// The judgement, where it is not the statement's own alone.
+    both: Option<Judgement>,
+}
+
+/// What an Execute does.
+struct PortalNow {
+    /// The portal's statement; `None` where it was opened out of our sight.
+    subject: Option<Arc<Prepared>>,
+    /// The judgement, where it is not the statement's own alone.
+    own: Option<Judgement>,
+    /// The plan, where it is not the first of the judgement.
+    plan: Option<Arc<Plan>>,
+    /// The plan is of this Execute alone: nothing that was made for the statement before serves.
+    alone: bool,
+}
+
+impl Found {
+    fn of(subject: &Arc<Prepared>) -> Found {
+        Found { subject: Arc::clone(subject), both: None }
+    }
+}
 
 /// What became of a frame.
 enum Taken {
@@ -53,11 +80,12 @@ impl Pump {
 
     /// Takes up a frame that had to wait.
     pub(super) fn one(&mut self, frame: Frame, io: &mut Io) {
-        if self.expect.len() >= PG_PIPELINE_FRAMES_MAX {
-            self.client_broke(io, SqlState::LIMIT_EXCEEDED, "too many messages without an answer");
-            return;
-        }
-        match self.take_one(frame, io) {
+        let taken = if self.expect.len() >= PG_PIPELINE_FRAMES_MAX {
+            self.wait_for_answers(frame, io)
+        } else {
+            self.take_one(frame, io)
+        };
+        match taken {
             Taken::Done => {}
             Taken::Waits(waiting) => {
                 self.waiting = Some(waiting);
@@ -84,6 +112,9 @@ impl Pump {
             FrontendTag::Sync => {
                 io.target.plumbing(Plumbing::Sync, frame.bytes());
                 self.expect.push_back(Expect::Sync);
+                self.batch += 1;
+                // It ends a pipeline's own transaction, and what moved in that may be undone.
+                self.changing.catalog |= self.truth.moved_in_transaction;
                 self.unsynced = false;
                 self.skipping = false;
                 Taken::Done
@@ -94,8 +125,13 @@ impl Pump {
             }
             FrontendTag::FunctionCall => self.function_call(&frame, io),
             FrontendTag::Terminate => {
+                // A server finishes what was sent before it reads the goodbye.
+                self.expect.clear();
                 self.end(io, CloseReason::ClientClosed, "the client said goodbye", None);
                 Taken::Done
+            }
+            FrontendTag::CopyData | FrontendTag::CopyDone | FrontendTag::CopyFail if self.copy_may_begin() => {
+                Taken::Waits(Waiting::Answers(frame))
             }
             // A server drops COPY data that arrives after the COPY failed; so do we.
             FrontendTag::CopyData | FrontendTag::CopyDone | FrontendTag::CopyFail => Taken::Done,
@@ -105,6 +141,109 @@ impl Pump {
             }
             FrontendTag::Unknown(byte) => self.unknown(byte, &frame, io),
         }
+    }
+
+    // ---- what has to be answered first ----
+
+    /// Keeps a frame until everything that was sent is answered; the target is asked not to keep its answers back.
+    fn wait_for_answers(&mut self, frame: Frame, io: &mut Io) -> Taken {
+        if self.unsynced {
+            let mut flush = BytesMut::new();
+            own::flush(&mut flush);
+            io.target.plumbing(Plumbing::Sync, &flush);
+        }
+        Taken::Waits(Waiting::Answers(frame))
+    }
+
+    /// What requests on their way may still change. With the last answer everything is known.
+    fn changing(&mut self) -> Changing {
+        if self.expect.is_empty() {
+            self.changing = Changing::default();
+        }
+        Changing { catalog: self.changing.catalog && self.labelled(), ..self.changing }
+    }
+
+    /// Notes what a request that was sent may change for those that follow before it is answered.
+    fn will_change(&mut self, prepared: &Prepared) {
+        let statements = prepared.statements();
+        if statements.is_empty() && prepared.batch.is_err() {
+            self.changing = Changing { names: true, catalog: true };
+            return;
+        }
+        for statement in statements {
+            self.changing.names |= self.may_rename(statement);
+            match &statement.effect {
+                Effect::Prepare { .. }
+                | Effect::Deallocate(_)
+                | Effect::DeclareCursor { .. }
+                | Effect::CloseCursor(_)
+                | Effect::DiscardAll => self.changing.names = true,
+                _ => {}
+            }
+            let ends_transaction = matches!(
+                statement.effect,
+                Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_) | Effect::TwoPhase
+            );
+            self.changing.catalog |=
+                if ends_transaction { self.truth.moved_in_transaction } else { self.moves(statement) };
+        }
+    }
+
+    /// The statement that EXECUTE, FETCH or MOVE runs, as far as this session has seen it get its name; `None` within for a
+    /// name that was given out of our sight.
+    fn runs_by_name(&self, statement: &lockgate_sql::Statement) -> Option<Option<&Arc<Prepared>>> {
+        match &statement.effect {
+            Effect::Execute { name, .. } => Some(self.statements.get(name.as_bytes()).map(Statement::subject)),
+            Effect::Fetch { name } | Effect::Move { name } => {
+                let cursor = self.portals.get(name.as_bytes()).and_then(|p| p.statement.as_ref());
+                Some(cursor.map(Statement::subject))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether names in texts may mean something else after this statement.
+    pub(super) fn moves(&self, statement: &lockgate_sql::Statement) -> bool {
+        match self.runs_by_name(statement) {
+            None => moves_names(&statement.effect) || statement.facts.opaque,
+            Some(None) => true,
+            Some(Some(run)) => {
+                run.batch.is_err() || run.statements().iter().any(|s| moves_names(&s.effect) || s.facts.opaque)
+            }
+        }
+    }
+
+    /// Whether it runs code that nobody can look into: that may prepare statements and open cursors under names of its choice.
+    pub(super) fn may_rename(&self, statement: &lockgate_sql::Statement) -> bool {
+        match self.runs_by_name(statement) {
+            None => statement.facts.opaque,
+            Some(None) => true,
+            Some(Some(run)) => run.batch.is_err() || run.statements().iter().any(|s| s.facts.opaque),
+        }
+    }
+
+    /// Whether what a statement does can only be said once the target has answered: it runs a name that a failure would
+    /// leave with another meaning.
+    fn hangs_on_names(&self, prepared: &Prepared) -> bool {
+        prepared.statements().iter().any(|statement| match &statement.effect {
+            Effect::Execute { name, .. } => !self.statements.is_certain(name.as_bytes(), self.batch),
+            Effect::Fetch { name } => !self.portals.is_certain(name.as_bytes(), self.batch),
+            _ => false,
+        })
+    }
+
+    /// Whether the last request on its way may turn out to be a COPY FROM STDIN, whose data comes next.
+    fn copy_may_begin(&self) -> bool {
+        let last = self.expect.iter().rev().find(|e| !matches!(e, Expect::Sync));
+        let prepared = match last {
+            Some(Expect::Simple(simple)) if !simple.failed => &simple.prepared,
+            Some(Expect::Execute(execution)) => match &execution.statement {
+                Some(statement) => statement.subject(),
+                None => return false,
+            },
+            _ => return false,
+        };
+        prepared.batch.is_err() || prepared.statements().iter().any(|s| matches!(s.effect, Effect::CopyIn(_)))
     }
 
     // ---- simple query ----
@@ -118,7 +257,14 @@ impl Pump {
         if !self.expect.is_empty() && !self.unsynced {
             return Taken::Waits(Waiting::Answers(frame));
         }
+        let changing = self.changing();
+        if changing.names || changing.catalog {
+            return self.wait_for_answers(frame, io);
+        }
         let prepared = self.prepare(text, io.now);
+        if self.hangs_on_names(&prepared) {
+            return self.wait_for_answers(frame, io);
+        }
         if self.needs_catalog(&prepared, io.now) {
             self.ask_catalog(io);
             return Taken::Waits(Waiting::Catalog(frame));
@@ -157,10 +303,8 @@ impl Pump {
     }
 
     fn sent_query(&mut self, request: u64, prepared: &Arc<Prepared>, plans: Option<Vec<Arc<Plan>>>) {
-        // A simple query takes the place of the unnamed statement and portal.
-        self.statements.remove(b"");
-        self.portals.remove(b"");
-        self.unsynced = false;
+        self.will_change(prepared);
+        self.takes_unnamed();
         self.expect.push_back(Expect::Simple(Box::new(Simple {
             request,
             prepared: Arc::clone(prepared),
@@ -170,6 +314,13 @@ impl Pump {
             tag: String::new(),
             failed: false,
         })));
+    }
+
+    /// A simple query was sent: it takes the place of the unnamed statement and portal.
+    fn takes_unnamed(&mut self) {
+        self.statements.propose(b"", None, self.batch);
+        self.portals.propose(b"", None, self.batch);
+        self.unsynced = false;
     }
 
     /// EXECUTE and FETCH mean what the session's names say. Returns the judgement and plans with that put in; `None` when
@@ -183,14 +334,17 @@ impl Pump {
         let mut plans = judgement.plans.clone();
         for (index, statement) in statements.iter().enumerate() {
             let earlier = statements.get(..index).unwrap_or_default();
-            let found: Option<Arc<Prepared>> = match &statement.effect {
+            // What the name means, and what names in its text mean, was looked up before the message began to run.
+            let doubtful = self.labelled() && earlier.iter().any(|s| self.moves(s));
+            let found: Option<Found> = match &statement.effect {
+                Effect::Execute { .. } | Effect::Fetch { .. } if doubtful => None,
                 Effect::Execute { name, .. } => {
                     // A PREPARE in the same message comes first.
                     let made =
                         earlier.iter().rposition(|s| matches!(&s.effect, Effect::Prepare { name: n, .. } if n == name));
                     match made {
-                        Some(at) => prepared.inner(at).cloned(),
-                        None => self.statement_now(name.as_bytes(), io).map(|s| Arc::clone(s.subject())),
+                        Some(at) => prepared.inner(at).map(Found::of),
+                        None => self.statement_now(name.as_bytes(), io).map(|s| Found::of(s.subject())),
                     }
                 }
                 Effect::Fetch { name } => {
@@ -198,23 +352,31 @@ impl Pump {
                         .iter()
                         .rposition(|s| matches!(&s.effect, Effect::DeclareCursor { name: n, .. } if n == name));
                     match made {
-                        Some(at) => prepared.inner(at).cloned(),
-                        None => self
-                            .portals
-                            .get(name.as_bytes())
-                            .and_then(|p| p.statement.as_ref())
-                            .map(|s| Arc::clone(s.subject())),
+                        Some(at) => prepared.inner(at).map(Found::of),
+                        None => {
+                            let opened = self.portals.get(name.as_bytes()).and_then(|p| p.statement.clone());
+                            opened.map(|opened| self.opened(&opened, io))
+                        }
                     }
                 }
                 _ => continue,
             };
             match found {
-                Some(found) => {
-                    if let (Some(to), Some(from)) = (plans.get_mut(index), found.judgement.plans.first()) {
-                        *to = from.clone();
+                Some(Found { subject, both }) => {
+                    let found = both.as_ref().unwrap_or(&subject.judgement);
+                    let explained = matches!(statement.effect, Effect::Execute { explain: true, .. });
+                    let from = match found.plans.first() {
+                        // A plan quotes what the statement reads.
+                        Some(plan) if explained && (plan.touch == Touch::Labelled || plan.masks.any()) => {
+                            self.unknown_plan(io.now).plans.into_iter().next()
+                        }
+                        plan => plan.cloned(),
+                    };
+                    if let (Some(to), Some(from)) = (plans.get_mut(index), from) {
+                        *to = from;
                     }
                     if matches!(statement.effect, Effect::Execute { .. }) {
-                        add_ruling(&mut judgement, &found.judgement);
+                        add_ruling(&mut judgement, found);
                     }
                 }
                 None => {
@@ -230,6 +392,49 @@ impl Pump {
             }
         }
         Some((Some(judgement), plans))
+    }
+
+    /// What an open portal or cursor yields. Its plan was made when it was opened, under the names of then; what it calls is
+    /// looked up when it runs. So both analyses hold, then's and now's, and of each column's masks the stronger.
+    fn opened(&mut self, statement: &Statement, io: &Io) -> Found {
+        let mut now = statement.clone();
+        self.renew(&mut now, io.now);
+        let subject = Arc::clone(now.subject());
+        let then = statement.subject();
+        if Arc::ptr_eq(&statement.prepared, &now.prepared) {
+            return Found { subject, both: None };
+        }
+        let mut both = subject.judgement.clone();
+        add_ruling(&mut both, &then.judgement);
+        let unknown = self.unknown_plan(io.now).plans.into_iter().next();
+        let merged = match (subject.judgement.plans.as_slice(), then.judgement.plans.as_slice()) {
+            ([one], [other]) => stronger_plan(one, other).map(Arc::new).or(unknown),
+            _ => unknown,
+        };
+        both.plans = merged.into_iter().collect();
+        Found { subject, both: Some(both) }
+    }
+
+    /// What an Execute of this portal does, under the names and rules of now.
+    fn portal_now(&mut self, name: &[u8], statement: Option<&Statement>, io: &Io) -> PortalNow {
+        let Some(statement) = statement else {
+            return PortalNow { subject: None, own: Some(self.unknown_plan(io.now)), plan: None, alone: false };
+        };
+        let Found { subject, both } = self.opened(statement, io);
+        let changed = both.is_some();
+        let mut begun = false;
+        if let Some(portal) = self.portals.get_mut(name).filter(|_| changed) {
+            // What was made for its first rows was made under other rules.
+            begun = portal.masker.get().is_some();
+            portal.masker = Arc::default();
+        }
+        let Some((judgement, plans)) = self.resolve(&subject, io) else {
+            let plan = both.as_ref().and_then(|j| j.plans.first().cloned());
+            return PortalNow { subject: Some(subject), own: both, plan, alone: changed };
+        };
+        // An EXECUTE that has begun goes on with what its name meant then.
+        let plan = if begun { self.unknown_plan(io.now).plans.into_iter().next() } else { plans.into_iter().next() };
+        PortalNow { subject: Some(subject), own: judgement, plan, alone: true }
     }
 
     /// What a prepared statement's name means now, judged by the rules of now.
@@ -259,15 +464,16 @@ impl Pump {
 
     /// Answers a simple query with an error. An open transaction fails with it, as it would at the target.
     fn refuse_query(&mut self, io: &mut Io, error: Bytes) {
-        self.statements.remove(b"");
-        self.portals.remove(b"");
+        if self.skipping {
+            return;
+        }
         if self.status == TransactionStatus::InTransaction || self.unsynced {
-            self.unsynced = false;
             let mut abort = BytesMut::new();
             if own::query(&mut abort, ABORT_TEXT).is_err() {
                 return;
             }
             io.target.plumbing(Plumbing::Abort, &abort);
+            self.takes_unnamed();
             self.expect.push_back(Expect::RefusedQuery { own: Some(error) });
             return;
         }
@@ -291,6 +497,9 @@ impl Pump {
         if !self.statements.has_room() {
             self.client_broke(io, SqlState::LIMIT_EXCEEDED, "too many prepared statements");
             return Taken::Done;
+        }
+        if self.changing().catalog {
+            return self.wait_for_answers(frame, io);
         }
         let prepared = self.prepare(parse.text, io.now);
         if self.needs_catalog(&prepared, io.now) {
@@ -318,8 +527,11 @@ impl Pump {
                 let request = permit.request();
                 io.target.request(permit, frame.bytes());
                 self.unsynced = true;
-                self.statements
-                    .propose(parse.name, Some(Statement { prepared, inside: None, shape: Shape::default() }));
+                self.statements.propose(
+                    parse.name,
+                    Some(Statement { prepared, inside: None, shape: Shape::default() }),
+                    self.batch,
+                );
                 self.expect.push_back(Expect::Parse { request });
             }
             Verdict::Deny(denial) => self.refuse_denial(io, &denial),
@@ -339,6 +551,10 @@ impl Pump {
         if !self.portals.has_room() {
             self.client_broke(io, SqlState::LIMIT_EXCEEDED, "too many portals");
             return Taken::Done;
+        }
+        let changing = self.changing();
+        if changing.names || changing.catalog || !self.statements.is_certain(bind.statement, self.batch) {
+            return self.wait_for_answers(frame, io);
         }
         let statement = self.statement_now(bind.statement, io);
         if let Some(statement) = &statement
@@ -403,7 +619,7 @@ impl Pump {
     fn sent_bind(&mut self, frame: &Frame, name: &[u8], portal: Portal, io: &mut Io) {
         io.target.plumbing(Plumbing::Bind, frame.bytes());
         self.unsynced = true;
-        self.portals.propose(name, Some(portal));
+        self.portals.propose(name, Some(portal), self.batch);
         self.expect.push_back(Expect::Bind);
     }
 
@@ -412,31 +628,30 @@ impl Pump {
             Ok(execute) => execute,
             Err(error) => return self.malformed(io, "Execute", &error),
         };
+        let changing = self.changing();
+        if changing.names || changing.catalog || !self.portals.is_certain(execute.portal, self.batch) {
+            return self.wait_for_answers(frame, io);
+        }
         let name: Box<[u8]> = execute.portal.into();
-        let mut statement = self.portals.get(&name).and_then(|p| p.statement.clone());
-        if let Some(known) = &mut statement {
-            self.renew(known, io.now);
-            if self.needs_catalog(known.subject(), io.now) {
+        let statement = self.portals.get(&name).and_then(|p| p.statement.clone());
+        if let Some(known) = &statement {
+            let now = self.opened(known, io).subject;
+            if self.hangs_on_names(&now) {
+                return self.wait_for_answers(frame, io);
+            }
+            if self.needs_catalog(&now, io.now) {
                 self.ask_catalog(io);
                 return Taken::Waits(Waiting::Catalog(frame));
             }
+            if let Some(denial) = self.catalog_denial(&now) {
+                self.refuse_denial(io, &denial);
+                return Taken::Done;
+            }
         }
-        let subject = statement.as_ref().map(|s| Arc::clone(s.subject()));
-        if let Some(denial) = subject.as_ref().and_then(|s| self.catalog_denial(s)) {
-            self.refuse_denial(io, &denial);
-            return Taken::Done;
-        }
-        let resolved = subject.as_ref().and_then(|s| self.resolve(s, io));
+        let PortalNow { subject, mut own, plan: own_plan, alone } = self.portal_now(&name, statement.as_ref(), io);
         let (permit, approved, parameters) = match self.portals.get_mut(&name) {
             Some(portal) => (portal.permit.take(), portal.approved, Arc::clone(&portal.parameters)),
             None => (None, false, Arc::default()),
-        };
-        let is_resolved = resolved.is_some();
-        // A judgement of this Execute alone, where the statement's own does not serve.
-        let (mut own, resolved_plan) = match (resolved, &subject) {
-            (Some((judgement, plans)), _) => (judgement, plans.into_iter().next()),
-            (None, Some(_)) => (None, None),
-            (None, None) => (Some(self.unknown_plan(io.now)), None),
         };
         let statements_own = subject.as_ref().map(|s| &s.judgement);
         if approved
@@ -448,7 +663,7 @@ impl Pump {
         }
         let Some(judgement) = own.as_ref().or(statements_own) else { return Taken::Done };
         // An empty statement has no plan, and no rows.
-        let plan = resolved_plan.or_else(|| judgement.plans.first().cloned()).unwrap_or_else(|| {
+        let plan = own_plan.or_else(|| judgement.plans.first().cloned()).unwrap_or_else(|| {
             Arc::new(Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Clean })
         });
 
@@ -477,7 +692,7 @@ impl Pump {
                 }
             }
         };
-        self.sent_execute(&frame, name, statement, (plan, is_resolved), permit, io);
+        self.sent_execute(&frame, name, statement, (plan, alone), permit, io);
         Taken::Done
     }
 
@@ -514,6 +729,14 @@ impl Pump {
         let request = permit.request();
         io.target.request(permit, frame.bytes());
         self.unsynced = true;
+        match &statement {
+            Some(statement) => {
+                let subject = Arc::clone(statement.subject());
+                self.will_change(&subject);
+            }
+            // A portal of unknown content may do anything.
+            None => self.changing = Changing { names: true, catalog: true },
+        }
         self.expect.push_back(Expect::Execute(Box::new(Execution {
             request,
             statement,
@@ -554,11 +777,11 @@ impl Pump {
         self.unsynced = true;
         match close.object {
             Object::Statement => {
-                self.statements.propose(close.name, None);
+                self.statements.propose(close.name, None, self.batch);
                 self.expect.push_back(Expect::CloseStatement);
             }
             Object::Portal => {
-                self.portals.propose(close.name, None);
+                self.portals.propose(close.name, None, self.batch);
                 self.expect.push_back(Expect::ClosePortal);
             }
         }
@@ -647,9 +870,15 @@ impl Pump {
             // A server ignores these while it takes COPY data.
             FrontendTag::Sync | FrontendTag::Flush => {}
             FrontendTag::Terminate => self.end(io, CloseReason::ClientClosed, "the client said goodbye", None),
+            // A server fails the COPY; in the extended protocol it then drops everything up to Sync.
             _ => {
-                let text = format!("unexpected message type 0x{:02x} during COPY from stdin", frame.tag());
-                self.client_broke(io, SqlState::PROTOCOL_VIOLATION, &text);
+                let text = format!("unexpected message type 0x{:02X} during COPY from stdin", frame.tag());
+                let mut fail = BytesMut::new();
+                if own::copy_fail(&mut fail, &text).is_ok() {
+                    io.target.plumbing(Plumbing::CopyData, &fail);
+                }
+                self.copy_in = None;
+                self.skipping = matches!(self.expect.front(), Some(Expect::Execute(_)));
             }
         }
         Taken::Done
@@ -669,6 +898,10 @@ impl Pump {
     /// Answers a message of the extended protocol with an error and drops what follows, up to Sync. What ran before it in
     /// the same transaction, explicit or not, fails with it, as it would at the target.
     fn refuse_extended(&mut self, io: &mut Io, error: Bytes) {
+        if self.skipping {
+            // An earlier message failed meanwhile, and the client knows.
+            return;
+        }
         self.skipping = true;
         if self.unsynced || self.status == TransactionStatus::InTransaction || !self.expect.is_empty() {
             let mut abort = BytesMut::new();
@@ -751,20 +984,10 @@ impl Pump {
     fn release_execute(&mut self, parked: lockgate_session::Parked, frame: &Frame, decided: &Decided, io: &mut Io) {
         let Ok(execute) = message::Execute::decode(frame.body()) else { return };
         let name: Box<[u8]> = execute.portal.into();
-        let mut statement = self.portals.get(&name).and_then(|p| p.statement.clone());
-        if let Some(known) = &mut statement {
-            self.renew(known, io.now);
-        }
-        let subject = statement.as_ref().map(|s| Arc::clone(s.subject()));
-        let resolved = subject.as_ref().and_then(|s| self.resolve(s, io));
-        let judgement = match (&resolved, &subject) {
-            (Some((Some(judgement), _)), _) => judgement.clone(),
-            (_, Some(subject)) => subject.judgement.clone(),
-            (_, None) => self.unknown_plan(io.now),
-        };
-        let is_resolved = resolved.is_some();
-        let plan =
-            resolved.and_then(|(_, plans)| plans.into_iter().next()).or_else(|| judgement.plans.first().cloned());
+        let statement = self.portals.get(&name).and_then(|p| p.statement.clone());
+        let PortalNow { subject, own, plan, alone } = self.portal_now(&name, statement.as_ref(), io);
+        let Some(judgement) = own.or_else(|| subject.as_ref().map(|s| s.judgement.clone())) else { return };
+        let plan = plan.or_else(|| judgement.plans.first().cloned());
         let plan = plan.unwrap_or_else(|| {
             Arc::new(Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Labelled })
         });
@@ -782,7 +1005,7 @@ impl Pump {
                 if let Some(portal) = self.portals.get_mut(&name) {
                     portal.approved = true;
                 }
-                self.sent_execute(frame, name.clone(), statement, (plan, is_resolved), permit, io);
+                self.sent_execute(frame, name.clone(), statement, (plan, alone), permit, io);
             }
             Verdict::Deny(denial) => self.refuse_denial(io, &denial),
             Verdict::Hold(..) => {}

@@ -85,18 +85,14 @@ impl Pump {
         if !self.truth.broken || !self.labelled() || prepared.is_free_of_catalog() {
             return None;
         }
-        Some(Denial::other(
-            Fault::Target,
-            SqlState::CONNECTION_FAILURE,
-            "refused: the target's catalog cannot be read",
-            Some("without it nobody can tell which columns are labelled".into()),
-            Some("roll back and try again".into()),
-        ))
+        Some(unread_catalog())
     }
 
     /// Asks for version and path.
     pub(super) fn ask_catalog(&mut self, io: &mut Io) {
-        self.send_round(io, Stage::State, &[VERSION_SQL, PATH_SQL], String::new(), Vec::new());
+        // The comment lets the target's own logs name the session and who it is.
+        let version = format!("{}{VERSION_SQL}", self.comment);
+        self.send_round(io, Stage::State, &[&version, PATH_SQL], String::new(), Vec::new());
     }
 
     fn send_round(&mut self, io: &mut Io, stage: Stage, questions: &[&str], version: String, path: Vec<String>) {
@@ -157,6 +153,8 @@ impl Pump {
                 inquiry.broken = Some(text.map_or_else(String::new, std::borrow::Cow::into_owned));
                 if !inquiry.synced {
                     // The rest of the client's pipeline is dropped by the target, and its frame that waits with it.
+                    let error = self.report(own::Severity::Error, &unread_catalog());
+                    self.own(io, error);
                     self.skipping = true;
                     self.round_over(io);
                 }
@@ -257,6 +255,16 @@ impl Pump {
             other => self.waiting = other,
         }
     }
+}
+
+fn unread_catalog() -> Denial {
+    Denial::other(
+        Fault::Target,
+        SqlState::CONNECTION_FAILURE,
+        "refused: the target's catalog cannot be read",
+        Some("without it nobody can tell which columns are labelled".into()),
+        Some("roll back and try again".into()),
+    )
 }
 
 impl Inquiry {

@@ -180,6 +180,15 @@ enum Waiting {
     Decision(Box<Held>),
 }
 
+/// What requests that the target has not answered may change, so that a later frame cannot be understood before.
+#[derive(Clone, Copy, Default)]
+struct Changing {
+    /// Which statements and cursors the session's names stand for: `PREPARE`, `DEALLOCATE`, `DECLARE`.
+    names: bool,
+    /// What the names in a text mean: DDL, `search_path`, a rollback of either.
+    catalog: bool,
+}
+
 /// A request that waits for people.
 struct Held {
     parked: Parked,
@@ -220,6 +229,10 @@ pub(crate) struct Pump {
     portals: Names<Portal>,
     /// Frames were sent that no Sync ended yet.
     unsynced: bool,
+    /// How many Syncs were sent.
+    batch: u64,
+    /// What requests on their way may do to the meaning of later ones.
+    changing: Changing,
     /// Client frames are dropped up to the next Sync.
     skipping: bool,
     waiting: Option<Waiting>,
@@ -228,8 +241,12 @@ pub(crate) struct Pump {
     copy_in: Option<u64>,
     row_stream: Option<RowStream>,
     cut: Option<Cut>,
+    /// The target's last word was FATAL: the client knows why the connection ends.
+    target_said_goodbye: bool,
     closed: bool,
     base_url: Arc<str>,
+    /// Stands before the gateway's own questions.
+    comment: String,
 }
 
 /// Whether the target reads texts as the analysis does.
@@ -257,6 +274,11 @@ impl Pump {
         let identity_view = shared.identity_id(session.identity(), session.peer().ip());
         let snapshot = shared.snapshot().unwrap_or_else(|| Arc::new(Snapshot::empty(session.target())));
         let pid = cancel.as_ref().map_or(0, |c| c.pid);
+        let comment = format!(
+            "/* lockgate session={} identity={} */ ",
+            session.id(),
+            spelled(&session.identity().display_chain())
+        );
         Pump {
             identity_view,
             truth: Truth {
@@ -279,14 +301,18 @@ impl Pump {
             statements: Names::new(PG_STATEMENTS_MAX),
             portals: Names::new(PG_PORTALS_MAX),
             unsynced: false,
+            batch: 0,
+            changing: Changing::default(),
             skipping: false,
             waiting: None,
             inquiry: None,
             copy_in: None,
             row_stream: None,
             cut: None,
+            target_said_goodbye: false,
             closed: false,
             base_url,
+            comment,
         }
     }
 
@@ -422,6 +448,10 @@ impl Pump {
         if self.closed {
             return;
         }
+        if self.target_said_goodbye {
+            self.end(io, CloseReason::TargetLost, "the target ended the connection", Some(Fault::Target));
+            return;
+        }
         let denial = Denial::other(
             Fault::Target,
             SqlState::CONNECTION_FAILURE,
@@ -493,6 +523,7 @@ impl Pump {
 
     /// Writes what is to be on record before the bytes of this event go out.
     fn flush_record(&mut self, io: &mut Io) {
+        self.session.publish(io);
         if let Err(error) = self.session.flush(io.now) {
             self.unrecordable(io, &error);
         }
@@ -577,4 +608,16 @@ impl Pump {
             Some(_) | None => Touch::Clean,
         }
     }
+}
+
+/// A name as it may stand in a comment of SQL: what could end the comment or hide is written as `%XX`.
+fn spelled(name: &str) -> String {
+    name.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'.' | b'_' | b'-' | b'@' | b'+') {
+            text.push(char::from(byte));
+        } else {
+            let _ = std::fmt::Write::write_fmt(&mut text, format_args!("%{byte:02X}"));
+        }
+        text
+    })
 }

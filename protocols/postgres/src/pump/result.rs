@@ -4,7 +4,7 @@ use super::{Expect, Flow, Pump};
 use crate::message::{FormatCode, RowDescription};
 use crate::prepare::Prepared;
 use bytes::BytesMut;
-use lockgate_mask::{Column, CopyFormat, CopyMasker, Format, Mark, Method, RowMasker, RowStream, Rule};
+use lockgate_mask::{Column, CopyFormat, CopyMasker, Format, Mark, Method, RowMasker, RowStream, Rule, Touch};
 use lockgate_session::wire::Io;
 use lockgate_session::{ColumnMask, Masks, Plan};
 use lockgate_sql::{CopyKind, Effect, ForceQuote, Statement};
@@ -321,6 +321,20 @@ fn rule_of(mask: Option<ColumnMask>) -> Rule {
         None => Rule::Pass,
         Some(mask) => Rule::Mask { method: mask.method, label: mask.label },
     }
+}
+
+/// The plan that keeps both; `None` where they are of different results.
+pub(super) fn stronger_plan(one: &Plan, other: &Plan) -> Option<Plan> {
+    let touch = if one.touch == other.touch { one.touch } else { Touch::Labelled };
+    let masks = match (&one.masks, &other.masks) {
+        (Masks::Clear, masks) | (masks, Masks::Clear) => masks.clone(),
+        (Masks::Columns { columns: a, beyond: x }, Masks::Columns { columns: b, beyond: y }) if a.len() == b.len() => {
+            let columns = a.iter().zip(b).map(|(a, b)| stronger(a.clone(), b.clone())).collect();
+            Masks::Columns { columns, beyond: stronger(x.clone(), y.clone()) }
+        }
+        (Masks::Columns { .. }, Masks::Columns { .. }) => return None,
+    };
+    Some(Plan { masks, touch })
 }
 
 fn stronger(one: Option<ColumnMask>, other: Option<ColumnMask>) -> Option<ColumnMask> {

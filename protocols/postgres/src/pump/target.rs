@@ -4,13 +4,12 @@ use super::result::RowsEnd;
 use super::{Expect, Portal, Pump, Shape, Statement, Waiting};
 use crate::frame::{self, Header, Peer};
 use crate::message::{self, CommandComplete, CopyResponse, TransactionStatus};
-use crate::prepare::moves_names;
 use bytes::{Bytes, BytesMut};
 use lockgate_core::Fault;
 use lockgate_core::limits::{PG_MASKED_ROW_BYTES_MAX, PG_SERVER_CONTROL_BYTES_MAX};
 use lockgate_mask::{Diagnostic, MessageKind, OwnMessage, Touch};
 use lockgate_record::{Column, DoneKind};
-use lockgate_session::wire::Io;
+use lockgate_session::wire::{Ask, Decided, HoldOutcome, Io};
 use lockgate_session::{Masks, Plan};
 use lockgate_sql::Effect;
 use std::borrow::Cow;
@@ -26,6 +25,7 @@ impl Pump {
     fn take_target(&mut self, buffer: &mut BytesMut, io: &mut Io) {
         while !self.closed {
             self.say_own(io);
+            self.take_up(io);
             let in_inquiry = matches!(self.expect.front(), Some(Expect::Inquiry));
             if self.row_stream.is_some() || (buffer.first() == Some(&b'D') && !in_inquiry) {
                 match self.rows(buffer, io) {
@@ -67,6 +67,22 @@ impl Pump {
                 io.client.own(&OwnMessage::not_target_data(bytes));
             }
         }
+    }
+
+    /// The client's frame that waited for everything before it to be answered.
+    fn take_up(&mut self, io: &mut Io) {
+        if !self.expect.is_empty() {
+            return;
+        }
+        match self.waiting.take() {
+            Some(Waiting::Answers(frame)) => {
+                io.read_client = true;
+                self.one(frame, io);
+                io.again = true;
+            }
+            other => self.waiting = other,
+        }
+        self.when_idle(io);
     }
 
     fn message(&mut self, header: Header, body: Bytes, io: &mut Io) {
@@ -360,9 +376,14 @@ impl Pump {
         let Some(statement) = prepared.statements().get(index) else {
             // A text that nobody could read may have done anything.
             self.moved();
+            self.forget_names();
             self.shared.doubt();
             return;
         };
+        let moves = self.moves(statement);
+        if self.may_rename(statement) {
+            self.forget_names();
+        }
         match &statement.effect {
             Effect::Prepare { name, .. } => {
                 let entry = Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: Shape::default() };
@@ -388,14 +409,34 @@ impl Pump {
             Effect::Commit { .. } | Effect::Rollback { .. } | Effect::TwoPhase | Effect::RollbackTo(_)
         );
         if ends_transaction {
+            if self.status == TransactionStatus::Failed {
+                // The transaction that failed is over, or back at a savepoint: what follows runs before ReadyForQuery says so.
+                self.status = TransactionStatus::InTransaction;
+            }
             if self.truth.moved_in_transaction {
                 self.truth.moved = true;
                 self.shared.doubt();
             }
             self.truth.moved_in_transaction =
                 matches!(statement.effect, Effect::RollbackTo(_)) && self.truth.moved_in_transaction;
-        } else if moves_names(&statement.effect) || statement.facts.opaque {
+        } else if moves {
             self.moved();
+        }
+    }
+
+    /// Code that nobody could look into has run: the names of statements and cursors may mean something else now. What has
+    /// no name is out of its reach.
+    fn forget_names(&mut self) {
+        if self.labelled() {
+            self.statements.forget_named();
+            self.portals.forget_named();
+        }
+    }
+
+    /// A statement failed. What it prepared before that stays: prepared statements know no transactions.
+    fn failed(&mut self, prepared: &crate::prepare::Prepared) {
+        if prepared.batch.is_err() || prepared.statements().iter().any(|s| self.may_rename(s)) {
+            self.forget_names();
         }
     }
 
@@ -426,7 +467,8 @@ impl Pump {
         if let Err(error) = io.client.diagnostic(Diagnostic::Error, body, touch) {
             return self.target_broke(io, &error.to_string());
         }
-        let (_, code, text) = shown(io.client.bytes_since(mark));
+        let (severity, code, text) = shown(io.client.bytes_since(mark));
+        self.target_said_goodbye |= matches!(severity.as_str(), "FATAL" | "PANIC");
         let kind = if code == "57014" { DoneKind::Cancelled } else { DoneKind::Failed };
         let fault = Fault::Client;
         self.copy_in = None;
@@ -436,6 +478,8 @@ impl Pump {
                 simple.failed = true;
                 simple.result = super::Flow::default();
                 let request = simple.request;
+                let prepared = Arc::clone(&simple.prepared);
+                self.failed(&prepared);
                 self.done(io, request, kind, "", Some((&code, &text, fault)));
             }
             Some(Expect::Call { request, answered, .. }) => {
@@ -445,8 +489,16 @@ impl Pump {
             }
             Some(Expect::Execute(_) | Expect::Parse { .. }) => {
                 let request = match self.expect.pop_front() {
-                    Some(Expect::Execute(execution)) => execution.request,
-                    Some(Expect::Parse { request }) => request,
+                    Some(Expect::Execute(execution)) => {
+                        if let Some(statement) = &execution.statement {
+                            self.failed(statement.subject());
+                        }
+                        execution.request
+                    }
+                    Some(Expect::Parse { request }) => {
+                        self.statements.reject();
+                        request
+                    }
                     _ => return,
                 };
                 self.done(io, request, kind, "", Some((&code, &text, fault)));
@@ -458,32 +510,62 @@ impl Pump {
         }
     }
 
-    /// After an error the target drops everything up to Sync; so does the queue.
+    /// After an error the target drops everything up to Sync, simple queries too; so does the queue.
     fn skip_to_sync(&mut self, io: &mut Io) {
-        self.statements.abandon();
-        self.portals.abandon();
         loop {
             match self.expect.front() {
                 None => {
                     self.skipping = true;
-                    // What waits to be taken up is part of what the target drops.
-                    if let Some(Waiting::Catalog(_) | Waiting::Answers(_)) = &self.waiting {
-                        self.waiting = None;
-                        io.read_client = true;
-                        io.again = true;
-                    }
+                    self.drop_waiting(io);
                     return;
                 }
-                Some(Expect::Sync | Expect::Simple(_) | Expect::RefusedQuery { .. } | Expect::Call { .. }) => return,
+                Some(Expect::Sync) => return,
                 Some(_) => {}
             }
             match self.expect.pop_front() {
                 Some(Expect::Execute(execution)) => self.skipped(io, execution.request),
-                Some(Expect::Parse { request }) => self.skipped(io, request),
+                Some(Expect::Call { request, .. }) => self.skipped(io, request),
+                Some(Expect::Parse { request }) => {
+                    self.statements.reject();
+                    self.skipped(io, request);
+                }
+                Some(Expect::Simple(simple)) => {
+                    self.statements.reject();
+                    self.portals.reject();
+                    self.skipped(io, simple.request);
+                }
+                Some(Expect::RefusedQuery { .. }) => {
+                    self.statements.reject();
+                    self.portals.reject();
+                }
+                Some(Expect::CloseStatement) => self.statements.reject(),
+                Some(Expect::Bind | Expect::ClosePortal) => self.portals.reject(),
                 Some(Expect::Inquiry) => self.inquiry = None,
-                _ => {}
+                Some(
+                    Expect::DescribeStatement { .. }
+                    | Expect::DescribePortal { .. }
+                    | Expect::Sync
+                    | Expect::Own(_)
+                    | Expect::Refused(_),
+                )
+                | None => {}
             }
         }
+    }
+
+    /// What waits to be taken up is part of what the target drops.
+    fn drop_waiting(&mut self, io: &mut Io) {
+        match &self.waiting {
+            None => return,
+            Some(Waiting::Catalog(_) | Waiting::Answers(_)) => self.waiting = None,
+            Some(Waiting::Decision(_)) => {
+                io.asks.push(Ask::Withdraw);
+                let outcome = HoldOutcome::Withdrawn;
+                self.decided(&Decided { outcome, by: Vec::new(), reason: None }, io);
+            }
+        }
+        io.read_client = true;
+        io.again = true;
     }
 
     fn ready(&mut self, body: &[u8], io: &mut Io) {
@@ -492,8 +574,14 @@ impl Pump {
             Err(error) => return self.target_broke(io, &error.to_string()),
         };
         match self.expect.pop_front() {
-            Some(Expect::Sync | Expect::RefusedQuery { own: None }) => {}
+            Some(Expect::Sync) => {}
+            Some(Expect::RefusedQuery { own: None }) => {
+                self.statements.acknowledge();
+                self.portals.acknowledge();
+            }
             Some(Expect::Simple(simple)) => {
+                self.statements.acknowledge();
+                self.portals.acknowledge();
                 if !simple.failed {
                     self.done(io, simple.request, DoneKind::Completed, &simple.tag, None);
                 }
@@ -506,10 +594,9 @@ impl Pump {
             _ => return self.target_broke(io, "ReadyForQuery where none was expected"),
         }
         self.copy_in = None;
-        self.statements.abandon();
-        self.portals.abandon();
         if status == TransactionStatus::Idle {
-            if self.status != TransactionStatus::Idle && self.truth.moved_in_transaction {
+            // Also where no BEGIN was sent: a pipeline is a transaction up to its Sync, and what moved in it may be undone.
+            if self.truth.moved_in_transaction {
                 self.truth.moved = true;
             }
             self.truth.moved_in_transaction = false;
@@ -517,18 +604,6 @@ impl Pump {
         }
         self.status = status;
         self.plain(MessageKind::ReadyForQuery, body, io);
-        self.say_own(io);
-        if self.expect.is_empty() {
-            match self.waiting.take() {
-                Some(Waiting::Answers(frame)) => {
-                    io.read_client = true;
-                    self.one(frame, io);
-                    io.again = true;
-                }
-                other => self.waiting = other,
-            }
-            self.when_idle(io);
-        }
     }
 
     // ---- COPY and function calls ----
@@ -639,12 +714,17 @@ impl Portal {
     }
 }
 
-/// Severity, code and text of an error or notice as the client gets it.
+/// Severity (not translated, where the target is new enough to say it), code and text of an error or notice as the client
+/// gets it.
 fn shown(frame: &[u8]) -> (String, String, String) {
     let report = frame.get(frame::HEADER_BYTES..).and_then(|body| message::Report::decode(body).ok());
     let field = |code: u8| {
         let value = report.as_ref().and_then(|r| r.get(code)).unwrap_or_default();
         Cow::into_owned(String::from_utf8_lossy(value))
     };
-    (field(message::code::SEVERITY), field(message::code::SQLSTATE), field(message::code::MESSAGE))
+    let severity = match field(message::code::SEVERITY_PLAIN) {
+        plain if plain.is_empty() => field(message::code::SEVERITY),
+        plain => plain,
+    };
+    (severity, field(message::code::SQLSTATE), field(message::code::MESSAGE))
 }
