@@ -32,7 +32,8 @@ const LOGIN_REFUSED: &str = "login refused: the token is wrong, expired, revoked
 const LOGIN_HINT: &str = "get a new one: lockgate token create";
 /// The text that a request for `connect` has in recordings.
 const CONNECT_TEXT: &[u8] = b"connect";
-/// A startup parameter that chooses SCRAM where the token itself would be asked for: `options=-c lockgate.auth=scram-sha-256`.
+/// A startup parameter that chooses how to prove oneself where both are safe: `options=-c lockgate.auth=scram-sha-256`, or
+/// `token` for the token itself.
 const AUTH_PARAMETER: &str = "lockgate.auth";
 
 /// PostgreSQL for the relay.
@@ -275,9 +276,15 @@ impl Machine {
     fn begin_auth(&mut self, mut startup: Box<Startup>, io: &mut Io) -> Phase {
         own_bytes(io, startup.send_first.clone());
         let asked = take_parameter(&mut startup.refused, AUTH_PARAMETER);
-        // Where somebody could listen the token is never sent in clear.
+        // Where somebody could listen the token is never asked for in clear, whatever the client wants. Inside TLS SCRAM comes
+        // first, because it binds the proof to this connection; from loopback in clear the token itself, which every client can
+        // send.
         let protected = startup.in_tls || self.peer.ip().to_canonical().is_loopback();
-        let scram = !protected || asked.as_deref() == Some("scram-sha-256");
+        let scram = match asked.as_deref() {
+            Some("scram-sha-256") => true,
+            Some("token") => !protected,
+            Some(_) | None => startup.in_tls || !protected,
+        };
         let wishes = Wishes { startup, scram };
         if scram {
             io.asks.push(Ask::Verifiers { user: wishes.startup.user.clone() });

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use lockgate_core::Timestamp;
 use lockgate_mask::RowMasker;
 use lockgate_session::{Judgement, Masks, Rules, Session};
-use lockgate_sql::{Batch, Context, Effect, How, Outputs, Statement, Taint, Unparsable, Use, Why};
+use lockgate_sql::{Batch, Context, Effect, How, Object, Outputs, Statement, Taint, Unparsable, Use, Why};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,7 +18,7 @@ pub(crate) struct Prepared {
     /// The text for the recording, where it differs.
     shown: Option<String>,
     pub(crate) batch: Result<Batch, Unparsable>,
-    pub(crate) judgement: Judgement,
+    pub(crate) judgement: Arc<Judgement>,
     /// Of `PREPARE` and `DECLARE`, the statement inside, by the position in the batch.
     inner: Vec<Option<Arc<Prepared>>>,
     pub(crate) view: View,
@@ -63,7 +63,7 @@ impl Prepared {
                 why: Why::Unanalysed("its encoding or the session's settings are not the expected ones"),
                 offset: None,
             };
-            return Arc::new(Prepared::judged(&lossy, Err(why), with));
+            return Arc::new(Prepared::judged(&lossy, Err(why), with, shared));
         };
         if let Some(known) = shared.find(text, with.view)
             && !known.judgement.depends_on_time
@@ -77,19 +77,30 @@ impl Prepared {
         {
             doubt_what_follows_a_change(batch);
         }
-        let prepared = Arc::new(Prepared::judged(text, batch, with));
+        let prepared = Arc::new(Prepared::judged(text, batch, with, shared));
         if !prepared.judgement.depends_on_time {
             shared.keep(with.view, &prepared);
         }
         prepared
     }
 
-    fn judged(text: &str, batch: Result<Batch, Unparsable>, with: &With<'_>) -> Prepared {
-        let judge = with.session.judge(with.rules, with.now);
+    fn judged(text: &str, batch: Result<Batch, Unparsable>, with: &With<'_>, shared: &Shared) -> Prepared {
         let catalog = &with.snapshot.catalog;
+        let judge = || with.session.judge(with.rules, with.now);
         let judgement = match &batch {
-            Ok(batch) => judge.batch(catalog, batch),
-            Err(_) => judge.unreadable(catalog),
+            Ok(batch) => {
+                // Texts that differ in constants only do the same things to the same objects.
+                let does = what_it_does(batch);
+                match shared.judgement(&does, with.view) {
+                    Some(known) => known,
+                    None => {
+                        let judgement = Arc::new(judge().batch(catalog, batch));
+                        shared.keep_judgement(does, with.view, &judgement);
+                        judgement
+                    }
+                }
+            }
+            Err(_) => Arc::new(judge().unreadable(catalog)),
         };
         let shown = match lockgate_sql::redact_secrets(text) {
             Cow::Borrowed(_) => None,
@@ -101,7 +112,7 @@ impl Prepared {
             .map(|statement| match &statement.effect {
                 Effect::Prepare { inner, .. } | Effect::DeclareCursor { inner, .. } => {
                     let alone = Batch { statements: vec![(**inner).clone()] };
-                    Some(Arc::new(Prepared::judged(text, Ok(alone), with)))
+                    Some(Arc::new(Prepared::judged(text, Ok(alone), with, shared)))
                 }
                 _ => None,
             })
@@ -260,4 +271,71 @@ pub(crate) fn moves_names(effect: &Effect) -> bool {
         | Effect::Listen(_)
         | Effect::Unlisten(_) => false,
     }
+}
+
+/// Everything of an analysis that a judgement is made from, as bytes: two batches with the same bytes get the same
+/// judgement. Every text stands behind its length.
+fn what_it_does(batch: &Batch) -> Box<[u8]> {
+    fn text(out: &mut Vec<u8>, text: &str) {
+        out.extend_from_slice(&text.len().to_be_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+    fn taint(out: &mut Vec<u8>, taint: &Taint) {
+        out.push(u8::from(taint.is_unknown()));
+        out.extend_from_slice(&taint.columns().len().to_be_bytes());
+        for column in taint.columns() {
+            out.extend_from_slice(&column.index().to_be_bytes());
+        }
+    }
+    let mut out = Vec::with_capacity(256);
+    for statement in &batch.statements {
+        let Statement { range: _, verb, needs, facts, outputs, uses, effect: _, touches } = statement;
+        text(&mut out, verb);
+        out.extend_from_slice(&needs.len().to_be_bytes());
+        for need in needs {
+            text(&mut out, need.action.name());
+            match &need.object {
+                Object::Target => out.push(0),
+                Object::Table { schema, name } => {
+                    out.push(1);
+                    text(&mut out, schema);
+                    text(&mut out, name);
+                }
+            }
+        }
+        out.extend_from_slice(&facts.tables.len().to_be_bytes());
+        for table in &facts.tables {
+            text(&mut out, table);
+        }
+        out.extend_from_slice(&[u8::from(facts.has_where), u8::from(facts.has_limit), u8::from(facts.opaque)]);
+        out.extend_from_slice(&facts.changes.len().to_be_bytes());
+        for change in &facts.changes {
+            text(&mut out, change.verb);
+            out.push(u8::from(change.has_where));
+            text(&mut out, &change.table);
+        }
+        match outputs {
+            Outputs::NoRows => out.push(0),
+            Outputs::Each(each) => {
+                out.push(1);
+                taint(&mut out, each);
+            }
+            Outputs::Known(known) => {
+                out.push(2);
+                out.extend_from_slice(&known.len().to_be_bytes());
+                for output in known {
+                    out.push(u8::from(output.plain));
+                    taint(&mut out, &output.value);
+                }
+            }
+        }
+        out.extend_from_slice(&uses.len().to_be_bytes());
+        for used in uses {
+            text(&mut out, used.how.name());
+            text(&mut out, &used.place);
+            taint(&mut out, &used.taint);
+        }
+        taint(&mut out, touches);
+    }
+    out.into_boxed_slice()
 }

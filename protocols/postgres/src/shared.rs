@@ -8,7 +8,7 @@ use crate::prepare::Prepared;
 use lockgate_core::limits::{ANALYSIS_CACHE_BYTES_MAX, ANALYSIS_CACHE_ENTRIES_MAX, CATALOG_AGE_MS_MAX};
 use lockgate_core::{Identity, Timestamp};
 use lockgate_mask::{TypeFact, TypeKind, TypeTable};
-use lockgate_session::TargetRules;
+use lockgate_session::{Judgement, TargetRules};
 use lockgate_sql::Catalog;
 use lockgate_sql::facts::CatalogFacts;
 use std::collections::HashMap;
@@ -79,6 +79,9 @@ struct State {
 #[derive(Default)]
 struct Cache {
     entries: HashMap<Arc<str>, Vec<(View, Arc<Prepared>)>>,
+    /// Judgements by what a text does.
+    judgements: HashMap<Box<[u8]>, Vec<(View, Arc<Judgement>)>>,
+    judgement_count: usize,
     count: usize,
     bytes: usize,
 }
@@ -158,6 +161,27 @@ impl Shared {
         Some(Arc::clone(&found.1))
     }
 
+    /// The judgement of a batch that does this, under this view.
+    pub(crate) fn judgement(&self, does: &[u8], view: View) -> Option<Arc<Judgement>> {
+        let cache = lock(&self.cache);
+        let found = cache.judgements.get(does)?.iter().find(|(v, _)| *v == view)?;
+        Some(Arc::clone(&found.1))
+    }
+
+    /// Keeps a judgement, unless it may be another one at another time.
+    pub(crate) fn keep_judgement(&self, does: Box<[u8]>, view: View, judgement: &Arc<Judgement>) {
+        if judgement.depends_on_time || does.len() > ANALYSIS_CACHE_BYTES_MAX / ANALYSIS_CACHE_ENTRIES_MAX {
+            return;
+        }
+        let mut cache = lock(&self.cache);
+        if cache.judgement_count >= ANALYSIS_CACHE_ENTRIES_MAX {
+            cache.judgements.clear();
+            cache.judgement_count = 0;
+        }
+        cache.judgement_count += 1;
+        cache.judgements.entry(does).or_default().push((view, Arc::clone(judgement)));
+    }
+
     /// Keeps what was found out. A full cache starts over: entries are cheap to make again.
     pub(crate) fn keep(&self, view: View, prepared: &Arc<Prepared>) {
         let bytes = prepared.text().len();
@@ -166,7 +190,9 @@ impl Shared {
         }
         let mut cache = lock(&self.cache);
         if cache.count >= ANALYSIS_CACHE_ENTRIES_MAX || cache.bytes.saturating_add(bytes) > ANALYSIS_CACHE_BYTES_MAX {
-            *cache = Cache::default();
+            cache.entries.clear();
+            cache.count = 0;
+            cache.bytes = 0;
         }
         cache.count += 1;
         cache.bytes += bytes;

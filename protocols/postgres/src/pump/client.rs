@@ -330,7 +330,7 @@ impl Pump {
         if !statements.iter().any(|s| matches!(s.effect, Effect::Execute { .. } | Effect::Fetch { .. })) {
             return None;
         }
-        let mut judgement = prepared.judgement.clone();
+        let mut judgement = Judgement::clone(&prepared.judgement);
         let mut plans = judgement.plans.clone();
         for (index, statement) in statements.iter().enumerate() {
             let earlier = statements.get(..index).unwrap_or_default();
@@ -404,7 +404,7 @@ impl Pump {
         if Arc::ptr_eq(&statement.prepared, &now.prepared) {
             return Found { subject, both: None };
         }
-        let mut both = subject.judgement.clone();
+        let mut both = Judgement::clone(&subject.judgement);
         add_ruling(&mut both, &then.judgement);
         let unknown = self.unknown_plan(io.now).plans.into_iter().next();
         let merged = match (subject.judgement.plans.as_slice(), then.judgement.plans.as_slice()) {
@@ -516,7 +516,7 @@ impl Pump {
         }
         // Preparing runs nothing: what would be held is held when it is bound.
         let judgement = match &prepared.judgement.ruling {
-            Ruling::Hold(_) => Some(Judgement { ruling: Ruling::Allow, ..prepared.judgement.clone() }),
+            Ruling::Hold(_) => Some(Judgement { ruling: Ruling::Allow, ..Judgement::clone(&prepared.judgement) }),
             Ruling::Allow | Ruling::Deny(_) => None,
         };
         let name = String::from_utf8_lossy(parse.name);
@@ -653,7 +653,7 @@ impl Pump {
             Some(portal) => (portal.permit.take(), portal.approved, Arc::clone(&portal.parameters)),
             None => (None, false, Arc::default()),
         };
-        let statements_own = subject.as_ref().map(|s| &s.judgement);
+        let statements_own = subject.as_ref().map(|s| &*s.judgement);
         if approved
             && let Some(judged) = own.as_ref().or(statements_own)
             && matches!(judged.ruling, Ruling::Hold(_))
@@ -924,8 +924,10 @@ impl Pump {
                 let Ok(query) = message::Query::decode(frame.body()) else { return };
                 let prepared = self.prepare(query.text, io.now);
                 let resolved = self.resolve(&prepared, io);
-                let judgement =
-                    resolved.as_ref().and_then(|(j, _)| j.clone()).unwrap_or_else(|| prepared.judgement.clone());
+                let judgement = resolved
+                    .as_ref()
+                    .and_then(|(j, _)| j.clone())
+                    .unwrap_or_else(|| Judgement::clone(&prepared.judgement));
                 let request = request_of(RequestKind::Simple, query.text, &prepared);
                 match self.session.release(parked, decided, &request, &judgement, io.now) {
                     Verdict::Allow(permit) => {
@@ -986,7 +988,7 @@ impl Pump {
         let name: Box<[u8]> = execute.portal.into();
         let statement = self.portals.get(&name).and_then(|p| p.statement.clone());
         let PortalNow { subject, own, plan, alone } = self.portal_now(&name, statement.as_ref(), io);
-        let Some(judgement) = own.or_else(|| subject.as_ref().map(|s| s.judgement.clone())) else { return };
+        let Some(judgement) = own.or_else(|| subject.as_ref().map(|s| Judgement::clone(&s.judgement))) else { return };
         let plan = plan.or_else(|| judgement.plans.first().cloned());
         let plan = plan.unwrap_or_else(|| {
             Arc::new(Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Labelled })
