@@ -378,7 +378,7 @@ impl<S: Services> Pump<S> {
                 self.services.login_failed(self.protocol, self.peer, &user, &target, &reason);
             }
             Ask::Dial => self.dial().await,
-            Ask::Hold(ticket) => self.hold = Some(self.services.hold(ticket)),
+            Ask::Hold(ticket) => self.hold = Some(self.services.hold(*ticket)),
             Ask::Withdraw => self.hold = None,
             Ask::CancelKey { pid, key } => {
                 if let Some(registered) = &self.registered {

@@ -129,7 +129,7 @@ pub enum Verdict {
     /// Tell the client why not.
     Deny(Box<Denial>),
     /// Keep it, ask the people named in the ticket, and come back with [`Session::release`].
-    Hold(Parked, Ticket),
+    Hold(Parked, Box<Ticket>),
 }
 
 /// A request that waits. It comes out as a permit or a denial, once.
@@ -319,7 +319,7 @@ impl Session {
                     asked: now,
                     expires,
                 };
-                Verdict::Hold(parked, ticket)
+                Verdict::Hold(parked, Box::new(ticket))
             }
             (Ruling::Allow | Ruling::Hold(_), _) => {
                 self.begin(number, now);

@@ -88,7 +88,7 @@ pub enum Ask {
     /// Open the connection to the session's target.
     Dial,
     /// Wait for the decision on a held request.
-    Hold(Ticket),
+    Hold(Box<Ticket>),
     /// The held request is withdrawn.
     Withdraw,
     /// From now on this key cancels this session.

@@ -136,7 +136,7 @@ impl Wire for Machine {
             }
             (Phase::Auth(wishes, auth), Event::Client(buffer)) => self.auth(wishes, auth, buffer, io),
             (Phase::Verifying(wishes, auth), Event::Verifiers(verifiers)) => {
-                self.verify(wishes, auth, &verifiers.tokens, io)
+                self.verify(wishes, *auth, &verifiers.tokens, io)
             }
             (Phase::Proving(wishes), Event::Proven(Ok(identity))) => self.proven(wishes, identity, None, io),
             (Phase::Proving(_), Event::Proven(Err(refusal))) => refused(io, SqlState::INVALID_PASSWORD, &refusal),
@@ -322,7 +322,7 @@ impl Machine {
         }
     }
 
-    fn verify(&mut self, wishes: Wishes, mut auth: Box<ClientAuth>, tokens: &[Verifier], io: &mut Io) -> Phase {
+    fn verify(&mut self, wishes: Wishes, mut auth: ClientAuth, tokens: &[Verifier], io: &mut Io) -> Phase {
         let verifiers: Vec<ScramVerifier> =
             tokens.iter().map(|t| ScramVerifier { stored_key: t.stored_key, server_key: t.server_key }).collect();
         match auth.on_verifiers(&verifiers) {

@@ -76,11 +76,14 @@ struct State {
     identities: HashMap<(Identity, IpAddr), u64>,
 }
 
+/// What was found out under different views.
+type ByView<T> = Vec<(View, Arc<T>)>;
+
 #[derive(Default)]
 struct Cache {
-    entries: HashMap<Arc<str>, Vec<(View, Arc<Prepared>)>>,
+    entries: HashMap<Arc<str>, ByView<Prepared>>,
     /// Judgements by what a text does.
-    judgements: HashMap<Box<[u8]>, Vec<(View, Arc<Judgement>)>>,
+    judgements: HashMap<Box<[u8]>, ByView<Judgement>>,
     judgement_count: usize,
     count: usize,
     bytes: usize,

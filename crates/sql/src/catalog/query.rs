@@ -32,7 +32,8 @@ macro_rules! visible {
     };
 }
 
-/// The number of rows and a sum over what tells each row's version, in no order.
+/// The number of rows and a sum over what tells each row's version, in no order. A transaction that changes a row twice
+/// leaves it with the same `xmin`, but not in the same place.
 macro_rules! digest {
     ($row:literal, $id:literal, $salt:literal, $from:expr) => {
         concat!(
@@ -40,9 +41,11 @@ macro_rules! digest {
             $id,
             "::pg_catalog.int8 OPERATOR(pg_catalog.<<) 31) OPERATOR(pg_catalog.#) ",
             $row,
-            ".xmin::pg_catalog.text::pg_catalog.int8, ",
+            ".xmin::pg_catalog.text::pg_catalog.int8, pg_catalog.hashtextextended(",
+            $row,
+            ".ctid::pg_catalog.text, ",
             $salt,
-            "))) FROM ",
+            ")))) FROM ",
             $from,
             ")"
         )

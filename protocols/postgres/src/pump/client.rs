@@ -1,7 +1,9 @@
 //! Frames of the client: what each asks for, and whether it goes on.
 
 use super::result::stronger_plan;
-use super::{ABORT_TEXT, Changing, Execution, Expect, Flow, Held, Portal, Pump, Shape, Simple, Statement, Waiting};
+use super::{
+    ABORT_TEXT, Changing, Execution, Expect, Flow, Held, Portal, Pump, Shape, Simple, Statement, Values, Waiting,
+};
 use crate::frame::{self, Frame, FrontendTag, Peer};
 use crate::message::{self, Object, TransactionStatus};
 use crate::own;
@@ -563,7 +565,7 @@ impl Pump {
             self.ask_catalog(io);
             return Taken::Waits(Waiting::Catalog(frame));
         }
-        let parameters: Arc<[(Option<Box<[u8]>>, u16)]> = bind
+        let parameters: Values = bind
             .values
             .iter()
             .enumerate()
@@ -951,7 +953,7 @@ impl Pump {
     fn release_bind(&mut self, parked: lockgate_session::Parked, frame: &Frame, decided: &Decided, io: &mut Io) {
         let Ok(bind) = message::Bind::decode(frame.body()) else { return };
         let Some(statement) = self.statement_now(bind.statement, io) else { return };
-        let parameters: Arc<[(Option<Box<[u8]>>, u16)]> = bind
+        let parameters: Values = bind
             .values
             .iter()
             .enumerate()

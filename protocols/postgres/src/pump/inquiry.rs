@@ -12,7 +12,7 @@ use crate::shared::Snapshot;
 use bytes::BytesMut;
 use lockgate_core::limits::CATALOG_AGE_MS_MAX;
 use lockgate_core::{Fault, SqlState, Timestamp};
-use lockgate_session::wire::Io;
+use lockgate_session::wire::{HoldOutcome, Io};
 use lockgate_session::{Denial, Plumbing};
 use lockgate_sql::Catalog;
 use lockgate_sql::catalog_query::{FactsBuilder, SNAPSHOT_SQL, VERSION_SQL};
@@ -250,6 +250,14 @@ impl Pump {
                 if !self.skipping {
                     self.one(frame, io);
                 }
+                io.again = true;
+            }
+            Some(Waiting::Approved(held, mut decided)) => {
+                if self.truth.broken {
+                    decided.outcome = HoldOutcome::Failed;
+                    decided.reason = Some("the target's catalog cannot be read".into());
+                }
+                self.release(*held, &decided, io);
                 io.again = true;
             }
             other => self.waiting = other,

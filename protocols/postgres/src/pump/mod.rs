@@ -31,6 +31,7 @@ use lockgate_core::{Fault, SqlState, Timestamp};
 use lockgate_mask::{CopyMasker, OwnMessage, RowMasker, RowStream, Touch};
 use lockgate_record::{CloseReason, DoneKind};
 use lockgate_session::wire::{Ask, Cut, Decided, Io};
+use lockgate_sql::Effect;
 use lockgate_session::{Denial, Ended, Judgement, Parked, Permit, Plan, Plumbing, Session};
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -61,6 +62,9 @@ impl Statement {
     }
 }
 
+/// The values of a Bind with their format codes; `None` is NULL.
+type Values = Arc<[(Option<Box<[u8]>>, u16)]>;
+
 /// A portal or cursor of the session.
 pub(crate) struct Portal {
     /// What its rows are; `None` for a cursor that was opened out of our sight.
@@ -68,7 +72,7 @@ pub(crate) struct Portal {
     /// The result formats of Bind.
     formats: Arc<[u16]>,
     /// The parameters: the values of Bind with their formats.
-    parameters: Arc<[(Option<Box<[u8]>>, u16)]>,
+    parameters: Values,
     /// The shape with formats, once the target described the portal.
     shape: Shape,
     /// The masker of its rows, made with the first.
@@ -141,6 +145,11 @@ impl Simple {
     /// Whether what the target says beside the results may hold what is masked: of the statement that runs, or, between its
     /// end and ReadyForQuery, of any.
     fn touch(&self) -> Touch {
+        let ends = |s: &lockgate_sql::Statement| matches!(s.effect, Effect::Commit { .. } | Effect::TwoPhase);
+        if self.prepared.statements().get(self.index).is_some_and(ends) {
+            // Deferred constraints quote keys, whatever the statement is that ends the transaction.
+            return Touch::Labelled;
+        }
         match self.plan() {
             Some(plan) => plan.touch,
             None if !self.plans().is_empty() && self.plans().iter().all(|p| p.touch == Touch::Clean) => Touch::Clean,
@@ -178,6 +187,8 @@ enum Waiting {
     Catalog(Frame),
     /// People decide.
     Decision(Box<Held>),
+    /// They did; the catalog may have changed meanwhile, and is asked for again.
+    Approved(Box<Held>, Decided),
 }
 
 /// What requests that the target has not answered may change, so that a later frame cannot be understood before.
@@ -538,7 +549,7 @@ impl Pump {
 
     // ---- waiting for people ----
 
-    fn hold(&mut self, io: &mut Io, parked: Parked, ticket: lockgate_session::Ticket, frame: Frame) {
+    fn hold(&mut self, io: &mut Io, parked: Parked, ticket: Box<lockgate_session::Ticket>, frame: Frame) {
         let mut groups: Vec<&str> = ticket.needs.iter().flat_map(|n| n.groups.iter().map(String::as_str)).collect();
         groups.sort_unstable();
         groups.dedup();
@@ -577,6 +588,12 @@ impl Pump {
     pub(crate) fn decided(&mut self, decided: &Decided, io: &mut Io) {
         match self.waiting.take() {
             Some(Waiting::Decision(held)) => {
+                let approved = decided.outcome == lockgate_session::wire::HoldOutcome::Approved;
+                if approved && self.labelled() && self.status != TransactionStatus::Failed && !self.skipping {
+                    self.ask_catalog(io);
+                    self.waiting = Some(Waiting::Approved(held, decided.clone()));
+                    return;
+                }
                 self.release(*held, decided, io);
                 io.again = true;
             }
@@ -592,7 +609,13 @@ impl Pump {
         let of_plan = |plan: Option<&Arc<Plan>>| plan.map_or(Touch::Labelled, |p| p.touch);
         match self.expect.iter().find(|e| !matches!(e, Expect::Own(_))) {
             Some(Expect::Simple(simple)) => simple.touch(),
-            Some(Expect::Execute(execution)) => execution.plan.touch,
+            Some(Expect::Execute(execution)) => {
+                let statement = execution.statement.as_ref().and_then(|s| s.subject().statements().first());
+                match statement.map(|s| &s.effect) {
+                    Some(Effect::Commit { .. } | Effect::TwoPhase) => Touch::Labelled,
+                    _ => execution.plan.touch,
+                }
+            }
             Some(Expect::Call { plan, .. }) => plan.touch,
             Some(Expect::Bind) => match self.portals.front() {
                 Some(portal) => match &portal.statement {
@@ -605,6 +628,8 @@ impl Pump {
                 Some(statement) => of_plan(statement.prepared.judgement.plans.first()),
                 None => Touch::Labelled,
             },
+            // The end of a transaction runs what was put off to it: deferred constraints quote keys.
+            Some(Expect::Sync) => Touch::Labelled,
             Some(_) | None => Touch::Clean,
         }
     }
