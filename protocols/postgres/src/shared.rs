@@ -66,6 +66,8 @@ pub(crate) struct View {
 pub(crate) struct Shared {
     state: Mutex<State>,
     cache: Mutex<Cache>,
+    /// How often the catalog was found or made to be another.
+    changes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -116,6 +118,7 @@ impl Shared {
 
     /// A newer snapshot for everybody.
     pub(crate) fn replace(&self, snapshot: Arc<Snapshot>, now: Timestamp) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
         let mut state = lock(&self.state);
         state.snapshot = Some(snapshot);
         state.confirmed = now;
@@ -123,8 +126,14 @@ impl Shared {
         *lock(&self.cache) = Cache::default();
     }
 
+    /// How often the catalog was found or made to be another, for who cannot see it himself.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
     /// Somebody changed the catalog: everybody asks again before the next statement.
     pub(crate) fn doubt(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
         lock(&self.state).confirmed = Timestamp::default();
     }
 

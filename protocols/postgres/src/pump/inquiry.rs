@@ -22,6 +22,8 @@ use std::sync::Arc;
 const NAME: &[u8] = b"lockgate";
 /// The schemas in which unqualified names are looked up now, in order.
 const PATH_SQL: &str = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))";
+/// Whether the answers are of now or of the transaction's beginning: the server itself always looks names up as they are now.
+const ISOLATION_SQL: &str = "SELECT pg_catalog.current_setting('transaction_isolation')";
 /// Schemas in a search path.
 const PATH_MAX: usize = 1_000;
 
@@ -46,6 +48,8 @@ pub(super) struct Inquiry {
     version: String,
     path: Vec<String>,
     broken: Option<String>,
+    /// The answers are those of the transaction's beginning.
+    of_beginning: bool,
 }
 
 impl Pump {
@@ -92,7 +96,7 @@ impl Pump {
     pub(super) fn ask_catalog(&mut self, io: &mut Io) {
         // The comment lets the target's own logs name the session and who it is.
         let version = format!("{}{VERSION_SQL}", self.comment);
-        self.send_round(io, Stage::State, &[&version, PATH_SQL], String::new(), Vec::new());
+        self.send_round(io, Stage::State, &[&version, PATH_SQL, ISOLATION_SQL], String::new(), Vec::new());
     }
 
     fn send_round(&mut self, io: &mut Io, stage: Stage, questions: &[&str], version: String, path: Vec<String>) {
@@ -124,6 +128,7 @@ impl Pump {
             version,
             path,
             broken: None,
+            of_beginning: false,
         });
         self.expect.push_back(Expect::Inquiry);
     }
@@ -177,6 +182,15 @@ impl Pump {
         if let Some(why) = inquiry.broken {
             self.truth.broken = true;
             let _ = self.session.notice(None, "WARNING", "58000", &format!("the catalog cannot be read: {why}"), now);
+            self.go_on(io);
+            return;
+        }
+        let begun = self.status != TransactionStatus::Idle || self.unsynced;
+        if inquiry.of_beginning && begun && self.shared.changes() != self.truth.changes {
+            // What the transaction sees of the catalog is no longer what its statements will mean.
+            self.truth.broken = true;
+            let why = "the catalog changed, and this transaction's isolation level hides that";
+            let _ = self.session.notice(None, "WARNING", "58000", why, now);
             self.go_on(io);
             return;
         }
@@ -299,6 +313,8 @@ impl Inquiry {
                 };
                 if self.question == 0 {
                     text.clone_into(&mut self.version);
+                } else if self.question > 1 {
+                    self.of_beginning = text != "read committed" && text != "read uncommitted";
                 } else if self.path.len() < PATH_MAX {
                     self.path.push(text.to_owned());
                 } else {

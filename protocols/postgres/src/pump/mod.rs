@@ -31,8 +31,8 @@ use lockgate_core::{Fault, SqlState, Timestamp};
 use lockgate_mask::{CopyMasker, OwnMessage, RowMasker, RowStream, Touch};
 use lockgate_record::{CloseReason, DoneKind};
 use lockgate_session::wire::{Ask, Cut, Decided, Io};
-use lockgate_sql::Effect;
 use lockgate_session::{Denial, Ended, Judgement, Parked, Permit, Plan, Plumbing, Session};
+use lockgate_sql::Effect;
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
@@ -145,13 +145,14 @@ impl Simple {
     /// Whether what the target says beside the results may hold what is masked: of the statement that runs, or, between its
     /// end and ReadyForQuery, of any.
     fn touch(&self) -> Touch {
-        let ends = |s: &lockgate_sql::Statement| matches!(s.effect, Effect::Commit { .. } | Effect::TwoPhase);
-        if self.prepared.statements().get(self.index).is_some_and(ends) {
-            // Deferred constraints quote keys, whatever the statement is that ends the transaction.
+        if self.prepared.statements().get(self.index).is_some_and(runs_what_was_put_off) {
             return Touch::Labelled;
         }
+        // The last statement's answer comes after the end of the transaction, and with it what the others put off.
+        let before = self.plans().get(..self.index).unwrap_or_default();
         match self.plan() {
-            Some(plan) => plan.touch,
+            Some(plan) if before.iter().all(|p| p.touch == Touch::Clean) => plan.touch,
+            Some(_) => Touch::Labelled,
             None if !self.plans().is_empty() && self.plans().iter().all(|p| p.touch == Touch::Clean) => Touch::Clean,
             None => Touch::Labelled,
         }
@@ -223,6 +224,8 @@ struct Truth {
     moved_in_transaction: bool,
     /// The catalog could not be read.
     broken: bool,
+    /// What [`Shared::changes`] was when the last transaction began.
+    changes: u64,
 }
 
 /// A session after login.
@@ -301,6 +304,7 @@ impl Pump {
                 moved: true,
                 moved_in_transaction: false,
                 broken: false,
+                changes: 0,
             },
             session,
             shared,
@@ -339,6 +343,9 @@ impl Pump {
     /// Analyses and judges a text under what is known now.
     fn prepare(&mut self, text: &[u8], now: Timestamp) -> Arc<Prepared> {
         let rules = self.session.rules();
+        if self.status == TransactionStatus::Idle && self.expect.is_empty() {
+            self.truth.changes = self.shared.changes();
+        }
         self.adopt_snapshot();
         let with = With {
             session: &self.session,
@@ -611,10 +618,7 @@ impl Pump {
             Some(Expect::Simple(simple)) => simple.touch(),
             Some(Expect::Execute(execution)) => {
                 let statement = execution.statement.as_ref().and_then(|s| s.subject().statements().first());
-                match statement.map(|s| &s.effect) {
-                    Some(Effect::Commit { .. } | Effect::TwoPhase) => Touch::Labelled,
-                    _ => execution.plan.touch,
-                }
+                if statement.is_some_and(runs_what_was_put_off) { Touch::Labelled } else { execution.plan.touch }
             }
             Some(Expect::Call { plan, .. }) => plan.touch,
             Some(Expect::Bind) => match self.portals.front() {
@@ -633,6 +637,11 @@ impl Pump {
             Some(_) | None => Touch::Clean,
         }
     }
+}
+
+/// Whether deferred constraints are checked within: their errors quote keys, whatever this statement itself reads.
+fn runs_what_was_put_off(statement: &lockgate_sql::Statement) -> bool {
+    matches!(statement.effect, Effect::Commit { .. } | Effect::TwoPhase) || statement.verb == "set_constraints"
 }
 
 /// A name as it may stand in a comment of SQL: what could end the comment or hide is written as `%XX`.

@@ -377,7 +377,7 @@ impl Pump {
             // A text that nobody could read may have done anything.
             self.moved();
             self.forget_names();
-            self.shared.doubt();
+            self.doubt();
             return;
         };
         let moves = self.moves(statement);
@@ -401,7 +401,7 @@ impl Pump {
                 self.statements.clear();
                 self.portals.clear();
             }
-            Effect::Define => self.shared.doubt(),
+            Effect::Define => self.doubt(),
             _ => {}
         }
         let ends_transaction = matches!(
@@ -415,7 +415,7 @@ impl Pump {
             }
             if self.truth.moved_in_transaction {
                 self.truth.moved = true;
-                self.shared.doubt();
+                self.doubt();
             }
             self.truth.moved_in_transaction =
                 matches!(statement.effect, Effect::RollbackTo(_)) && self.truth.moved_in_transaction;
@@ -437,6 +437,15 @@ impl Pump {
     fn failed(&mut self, prepared: &crate::prepare::Prepared) {
         if prepared.batch.is_err() || prepared.statements().iter().any(|s| self.may_rename(s)) {
             self.forget_names();
+        }
+    }
+
+    /// The session itself changed the catalog: everybody else has to ask again, and it can see its own change.
+    fn doubt(&mut self) {
+        let alone = self.shared.changes() == self.truth.changes;
+        self.shared.doubt();
+        if alone {
+            self.truth.changes = self.shared.changes();
         }
     }
 
@@ -563,6 +572,12 @@ impl Pump {
                 let outcome = HoldOutcome::Withdrawn;
                 self.decided(&Decided { outcome, by: Vec::new(), reason: None }, io);
             }
+            Some(Waiting::Approved(..)) => {
+                if let Some(Waiting::Approved(held, mut decided)) = self.waiting.take() {
+                    decided.outcome = HoldOutcome::Failed;
+                    self.release(*held, &decided, io);
+                }
+            }
         }
         io.read_client = true;
         io.again = true;
@@ -596,8 +611,10 @@ impl Pump {
         self.copy_in = None;
         if status == TransactionStatus::Idle {
             // Also where no BEGIN was sent: a pipeline is a transaction up to its Sync, and what moved in it may be undone.
-            if self.truth.moved_in_transaction {
+            if self.truth.moved_in_transaction || (self.truth.broken && self.status != TransactionStatus::Idle) {
+                // What could not be read in a transaction may be outside.
                 self.truth.moved = true;
+                self.truth.broken = false;
             }
             self.truth.moved_in_transaction = false;
             self.portals.retain(|portal| portal.holds);
