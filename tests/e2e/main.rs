@@ -4,6 +4,7 @@ mod api;
 mod cancel;
 mod clients;
 mod crash;
+mod desync;
 mod disk_full;
 mod harness;
 mod holding;

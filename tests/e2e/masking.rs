@@ -8,7 +8,7 @@ use lockgate_tests::{Scene, scene};
 /// What may never be seen by who may not see personal data.
 const CANARIES: &[&str] = &["CANARY-", "@leak.example", "7100", "7101", "7102", "7103", "7104", "1971-0"];
 
-fn leaked(bytes: &[u8]) -> Option<&'static str> {
+pub(crate) fn leaked(bytes: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(bytes);
     CANARIES.iter().find(|canary| text.contains(**canary)).copied()
 }

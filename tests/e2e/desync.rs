@@ -1,0 +1,192 @@
+//! What a name means is what the server says, whatever was sent together, rolled back or run out of sight: a verdict or a
+//! mask never belongs to something else than what runs.
+
+use crate::masking::leaked;
+use lockgate_tests::wire::{self, Client};
+use lockgate_tests::{Scene, scene};
+
+/// An expression, so that the server's word on the column's origin says nothing.
+const SECRET: &str = "SELECT ssn || '' FROM people LIMIT 1";
+
+/// A scene with a table of the same name in another schema, where nothing is labelled.
+fn two_worlds() -> Scene {
+    let scene = scene();
+    scene.directly(
+        "CREATE SCHEMA x; CREATE TABLE x.people (id int, name text, ssn text); INSERT INTO x.people VALUES (1, 'n', 'harmless'); \
+         GRANT USAGE ON SCHEMA x TO PUBLIC; GRANT SELECT ON x.people TO PUBLIC",
+    );
+    scene
+}
+
+fn run(sql: &str) -> Vec<u8> {
+    [wire::parse("", sql), wire::bind("", "", &[], 0), wire::execute("", 0)].concat()
+}
+
+/// Frames that are sent together; each entry ends with its own ReadyForQuery.
+fn all(client: &mut Client, sent: &[u8]) -> String {
+    client.send_raw(sent);
+    client.until_ready().iter().map(|frame| String::from_utf8_lossy(&frame.body).into_owned()).collect()
+}
+
+#[test]
+fn a_name_is_looked_up_where_the_server_looks() {
+    let scene = two_worlds();
+    let alice = scene.alice();
+    let set = |path: &str| format!("SET search_path = {path}");
+    // Statements before, one at a time; then what is sent at once; then statements after.
+    let cases: Vec<(&str, Vec<String>, Vec<u8>, Vec<&str>)> = vec![
+        (
+            "the path changes in the same pipeline",
+            vec![set("x, public"), SECRET.into()],
+            [run(&set("public")), run(SECRET), wire::sync()].concat(),
+            vec![],
+        ),
+        (
+            "a pipeline that is rolled back",
+            vec![],
+            [run(&set("x, public")), run("SELECT count(*) FROM people"), run("SELECT 1/0"), wire::sync()].concat(),
+            vec![SECRET],
+        ),
+        (
+            "a setting that ends with its pipeline",
+            vec![],
+            [
+                run("SELECT 1"),
+                run("SET LOCAL search_path = x, public"),
+                run("SELECT count(*) FROM people"),
+                wire::sync(),
+            ]
+            .concat(),
+            vec![SECRET],
+        ),
+        (
+            "a rollback in the same pipeline",
+            vec!["BEGIN".into(), set("x, public"), SECRET.into(), "SELECT 1/0".into()],
+            [run("ROLLBACK"), run(SECRET), wire::sync()].concat(),
+            vec![],
+        ),
+        (
+            "a name that is prepared anew in the same pipeline",
+            vec!["PREPARE s AS SELECT name FROM people LIMIT 1".into()],
+            [
+                run("DEALLOCATE s"),
+                run(&format!("PREPARE s AS {SECRET}")),
+                wire::bind("", "s", &[], 0),
+                wire::execute("", 0),
+                wire::sync(),
+            ]
+            .concat(),
+            vec![],
+        ),
+        (
+            "a portal that was bound under another path",
+            vec!["BEGIN".into()],
+            [
+                wire::parse("s1", SECRET),
+                wire::bind("p1", "s1", &[], 0),
+                run(&set("x, public")),
+                wire::execute("p1", 0),
+                wire::sync(),
+            ]
+            .concat(),
+            vec![],
+        ),
+        (
+            "a cursor that was opened under another path",
+            vec!["BEGIN".into(), format!("DECLARE c CURSOR FOR {SECRET}"), set("x, public")],
+            [wire::execute("c", 0), wire::sync()].concat(),
+            vec![],
+        ),
+        (
+            "a path that is set by a prepared statement",
+            vec![
+                set("x, public"),
+                "PREPARE s AS SELECT set_config('search_path', 'public', false)".into(),
+                SECRET.into(),
+                "EXECUTE s".into(),
+            ],
+            [run(SECRET), wire::sync()].concat(),
+            vec![SECRET],
+        ),
+        (
+            "a path that is set by reading a cursor",
+            vec![
+                set("x, public"),
+                "BEGIN".into(),
+                "DECLARE c CURSOR FOR SELECT set_config('search_path', 'public', false)".into(),
+                SECRET.into(),
+                "MOVE c".into(),
+            ],
+            [run(SECRET), wire::sync()].concat(),
+            vec![SECRET],
+        ),
+    ];
+    for (what, before, at_once, after) in cases {
+        let mut client = Client::login(scene.gateway.port, "alice", &alice);
+        for sql in before {
+            client.query(&sql);
+        }
+        let answer = all(&mut client, &at_once);
+        assert_eq!(leaked(answer.as_bytes()), None, "{what}: {answer}");
+        for sql in after {
+            let rows = format!("{:?}", wire::rows(&client.query(sql)));
+            assert_eq!(leaked(rows.as_bytes()), None, "{what}: {rows}");
+            assert!(rows.contains("***"), "{what}: {rows}");
+        }
+    }
+}
+
+#[test]
+fn a_name_after_a_change_in_the_same_message_is_not_believed() {
+    let scene = two_worlds();
+    let mut client = Client::login(scene.gateway.port, "alice", &scene.alice());
+    client.query("SET search_path = x, public");
+    client.query(&format!("PREPARE s AS {SECRET}"));
+    assert_eq!(client.value("EXECUTE s"), "harmless");
+    let answer = all(&mut client, &wire::message(b'Q', &wire::text("SET search_path = public; EXECUTE s")));
+    assert_eq!(leaked(answer.as_bytes()), None, "{answer}");
+}
+
+#[test]
+fn a_deferred_constraint_does_not_quote_a_labelled_key() {
+    let scene = scene();
+    scene.directly(
+        "ALTER TABLE people ADD UNIQUE (ssn); CREATE TABLE refers (ssn text REFERENCES people (ssn) DEFERRABLE INITIALLY DEFERRED); \
+         INSERT INTO refers SELECT ssn FROM people WHERE id = 7; GRANT ALL ON refers TO PUBLIC",
+    );
+    let mut client = Client::login(scene.gateway.port, "dana", &scene.dana());
+    let delete = "DELETE FROM people WHERE id = 7";
+    for statements in [
+        vec![delete.to_owned()],
+        vec![format!("{delete}; SELECT 1")],
+        vec!["BEGIN".to_owned(), delete.to_owned(), "COMMIT".to_owned()],
+        vec!["BEGIN".to_owned(), delete.to_owned(), "SET CONSTRAINTS ALL IMMEDIATE".to_owned(), "ROLLBACK".to_owned()],
+    ] {
+        let said: String = statements.iter().map(|sql| format!("{:?}", client.query(sql))).collect();
+        assert!(said.contains("23503"), "{statements:?}: {said}");
+        assert_eq!(leaked(said.as_bytes()), None, "{statements:?}: {said}");
+    }
+    let answer = all(&mut client, &[run(delete), wire::sync()].concat());
+    assert!(answer.contains("23503"), "{answer}");
+    assert_eq!(leaked(answer.as_bytes()), None, "{answer}");
+}
+
+#[test]
+fn a_transaction_that_sees_an_old_catalog_is_not_trusted_with_the_new_one() {
+    let scene = scene();
+    scene.directly("CREATE TABLE later (id int, ssn text); GRANT SELECT ON later TO PUBLIC");
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let mut frozen = Client::login(scene.gateway.port, "alice", &alice);
+    frozen.query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+    assert_eq!(frozen.value("SELECT 1"), "1");
+    // A change through the gateway, and one beside it.
+    let mut other = Client::login(scene.gateway.port, "dana", &dana);
+    other.query("CREATE TABLE unrelated (id int)");
+    scene
+        .directly("DROP TABLE later; CREATE VIEW later AS SELECT id, ssn FROM people; GRANT SELECT ON later TO PUBLIC");
+    std::thread::sleep(std::time::Duration::from_millis(800));
+    let answer = format!("{:?}", frozen.query("SELECT ssn || '' FROM later LIMIT 1"));
+    assert_eq!(leaked(answer.as_bytes()), None, "{answer}");
+    frozen.query("ROLLBACK");
+    assert_eq!(frozen.value("SELECT ssn || '' FROM later LIMIT 1"), "***");
+}
