@@ -27,6 +27,9 @@ const ISOLATION_SQL: &str = "SELECT pg_catalog.current_setting('transaction_isol
 /// Schemas in a search path.
 const PATH_MAX: usize = 1_000;
 
+/// How often a question that failed is asked again at once.
+const ATTEMPTS_MAX: u8 = 3;
+
 /// What is being asked.
 enum Stage {
     /// Version, then path.
@@ -50,6 +53,8 @@ pub(super) struct Inquiry {
     broken: Option<String>,
     /// The answers are those of the transaction's beginning.
     of_beginning: bool,
+    /// The target dropped it because an earlier message failed; its Sync is answered all the same.
+    dropped: bool,
 }
 
 impl Pump {
@@ -129,6 +134,7 @@ impl Pump {
             path,
             broken: None,
             of_beginning: false,
+            dropped: false,
         });
         self.expect.push_back(Expect::Inquiry);
     }
@@ -179,7 +185,19 @@ impl Pump {
         let Some(inquiry) = self.inquiry.take() else { return };
         let now = io.now;
         self.truth.asked = now;
+        if inquiry.dropped {
+            self.truth.moved = true;
+            self.go_on(io);
+            return;
+        }
         if let Some(why) = inquiry.broken {
+            if inquiry.synced && self.status == TransactionStatus::Idle && self.truth.attempts < ATTEMPTS_MAX {
+                // A view that somebody drops while it is read fails the whole answer; the next one no longer has it.
+                self.truth.attempts += 1;
+                self.ask_catalog(io);
+                return;
+            }
+            self.truth.attempts = 0;
             self.truth.broken = true;
             let _ = self.session.notice(None, "WARNING", "58000", &format!("the catalog cannot be read: {why}"), now);
             self.go_on(io);
@@ -254,6 +272,7 @@ impl Pump {
         self.truth.asked = now;
         self.truth.moved = false;
         self.truth.broken = false;
+        self.truth.attempts = 0;
     }
 
     /// Takes up the frame that waited.
@@ -290,6 +309,12 @@ fn unread_catalog() -> Denial {
 }
 
 impl Inquiry {
+    /// An earlier message failed. Whether a Sync of this round ends what the target drops; nothing else of it is answered.
+    pub(super) fn ends_what_failed(&mut self) -> bool {
+        self.dropped = self.synced;
+        self.synced
+    }
+
     fn row(&mut self, body: &[u8]) {
         let Ok(cells) = message::Cells::decode(body) else {
             self.broken = Some("a row of the answer cannot be read".into());

@@ -224,6 +224,8 @@ struct Truth {
     moved_in_transaction: bool,
     /// The catalog could not be read.
     broken: bool,
+    /// How often it was asked for in vain since it could be.
+    attempts: u8,
     /// What [`Shared::changes`] was when the last transaction began.
     changes: u64,
 }

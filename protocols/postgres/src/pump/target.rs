@@ -1,5 +1,6 @@
 //! Messages of the target: each belongs to what was sent, and goes to the client through the mask.
 
+use super::inquiry::Inquiry;
 use super::result::RowsEnd;
 use super::{Expect, Portal, Pump, Shape, Statement, Waiting};
 use crate::frame::{self, Header, Peer};
@@ -529,6 +530,12 @@ impl Pump {
                     return;
                 }
                 Some(Expect::Sync) => return,
+                // The gateway's question brought a Sync of its own, where the client's is still to come.
+                Some(Expect::Inquiry) if self.inquiry.as_mut().is_some_and(Inquiry::ends_what_failed) => {
+                    self.skipping = true;
+                    self.drop_waiting(io);
+                    return;
+                }
                 Some(_) => {}
             }
             match self.expect.pop_front() {
@@ -628,17 +635,15 @@ impl Pump {
     fn copy_in_response(&mut self, body: &[u8], io: &mut Io) {
         let request = match self.expect.front() {
             Some(Expect::Simple(simple)) => simple.request,
-            Some(Expect::Execute(execution)) => {
-                let request = execution.request;
-                // A Sync that was sent before the data is read as part of it, and never answered.
-                while matches!(self.expect.get(1), Some(Expect::Sync)) {
-                    self.expect.remove(1);
-                    self.unsynced = true;
-                }
-                request
-            }
+            Some(Expect::Execute(execution)) => execution.request,
             _ => return self.target_broke(io, "CopyInResponse where none was expected"),
         };
+        let extended = matches!(self.expect.front(), Some(Expect::Execute(_)));
+        // A Sync that was sent before the data is read as part of it, and never answered.
+        while matches!(self.expect.get(1), Some(Expect::Sync)) {
+            self.expect.remove(1);
+            self.unsynced |= extended;
+        }
         self.copy_in = Some(request);
         self.plain(MessageKind::CopyInResponse, body, io);
         if let Some(Waiting::Answers(frame)) = self.waiting.take() {
