@@ -174,14 +174,7 @@ impl Pump {
         }
         for statement in statements {
             self.changing.names |= self.may_rename(statement);
-            match &statement.effect {
-                Effect::Prepare { .. }
-                | Effect::Deallocate(_)
-                | Effect::DeclareCursor { .. }
-                | Effect::CloseCursor(_)
-                | Effect::DiscardAll => self.changing.names = true,
-                _ => {}
-            }
+            self.changing.names |= gives_or_takes_names(&statement.effect);
             let ends_transaction = matches!(
                 statement.effect,
                 Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_) | Effect::TwoPhase
@@ -210,7 +203,8 @@ impl Pump {
             None => moves_names(&statement.effect) || statement.facts.opaque,
             Some(None) => true,
             Some(Some(run)) => {
-                run.batch.is_err() || run.statements().iter().any(|s| moves_names(&s.effect) || s.facts.opaque)
+                run.batch.is_err()
+                    || run.statements().iter().any(|s| moves_names(&s.effect) || s.facts.opaque || by_name(&s.effect))
             }
         }
     }
@@ -220,7 +214,14 @@ impl Pump {
         match self.runs_by_name(statement) {
             None => statement.facts.opaque,
             Some(None) => true,
-            Some(Some(run)) => run.batch.is_err() || run.statements().iter().any(|s| s.facts.opaque),
+            // A statement that was prepared by the protocol may itself be PREPARE or DEALLOCATE.
+            Some(Some(run)) => {
+                run.batch.is_err()
+                    || run
+                        .statements()
+                        .iter()
+                        .any(|s| s.facts.opaque || gives_or_takes_names(&s.effect) || by_name(&s.effect))
+            }
         }
     }
 
@@ -363,7 +364,9 @@ impl Pump {
                 }
                 _ => continue,
             };
-            match found {
+            // A statement that was prepared by the protocol may itself be an EXECUTE: what that runs is not looked for.
+            let nested = found.as_ref().is_some_and(|f| f.subject.statements().iter().any(|s| by_name(&s.effect)));
+            match found.filter(|_| !nested) {
                 Some(Found { subject, both }) => {
                     let found = both.as_ref().unwrap_or(&subject.judgement);
                     let explained = matches!(statement.effect, Effect::Execute { explain: true, .. });
@@ -387,7 +390,7 @@ impl Pump {
                     if let (Some(to), Some(from)) = (plans.get_mut(index), unknown.plans.first()) {
                         *to = from.clone();
                     }
-                    if self.labelled() && matches!(statement.effect, Effect::Execute { .. }) {
+                    if (nested || self.labelled()) && matches!(statement.effect, Effect::Execute { .. }) {
                         add_ruling(&mut judgement, &unknown);
                     }
                 }
@@ -872,15 +875,10 @@ impl Pump {
             // A server ignores these while it takes COPY data.
             FrontendTag::Sync | FrontendTag::Flush => {}
             FrontendTag::Terminate => self.end(io, CloseReason::ClientClosed, "the client said goodbye", None),
-            // A server fails the COPY; in the extended protocol it then drops everything up to Sync.
+            // A server takes it for lost synchronization and ends the connection.
             _ => {
                 let text = format!("unexpected message type 0x{:02X} during COPY from stdin", frame.tag());
-                let mut fail = BytesMut::new();
-                if own::copy_fail(&mut fail, &text).is_ok() {
-                    io.target.plumbing(Plumbing::CopyData, &fail);
-                }
-                self.copy_in = None;
-                self.skipping = matches!(self.expect.front(), Some(Expect::Execute(_)));
+                self.client_broke(io, SqlState::PROTOCOL_VIOLATION, &text);
             }
         }
         Taken::Done
@@ -1020,6 +1018,23 @@ impl Pump {
     pub(super) fn skipped(&mut self, io: &mut Io, request: u64) {
         self.done(io, request, DoneKind::Skipped, "", None);
     }
+}
+
+/// Whether a statement or cursor has another meaning after this, or none.
+fn gives_or_takes_names(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::Prepare { .. }
+            | Effect::Deallocate(_)
+            | Effect::DeclareCursor { .. }
+            | Effect::CloseCursor(_)
+            | Effect::DiscardAll
+    )
+}
+
+/// Whether it runs what a name of the session stands for.
+fn by_name(effect: &Effect) -> bool {
+    matches!(effect, Effect::Execute { .. } | Effect::Fetch { .. } | Effect::Move { .. })
 }
 
 fn request_of<'a>(kind: RequestKind, text: &'a [u8], prepared: &'a Prepared) -> Request<'a> {

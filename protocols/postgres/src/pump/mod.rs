@@ -306,6 +306,7 @@ impl Pump {
                 moved: true,
                 moved_in_transaction: false,
                 broken: false,
+                attempts: 0,
                 changes: 0,
             },
             session,
