@@ -190,3 +190,26 @@ fn a_transaction_that_sees_an_old_catalog_is_not_trusted_with_the_new_one() {
     frozen.query("ROLLBACK");
     assert_eq!(frozen.value("SELECT ssn || '' FROM later LIMIT 1"), "***");
 }
+
+#[test]
+fn a_statement_that_executes_another_is_no_way_around() {
+    let scene = scene();
+    let alice = scene.alice();
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    client.query("PREPARE s AS SELECT name FROM people LIMIT 1");
+    let prepare = format!("PREPARE s AS {SECRET}");
+    all(&mut client, &[wire::parse("q", "DEALLOCATE s"), wire::parse("p", &prepare), wire::sync()].concat());
+    for sql in ["EXECUTE q", "EXECUTE p", "EXECUTE s"] {
+        let answer = format!("{:?}", client.query(sql));
+        assert_eq!(leaked(answer.as_bytes()), None, "{sql}: {answer}");
+    }
+    // What has to wait for people waits also behind two names.
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    let before = scene.directly("SELECT count(*) FROM notes");
+    let delete = "DELETE FROM notes WHERE id = 1";
+    all(&mut client, &[wire::parse("d", delete), wire::parse("e", "EXECUTE d"), wire::sync()].concat());
+    client.send(b'Q', &wire::text("EXECUTE e"));
+    let first = client.frame();
+    assert!(matches!(first.tag, b'E' | b'N'), "{first:?}");
+    assert_eq!(scene.directly("SELECT count(*) FROM notes"), before);
+}
