@@ -68,6 +68,8 @@ struct Pump<S> {
     target: Stream,
     route: Option<Arc<Route>>,
     from_client: BytesMut,
+    /// Bytes were read that the wire was not told of.
+    read_ahead: bool,
     from_target: BytesMut,
     to_client: VecDeque<Masked>,
     to_target: Bytes,
@@ -98,6 +100,7 @@ pub async fn drive<S: Services>(services: Arc<S>, accepted: Accepted) {
         target: Stream::Gone,
         route: None,
         from_client: BytesMut::new(),
+        read_ahead: false,
         from_target: BytesMut::new(),
         to_client: VecDeque::new(),
         to_target: Bytes::new(),
@@ -243,10 +246,15 @@ impl<S: Services> Pump<S> {
                 }
             }
             let wanted = self.io.read_client && !target_blocked;
+            if wanted && std::mem::take(&mut self.read_ahead) {
+                return Poll::Ready(Woke::Client);
+            }
             if wanted || self.from_client.len() < READ_AHEAD_BYTES {
                 match self.client.poll_fill(cx, &mut self.from_client) {
                     Poll::Ready(Ok(n)) if n > 0 => {
-                        return Poll::Ready(if self.io.read_client { Woke::Client } else { Woke::ClientAhead });
+                        // What is read while the target takes nothing waits too, or it would pile up behind the target.
+                        self.read_ahead = !wanted;
+                        return Poll::Ready(if wanted { Woke::Client } else { Woke::ClientAhead });
                     }
                     Poll::Ready(_) => return Poll::Ready(Woke::ClientClosed),
                     Poll::Pending => {}
