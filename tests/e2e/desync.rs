@@ -28,13 +28,16 @@ fn all(client: &mut Client, sent: &[u8]) -> String {
     client.until_ready().iter().map(|frame| String::from_utf8_lossy(&frame.body).into_owned()).collect()
 }
 
+/// What it tries, the statements before (one at a time), what is sent at once, and the statements after.
+type Case = (&'static str, Vec<String>, Vec<u8>, Vec<&'static str>);
+
 #[test]
 fn a_name_is_looked_up_where_the_server_looks() {
     let scene = two_worlds();
     let alice = scene.alice();
     let set = |path: &str| format!("SET search_path = {path}");
-    // Statements before, one at a time; then what is sent at once; then statements after.
-    let cases: Vec<(&str, Vec<String>, Vec<u8>, Vec<&str>)> = vec![
+
+    let cases: Vec<Case> = vec![
         (
             "the path changes in the same pipeline",
             vec![set("x, public"), SECRET.into()],
