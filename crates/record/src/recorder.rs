@@ -1,7 +1,7 @@
 //! Writes one recording: events in, sealed and chained frames out to a [`Sink`].
 //!
-//! It holds the invariants that a reader relies on: numbers without gaps, exactly one [`Done`](crate::Done) for every
-//! [`Asked`](crate::Asked), texts and results within their limits and marked where they were cut, no nonce used twice.
+//! It holds the invariants that a reader relies on: numbers without gaps, exactly one [`Done`] for every
+//! [`Asked`], texts and results within their limits and marked where they were cut, no nonce used twice.
 //! A failed append leaves it as it was, so that the next one may succeed once there is space again. It is not a queue:
 //! when a call returns `Ok`, the sink has the frame.
 

@@ -1,6 +1,6 @@
 //! Recordings as a transcript for a person at a terminal: what was asked, what policy said, what came back.
 //!
-//! Everything that came from outside passes [`visible`](crate::visible) first, so that playing a hostile session does not
+//! Everything that came from outside passes [`visible`](crate::visible()) first, so that playing a hostile session does not
 //! act on the auditor's terminal. Tables are shown to a limit, and say what they leave out; the whole is in the export.
 
 use crate::event::{
