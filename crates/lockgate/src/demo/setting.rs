@@ -75,6 +75,9 @@ pub struct Setting {
     gateway: Child,
 }
 
+/// What `serve` says once everything is up.
+const READY: &str = "ready, with ";
+
 impl Setting {
     /// Writes the configuration below `scratch`, makes the tokens and starts the gateway.
     pub async fn start(server: &ThrowAwayPostgres, scratch: &Path) -> anyhow::Result<Self> {
@@ -114,24 +117,25 @@ impl Setting {
             .context("the gateway could not be started")?;
         let url = format!("https://127.0.0.1:{https_port}");
         let mut this = Setting { config, postgres_port, home, tokens, url, lockgate, gateway };
-        this.wait_until_ready(https_port).await?;
+        this.wait_until_ready().await?;
         let authority = run(&mut this.lockgate_with(&this.config, &["ca"])).await?;
         std::fs::write(this.authority(), authority)?;
         Ok(this)
     }
 
-    async fn wait_until_ready(&mut self, https_port: u16) -> anyhow::Result<()> {
+    async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(START_SECONDS_MAX);
-        for port in [self.postgres_port, https_port] {
-            while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                if self.gateway.try_wait()?.is_some() || tokio::time::Instant::now() > deadline {
-                    let log = std::fs::read_to_string(self.home.join("gateway.log")).unwrap_or_default();
-                    bail!("the gateway did not start; its log says:\n{log}");
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        // Its ports are bound before anything else is there; its last word at the start is that it is ready.
+        loop {
+            let log = std::fs::read_to_string(self.home.join("gateway.log")).unwrap_or_default();
+            if log.contains(READY) {
+                return Ok(());
             }
+            if self.gateway.try_wait()?.is_some() || tokio::time::Instant::now() > deadline {
+                bail!("the gateway did not start; its log says:\n{log}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Ok(())
     }
 
     /// The token of one of the people of the show.
