@@ -68,8 +68,6 @@ pub const CATALOG_AGE_MS_MAX: i64 = 500;
 
 /// Bytes read from a socket at once.
 pub const READ_BUFFER_BYTES: usize = 32 * 1024;
-/// Bytes waiting to be written to one peer before reading from the other stops.
-pub const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
 /// Time from accept to a proven identity, in all.
 pub const LOGIN_MS_MAX: u64 = 30_000;
