@@ -2,8 +2,9 @@
 //! policy allows goes out on the other side; what comes back is matched with what was sent and goes through the mask.
 //!
 //! ```text
-//!   client frames ──► client.rs ──► submit ──► to the target          names.rs: statements, portals
-//!                        │  ▲                                          expect: what the target still owes
+//!   client frames ──► client.rs ──► simple.rs, extended.rs, call.rs ──► submit ──► to the target
+//!                        │  ▲          meaning.rs: what names stand for            names.rs: statements, portals
+//!                        │  │                                                      expect: what the target still owes
 //!                 wait for a decision, for the catalog (inquiry.rs), or for earlier answers
 //!                        │  │
 //!   to the client ◄── mask ◄── target.rs ◄── target frames
@@ -12,9 +13,13 @@
 //! The target's answers come in the order of the frames that were sent, so a queue of expectations says what each belongs
 //! to. An answer that does not fit the head of the queue ends the session: it could be data under a wrong plan.
 
+mod call;
 mod client;
+mod extended;
 mod inquiry;
+mod meaning;
 mod result;
+mod simple;
 mod target;
 
 use crate::cancel::CancelRequest;

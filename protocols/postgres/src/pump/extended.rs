@@ -1,0 +1,415 @@
+//! The extended query protocol: Parse, Bind, Describe, Execute and Close, and how one of them is refused.
+
+use super::client::{Taken, request_of};
+use super::meaning::PortalNow;
+use super::{ABORT_TEXT, Changing, Execution, Expect, Flow, Portal, Pump, Shape, Statement, Values, Waiting};
+use crate::frame::Frame;
+use crate::message::{self, Object, TransactionStatus};
+use crate::own;
+use bytes::{Bytes, BytesMut};
+use lockgate_core::{Fault, SqlState};
+use lockgate_record::RequestKind;
+use lockgate_session::wire::{Decided, Io};
+use lockgate_session::{Denial, Judgement, Parameters, Parked, Permit, Plan, Plumbing, Request, Ruling, Verdict};
+use std::sync::Arc;
+
+impl Pump {
+    pub(super) fn parse(&mut self, frame: Frame, io: &mut Io) -> Taken {
+        let parse = match message::Parse::decode(frame.body()) {
+            Ok(parse) => parse,
+            Err(error) => return self.malformed(io, "Parse", &error),
+        };
+        if !self.statements.has_room() {
+            self.client_broke(io, SqlState::LIMIT_EXCEEDED, "too many prepared statements");
+            return Taken::Done;
+        }
+        if self.changing().catalog {
+            return self.wait_for_answers(frame, io);
+        }
+        let prepared = self.prepare(parse.text, io.now);
+        if self.needs_catalog(&prepared, io.now) {
+            self.ask_catalog(io);
+            return Taken::Waits(Waiting::Catalog(frame));
+        }
+        if let Some(denial) = self.catalog_denial(&prepared) {
+            self.refuse_denial(io, &denial);
+            return Taken::Done;
+        }
+        if let Some(error) = self.own_syntax_error(&prepared, &prepared.judgement) {
+            self.refuse_extended(io, error);
+            return Taken::Done;
+        }
+        // Preparing runs nothing: what would be held is held when it is bound.
+        let judgement = match &prepared.judgement.ruling {
+            Ruling::Hold(_) => Some(Judgement { ruling: Ruling::Allow, ..Judgement::clone(&prepared.judgement) }),
+            Ruling::Allow | Ruling::Deny(_) => None,
+        };
+        let name = String::from_utf8_lossy(parse.name);
+        let mut request = request_of(RequestKind::Parse, parse.text, &prepared);
+        request.statement = Some(&name);
+        match self.session.submit(&request, judgement.as_ref().unwrap_or(&prepared.judgement), io.now) {
+            Verdict::Allow(permit) => {
+                let request = permit.request();
+                io.target.request(permit, frame.bytes());
+                self.unsynced = true;
+                self.statements.propose(
+                    parse.name,
+                    Some(Statement { prepared, inside: None, shape: Shape::default() }),
+                    self.batch,
+                );
+                self.expect.push_back(Expect::Parse { request });
+            }
+            Verdict::Deny(denial) => self.refuse_denial(io, &denial),
+            Verdict::Hold(..) => self.refuse_denial(
+                io,
+                &Denial::other(Fault::Us, SqlState::INTERNAL, "preparing cannot be held", None, None),
+            ),
+        }
+        Taken::Done
+    }
+
+    pub(super) fn bind(&mut self, frame: Frame, io: &mut Io) -> Taken {
+        let bind = match message::Bind::decode(frame.body()) {
+            Ok(bind) => bind,
+            Err(error) => return self.malformed(io, "Bind", &error),
+        };
+        if !self.portals.has_room() {
+            self.client_broke(io, SqlState::LIMIT_EXCEEDED, "too many portals");
+            return Taken::Done;
+        }
+        let changing = self.changing();
+        if changing.names || changing.catalog || !self.statements.is_certain(bind.statement, self.batch) {
+            return self.wait_for_answers(frame, io);
+        }
+        let statement = self.statement_now(bind.statement, io);
+        if let Some(statement) = &statement
+            && self.needs_catalog(statement.subject(), io.now)
+        {
+            self.ask_catalog(io);
+            return Taken::Waits(Waiting::Catalog(frame));
+        }
+        let parameters: Values = bind
+            .values
+            .iter()
+            .enumerate()
+            .map(|(index, value)| (value.map(Box::from), format_at(&bind.parameter_formats, index)))
+            .collect();
+        let formats: Arc<[u16]> = bind.result_formats.iter().map(|f| f.code()).collect();
+        let mut permit = None;
+        if let Some(statement) = &statement {
+            let subject = Arc::clone(statement.subject());
+            match &subject.judgement.ruling {
+                Ruling::Allow => {}
+                Ruling::Deny(denial) => {
+                    let denial = denial.clone();
+                    self.refuse_denial(io, &denial);
+                    return Taken::Done;
+                }
+                Ruling::Hold(_) => {
+                    let values = borrowed(&parameters);
+                    let name = String::from_utf8_lossy(bind.statement);
+                    let mut request = request_of(RequestKind::Bind, subject.text().as_bytes(), &subject);
+                    request.statement = Some(&name);
+                    request.parameters = Parameters { values: &values };
+                    match self.session.submit(&request, &subject.judgement, io.now) {
+                        Verdict::Allow(given) => permit = Some(given),
+                        Verdict::Deny(denial) => {
+                            self.refuse_denial(io, &denial);
+                            return Taken::Done;
+                        }
+                        Verdict::Hold(parked, ticket) => {
+                            drop(values);
+                            self.hold(io, parked, ticket, frame);
+                            io.read_client = false;
+                            return Taken::Done;
+                        }
+                    }
+                }
+            }
+        }
+        let portal = Portal {
+            statement,
+            formats,
+            parameters,
+            shape: Shape::default(),
+            masker: Arc::default(),
+            approved: permit.is_some(),
+            permit,
+            holds: false,
+        };
+        self.sent_bind(&frame, bind.portal, portal, io);
+        Taken::Done
+    }
+
+    fn sent_bind(&mut self, frame: &Frame, name: &[u8], portal: Portal, io: &mut Io) {
+        io.target.plumbing(Plumbing::Bind, frame.bytes());
+        self.unsynced = true;
+        self.portals.propose(name, Some(portal), self.batch);
+        self.expect.push_back(Expect::Bind);
+    }
+
+    pub(super) fn execute(&mut self, frame: Frame, io: &mut Io) -> Taken {
+        let execute = match message::Execute::decode(frame.body()) {
+            Ok(execute) => execute,
+            Err(error) => return self.malformed(io, "Execute", &error),
+        };
+        let changing = self.changing();
+        if changing.names || changing.catalog || !self.portals.is_certain(execute.portal, self.batch) {
+            return self.wait_for_answers(frame, io);
+        }
+        let name: Box<[u8]> = execute.portal.into();
+        let statement = self.portals.get(&name).and_then(|p| p.statement.clone());
+        if let Some(known) = &statement {
+            let now = self.opened(known, io).subject;
+            if self.hangs_on_names(&now) {
+                return self.wait_for_answers(frame, io);
+            }
+            if self.needs_catalog(&now, io.now) {
+                self.ask_catalog(io);
+                return Taken::Waits(Waiting::Catalog(frame));
+            }
+            if let Some(denial) = self.catalog_denial(&now) {
+                self.refuse_denial(io, &denial);
+                return Taken::Done;
+            }
+        }
+        let PortalNow { subject, mut own, plan: own_plan, alone } = self.portal_now(&name, statement.as_ref(), io);
+        let (permit, approved, parameters) = match self.portals.get_mut(&name) {
+            Some(portal) => (portal.permit.take(), portal.approved, Arc::clone(&portal.parameters)),
+            None => (None, false, Arc::default()),
+        };
+        let statements_own = subject.as_ref().map(|s| &*s.judgement);
+        if approved
+            && let Some(judged) = own.as_ref().or(statements_own)
+            && matches!(judged.ruling, Ruling::Hold(_))
+        {
+            // The approval was for this portal; what is left of it belongs to the same request.
+            own = Some(Judgement { ruling: Ruling::Allow, ..judged.clone() });
+        }
+        let Some(judgement) = own.as_ref().or(statements_own) else { return Taken::Done };
+        // An empty statement has no plan, and no rows.
+        let plan = own_plan.or_else(|| judgement.plans.first().cloned()).unwrap_or_else(|| {
+            Arc::new(Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Clean })
+        });
+
+        let permit = match permit {
+            Some(permit) => permit,
+            None => {
+                let values = borrowed(&parameters);
+                let portal_name = String::from_utf8_lossy(&name);
+                let mut request = match &subject {
+                    Some(subject) => request_of(RequestKind::Execute, subject.text().as_bytes(), subject),
+                    None => Request::new(RequestKind::Execute, b""),
+                };
+                request.portal = Some(&portal_name);
+                request.parameters = Parameters { values: &values };
+                match self.session.submit(&request, judgement, io.now) {
+                    Verdict::Allow(permit) => permit,
+                    Verdict::Deny(denial) => {
+                        self.refuse_denial(io, &denial);
+                        return Taken::Done;
+                    }
+                    Verdict::Hold(parked, ticket) => {
+                        self.hold(io, parked, ticket, frame);
+                        io.read_client = false;
+                        return Taken::Done;
+                    }
+                }
+            }
+        };
+        self.sent_execute(&frame, name, statement, (plan, alone), permit, io);
+        Taken::Done
+    }
+
+    fn sent_execute(
+        &mut self,
+        frame: &Frame,
+        name: Box<[u8]>,
+        statement: Option<Statement>,
+        (plan, resolved): (Arc<Plan>, bool),
+        permit: Permit,
+        io: &mut Io,
+    ) {
+        let (shape, masker, formats) = match self.portals.get(&name) {
+            Some(portal) => (Arc::clone(&portal.shape), Arc::clone(&portal.masker), Arc::clone(&portal.formats)),
+            // A cursor that was opened out of our sight: what its shape is, this Execute alone will know.
+            None => (Shape::default(), Arc::default(), Arc::default()),
+        };
+        let described = self.expect.iter().any(|e| match e {
+            Expect::DescribePortal { shape: Some(asked), .. } => Arc::ptr_eq(asked, &shape),
+            Expect::DescribeStatement { shape: Some(asked) } => {
+                statement.as_ref().is_some_and(|s| Arc::ptr_eq(asked, &s.shape))
+            }
+            _ => false,
+        });
+        let known = shape.get().is_some() || statement.as_ref().is_some_and(|s| s.shape.get().is_some());
+        if self.labelled() && !known && !described {
+            // Rows of a portal that nobody described cannot be masked by type. The target is asked, and its answer kept.
+            let mut describe = BytesMut::new();
+            if own::describe(&mut describe, Object::Portal, &name).is_ok() {
+                io.target.plumbing(Plumbing::Inquiry, &describe);
+                self.expect.push_back(Expect::DescribePortal { shape: Some(Arc::clone(&shape)), swallow: true });
+            }
+        }
+        let request = permit.request();
+        io.target.request(permit, frame.bytes());
+        self.unsynced = true;
+        match &statement {
+            Some(statement) => {
+                let subject = Arc::clone(statement.subject());
+                self.will_change(&subject);
+            }
+            // A portal of unknown content may do anything.
+            None => self.changing = Changing { names: true, catalog: true },
+        }
+        self.expect.push_back(Expect::Execute(Box::new(Execution {
+            request,
+            statement,
+            plan,
+            resolved,
+            shape,
+            masker,
+            formats,
+            result: Flow::default(),
+        })));
+    }
+
+    pub(super) fn describe(&mut self, frame: &Frame, io: &mut Io) -> Taken {
+        let describe = match message::Describe::decode(frame.body()) {
+            Ok(describe) => describe,
+            Err(error) => return self.malformed(io, "Describe", &error),
+        };
+        io.target.plumbing(Plumbing::Reference, frame.bytes());
+        self.unsynced = true;
+        self.expect.push_back(match describe.object {
+            Object::Statement => {
+                Expect::DescribeStatement { shape: self.statements.get(describe.name).map(|s| Arc::clone(&s.shape)) }
+            }
+            Object::Portal => Expect::DescribePortal {
+                shape: self.portals.get(describe.name).map(|p| Arc::clone(&p.shape)),
+                swallow: false,
+            },
+        });
+        Taken::Done
+    }
+
+    pub(super) fn close(&mut self, frame: &Frame, io: &mut Io) -> Taken {
+        let close = match message::Close::decode(frame.body()) {
+            Ok(close) => close,
+            Err(error) => return self.malformed(io, "Close", &error),
+        };
+        io.target.plumbing(Plumbing::Reference, frame.bytes());
+        self.unsynced = true;
+        match close.object {
+            Object::Statement => {
+                self.statements.propose(close.name, None, self.batch);
+                self.expect.push_back(Expect::CloseStatement);
+            }
+            Object::Portal => {
+                self.portals.propose(close.name, None, self.batch);
+                self.expect.push_back(Expect::ClosePortal);
+            }
+        }
+        Taken::Done
+    }
+
+    pub(super) fn refuse_denial(&mut self, io: &mut Io, denial: &Denial) {
+        let error = self.report(own::Severity::Error, denial).freeze();
+        self.refuse_extended(io, error);
+    }
+
+    /// Answers a message of the extended protocol with an error and drops what follows, up to Sync. What ran before it in
+    /// the same transaction, explicit or not, fails with it, as it would at the target.
+    pub(super) fn refuse_extended(&mut self, io: &mut Io, error: Bytes) {
+        if self.skipping {
+            // An earlier message failed meanwhile, and the client knows.
+            return;
+        }
+        self.skipping = true;
+        if self.unsynced || self.status == TransactionStatus::InTransaction || !self.expect.is_empty() {
+            let mut abort = BytesMut::new();
+            if own::parse(&mut abort, ABORT_TEXT, ABORT_TEXT, &[]).is_ok() {
+                io.target.plumbing(Plumbing::Abort, &abort);
+                self.unsynced = true;
+                self.expect.push_back(Expect::Refused(error));
+            }
+            return;
+        }
+        self.own(io, error);
+    }
+
+    pub(super) fn release_bind(&mut self, parked: Parked, frame: &Frame, decided: &Decided, io: &mut Io) {
+        let Ok(bind) = message::Bind::decode(frame.body()) else { return };
+        let Some(statement) = self.statement_now(bind.statement, io) else { return };
+        let parameters: Values = bind
+            .values
+            .iter()
+            .enumerate()
+            .map(|(index, value)| (value.map(Box::from), format_at(&bind.parameter_formats, index)))
+            .collect();
+        let subject = Arc::clone(statement.subject());
+        let values = borrowed(&parameters);
+        let name = String::from_utf8_lossy(bind.statement);
+        let mut request = request_of(RequestKind::Bind, subject.text().as_bytes(), &subject);
+        request.statement = Some(&name);
+        request.parameters = Parameters { values: &values };
+        match self.session.release(parked, decided, &request, &subject.judgement, io.now) {
+            Verdict::Allow(permit) => {
+                drop(values);
+                let portal = Portal {
+                    statement: Some(statement),
+                    formats: bind.result_formats.iter().map(|f| f.code()).collect(),
+                    parameters,
+                    shape: Shape::default(),
+                    masker: Arc::default(),
+                    permit: Some(permit),
+                    approved: true,
+                    holds: false,
+                };
+                self.sent_bind(frame, bind.portal, portal, io);
+            }
+            Verdict::Deny(denial) => self.refuse_denial(io, &denial),
+            Verdict::Hold(..) => {}
+        }
+    }
+
+    pub(super) fn release_execute(&mut self, parked: Parked, frame: &Frame, decided: &Decided, io: &mut Io) {
+        let Ok(execute) = message::Execute::decode(frame.body()) else { return };
+        let name: Box<[u8]> = execute.portal.into();
+        let statement = self.portals.get(&name).and_then(|p| p.statement.clone());
+        let PortalNow { subject, own, plan, alone } = self.portal_now(&name, statement.as_ref(), io);
+        let Some(judgement) = own.or_else(|| subject.as_ref().map(|s| Judgement::clone(&s.judgement))) else { return };
+        let plan = plan.or_else(|| judgement.plans.first().cloned());
+        let plan = plan.unwrap_or_else(|| {
+            Arc::new(Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Labelled })
+        });
+        let parameters = self.portals.get(&name).map(|p| Arc::clone(&p.parameters)).unwrap_or_default();
+        let values = borrowed(&parameters);
+        let portal_name = String::from_utf8_lossy(&name);
+        let mut request = match &subject {
+            Some(subject) => request_of(RequestKind::Execute, subject.text().as_bytes(), subject),
+            None => Request::new(RequestKind::Execute, b""),
+        };
+        request.portal = Some(&portal_name);
+        request.parameters = Parameters { values: &values };
+        match self.session.release(parked, decided, &request, &judgement, io.now) {
+            Verdict::Allow(permit) => {
+                if let Some(portal) = self.portals.get_mut(&name) {
+                    portal.approved = true;
+                }
+                self.sent_execute(frame, name.clone(), statement, (plan, alone), permit, io);
+            }
+            Verdict::Deny(denial) => self.refuse_denial(io, &denial),
+            Verdict::Hold(..) => {}
+        }
+    }
+}
+
+pub(super) fn borrowed(parameters: &[(Option<Box<[u8]>>, u16)]) -> Vec<(Option<&[u8]>, u16)> {
+    parameters.iter().map(|(value, format)| (value.as_deref(), *format)).collect()
+}
+
+/// The format of the value at `index`; where the list is too short the target refuses the message.
+pub(super) fn format_at(formats: &message::Formats<'_>, index: usize) -> u16 {
+    formats.of(index).map_or(0, message::FormatCode::code)
+}

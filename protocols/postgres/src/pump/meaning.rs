@@ -1,0 +1,281 @@
+//! What a frame means: the statements and cursors that the session's names stand for, under the catalog and the rules of
+//! now, and what requests that are still on their way may change about that.
+
+use super::result::stronger_plan;
+use super::{Changing, Pump, Statement};
+use crate::prepare::{Prepared, moves_names};
+use lockgate_mask::Touch;
+use lockgate_session::wire::Io;
+use lockgate_session::{Judgement, Plan, Ruling};
+use lockgate_sql::Effect;
+use std::sync::Arc;
+
+/// A statement that was found by its name, or by that of its cursor.
+pub(super) struct Found {
+    pub(super) subject: Arc<Prepared>,
+    /// The judgement, where it is not the statement's own alone.
+    pub(super) both: Option<Judgement>,
+}
+
+/// What an Execute does.
+pub(super) struct PortalNow {
+    /// The portal's statement; `None` where it was opened out of our sight.
+    pub(super) subject: Option<Arc<Prepared>>,
+    /// The judgement, where it is not the statement's own alone.
+    pub(super) own: Option<Judgement>,
+    /// The plan, where it is not the first of the judgement.
+    pub(super) plan: Option<Arc<Plan>>,
+    /// The plan is of this Execute alone: nothing that was made for the statement before serves.
+    pub(super) alone: bool,
+}
+
+impl Found {
+    fn of(subject: &Arc<Prepared>) -> Found {
+        Found { subject: Arc::clone(subject), both: None }
+    }
+}
+
+impl Pump {
+    /// What requests on their way may still change. With the last answer everything is known.
+    pub(super) fn changing(&mut self) -> Changing {
+        if self.expect.is_empty() {
+            self.changing = Changing::default();
+        }
+        Changing { catalog: self.changing.catalog && self.labelled(), ..self.changing }
+    }
+
+    /// Notes what a request that was sent may change for those that follow before it is answered.
+    pub(super) fn will_change(&mut self, prepared: &Prepared) {
+        let statements = prepared.statements();
+        if statements.is_empty() && prepared.batch.is_err() {
+            self.changing = Changing { names: true, catalog: true };
+            return;
+        }
+        for statement in statements {
+            self.changing.names |= self.may_rename(statement);
+            self.changing.names |= gives_or_takes_names(&statement.effect);
+            let ends_transaction = matches!(
+                statement.effect,
+                Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_) | Effect::TwoPhase
+            );
+            self.changing.catalog |=
+                if ends_transaction { self.truth.moved_in_transaction } else { self.moves(statement) };
+        }
+    }
+
+    /// The statement that EXECUTE, FETCH or MOVE runs, as far as this session has seen it get its name; `None` within for a
+    /// name that was given out of our sight.
+    fn runs_by_name(&self, statement: &lockgate_sql::Statement) -> Option<Option<&Arc<Prepared>>> {
+        match &statement.effect {
+            Effect::Execute { name, .. } => Some(self.statements.get(name.as_bytes()).map(Statement::subject)),
+            Effect::Fetch { name } | Effect::Move { name } => {
+                let cursor = self.portals.get(name.as_bytes()).and_then(|p| p.statement.as_ref());
+                Some(cursor.map(Statement::subject))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether names in texts may mean something else after this statement.
+    pub(super) fn moves(&self, statement: &lockgate_sql::Statement) -> bool {
+        match self.runs_by_name(statement) {
+            None => moves_names(&statement.effect) || statement.facts.opaque,
+            Some(None) => true,
+            Some(Some(run)) => {
+                run.batch.is_err()
+                    || run.statements().iter().any(|s| moves_names(&s.effect) || s.facts.opaque || by_name(&s.effect))
+            }
+        }
+    }
+
+    /// Whether it runs code that nobody can look into: that may prepare statements and open cursors under names of its choice.
+    pub(super) fn may_rename(&self, statement: &lockgate_sql::Statement) -> bool {
+        match self.runs_by_name(statement) {
+            None => statement.facts.opaque,
+            Some(None) => true,
+            // A statement that was prepared by the protocol may itself be PREPARE or DEALLOCATE.
+            Some(Some(run)) => {
+                run.batch.is_err()
+                    || run
+                        .statements()
+                        .iter()
+                        .any(|s| s.facts.opaque || gives_or_takes_names(&s.effect) || by_name(&s.effect))
+            }
+        }
+    }
+
+    /// Whether what a statement does can only be said once the target has answered: it runs a name that a failure would
+    /// leave with another meaning.
+    pub(super) fn hangs_on_names(&self, prepared: &Prepared) -> bool {
+        prepared.statements().iter().any(|statement| match &statement.effect {
+            Effect::Execute { name, .. } => !self.statements.is_certain(name.as_bytes(), self.batch),
+            Effect::Fetch { name } => !self.portals.is_certain(name.as_bytes(), self.batch),
+            _ => false,
+        })
+    }
+
+    /// EXECUTE and FETCH mean what the session's names say. Returns the judgement and plans with that put in; `None` when
+    /// the batch has neither.
+    pub(super) fn resolve(&mut self, prepared: &Arc<Prepared>, io: &Io) -> Option<(Option<Judgement>, Vec<Arc<Plan>>)> {
+        let statements = prepared.statements();
+        if !statements.iter().any(|s| matches!(s.effect, Effect::Execute { .. } | Effect::Fetch { .. })) {
+            return None;
+        }
+        let mut judgement = Judgement::clone(&prepared.judgement);
+        let mut plans = judgement.plans.clone();
+        for (index, statement) in statements.iter().enumerate() {
+            let earlier = statements.get(..index).unwrap_or_default();
+            // What the name means, and what names in its text mean, was looked up before the message began to run.
+            let doubtful = self.labelled() && earlier.iter().any(|s| self.moves(s));
+            let found: Option<Found> = match &statement.effect {
+                Effect::Execute { .. } | Effect::Fetch { .. } if doubtful => None,
+                Effect::Execute { name, .. } => {
+                    // A PREPARE in the same message comes first.
+                    let made =
+                        earlier.iter().rposition(|s| matches!(&s.effect, Effect::Prepare { name: n, .. } if n == name));
+                    match made {
+                        Some(at) => prepared.inner(at).map(Found::of),
+                        None => self.statement_now(name.as_bytes(), io).map(|s| Found::of(s.subject())),
+                    }
+                }
+                Effect::Fetch { name } => {
+                    let made = earlier
+                        .iter()
+                        .rposition(|s| matches!(&s.effect, Effect::DeclareCursor { name: n, .. } if n == name));
+                    match made {
+                        Some(at) => prepared.inner(at).map(Found::of),
+                        None => {
+                            let opened = self.portals.get(name.as_bytes()).and_then(|p| p.statement.clone());
+                            opened.map(|opened| self.opened(&opened, io))
+                        }
+                    }
+                }
+                _ => continue,
+            };
+            // A statement that was prepared by the protocol may itself be an EXECUTE: what that runs is not looked for.
+            let nested = found.as_ref().is_some_and(|f| f.subject.statements().iter().any(|s| by_name(&s.effect)));
+            match found.filter(|_| !nested) {
+                Some(Found { subject, both }) => {
+                    let found = both.as_ref().unwrap_or(&subject.judgement);
+                    let explained = matches!(statement.effect, Effect::Execute { explain: true, .. });
+                    let from = match found.plans.first() {
+                        // A plan quotes what the statement reads.
+                        Some(plan) if explained && (plan.touch == Touch::Labelled || plan.masks.any()) => {
+                            self.unknown_plan(io.now).plans.into_iter().next()
+                        }
+                        plan => plan.cloned(),
+                    };
+                    if let (Some(to), Some(from)) = (plans.get_mut(index), from) {
+                        *to = from;
+                    }
+                    if matches!(statement.effect, Effect::Execute { .. }) {
+                        add_ruling(&mut judgement, found);
+                    }
+                }
+                None => {
+                    // A name that was given out of our sight, or none at all: the target will say which.
+                    let unknown = self.unknown_plan(io.now);
+                    if let (Some(to), Some(from)) = (plans.get_mut(index), unknown.plans.first()) {
+                        *to = from.clone();
+                    }
+                    if (nested || self.labelled()) && matches!(statement.effect, Effect::Execute { .. }) {
+                        add_ruling(&mut judgement, &unknown);
+                    }
+                }
+            }
+        }
+        Some((Some(judgement), plans))
+    }
+
+    /// What an open portal or cursor yields. Its plan was made when it was opened, under the names of then; what it calls is
+    /// looked up when it runs. So both analyses hold, then's and now's, and of each column's masks the stronger.
+    pub(super) fn opened(&mut self, statement: &Statement, io: &Io) -> Found {
+        let mut now = statement.clone();
+        self.renew(&mut now, io.now);
+        let subject = Arc::clone(now.subject());
+        let then = statement.subject();
+        if Arc::ptr_eq(&statement.prepared, &now.prepared) {
+            return Found { subject, both: None };
+        }
+        let mut both = Judgement::clone(&subject.judgement);
+        add_ruling(&mut both, &then.judgement);
+        let unknown = self.unknown_plan(io.now).plans.into_iter().next();
+        let merged = match (subject.judgement.plans.as_slice(), then.judgement.plans.as_slice()) {
+            ([one], [other]) => stronger_plan(one, other).map(Arc::new).or(unknown),
+            _ => unknown,
+        };
+        both.plans = merged.into_iter().collect();
+        Found { subject, both: Some(both) }
+    }
+
+    /// What an Execute of this portal does, under the names and rules of now.
+    pub(super) fn portal_now(&mut self, name: &[u8], statement: Option<&Statement>, io: &Io) -> PortalNow {
+        let Some(statement) = statement else {
+            return PortalNow { subject: None, own: Some(self.unknown_plan(io.now)), plan: None, alone: false };
+        };
+        let Found { subject, both } = self.opened(statement, io);
+        let changed = both.is_some();
+        let mut begun = false;
+        if let Some(portal) = self.portals.get_mut(name).filter(|_| changed) {
+            // What was made for its first rows was made under other rules.
+            begun = portal.masker.get().is_some();
+            portal.masker = Arc::default();
+        }
+        let Some((judgement, plans)) = self.resolve(&subject, io) else {
+            let plan = both.as_ref().and_then(|j| j.plans.first().cloned());
+            return PortalNow { subject: Some(subject), own: both, plan, alone: changed };
+        };
+        // An EXECUTE that has begun goes on with what its name meant then.
+        let plan = if begun { self.unknown_plan(io.now).plans.into_iter().next() } else { plans.into_iter().next() };
+        PortalNow { subject: Some(subject), own: judgement, plan, alone: true }
+    }
+
+    /// What a prepared statement's name means now, judged by the rules of now.
+    pub(super) fn statement_now(&mut self, name: &[u8], io: &Io) -> Option<Statement> {
+        let mut statement = self.statements.get(name)?.clone();
+        self.renew(&mut statement, io.now);
+        if let Some(known) = self.statements.get_mut(name) {
+            known.prepared = Arc::clone(&statement.prepared);
+        }
+        Some(statement)
+    }
+}
+
+/// Whether a statement or cursor has another meaning after this, or none.
+fn gives_or_takes_names(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::Prepare { .. }
+            | Effect::Deallocate(_)
+            | Effect::DeclareCursor { .. }
+            | Effect::CloseCursor(_)
+            | Effect::DiscardAll
+    )
+}
+
+/// Whether it runs what a name of the session stands for.
+fn by_name(effect: &Effect) -> bool {
+    matches!(effect, Effect::Execute { .. } | Effect::Fetch { .. } | Effect::Move { .. })
+}
+
+/// What an EXECUTE runs is asked for as well.
+fn add_ruling(judgement: &mut Judgement, other: &Judgement) {
+    judgement.policies.extend(other.policies.iter().cloned());
+    judgement.places.extend(other.places.iter().cloned());
+    judgement.asked.extend(other.asked.iter().cloned());
+    judgement.alerts.extend(other.alerts.iter().cloned());
+    judgement.observed.extend(other.observed.iter().cloned());
+    judgement.depends_on_time |= other.depends_on_time;
+    let ruling = std::mem::replace(&mut judgement.ruling, Ruling::Allow);
+    judgement.ruling = match (ruling, &other.ruling) {
+        (Ruling::Deny(denial), _) => Ruling::Deny(denial),
+        (_, Ruling::Deny(denial)) => Ruling::Deny(denial.clone()),
+        (Ruling::Hold(mut needs), Ruling::Hold(more)) => {
+            needs.extend(more.iter().filter(|n| !needs.contains(n)).cloned().collect::<Vec<_>>());
+            Ruling::Hold(needs)
+        }
+        (Ruling::Hold(needs), Ruling::Allow) => Ruling::Hold(needs),
+        (Ruling::Allow, Ruling::Hold(needs)) => Ruling::Hold(needs.clone()),
+        (Ruling::Allow, Ruling::Allow) => Ruling::Allow,
+    };
+}

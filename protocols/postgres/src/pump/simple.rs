@@ -1,0 +1,152 @@
+//! Simple queries, and how one is refused.
+
+use super::client::{Taken, request_of};
+use super::{ABORT_TEXT, Expect, Flow, Pump, Simple, Waiting};
+use crate::frame::Frame;
+use crate::message::{self, TransactionStatus};
+use crate::own;
+use crate::prepare::Prepared;
+use bytes::{Bytes, BytesMut};
+use lockgate_record::RequestKind;
+use lockgate_session::wire::{Decided, Io};
+use lockgate_session::{Judgement, Parked, Plan, Plumbing, Ruling, Verdict};
+use lockgate_sql::Why;
+use std::sync::Arc;
+
+impl Pump {
+    pub(super) fn query(&mut self, frame: Frame, io: &mut Io) -> Taken {
+        let text = match message::Query::decode(frame.body()) {
+            Ok(query) => query.text,
+            Err(error) => return self.malformed(io, "Query", &error),
+        };
+        // Everything sent before ends by itself, unless a Flush or Sync is still to come.
+        if !self.expect.is_empty() && !self.unsynced {
+            return Taken::Waits(Waiting::Answers(frame));
+        }
+        let changing = self.changing();
+        if changing.names || changing.catalog {
+            return self.wait_for_answers(frame, io);
+        }
+        let prepared = self.prepare(text, io.now);
+        if self.hangs_on_names(&prepared) {
+            return self.wait_for_answers(frame, io);
+        }
+        if self.needs_catalog(&prepared, io.now) {
+            self.ask_catalog(io);
+            return Taken::Waits(Waiting::Catalog(frame));
+        }
+        if let Some(denial) = self.catalog_denial(&prepared) {
+            let error = self.report(own::Severity::Error, &denial).freeze();
+            self.refuse_query(io, error);
+            return Taken::Done;
+        }
+        let (judgement, plans) = match self.resolve(&prepared, io) {
+            Some((judgement, plans)) => (judgement, Some(plans)),
+            None => (None, None),
+        };
+        let judgement = judgement.as_ref().unwrap_or(&prepared.judgement);
+        if let Some(error) = self.own_syntax_error(&prepared, judgement) {
+            self.refuse_query(io, error);
+            return Taken::Done;
+        }
+        let request = request_of(RequestKind::Simple, text, &prepared);
+        match self.session.submit(&request, judgement, io.now) {
+            Verdict::Allow(permit) => {
+                let request = permit.request();
+                io.target.request(permit, frame.bytes());
+                self.sent_query(request, &prepared, plans);
+            }
+            Verdict::Deny(denial) => {
+                let error = self.report(own::Severity::Error, &denial).freeze();
+                self.refuse_query(io, error);
+            }
+            Verdict::Hold(parked, ticket) => {
+                self.hold(io, parked, ticket, frame);
+                io.read_client = false;
+            }
+        }
+        Taken::Done
+    }
+
+    pub(super) fn sent_query(&mut self, request: u64, prepared: &Arc<Prepared>, plans: Option<Vec<Arc<Plan>>>) {
+        self.will_change(prepared);
+        self.takes_unnamed();
+        self.expect.push_back(Expect::Simple(Box::new(Simple {
+            request,
+            prepared: Arc::clone(prepared),
+            plans,
+            index: 0,
+            result: Flow::default(),
+            tag: String::new(),
+            failed: false,
+        })));
+    }
+
+    /// A simple query was sent: it takes the place of the unnamed statement and portal.
+    pub(super) fn takes_unnamed(&mut self) {
+        self.statements.propose(b"", None, self.batch);
+        self.portals.propose(b"", None, self.batch);
+        self.unsynced = false;
+    }
+
+    /// A text that the grammar refuses, from somebody who may not do everything, is answered here with the error that the
+    /// target would give: the gateway does not pass on what it cannot read, and the typo deserves its message.
+    pub(super) fn own_syntax_error(&self, prepared: &Prepared, judgement: &Judgement) -> Option<Bytes> {
+        let Err(unparsable) = &prepared.batch else { return None };
+        let Why::Syntax(text) = &unparsable.why else { return None };
+        if !matches!(judgement.ruling, Ruling::Deny(_)) {
+            return None;
+        }
+        let position =
+            unparsable.offset.and_then(|at| prepared.text().get(..at)).map(|before| before.chars().count() + 1);
+        let mut out = BytesMut::new();
+        own::syntax_error(&mut out, text, position);
+        Some(out.freeze())
+    }
+
+    /// Answers a simple query with an error. An open transaction fails with it, as it would at the target.
+    pub(super) fn refuse_query(&mut self, io: &mut Io, error: Bytes) {
+        if self.skipping {
+            return;
+        }
+        if self.status == TransactionStatus::InTransaction || self.unsynced {
+            let mut abort = BytesMut::new();
+            if own::query(&mut abort, ABORT_TEXT).is_err() {
+                return;
+            }
+            io.target.plumbing(Plumbing::Abort, &abort);
+            self.takes_unnamed();
+            self.expect.push_back(Expect::RefusedQuery { own: Some(error) });
+            return;
+        }
+        let mut out = BytesMut::from(error.as_ref());
+        own::ready_for_query(&mut out, self.status);
+        if self.expect.is_empty() {
+            self.own(io, out);
+            self.when_idle(io);
+        } else {
+            self.expect.push_back(Expect::Own(out.freeze()));
+        }
+    }
+
+    pub(super) fn release_query(&mut self, parked: Parked, frame: &Frame, decided: &Decided, io: &mut Io) {
+        let Ok(query) = message::Query::decode(frame.body()) else { return };
+        let prepared = self.prepare(query.text, io.now);
+        let resolved = self.resolve(&prepared, io);
+        let judgement =
+            resolved.as_ref().and_then(|(j, _)| j.clone()).unwrap_or_else(|| Judgement::clone(&prepared.judgement));
+        let request = request_of(RequestKind::Simple, query.text, &prepared);
+        match self.session.release(parked, decided, &request, &judgement, io.now) {
+            Verdict::Allow(permit) => {
+                let request = permit.request();
+                io.target.request(permit, frame.bytes());
+                self.sent_query(request, &prepared, resolved.map(|(_, plans)| plans));
+            }
+            Verdict::Deny(denial) => {
+                let error = self.report(own::Severity::Error, &denial).freeze();
+                self.refuse_query(io, error);
+            }
+            Verdict::Hold(..) => {}
+        }
+    }
+}
