@@ -169,6 +169,52 @@ fn the_extended_protocol_waits_too_and_parameters_are_part_of_what_is_approved()
 }
 
 #[test]
+fn who_approves_a_name_is_shown_what_it_stands_for() {
+    let scene = scene();
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    let asked = |client: &mut Client, sql: &str| {
+        client.send(b'Q', &wire::text(sql));
+        let id = scene.pending(&dana);
+        let shown = process::text(&scene.gateway.as_user(&dana, &["approvals", "show", &id]));
+        let digest = shown.lines().find(|line| line.contains("digest")).map(str::to_owned).unwrap();
+        let denied = scene.gateway.as_user(&dana, &["approvals", "deny", &id]);
+        assert!(denied.status.success(), "{}", process::text(&denied));
+        assert_eq!(wire::error(&client.until_ready()).field(b'C').as_deref(), Some("42501"));
+        (shown, digest)
+    };
+    // A statement of the protocol, run by EXECUTE: what approval binds is what the name stands for.
+    let mut digests = Vec::new();
+    for statement in ["DELETE FROM notes\nWHERE id = $1::int", "DELETE FROM notes WHERE id > $1::int"] {
+        client.send_raw(&[message_close("d"), wire::parse("d", statement), wire::sync()].concat());
+        client.until_ready();
+        let (shown, digest) = asked(&mut client, "EXECUTE d('7')");
+        assert!(shown.contains("EXECUTE d('7')"), "{shown}");
+        assert!(statement.lines().all(|line| shown.contains(line)), "{shown}");
+        digests.push(digest);
+    }
+    assert_ne!(digests[0], digests[1], "the approval is bound to a name, and not to what it stands for");
+    // The same by the extended protocol.
+    let run = [wire::parse("", "EXECUTE d('7')"), wire::bind("", "", &[], 0), wire::execute("", 0), wire::sync()];
+    client.send_raw(&run.concat());
+    let id = scene.pending(&dana);
+    let shown = process::text(&scene.gateway.as_user(&dana, &["approvals", "show", &id]));
+    assert!(shown.contains("EXECUTE d('7')") && shown.contains("DELETE FROM notes WHERE id > $1::int"), "{shown}");
+    assert!(scene.gateway.as_user(&dana, &["approvals", "deny", &id]).status.success());
+    assert_eq!(wire::error(&client.until_ready()).field(b'C').as_deref(), Some("42501"));
+    // Approved, it runs.
+    client.send(b'Q', &wire::text("EXECUTE d('18')"));
+    let id = scene.pending(&dana);
+    assert!(scene.approve(&dana, &id).status.success());
+    let frames = client.until_ready();
+    assert!(frames.iter().any(|frame| frame.body == b"DELETE 2\0"), "{frames:?}");
+}
+
+fn message_close(statement: &str) -> Vec<u8> {
+    wire::message(b'C', &[b"S", wire::text(statement).as_slice()].concat())
+}
+
+#[test]
 fn two_approvers_at_the_same_instant_run_it_once() {
     let scene = scene();
     let alice = scene.alice();

@@ -1,6 +1,7 @@
 //! Frames of the client, one after the other: which part of the pump takes each, and what has to be answered before one
 //! can be understood.
 
+use super::meaning::Spelt;
 use super::{Expect, Held, Pump, Waiting};
 use crate::frame::{self, Frame, FrontendTag, Peer};
 use crate::own;
@@ -211,5 +212,13 @@ pub(super) fn request_of<'a>(kind: RequestKind, text: &'a [u8], prepared: &'a Pr
         masked: &prepared.masked,
         lineage: &prepared.lineage,
         ..Request::new(kind, text)
+    }
+}
+
+/// The request as those who decide on it are to see it.
+pub(super) fn spelt_out<'a>(request: Request<'a>, spelt: Option<&'a Spelt>) -> Request<'a> {
+    match spelt {
+        Some(spelt) => Request { text: spelt.text.as_bytes(), shown: spelt.shown.as_bytes(), ..request },
+        None => request,
     }
 }

@@ -1,11 +1,12 @@
 //! The extended query protocol: Parse, Bind, Describe, Execute and Close, and how one of them is refused.
 
-use super::client::{Taken, request_of};
-use super::meaning::PortalNow;
+use super::client::{Taken, request_of, spelt_out};
+use super::meaning::{PortalNow, Spelt};
 use super::{ABORT_TEXT, Changing, Execution, Expect, Flow, Portal, Pump, Shape, Statement, Values, Waiting};
 use crate::frame::Frame;
 use crate::message::{self, Object, TransactionStatus};
 use crate::own;
+use crate::prepare::Prepared;
 use bytes::{Bytes, BytesMut};
 use lockgate_core::{Fault, SqlState};
 use lockgate_record::RequestKind;
@@ -173,7 +174,8 @@ impl Pump {
                 return Taken::Done;
             }
         }
-        let PortalNow { subject, mut own, plan: own_plan, alone } = self.portal_now(&name, statement.as_ref(), io);
+        let PortalNow { subject, mut own, plan: own_plan, alone, runs } =
+            self.portal_now(&name, statement.as_ref(), io);
         let (permit, approved, parameters) = match self.portals.get_mut(&name) {
             Some(portal) => (portal.permit.take(), portal.approved, Arc::clone(&portal.parameters)),
             None => (None, false, Arc::default()),
@@ -197,10 +199,12 @@ impl Pump {
             None => {
                 let values = borrowed(&parameters);
                 let portal_name = String::from_utf8_lossy(&name);
-                let mut request = match &subject {
-                    Some(subject) => request_of(RequestKind::Execute, subject.text().as_bytes(), subject),
-                    None => Request::new(RequestKind::Execute, b""),
+                let unseen = unseen_portal(&portal_name);
+                let spelt = match (&judgement.ruling, &subject) {
+                    (Ruling::Hold(_), Some(subject)) => Spelt::of(subject, &runs),
+                    _ => None,
                 };
+                let mut request = execute_request(subject.as_ref(), &unseen, spelt.as_ref());
                 request.portal = Some(&portal_name);
                 request.parameters = Parameters { values: &values };
                 match self.session.submit(&request, judgement, io.now) {
@@ -377,7 +381,7 @@ impl Pump {
         let Ok(execute) = message::Execute::decode(frame.body()) else { return };
         let name: Box<[u8]> = execute.portal.into();
         let statement = self.portals.get(&name).and_then(|p| p.statement.clone());
-        let PortalNow { subject, own, plan, alone } = self.portal_now(&name, statement.as_ref(), io);
+        let PortalNow { subject, own, plan, alone, runs } = self.portal_now(&name, statement.as_ref(), io);
         let Some(judgement) = own.or_else(|| subject.as_ref().map(|s| Judgement::clone(&s.judgement))) else { return };
         let plan = plan.or_else(|| judgement.plans.first().cloned());
         let plan = plan.unwrap_or_else(|| {
@@ -386,10 +390,9 @@ impl Pump {
         let parameters = self.portals.get(&name).map(|p| Arc::clone(&p.parameters)).unwrap_or_default();
         let values = borrowed(&parameters);
         let portal_name = String::from_utf8_lossy(&name);
-        let mut request = match &subject {
-            Some(subject) => request_of(RequestKind::Execute, subject.text().as_bytes(), subject),
-            None => Request::new(RequestKind::Execute, b""),
-        };
+        let unseen = unseen_portal(&portal_name);
+        let spelt = subject.as_ref().and_then(|subject| Spelt::of(subject, &runs));
+        let mut request = execute_request(subject.as_ref(), &unseen, spelt.as_ref());
         request.portal = Some(&portal_name);
         request.parameters = Parameters { values: &values };
         match self.session.release(parked, decided, &request, &judgement, io.now) {
@@ -403,6 +406,19 @@ impl Pump {
             Verdict::Hold(..) => {}
         }
     }
+}
+
+/// The request of an Execute.
+fn execute_request<'a>(subject: Option<&'a Arc<Prepared>>, unseen: &'a str, spelt: Option<&'a Spelt>) -> Request<'a> {
+    match subject {
+        Some(subject) => spelt_out(request_of(RequestKind::Execute, subject.text().as_bytes(), subject), spelt),
+        None => Request::new(RequestKind::Execute, unseen.as_bytes()),
+    }
+}
+
+/// What stands for the text of a portal that was opened out of our sight.
+fn unseen_portal(name: &str) -> String {
+    format!("-- portal {name:?}, opened where the gateway could not see it")
 }
 
 pub(super) fn borrowed(parameters: &[(Option<Box<[u8]>>, u16)]) -> Vec<(Option<&[u8]>, u16)> {

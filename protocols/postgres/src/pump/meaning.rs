@@ -27,6 +27,53 @@ pub(super) struct PortalNow {
     pub(super) plan: Option<Arc<Plan>>,
     /// The plan is of this Execute alone: nothing that was made for the statement before serves.
     pub(super) alone: bool,
+    /// What its EXECUTE or FETCH runs.
+    pub(super) runs: Vec<Runs>,
+}
+
+/// A name that a statement runs, and what it stands for; `None` for a name that was given out of our sight.
+pub(super) type Runs = (String, Option<Arc<Prepared>>);
+
+/// A batch with EXECUTE or FETCH in it, with what they run put in.
+pub(super) struct Resolved {
+    pub(super) judgement: Judgement,
+    pub(super) plans: Vec<Arc<Plan>>,
+    pub(super) runs: Vec<Runs>,
+}
+
+/// A request's text with what its names stand for, a comment below it: `EXECUTE d(7)` says nothing to those who are to
+/// approve it. The digest of an approval binds all of it.
+pub(super) struct Spelt {
+    /// As it will run.
+    pub(super) text: String,
+    /// The same without secrets.
+    pub(super) shown: String,
+}
+
+impl Spelt {
+    /// `None` where the text says everything itself.
+    pub(super) fn of(prepared: &Prepared, runs: &[Runs]) -> Option<Spelt> {
+        if runs.is_empty() {
+            return None;
+        }
+        let mut spelt = Spelt { text: prepared.text().to_string(), shown: prepared.shown().to_owned() };
+        for (name, runs) in runs {
+            let unseen = "made where the gateway could not see it";
+            let (text, shown) = runs.as_ref().map_or((unseen, unseen), |found| (found.text(), found.shown()));
+            comment(&mut spelt.text, name, text);
+            comment(&mut spelt.shown, name, shown);
+        }
+        Some(spelt)
+    }
+}
+
+/// Adds `-- name: text`, every line of it as a comment.
+fn comment(to: &mut String, name: &str, text: &str) {
+    let all = format!("{name}: {text}");
+    for line in all.split(['\n', '\r']) {
+        to.push_str("\n-- ");
+        to.push_str(line);
+    }
 }
 
 impl Found {
@@ -114,15 +161,15 @@ impl Pump {
         })
     }
 
-    /// EXECUTE and FETCH mean what the session's names say. Returns the judgement and plans with that put in; `None` when
-    /// the batch has neither.
-    pub(super) fn resolve(&mut self, prepared: &Arc<Prepared>, io: &Io) -> Option<(Option<Judgement>, Vec<Arc<Plan>>)> {
+    /// EXECUTE and FETCH mean what the session's names say. `None` when the batch has neither.
+    pub(super) fn resolve(&mut self, prepared: &Arc<Prepared>, io: &Io) -> Option<Resolved> {
         let statements = prepared.statements();
         if !statements.iter().any(|s| matches!(s.effect, Effect::Execute { .. } | Effect::Fetch { .. })) {
             return None;
         }
         let mut judgement = Judgement::clone(&prepared.judgement);
         let mut plans = judgement.plans.clone();
+        let mut runs = Vec::new();
         for (index, statement) in statements.iter().enumerate() {
             let earlier = statements.get(..index).unwrap_or_default();
             // What the name means, and what names in its text mean, was looked up before the message began to run.
@@ -152,6 +199,9 @@ impl Pump {
                 }
                 _ => continue,
             };
+            if let Effect::Execute { name, .. } | Effect::Fetch { name } = &statement.effect {
+                runs.push((name.clone(), found.as_ref().map(|f| Arc::clone(&f.subject))));
+            }
             // A statement that was prepared by the protocol may itself be an EXECUTE: what that runs is not looked for.
             let nested = found.as_ref().is_some_and(|f| f.subject.statements().iter().any(|s| by_name(&s.effect)));
             match found.filter(|_| !nested) {
@@ -184,7 +234,7 @@ impl Pump {
                 }
             }
         }
-        Some((Some(judgement), plans))
+        Some(Resolved { judgement, plans, runs })
     }
 
     /// What an open portal or cursor yields. Its plan was made when it was opened, under the names of then; what it calls is
@@ -211,7 +261,8 @@ impl Pump {
     /// What an Execute of this portal does, under the names and rules of now.
     pub(super) fn portal_now(&mut self, name: &[u8], statement: Option<&Statement>, io: &Io) -> PortalNow {
         let Some(statement) = statement else {
-            return PortalNow { subject: None, own: Some(self.unknown_plan(io.now)), plan: None, alone: false };
+            let own = Some(self.unknown_plan(io.now));
+            return PortalNow { subject: None, own, plan: None, alone: false, runs: Vec::new() };
         };
         let Found { subject, both } = self.opened(statement, io);
         let changed = both.is_some();
@@ -221,13 +272,14 @@ impl Pump {
             begun = portal.masker.get().is_some();
             portal.masker = Arc::default();
         }
-        let Some((judgement, plans)) = self.resolve(&subject, io) else {
+        let Some(resolved) = self.resolve(&subject, io) else {
             let plan = both.as_ref().and_then(|j| j.plans.first().cloned());
-            return PortalNow { subject: Some(subject), own: both, plan, alone: changed };
+            return PortalNow { subject: Some(subject), own: both, plan, alone: changed, runs: Vec::new() };
         };
+        let Resolved { judgement, plans, runs } = resolved;
         // An EXECUTE that has begun goes on with what its name meant then.
         let plan = if begun { self.unknown_plan(io.now).plans.into_iter().next() } else { plans.into_iter().next() };
-        PortalNow { subject: Some(subject), own: judgement, plan, alone: true }
+        PortalNow { subject: Some(subject), own: Some(judgement), plan, alone: true, runs }
     }
 
     /// What a prepared statement's name means now, judged by the rules of now.

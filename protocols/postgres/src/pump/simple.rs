@@ -1,6 +1,7 @@
 //! Simple queries, and how one is refused.
 
-use super::client::{Taken, request_of};
+use super::client::{Taken, request_of, spelt_out};
+use super::meaning::Spelt;
 use super::{ABORT_TEXT, Expect, Flow, Pump, Simple, Waiting};
 use crate::frame::Frame;
 use crate::message::{self, TransactionStatus};
@@ -40,21 +41,23 @@ impl Pump {
             self.refuse_query(io, error);
             return Taken::Done;
         }
-        let (judgement, plans) = match self.resolve(&prepared, io) {
-            Some((judgement, plans)) => (judgement, Some(plans)),
-            None => (None, None),
-        };
-        let judgement = judgement.as_ref().unwrap_or(&prepared.judgement);
+        let resolved = self.resolve(&prepared, io);
+        let judgement = resolved.as_ref().map_or(&*prepared.judgement, |r| &r.judgement);
         if let Some(error) = self.own_syntax_error(&prepared, judgement) {
             self.refuse_query(io, error);
             return Taken::Done;
         }
-        let request = request_of(RequestKind::Simple, text, &prepared);
+        // Spelling out costs a copy of the texts, which only people who decide are to see.
+        let spelt = match (&judgement.ruling, &resolved) {
+            (Ruling::Hold(_), Some(resolved)) => Spelt::of(&prepared, &resolved.runs),
+            _ => None,
+        };
+        let request = spelt_out(request_of(RequestKind::Simple, text, &prepared), spelt.as_ref());
         match self.session.submit(&request, judgement, io.now) {
             Verdict::Allow(permit) => {
                 let request = permit.request();
                 io.target.request(permit, frame.bytes());
-                self.sent_query(request, &prepared, plans);
+                self.sent_query(request, &prepared, resolved.map(|r| r.plans));
             }
             Verdict::Deny(denial) => {
                 let error = self.report(own::Severity::Error, &denial).freeze();
@@ -133,14 +136,14 @@ impl Pump {
         let Ok(query) = message::Query::decode(frame.body()) else { return };
         let prepared = self.prepare(query.text, io.now);
         let resolved = self.resolve(&prepared, io);
-        let judgement =
-            resolved.as_ref().and_then(|(j, _)| j.clone()).unwrap_or_else(|| Judgement::clone(&prepared.judgement));
-        let request = request_of(RequestKind::Simple, query.text, &prepared);
-        match self.session.release(parked, decided, &request, &judgement, io.now) {
+        let judgement = resolved.as_ref().map_or(&*prepared.judgement, |r| &r.judgement);
+        let spelt = resolved.as_ref().and_then(|r| Spelt::of(&prepared, &r.runs));
+        let request = spelt_out(request_of(RequestKind::Simple, query.text, &prepared), spelt.as_ref());
+        match self.session.release(parked, decided, &request, judgement, io.now) {
             Verdict::Allow(permit) => {
                 let request = permit.request();
                 io.target.request(permit, frame.bytes());
-                self.sent_query(request, &prepared, resolved.map(|(_, plans)| plans));
+                self.sent_query(request, &prepared, resolved.map(|r| r.plans));
             }
             Verdict::Deny(denial) => {
                 let error = self.report(own::Severity::Error, &denial).freeze();
