@@ -1,6 +1,7 @@
 //! The gateway with real servers and real clients, by topic. One binary, because each test binary links everything.
 
 mod api;
+mod calls;
 mod cancel;
 mod clients;
 mod crash;

@@ -15,7 +15,7 @@ mod statement;
 mod taint;
 
 pub use analyze::{Context, analyze};
-pub use catalog::{Catalog, ColumnRule, LabelledColumn, facts, query as catalog_query};
+pub use catalog::{CallByNumber, Catalog, ColumnRule, LabelledColumn, facts, query as catalog_query};
 pub use redact::redact_secrets;
 pub use statement::{
     Batch, Change, CopyFormat, CopyKind, Effect, Facts, ForceQuote, How, Need, NewPath, Object, Output, Outputs,

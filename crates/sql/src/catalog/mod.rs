@@ -5,9 +5,12 @@
 //! not by who may read it.
 
 mod body;
+mod by_number;
 pub mod facts;
 pub mod query;
 mod types;
+
+pub use by_number::CallByNumber;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;

@@ -95,7 +95,7 @@ impl Pump {
                 io.target.plumbing(Plumbing::Sync, frame.bytes());
                 Taken::Done
             }
-            FrontendTag::FunctionCall => self.function_call(&frame, io),
+            FrontendTag::FunctionCall => self.function_call(frame, io),
             FrontendTag::Terminate => {
                 // A server finishes what was sent before it reads the goodbye.
                 self.expect.clear();
@@ -190,8 +190,11 @@ impl Pump {
 
     /// A held request was decided.
     pub(super) fn release(&mut self, held: Held, decided: &Decided, io: &mut Io) {
-        let Held { parked, frame, .. } = held;
         io.read_client = true;
+        if FrontendTag::from_byte(held.frame.tag()) == FrontendTag::FunctionCall {
+            return self.release_call(held, decided, io);
+        }
+        let Held { parked, frame, .. } = held;
         match FrontendTag::from_byte(frame.tag()) {
             FrontendTag::Query => self.release_query(parked, &frame, decided, io),
             FrontendTag::Bind => self.release_bind(parked, &frame, decided, io),

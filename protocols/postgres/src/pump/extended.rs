@@ -2,7 +2,7 @@
 
 use super::client::{Taken, request_of, spelt_out};
 use super::meaning::{PortalNow, Spelt};
-use super::{ABORT_TEXT, Changing, Execution, Expect, Flow, Portal, Pump, Shape, Statement, Values, Waiting};
+use super::{ABORT_TEXT, Execution, Expect, Flow, Portal, Pump, Shape, Statement, Values, Waiting};
 use crate::frame::Frame;
 use crate::message::{self, Object, TransactionStatus};
 use crate::own;
@@ -264,7 +264,7 @@ impl Pump {
                 self.will_change(&subject);
             }
             // A portal of unknown content may do anything.
-            None => self.changing = Changing { names: true, catalog: true },
+            None => self.will_change_anything(),
         }
         self.expect.push_back(Expect::Execute(Box::new(Execution {
             request,

@@ -60,7 +60,12 @@ pub(super) struct Inquiry {
 impl Pump {
     /// Whether the target must be asked before a verdict on this can stand.
     pub(super) fn needs_catalog(&mut self, prepared: &Prepared, now: Timestamp) -> bool {
-        if prepared.is_free_of_catalog() || self.status == TransactionStatus::Failed {
+        !prepared.is_free_of_catalog() && self.catalog_is_stale(now)
+    }
+
+    /// Whether what is known of the catalog is too old to judge by.
+    pub(super) fn catalog_is_stale(&mut self, now: Timestamp) -> bool {
+        if self.status == TransactionStatus::Failed {
             return false;
         }
         let since = now.millis_since(self.truth.asked);

@@ -95,7 +95,7 @@ impl Pump {
     pub(super) fn will_change(&mut self, prepared: &Prepared) {
         let statements = prepared.statements();
         if statements.is_empty() && prepared.batch.is_err() {
-            self.changing = Changing { names: true, catalog: true };
+            self.will_change_anything();
             return;
         }
         for statement in statements {
@@ -108,6 +108,11 @@ impl Pump {
             self.changing.catalog |=
                 if ends_transaction { self.truth.moved_in_transaction } else { self.moves(statement) };
         }
+    }
+
+    /// Notes that what was sent may change anything for what follows before it is answered.
+    pub(super) fn will_change_anything(&mut self) {
+        self.changing = Changing { names: true, catalog: true };
     }
 
     /// The statement that EXECUTE, FETCH or MOVE runs, as far as this session has seen it get its name; `None` within for a

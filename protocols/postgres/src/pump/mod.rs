@@ -30,6 +30,7 @@ use crate::own::{self, OwnReport, Severity};
 use crate::prepare::{Prepared, With};
 use crate::shared::{Shared, Snapshot, View};
 use bytes::{Bytes, BytesMut};
+use call::Called;
 use inquiry::Inquiry;
 use lockgate_core::limits::{HOLD_NOTICE_MS, PG_PORTALS_MAX, PG_STATEMENTS_MAX};
 use lockgate_core::{Fault, SqlState, Timestamp};
@@ -108,11 +109,7 @@ enum Expect {
     CloseStatement,
     ClosePortal,
     Sync,
-    Call {
-        request: u64,
-        plan: Arc<Plan>,
-        answered: bool,
-    },
+    Call(Box<Called>),
     Inquiry,
     /// Not from the target: these bytes are the gateway's own and go out when it is their turn.
     Own(Bytes),
@@ -628,7 +625,7 @@ impl Pump {
                 let statement = execution.statement.as_ref().and_then(|s| s.subject().statements().first());
                 if statement.is_some_and(runs_what_was_put_off) { Touch::Labelled } else { execution.plan.touch }
             }
-            Some(Expect::Call { plan, .. }) => plan.touch,
+            Some(Expect::Call(called)) => called.plan.touch,
             Some(Expect::Bind) => match self.portals.front() {
                 Some(portal) => match &portal.statement {
                     Some(statement) => of_plan(statement.subject().judgement.plans.first()),

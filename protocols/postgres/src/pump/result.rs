@@ -103,11 +103,11 @@ impl Pump {
         Ok(Arc::new(RowMasker::new(&columns, &snapshot.types, &rules.mask_keys)))
     }
 
-    /// A masker for a function's result: one column of unknown type.
-    pub(super) fn function_masker(&mut self, plan: &Plan) -> RowMasker {
+    /// A masker for a function's result: one column, of type 0 where nobody knows it.
+    pub(super) fn function_masker(&mut self, plan: &Plan, type_oid: u32, format: Format) -> RowMasker {
         let rules = self.session.rules();
         let rule = rule_of(plan.masks.column(0).cloned());
-        let column = Column { type_oid: 0, typmod: -1, format: Format::Binary, rule };
+        let column = Column { type_oid, typmod: -1, format, rule };
         RowMasker::new(&[column], &self.truth.snapshot.types, &rules.mask_keys)
     }
 

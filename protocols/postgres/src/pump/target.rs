@@ -180,7 +180,8 @@ impl Pump {
         self.expect.iter().find_map(|e| match e {
             Expect::Simple(simple) => Some(simple.request),
             Expect::Execute(execution) => Some(execution.request),
-            Expect::Parse { request } | Expect::Call { request, .. } => Some(*request),
+            Expect::Parse { request } => Some(*request),
+            Expect::Call(called) => Some(called.request),
             _ => None,
         })
     }
@@ -375,11 +376,8 @@ impl Pump {
     /// What a finished statement did to the session.
     fn effect(&mut self, prepared: &Arc<crate::prepare::Prepared>, index: usize) {
         let Some(statement) = prepared.statements().get(index) else {
-            // A text that nobody could read may have done anything.
-            self.moved();
-            self.forget_names();
-            self.doubt();
-            return;
+            // A text that nobody could read.
+            return self.anything();
         };
         let moves = self.moves(statement);
         if self.may_rename(statement) {
@@ -423,6 +421,13 @@ impl Pump {
         } else if moves {
             self.moved();
         }
+    }
+
+    /// What was done may be anything.
+    fn anything(&mut self) {
+        self.moved();
+        self.forget_names();
+        self.doubt();
     }
 
     /// Code that nobody could look into has run: the names of statements and cursors may mean something else now. What has
@@ -492,9 +497,13 @@ impl Pump {
                 self.failed(&prepared);
                 self.done(io, request, kind, "", Some((&code, &text, fault)));
             }
-            Some(Expect::Call { request, answered, .. }) => {
-                *answered = true;
-                let request = *request;
+            Some(Expect::Call(called)) => {
+                called.answered = true;
+                let request = called.request;
+                match called.prepared.clone() {
+                    Some(prepared) => self.failed(&prepared),
+                    None => self.forget_names(),
+                }
                 self.done(io, request, kind, "", Some((&code, &text, fault)));
             }
             Some(Expect::Execute(_) | Expect::Parse { .. }) => {
@@ -540,7 +549,7 @@ impl Pump {
             }
             match self.expect.pop_front() {
                 Some(Expect::Execute(execution)) => self.skipped(io, execution.request),
-                Some(Expect::Call { request, .. }) => self.skipped(io, request),
+                Some(Expect::Call(called)) => self.skipped(io, called.request),
                 Some(Expect::Parse { request }) => {
                     self.statements.reject();
                     self.skipped(io, request);
@@ -608,9 +617,13 @@ impl Pump {
                     self.done(io, simple.request, DoneKind::Completed, &simple.tag, None);
                 }
             }
-            Some(Expect::Call { request, answered, .. }) => {
-                if !answered {
-                    self.done(io, request, DoneKind::Completed, "", None);
+            Some(Expect::Call(called)) => {
+                if !called.answered {
+                    match &called.prepared {
+                        Some(prepared) => self.effect(prepared, 0),
+                        None => self.anything(),
+                    }
+                    self.done(io, called.request, DoneKind::Completed, "", None);
                 }
             }
             _ => return self.target_broke(io, "ReadyForQuery where none was expected"),
@@ -630,7 +643,7 @@ impl Pump {
         self.plain(MessageKind::ReadyForQuery, body, io);
     }
 
-    // ---- COPY and function calls ----
+    // ---- COPY ----
 
     fn copy_in_response(&mut self, body: &[u8], io: &mut Io) {
         let request = match self.expect.front() {
@@ -706,17 +719,6 @@ impl Pump {
             Some(Ok(())) => self.plain(MessageKind::CopyDone, b"", io),
             Some(Err(error)) => self.target_broke(io, &error.to_string()),
             None => self.target_broke(io, "CopyDone where none was expected"),
-        }
-    }
-
-    fn function_result(&mut self, body: &[u8], io: &mut Io) {
-        let Some(Expect::Call { plan, .. }) = self.expect.front() else {
-            return self.target_broke(io, "a function's result where none was expected");
-        };
-        let plan = plan.clone();
-        let masker = self.function_masker(&plan);
-        if let Err(error) = io.client.function_result(&masker, body) {
-            self.target_broke(io, &error.to_string());
         }
     }
 }
