@@ -96,21 +96,182 @@ fn a_session_is_listed_shown_replayed_and_exported() {
     }
 }
 
+/// Every request of every recording has exactly one end, and every session an end after which nothing comes. Yields how
+/// requests ended, by the text that was asked.
+fn ends(events: &[Value]) -> Vec<(String, String)> {
+    let mut asked = std::collections::BTreeMap::new();
+    let mut ended = Vec::new();
+    let mut closed = std::collections::BTreeSet::new();
+    for event in events {
+        let word = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        let recording = word("recording");
+        let request = (recording.clone(), event["request"].as_u64());
+        assert!(!closed.contains(&recording), "something follows the end of {recording}: {event}");
+        match word("event").as_str() {
+            "asked" => assert!(asked.insert(request, word("text")).is_none(), "asked twice: {event}"),
+            "done" => {
+                let text = asked.remove(&request).unwrap_or_else(|| panic!("an end without a beginning: {event}"));
+                ended.push((text, word("outcome")));
+            }
+            "session_closed" | "recovered" | "gateway_stopped" => {
+                closed.insert(recording);
+            }
+            _ => {}
+        }
+    }
+    assert!(asked.is_empty(), "without an end: {asked:?}");
+    ended
+}
+
+fn outcome<'e>(ended: &'e [(String, String)], text: &str) -> &'e str {
+    let found: Vec<&str> =
+        ended.iter().filter(|(asked, _)| asked.contains(text)).map(|(_, how)| how.as_str()).collect();
+    assert_eq!(found.len(), 1, "`{text}` ended {found:?} in {ended:?}");
+    found[0]
+}
+
 #[test]
 fn every_request_ends_once() {
+    let mut scene = scene();
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let begin = |sql: &str| {
+        let mut client = Client::login(scene.gateway.port, "alice", &alice);
+        client.send(b'Q', &wire::text(sql));
+        client
+    };
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    client.query("SELECT 'fine'");
+    client.query("SELECT ssn FROM people WHERE id = 1");
+    client.query("SELECT 'broken', 1/0");
+    client.query("DELETE FROM notes");
+    client.query("SET statement_timeout = 100");
+    client.query("SELECT 'too long', pg_sleep(9)");
+    client.query("SET statement_timeout = 0");
+    client.send(b'Q', &wire::text("SELECT 'cancelled', pg_sleep(60)"));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    Client::connect(scene.gateway.port).send_raw(&wire::cancel(client.key.as_ref().unwrap()));
+    client.until_ready();
+    // Skipped behind an error in a pipeline.
+    client.send_raw(
+        &[
+            wire::parse("", "SELECT 'fails', 1/0"),
+            wire::bind("", "", &[], 0),
+            wire::execute("", 0),
+            wire::parse("", "SELECT 'behind it'"),
+            wire::bind("", "", &[], 0),
+            wire::execute("", 0),
+            wire::sync(),
+        ]
+        .concat(),
+    );
+    client.until_ready();
+    drop(client);
+    // Held and denied, and held when its client went away.
+    let mut held = begin("DELETE FROM notes WHERE id = 3");
+    held.frame();
+    let id = scene.pending(&dana);
+    assert!(scene.gateway.as_user(&dana, &["approvals", "deny", &id]).status.success());
+    held.until_ready();
+    let mut withdrawn = begin("DELETE FROM notes WHERE id = 4");
+    withdrawn.frame();
+    scene.pending(&dana);
+    withdrawn.reset();
+    let lost = begin("SELECT 'lost', pg_sleep(60)");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    lost.reset();
+    let closed =
+        |scene: &Scene| scene.gateway.events().iter().filter(|event| event["event"] == "session_closed").count();
+    drop(held);
+    process::eventually("every session has its end", std::time::Duration::from_secs(12), || closed(&scene) == 4);
+    let mut killed = begin("SELECT 'killed', pg_sleep(60)");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    scene.gateway.kill();
+    assert!(killed.try_frame().is_none());
+    scene.gateway.resume();
+    assert_eq!(scene.gateway.stop(), Some(0));
+
+    let ended = ends(&scene.gateway.events());
+    for (text, how) in [
+        ("'fine'", "completed"),
+        ("SELECT ssn FROM", "completed"),
+        ("'broken'", "failed"),
+        ("DELETE FROM notes", "refused"),
+        ("'too long'", "failed"),
+        ("'cancelled'", "cancelled"),
+        ("notes WHERE id = 3", "refused"),
+        ("'lost'", "aborted"),
+        ("'killed'", "aborted"),
+    ] {
+        match text {
+            "DELETE FROM notes" => assert!(ended.iter().any(|(asked, was)| asked == text && was == how), "{ended:?}"),
+            _ => assert_eq!(outcome(&ended, text), how, "{text}"),
+        }
+    }
+    scene.gateway.verify();
+}
+
+#[test]
+fn an_open_recording_that_was_cut_short_is_found_while_it_lives() {
+    let scene = scene();
+    let mut client = Client::login(scene.gateway.port, "alice", &scene.alice());
+    // More frames than a recording may gain without the log knowing of it.
+    for round in 0..1_100 {
+        client.query(&format!("SELECT {round}"));
+    }
+    scene.gateway.verify();
+    let sessions = scene.gateway.data_dir().join("recordings");
+    let mut files = files_below(&sessions);
+    files.retain(|file| !file.to_string_lossy().contains("/gateway/") && file.extension().is_some_and(|e| e == "lgr"));
+    let [file] = files.as_slice() else { panic!("{files:?}") };
+    // Whole frames: the file ends where one ends.
+    let bytes = std::fs::read(file).unwrap();
+    let mut end = 56;
+    while end < bytes.len() / 3 {
+        let payload = u32::from_le_bytes(bytes[end + 4..end + 8].try_into().unwrap());
+        end += 72 + payload as usize + 16 + 8;
+    }
+    std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(end as u64).unwrap();
+    let output = scene.gateway.here(&["audit", "verify"]);
+    assert_eq!(output.status.code(), Some(1), "{}", process::text(&output));
+    assert!(process::text(&output).contains("truncated"), "{}", process::text(&output));
+}
+
+#[test]
+fn a_copy_taken_while_it_runs_verifies_and_an_old_one_is_told_from_a_new_one() {
     let scene = scene();
     let alice = scene.alice();
-    let mut client = Client::login(scene.gateway.port, "alice", &alice);
-    client.query("SELECT 1");
-    client.query("SELECT 1/0");
-    client.query("DELETE FROM notes");
-    client.send(b'Q', &wire::text("SELECT pg_sleep(60)"));
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    client.reset();
-    std::thread::sleep(std::time::Duration::from_secs(1));
-    let kinds = scene.gateway.events();
-    assert!(kinds.len() >= 8, "{kinds:?}");
-    scene.gateway.verify();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let copy = process::Scratch::make();
+    let checkpoint = scene.gateway.home().join("checkpoint");
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+                    (0..20).for_each(|n| drop(client.query(&format!("SELECT 'under load', {n}"))));
+                }
+            });
+        }
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        process::run(std::process::Command::new("cp").arg("-a").arg(scene.gateway.data_dir()).arg(copy.path()));
+        std::thread::sleep(std::time::Duration::from_millis(1_500));
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
+    std::fs::write(&checkpoint, scene.gateway.here_ok(&["audit", "checkpoint"])).unwrap();
+    let anchored = ["audit", "verify", "--checkpoint", checkpoint.to_str().unwrap()];
+    scene.gateway.here_ok(&anchored);
+
+    // A gateway on the copy finishes what the copy cut in the middle.
+    let options = Scene::options(scene.postgres, &scene.database);
+    let restored = lockgate_tests::Gateway::start(lockgate_tests::GatewayOptions {
+        data_dir: Some(copy.path().join("data")),
+        ..options
+    });
+    restored.verify();
+    assert_eq!(restored.query("alice", &alice, "SELECT 'restored'"), "restored");
+    restored.verify();
+    let output = restored.here(&anchored);
+    assert_eq!(output.status.code(), Some(1), "the copy is older than the checkpoint: {}", process::text(&output));
 }
 
 #[test]

@@ -168,3 +168,9 @@ pub const RECORD_BUFFERS_MAX: usize = 16;
 pub const RECORD_BUFFER_BYTES_KEPT: usize = 512 * 1024;
 /// How often the Merkle log of recordings is signed at most.
 pub const RECORD_CHECKPOINT_MS_MIN: i64 = 1_000;
+/// How long what an open recording gained may wait for a leaf in the log of recordings, which protects it from being cut off.
+pub const RECORD_PROGRESS_MS: i64 = 10_000;
+/// Frames that an open recording may gain before it gets such a leaf at once.
+pub const RECORD_PROGRESS_FRAMES_MAX: u32 = 1_024;
+/// Leaves that are written to the log of recordings at a time.
+pub const RECORD_LEAVES_BATCH_MAX: usize = 1_024;

@@ -214,7 +214,13 @@ pub enum SessionsVerb {
 #[derive(Clone, Debug, Subcommand)]
 pub enum AuditVerb {
     /// Prove every recording unaltered, or name the first bad event
-    Verify,
+    Verify {
+        /// A checkpoint that was kept elsewhere: what was logged up to it must still be there; repeat it for several
+        #[arg(long = "checkpoint", value_name = "FILE", value_hint = ValueHint::FilePath)]
+        checkpoints: Vec<PathBuf>,
+    },
+    /// Print the signed checkpoint of now, to be kept where nobody can change it
+    Checkpoint,
     /// Find statements, errors and notices that hold a text
     Search {
         /// The text; upper and lower case are the same

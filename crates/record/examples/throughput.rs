@@ -16,7 +16,7 @@ use std::time::Instant;
 struct Count(Arc<AtomicUsize>);
 
 impl Sink for Count {
-    fn append(&mut self, frame: &[u8]) -> Result<(), SinkError> {
+    fn append(&mut self, frame: &[u8], _: &lockgate_record::Head) -> Result<(), SinkError> {
         self.0.fetch_add(black_box(frame).len(), Ordering::Relaxed);
         Ok(())
     }

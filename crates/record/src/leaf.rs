@@ -1,5 +1,5 @@
-//! The leaves of the Merkle log: one when a recording begins and one when it ends, so that neither a part of one nor the
-//! whole of one can go unseen. All leaves have the same length, so that a leaf's number is its place.
+//! The leaves of the Merkle log: one when a recording begins, some while it grows and one when it ends, so that neither a
+//! part of one nor the whole of one can go unseen. All leaves have the same length, so that a leaf's number is its place.
 
 use crate::frame::checksum;
 use crate::wire::Digest;
@@ -24,6 +24,10 @@ pub enum LeafKind {
     /// The log was shorter than, or other than, what had been signed: `events` leaves with root `hash`. Written when the
     /// gateway found it, so that signing again does not hide it.
     Broken,
+    /// A session's recording had got this far; `hash` is the chain's last.
+    SessionProgress,
+    /// A gateway log had got this far.
+    GatewayProgress,
 }
 
 impl LeafKind {
@@ -34,12 +38,16 @@ impl LeafKind {
             LeafKind::GatewayOpened => 3,
             LeafKind::GatewayClosed => 4,
             LeafKind::Broken => 5,
+            LeafKind::SessionProgress => 6,
+            LeafKind::GatewayProgress => 7,
         }
     }
 
     fn from_code(code: u8) -> Option<Self> {
-        use LeafKind::{Broken, GatewayClosed, GatewayOpened, SessionClosed, SessionOpened};
-        [SessionOpened, SessionClosed, GatewayOpened, GatewayClosed, Broken]
+        use LeafKind::{
+            Broken, GatewayClosed, GatewayOpened, GatewayProgress, SessionClosed, SessionOpened, SessionProgress,
+        };
+        [SessionOpened, SessionClosed, GatewayOpened, GatewayClosed, Broken, SessionProgress, GatewayProgress]
             .into_iter()
             .find(|kind| kind.code() == code)
     }
@@ -105,7 +113,7 @@ mod tests {
 
     #[test]
     fn reads_back_and_no_changed_byte_passes() {
-        for code in 1..=5 {
+        for code in 1..=7 {
             let kind = LeafKind::from_code(code).unwrap();
             let session = SessionId::new(Timestamp::from_millis(99), 3);
             let time = Timestamp::from_millis(-5);
@@ -118,6 +126,6 @@ mod tests {
                 assert_eq!(Leaf::decode(&bad), None, "byte {at}");
             }
         }
-        assert_eq!(LeafKind::from_code(0), None);
+        assert_eq!((LeafKind::from_code(0), LeafKind::from_code(8)), (None, None));
     }
 }

@@ -43,6 +43,6 @@ pub use reader::{ChainEnd, Damage, DamageKind, FrameInfo, ReadError, RecordingRe
 pub use recorder::{RecordError, RecorderOptions, SessionRecorder};
 
 pub use replay::Replay;
-pub use sink::{MemorySink, Segment, Sink, SinkError};
+pub use sink::{Head, MemorySink, Segment, Sink, SinkError};
 pub use visible::{visible, visible_line};
 pub use wire::{Blob, DecodeError, Digest, List};

@@ -15,7 +15,7 @@ use crate::frame::{
 };
 use crate::keys::{Cipher, KeyError, RecordingKeys};
 use crate::reader::ChainEnd;
-use crate::sink::{Segment, Sink, SinkError};
+use crate::sink::{Head, Segment, Sink, SinkError};
 use crate::wire::{Blob, Digest, List};
 use lockgate_core::Timestamp;
 use lockgate_core::limits::{
@@ -338,7 +338,7 @@ impl SessionRecorder {
         let hash = Digest::of(hashed);
         check.copy_from_slice(hash.0.get(..CHECK_BYTES).unwrap_or_default());
 
-        self.sink.append(frame)?;
+        self.sink.append(frame, &Head { hash, events: header.next_seq(), time: now })?;
         self.previous = hash;
         self.next_seq = header.next_seq();
         self.written_bytes = self.written_bytes.saturating_add(length(frame));

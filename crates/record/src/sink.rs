@@ -32,10 +32,21 @@ pub struct Segment {
     pub time: Timestamp,
 }
 
+/// Where a chain stands with a frame that is handed to a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The frame's hash.
+    pub hash: Digest,
+    /// Events in all, with those of the frame.
+    pub events: u64,
+    /// When it was made.
+    pub time: Timestamp,
+}
+
 /// Takes frames, in order, and keeps them.
 pub trait Sink: Send {
-    /// Keeps one frame whole, or nothing of it.
-    fn append(&mut self, frame: &[u8]) -> Result<(), SinkError>;
+    /// Keeps one frame whole, or nothing of it; `head` is where the chain stands with it.
+    fn append(&mut self, frame: &[u8], head: &Head) -> Result<(), SinkError>;
 
     /// The recording is complete and `segment` describes it. Called at most once, after the last frame.
     fn finish(&mut self, segment: &Segment) -> Result<(), SinkError>;
@@ -87,7 +98,7 @@ impl MemorySink {
 }
 
 impl Sink for MemorySink {
-    fn append(&mut self, frame: &[u8]) -> Result<(), SinkError> {
+    fn append(&mut self, frame: &[u8], _head: &Head) -> Result<(), SinkError> {
         let mut held = self.lock();
         if let Some(error) = &held.failing {
             return Err(error.clone());

@@ -217,7 +217,7 @@ fn an_append_that_fails_changes_nothing() {
 struct Leaky(Arc<std::sync::Mutex<Vec<Vec<u8>>>>);
 
 impl Sink for Leaky {
-    fn append(&mut self, frame: &[u8]) -> Result<(), SinkError> {
+    fn append(&mut self, frame: &[u8], _: &lockgate_record::Head) -> Result<(), SinkError> {
         let mut seen = self.0.lock().unwrap();
         seen.push(frame.to_vec());
         if seen.len() % 2 == 1 { Err(SinkError::NoSpace) } else { Ok(()) }

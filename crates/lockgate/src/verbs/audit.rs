@@ -11,18 +11,23 @@ use anyhow::Context;
 use lockgate_config::Loaded;
 use lockgate_core::SessionId;
 use lockgate_record::{Event, Recorded, RecordingKind};
-use lockgate_store::journal::{Archive, Finding, VerifyReport, load_keys, load_public_key, verify};
+use lockgate_store::journal::{Archive, Finding, VerifyReport, load_keys, load_public_key, newest_checkpoint, verify};
 use serde::Serialize;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::PathBuf;
 
 /// Findings that are said; JSON has all of them.
 const SAID_MAX: usize = 20;
+
+/// A checkpoint is a few hundred bytes; a file that holds more is none.
+const CHECKPOINT_BYTES_MAX: u64 = 64 * 1024;
 
 /// Runs the verb.
 pub async fn run(global: &Global, output: Output, verb: AuditVerb) -> anyhow::Result<()> {
     let (loaded, _) = place::load_here(&place::config_path(global)?)?;
     match verb {
-        AuditVerb::Verify => verify_here(&loaded, output),
+        AuditVerb::Verify { checkpoints } => verify_here(&loaded, output, &checkpoints),
+        AuditVerb::Checkpoint => checkpoint(&loaded),
         AuditVerb::Search { text, filter } => search(&loaded, output, &text, &filter),
         AuditVerb::Export { filter } => export(&loaded, &filter),
     }
@@ -38,6 +43,7 @@ struct Verified {
     events: u64,
     checkpoints: u64,
     unsigned: u64,
+    unlogged_events: u64,
     findings: Vec<FindingView>,
     findings_unlisted: u64,
     torn: Vec<FindingView>,
@@ -64,12 +70,35 @@ impl From<&Finding> for FindingView {
     }
 }
 
-fn verify_here(loaded: &Loaded, output: Output) -> anyhow::Result<()> {
+/// Prints the newest checkpoint, to be kept where the gateway's administrators cannot write.
+fn checkpoint(loaded: &Loaded) -> anyhow::Result<()> {
+    let data_dir = &loaded.config.data_dir;
+    let public = load_public_key(data_dir).with_context(|| format!("no log in `{}`", data_dir.display()))?;
+    let note = newest_checkpoint(data_dir, &public)?
+        .ok_or_else(|| Ended::new(Code::Failed, "the log of recordings has no checkpoint that its key signed"))?;
+    output::print(&note)
+}
+
+/// Checkpoints that were kept elsewhere.
+fn anchors(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
+    files
+        .iter()
+        .map(|file| {
+            let named = || format!("cannot read the checkpoint `{}`", file.display());
+            let note = std::fs::File::open(file).with_context(named)?;
+            let mut text = String::new();
+            note.take(CHECKPOINT_BYTES_MAX).read_to_string(&mut text).with_context(named)?;
+            Ok(text)
+        })
+        .collect()
+}
+
+fn verify_here(loaded: &Loaded, output: Output, checkpoints: &[PathBuf]) -> anyhow::Result<()> {
     let data_dir = &loaded.config.data_dir;
     let public = load_public_key(data_dir).with_context(|| format!("nothing to verify in `{}`", data_dir.display()))?;
     // Without the encryption keys the chains are verified all the same, and only the frames stay shut.
     let keys = load_keys(data_dir).ok();
-    let report = verify(data_dir, &public, keys.as_ref(), &[])?;
+    let report = verify(data_dir, &public, keys.as_ref(), &anchors(checkpoints)?)?;
     if !output.is_table() {
         output.data(&Verified {
             sound: report.is_sound(),
@@ -79,6 +108,7 @@ fn verify_here(loaded: &Loaded, output: Output) -> anyhow::Result<()> {
             events: report.events,
             checkpoints: report.checkpoints,
             unsigned: report.unsigned_leaves,
+            unlogged_events: report.unlogged_events,
             findings: report.findings.iter().map(FindingView::from).collect(),
             findings_unlisted: report.findings_unlisted,
             torn: report.torn.iter().map(FindingView::from).collect(),
@@ -114,6 +144,12 @@ fn summary(report: &VerifyReport) -> String {
         text.push_str(&format!(
             "{} without an end: still open, or left by a gateway that died\n",
             some(report.open, "recording")
+        ));
+    }
+    if report.unlogged_events > 0 {
+        text.push_str(&format!(
+            "{} of open recordings newer than the log knows of, which nothing would miss yet\n",
+            some(report.unlogged_events, "event")
         ));
     }
     if report.unsigned_leaves > 0 {

@@ -4,8 +4,9 @@
 //! rule for a failed sync: never say yes again on that file, because the kernel may have dropped the pages and a later
 //! sync would succeed without them.
 
+use super::progress::Progress;
 use super::{Durability, Shared};
-use lockgate_record::{FILE_HEADER_BYTES, FileHeader, Leaf, LeafKind, RecordingKind, Segment, Sink, SinkError};
+use lockgate_record::{FILE_HEADER_BYTES, FileHeader, Head, Leaf, LeafKind, RecordingKind, Segment, Sink, SinkError};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -120,7 +121,7 @@ pub(super) struct FileSink {
 enum State {
     /// Nothing was recorded yet, so there is no file.
     Unborn,
-    Live(Appender),
+    Live(Appender, Option<Arc<Progress>>),
     /// The leaf of its end is in the log.
     Finished,
 }
@@ -132,7 +133,7 @@ impl FileSink {
 
     /// For a file that exists, with its leaf, and is sound.
     pub(super) const fn reopened(shared: Arc<Shared>, header: FileHeader, appender: Appender) -> Self {
-        FileSink { shared, header, state: State::Live(appender) }
+        FileSink { shared, header, state: State::Live(appender, None) }
     }
 
     /// Makes the file with its header and first frame, then its leaf; neither without the other.
@@ -159,11 +160,22 @@ impl FileSink {
 }
 
 impl Sink for FileSink {
-    fn append(&mut self, frame: &[u8]) -> Result<(), SinkError> {
+    fn append(&mut self, frame: &[u8], head: &Head) -> Result<(), SinkError> {
         match &mut self.state {
-            State::Live(appender) => appender.append([frame, &[]]),
+            State::Live(appender, progress) => {
+                appender.append([frame, &[]])?;
+                if let Some(progress) = progress
+                    && let Some(leaf) = progress.grew(head, appender.good_bytes)
+                {
+                    self.shared.log_progress(progress, &leaf);
+                }
+                Ok(())
+            }
             State::Unborn => {
-                self.state = State::Live(self.bear(frame)?);
+                let appender = self.bear(frame)?;
+                let progress = Arc::new(Progress::new(self.header, *head, appender.good_bytes));
+                self.shared.open().insert(self.header.session, Arc::clone(&progress));
+                self.state = State::Live(appender, Some(progress));
                 Ok(())
             }
             State::Finished => Err(SinkError::Failed("it is finished".to_owned())),
@@ -178,6 +190,7 @@ impl Sink for FileSink {
         let Segment { hash, events, bytes, time } = *segment;
         self.shared.log().push(&Leaf { kind, session: self.header.session, time, events, bytes, hash }, time)?;
         self.state = State::Finished;
+        self.shared.open().remove(&self.header.session);
         Ok(())
     }
 }
@@ -186,10 +199,11 @@ impl Sink for FileSink {
 /// tick ends the recording. One whose sync failed is left for the next start.
 impl Drop for FileSink {
     fn drop(&mut self) {
-        if let State::Live(appender) = &self.state
-            && !matches!(appender.health, Health::Poisoned(_))
-        {
-            self.shared.orphans().push(self.header);
+        if let State::Live(appender, _) = &self.state {
+            self.shared.open().remove(&self.header.session);
+            if !matches!(appender.health, Health::Poisoned(_)) {
+                self.shared.orphans().push(self.header);
+            }
         }
     }
 }

@@ -158,9 +158,20 @@ impl LeafLog {
 
     /// Adds a leaf. Signing may wait; a failure to sign does not undo the leaf and is tried again.
     pub(super) fn push(&mut self, leaf: &Leaf, now: Timestamp) -> Result<(), SinkError> {
-        let bytes = leaf.encode();
-        self.appender.append([&bytes, &[]])?;
-        self.tree.push(&bytes);
+        self.push_all(std::iter::once(leaf), now)
+    }
+
+    /// Adds several leaves at once: all of them or none.
+    pub(super) fn push_all<'l>(
+        &mut self,
+        leaves: impl Iterator<Item = &'l Leaf>,
+        now: Timestamp,
+    ) -> Result<(), SinkError> {
+        let encoded: Vec<[u8; LEAF_BYTES]> = leaves.map(Leaf::encode).collect();
+        self.appender.append([encoded.as_flattened(), &[]])?;
+        for bytes in &encoded {
+            self.tree.push(bytes);
+        }
         if let Err(error) = self.sign_if_due(now, RECORD_CHECKPOINT_MS_MIN) {
             tracing::warn!(%error, "the log of recordings cannot be signed yet");
         }

@@ -5,7 +5,7 @@
 //! data_dir/keys/recordings.pub        the public key, enough to verify
 //! data_dir/recordings/2026-11-21/01KAJ….lgr   one session
 //! data_dir/recordings/gateway/01KAJ….lgr      what happened to the gateway itself
-//! data_dir/recordings/log/leaves      a leaf for each beginning and each end
+//! data_dir/recordings/log/leaves      a leaf for each beginning and each end, and some between
 //! data_dir/recordings/log/checkpoint  size and root of the log, signed
 //! ```
 //!
@@ -17,6 +17,7 @@ mod archive;
 mod file;
 mod keys;
 mod log;
+mod progress;
 mod recover;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ mod verify;
 pub use archive::{Archive, Events, RecordingEntry};
 pub use keys::{load_keys, load_or_create_keys, load_public_key};
 pub use recover::RecoveryReport;
-pub use verify::{Finding, VerifyReport, verify};
+pub use verify::{Finding, VerifyReport, newest_checkpoint, verify};
 
 use archive::Layout;
 use file::FileSink;
@@ -35,6 +36,9 @@ use lockgate_record::{
     FileHeader, KeyError, RecorderOptions, RecordingBuffers, RecordingKeys, RecordingKind, SessionRecorder, SinkError,
 };
 use log::LeafLog;
+use progress::{Milestone, Progress};
+use recover::Unfinished;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -112,6 +116,8 @@ struct Shared {
     log: Mutex<LeafLog>,
     /// Recordings that were dropped without an end, to be ended by the next tick.
     orphans: Mutex<Vec<FileHeader>>,
+    /// How far recordings have come that have begun and not ended.
+    open: Mutex<HashMap<SessionId, Arc<Progress>>>,
     /// Held for as long as the journal is, so that no second process writes it.
     _lock: File,
 }
@@ -119,6 +125,10 @@ struct Shared {
 impl Shared {
     fn log(&self) -> MutexGuard<'_, LeafLog> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Progress>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn orphans(&self) -> MutexGuard<'_, Vec<FileHeader>> {
@@ -146,6 +156,7 @@ impl Journal {
             buffers: Arc::new(RecordingBuffers::new()),
             log: Mutex::new(log),
             orphans: Mutex::new(Vec::new()),
+            open: Mutex::new(HashMap::new()),
             _lock: lock,
         };
         Ok(Journal { shared: Arc::new(shared) })
@@ -179,14 +190,14 @@ impl Journal {
         recover::recover_all(&self.shared, now)
     }
 
-    /// To be called about every second: signs what the log has gained, and ends recordings that were dropped without an
-    /// end, such as those whose end did not fit the disk.
+    /// To be called about every second: logs how far open recordings have come, ends those that were dropped without an
+    /// end, such as those whose end did not fit the disk, and signs what the log has gained.
     pub fn tick(&self, now: Timestamp) -> Result<RecoveryReport, JournalError> {
         let orphans = std::mem::take(&mut *self.shared.orphans());
         let mut report = RecoveryReport::default();
         for header in orphans {
-            if let Err(error) = recover::recover_one(&self.shared, header.kind, header.session, true, now, &mut report)
-            {
+            let left = Unfinished { kind: header.kind, session: header.session, milestone: Some(Milestone::default()) };
+            if let Err(error) = recover::recover_one(&self.shared, &left, now, &mut report) {
                 let mut orphans = self.shared.orphans();
                 if !orphans.contains(&header) {
                     orphans.push(header);
@@ -194,6 +205,7 @@ impl Journal {
                 tracing::warn!(session = %header.session, %error, "a recording cannot be finished yet");
             }
         }
+        progress::log_aged(&self.shared, now)?;
         self.shared.log().sign_if_due(now, RECORD_CHECKPOINT_MS_MIN)?;
         Ok(report)
     }
@@ -201,6 +213,7 @@ impl Journal {
     /// Signs the log as it stands. The journal may still be used afterwards.
     pub fn shutdown(&self, now: Timestamp) -> Result<(), JournalError> {
         self.tick(now)?;
+        progress::log_due(&self.shared, now, 0)?;
         Ok(self.shared.log().sign_if_due(now, 0)?)
     }
 

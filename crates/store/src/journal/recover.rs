@@ -5,6 +5,7 @@
 
 use super::file::{Appender, FileSink, opened_leaf};
 use super::log::Leaves;
+use super::progress::Milestone;
 use super::{JournalError, Shared, at};
 use lockgate_core::{SessionId, Timestamp};
 use lockgate_record::{
@@ -39,49 +40,61 @@ impl RecoveryReport {
 pub(super) fn recover_all(shared: &Arc<Shared>, now: Timestamp) -> Result<RecoveryReport, JournalError> {
     let mut report = RecoveryReport { log: shared.log().take_found(), ..RecoveryReport::default() };
     let mut known = HashSet::new();
-    let mut unfinished: HashMap<SessionId, RecordingKind> = HashMap::new();
+    let mut unfinished: HashMap<SessionId, (RecordingKind, Milestone)> = HashMap::new();
     let mut leaves = Leaves::open(&shared.layout)?;
     while let Some((_, leaf)) = leaves.next().map_err(at(&shared.layout.leaves()))? {
         let Some(leaf) = leaf else { continue };
-        match leaf.kind {
-            LeafKind::SessionOpened => {
-                known.insert(leaf.session);
-                unfinished.insert(leaf.session, RecordingKind::Session);
-            }
-            LeafKind::GatewayOpened => {
-                known.insert(leaf.session);
-                unfinished.insert(leaf.session, RecordingKind::Gateway);
-            }
+        let kind = match leaf.kind {
+            LeafKind::SessionOpened | LeafKind::SessionProgress => RecordingKind::Session,
+            LeafKind::GatewayOpened | LeafKind::GatewayProgress => RecordingKind::Gateway,
             LeafKind::SessionClosed | LeafKind::GatewayClosed => {
                 known.insert(leaf.session);
                 unfinished.remove(&leaf.session);
+                continue;
             }
-            LeafKind::Broken => {}
+            LeafKind::Broken => continue,
+        };
+        if known.insert(leaf.session) {
+            unfinished.insert(leaf.session, (kind, Milestone::default()));
+        }
+        // One that is known and is not here has ended: two threads may log its progress and its end in either order.
+        if let Some((_, milestone)) = unfinished.get_mut(&leaf.session) {
+            milestone.take(&leaf);
         }
     }
-    let mut todo: Vec<(SessionId, RecordingKind, bool)> =
-        unfinished.into_iter().map(|(session, kind)| (session, kind, true)).collect();
+    let mut todo: Vec<Unfinished> = unfinished
+        .into_iter()
+        .map(|(session, (kind, milestone))| Unfinished { kind, session, milestone: Some(milestone) })
+        .collect();
     for (kind, session) in shared.layout.recordings()? {
         if !known.contains(&session) {
-            todo.push((session, kind, false));
+            todo.push(Unfinished { kind, session, milestone: None });
         }
     }
-    todo.sort_unstable_by_key(|(session, _, _)| *session);
-    for (session, kind, has_leaf) in todo {
-        recover_one(shared, kind, session, has_leaf, now, &mut report)?;
+    todo.sort_unstable_by_key(|left| left.session);
+    for left in todo {
+        recover_one(shared, &left, now, &mut report)?;
     }
     Ok(report)
 }
 
-/// Finishes one recording; `has_leaf` says whether the log knows of its beginning.
+/// A recording without an end.
+pub(super) struct Unfinished {
+    pub(super) kind: RecordingKind,
+    pub(super) session: SessionId,
+    /// What the log knows of it; `None` where it does not even know of its beginning.
+    pub(super) milestone: Option<Milestone>,
+}
+
+/// Finishes one recording.
 pub(super) fn recover_one(
     shared: &Arc<Shared>,
-    kind: RecordingKind,
-    session: SessionId,
-    has_leaf: bool,
+    left: &Unfinished,
     now: Timestamp,
     report: &mut RecoveryReport,
 ) -> Result<(), JournalError> {
+    let Unfinished { kind, session, milestone } = *left;
+    let (has_leaf, mut milestone) = (milestone.is_some(), milestone.unwrap_or_default());
     let path = shared.layout.recording(kind, session);
     let file = match File::open(&path) {
         Ok(file) => file,
@@ -113,7 +126,11 @@ pub(super) fn recover_one(
     }
     let damage = loop {
         match reader.next_events() {
-            Ok(Some(_)) => {}
+            Ok(Some(_)) => {
+                if let Err(damage) = milestone.pass(reader.end()) {
+                    break Some(damage);
+                }
+            }
             Ok(None) => break None,
             Err(ReadError::Damaged(damage)) => break Some(damage),
             Err(ReadError::Io(error)) => return Err(at(&path)(error)),
@@ -121,6 +138,11 @@ pub(super) fn recover_one(
         }
     };
     let end = reader.end().clone();
+    // What the log knew of was on the disk: no crash takes it off, so what is left is kept for `verify` to name.
+    let damage = match milestone.missed(&end) {
+        Some(missed) if damage.as_ref().is_none_or(|damage| damage.kind == DamageKind::Torn) => Some(missed),
+        _ => damage,
+    };
     let length = std::fs::metadata(&path).map_err(at(&path))?.len();
     let torn_bytes = length.saturating_sub(end.bytes);
     if let Some(damage) = damage {

@@ -1,5 +1,7 @@
 //! The journal on a real file system: crashes, full disks, and every way of tampering that verification must name.
 
+mod tamper;
+
 use super::*;
 use lockgate_record::{
     Asked, CloseReason, DamageKind, Digest, Done, DoneKind, Event, GatewayStarted, GatewayStopped, Judged, LEAF_BYTES,
@@ -336,7 +338,8 @@ fn recovery_cuts_zeros_but_keeps_what_somebody_altered() {
         let bytes = [fs::read(place.file(id(5))).unwrap(), tail].concat();
         fs::write(place.file(id(5)), &bytes).unwrap();
         let mut report = RecoveryReport::default();
-        recover::recover_one(&journal.shared, RecordingKind::Session, id(5), true, now(7), &mut report).unwrap();
+        let left = Unfinished { kind: RecordingKind::Session, session: id(5), milestone: Some(Milestone::default()) };
+        recover::recover_one(&journal.shared, &left, now(7), &mut report).unwrap();
         assert_eq!(
             (report.torn.len(), report.damaged.len()),
             (usize::from(repaired), usize::from(!repaired)),

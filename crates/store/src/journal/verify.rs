@@ -7,6 +7,7 @@
 
 use super::archive::Layout;
 use super::log::{Leaves, read_checkpoint};
+use super::progress::Milestone;
 use super::{JournalError, at};
 use lockgate_core::SessionId;
 use lockgate_record::{
@@ -57,6 +58,10 @@ pub struct VerifyReport {
     pub leaves: u64,
     /// Leaves newer than the checkpoint: at most a second's worth, unless the gateway died.
     pub unsigned_leaves: u64,
+    /// Events of open recordings that are newer than what the log knows of them, so that nothing would miss them yet if
+    /// they were cut off: what came in the last [`RECORD_PROGRESS_MS`](lockgate_core::limits::RECORD_PROGRESS_MS), unless
+    /// the gateway died.
+    pub unlogged_events: u64,
     /// What is wrong, in order: the log first, then recordings by age. At most 1,000.
     pub findings: Vec<Finding>,
     /// Findings beyond those listed.
@@ -94,6 +99,7 @@ struct Entry {
     kind: RecordingKind,
     opened: Option<Leaf>,
     closed: Option<Leaf>,
+    milestone: Milestone,
 }
 
 /// Verifies the journal in `data_dir`. With `keys`, frames are opened too. `anchors` are checkpoints kept elsewhere.
@@ -126,6 +132,12 @@ pub fn verify(
         check_recording(&layout, *session, entry, keys, &mut report)?;
     }
     Ok(report)
+}
+
+/// The log's newest checkpoint as a signed note, to be kept elsewhere; `None` where there is none that `public` signed.
+pub fn newest_checkpoint(data_dir: &Path, public: &RecordingPublicKey) -> Result<Option<String>, JournalError> {
+    let note = read_checkpoint(&Layout::new(data_dir))?;
+    Ok(note.filter(|note| Checkpoint::open(note, public).is_ok()))
 }
 
 /// The log's checkpoint and the anchors, as far as their signatures hold.
@@ -175,11 +187,9 @@ fn read_log(
             report.found_in_log(DamageKind::Altered, format!("leaf {number} is not what was written"));
             continue;
         };
-        let (kind, closes) = match leaf.kind {
-            LeafKind::SessionOpened => (RecordingKind::Session, false),
-            LeafKind::SessionClosed => (RecordingKind::Session, true),
-            LeafKind::GatewayOpened => (RecordingKind::Gateway, false),
-            LeafKind::GatewayClosed => (RecordingKind::Gateway, true),
+        let kind = match leaf.kind {
+            LeafKind::SessionOpened | LeafKind::SessionProgress | LeafKind::SessionClosed => RecordingKind::Session,
+            LeafKind::GatewayOpened | LeafKind::GatewayProgress | LeafKind::GatewayClosed => RecordingKind::Gateway,
             LeafKind::Broken => {
                 let detail = format!(
                     "at {} the gateway found {} leaves where {} were signed with root {}",
@@ -189,9 +199,15 @@ fn read_log(
                 continue;
             }
         };
-        let entry = entries.entry(leaf.session).or_insert(Entry { kind, opened: None, closed: None });
-        let slot = if closes { &mut entry.closed } else { &mut entry.opened };
-        if entry.kind != kind || slot.replace(leaf).is_some() {
+        let fresh = Entry { kind, opened: None, closed: None, milestone: Milestone::default() };
+        let entry = entries.entry(leaf.session).or_insert(fresh);
+        entry.milestone.take(&leaf);
+        let again = match leaf.kind {
+            LeafKind::SessionOpened | LeafKind::GatewayOpened => entry.opened.replace(leaf).is_some(),
+            LeafKind::SessionClosed | LeafKind::GatewayClosed => entry.closed.replace(leaf).is_some(),
+            LeafKind::SessionProgress | LeafKind::GatewayProgress | LeafKind::Broken => false,
+        };
+        if entry.kind != kind || again {
             report.found_in_log(DamageKind::Reordered, format!("leaf {number} says again what another leaf said"));
         }
     }
@@ -288,7 +304,7 @@ fn check_recording(
     match outcome {
         Ok(()) => Ok(()),
         Err(ReadError::Damaged(damage)) if damage.kind == DamageKind::Torn => {
-            if entry.closed.is_some() {
+            if entry.closed.is_some() || damage.seq < entry.milestone.events() {
                 report.found(Some(session), Damage { kind: DamageKind::Truncated, ..damage });
             } else {
                 report.torn.push(Finding { session: Some(session), damage });
@@ -317,11 +333,20 @@ fn follow(
     if reader.header().session != session || entry.opened.is_some_and(|leaf| leaf.hash != reader.header().hash()) {
         return damaged(DamageKind::Altered, 0, 0, "the file is another recording's".to_owned());
     }
+    let mut milestone = entry.milestone;
     while let Some(info) = reader.next_frame()? {
         report.events = report.events.saturating_add(u64::from(info.events));
+        milestone.pass(reader.end()).map_err(ReadError::Damaged)?;
     }
     let end = reader.end();
-    let Some(leaf) = &entry.closed else { return Ok(()) };
+    if let Some(missed) = milestone.missed(end) {
+        return Err(ReadError::Damaged(missed));
+    }
+    let Some(leaf) = &entry.closed else {
+        let newer = end.next_seq.saturating_sub(milestone.events());
+        report.unlogged_events = report.unlogged_events.saturating_add(newer);
+        return Ok(());
+    };
     if end.next_seq < leaf.events || end.bytes < leaf.bytes {
         let detail = format!("it ends before event {} where {} events were recorded", end.next_seq, leaf.events);
         return damaged(DamageKind::Truncated, end.next_seq, end.bytes, detail);
