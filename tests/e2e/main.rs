@@ -15,6 +15,7 @@ mod mistakes;
 mod policy;
 mod query;
 mod recording;
+mod replication;
 mod robustness;
 mod versions;
 mod wire;

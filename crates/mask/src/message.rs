@@ -43,6 +43,9 @@ pub enum MessageError {
     /// The body is not of the kind's form.
     #[error("the target sent a malformed {0}")]
     Malformed(&'static str),
+    /// A stream that cannot be taken apart, where something in it would have to be masked.
+    #[error("the target sent a stream that cannot be masked")]
+    Unmaskable,
     /// The message is longer than a message may be.
     #[error("the target sent a {kind} of {bytes} bytes, and at most {limit} are accepted")]
     TooLong {

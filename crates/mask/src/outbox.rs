@@ -153,6 +153,17 @@ impl Outbox {
         })
     }
 
+    /// Appends bytes of a stream that cannot be taken apart (replication), where nothing in it has to be masked.
+    pub fn opaque(&mut self, bytes: &[u8], touch: Touch) -> Result<(), MessageError> {
+        match touch {
+            Touch::Clean => {
+                self.bytes.put_slice(bytes);
+                Ok(())
+            }
+            Touch::Labelled => Err(MessageError::Unmaskable),
+        }
+    }
+
     /// Appends a message of the gateway's own.
     pub fn own(&mut self, message: &OwnMessage) {
         self.bytes.put_slice(message.as_bytes());

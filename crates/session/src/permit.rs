@@ -43,7 +43,7 @@ pub enum Plumbing {
     Reference,
     /// Parameters for a statement; it runs only with an Execute, which needs a permit.
     Bind,
-    /// Rows that follow a permitted COPY FROM.
+    /// Rows that follow a permitted COPY FROM, and what a client says within a permitted replication stream.
     CopyData,
     /// Makes the target fail the open transaction after a refusal; its text is a constant of this program.
     Abort,

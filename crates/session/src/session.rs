@@ -404,6 +404,14 @@ impl Session {
         self.recorder.rows(request, frames, count, now)
     }
 
+    /// Counts what passes without being put on record: a stream that is not taken apart. The request's end says how much.
+    pub fn passed(&mut self, request: u64, count: u64, bytes: usize) {
+        if let Some(open) = self.open.iter_mut().find(|o| o.number == request) {
+            open.rows = open.rows.saturating_add(count);
+            open.bytes = open.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        }
+    }
+
     /// Puts part of what the client sends in bulk on record, up to the same limit.
     pub fn input(&mut self, request: u64, frames: &[u8], now: Timestamp) -> Result<(), RecordError> {
         self.flush(now)?;

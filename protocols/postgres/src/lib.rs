@@ -1,7 +1,7 @@
 //! PostgreSQL's wire protocol: bytes in, steps out. No sockets, no clock, no tasks.
 //!
 //! A connection passes the modules in this order: [`startup`] reads what comes before a login, [`client_auth`] lets the
-//! client prove who it is, [`target_login`] logs in to the target. [`frame`] and [`message`] are the grammar of it all,
+//! client prove who it is, [`target_login`] logs in to the target; then `pump` carries the session, or `replication`. [`frame`] and [`message`] are the grammar of it all,
 //! [`own`] writes what the gateway says itself.
 
 pub mod cancel;
@@ -13,6 +13,7 @@ mod names;
 pub mod own;
 mod prepare;
 mod pump;
+mod replication;
 pub mod scram;
 mod shared;
 pub mod startup;

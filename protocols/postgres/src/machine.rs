@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Startup ─▶ (ClientTls ─▶ Startup) ─▶ Auth ─▶ Proving ─▶ Opening ─▶ (Held) ─▶ Dialing ─▶ (TargetSsl ─▶ TargetTls)
-//!         └▶ Cancel                                                             └▶ Login ─▶ Pumping ─▶ Closed
+//!         └▶ Cancel                                                             └▶ Login ─▶ Pumping, Replicating ─▶ Closed
 //! ```
 
 use crate::cancel::{CancelKey, KEY_BYTES};
@@ -11,6 +11,7 @@ use crate::client_auth::{AuthStep, ClientAuth, Method, ScramOffer};
 use crate::frame::{self, Peer};
 use crate::own::{self, OwnReport, Severity};
 use crate::pump::{Lexing, Pump, Start};
+use crate::replication::{self, Replication};
 use crate::scram::{NONCE_BYTES, ScramVerifier};
 use crate::shared::Databases;
 use crate::startup::{Startup, StartupMachine, StartupStep};
@@ -35,6 +36,9 @@ const CONNECT_TEXT: &[u8] = b"connect";
 /// A startup parameter that chooses how to prove oneself where both are safe: `options=-c lockgate.auth=scram-sha-256`, or
 /// `token` for the token itself.
 const AUTH_PARAMETER: &str = "lockgate.auth";
+/// A startup parameter that names the target of a replication session: `options=-c lockgate.target=orders`. The tools for
+/// physical replication fix the database's name themselves.
+const TARGET_PARAMETER: &str = "lockgate.target";
 
 /// PostgreSQL for the relay.
 pub struct Postgres {
@@ -96,6 +100,7 @@ enum Phase {
     TargetTls(Opened, Dialed),
     Login(Opened, Box<TargetLogin>, Box<str>),
     Pumping(Box<Pump>),
+    Replicating(Box<Replication>),
     Closed,
 }
 
@@ -114,6 +119,10 @@ impl Wire for Machine {
             (Phase::Pumping(mut pump), event) => {
                 pump_event(&mut pump, event, io);
                 Phase::Pumping(pump)
+            }
+            (Phase::Replicating(mut replication), event) => {
+                replication.on(event, io);
+                Phase::Replicating(replication)
             }
             (Phase::Closed, _) => Phase::Closed,
             (phase, Event::ClientClosed) => leave(phase, io, CloseReason::ClientLost, "the client went away"),
@@ -209,7 +218,7 @@ impl Wire for Machine {
         };
         match &self.phase {
             Phase::Startup(_) | Phase::Auth(..) => io.read_client = true,
-            Phase::Pumping(_) | Phase::Closed => {}
+            Phase::Pumping(_) | Phase::Replicating(_) | Phase::Closed => {}
             _ => io.read_client = false,
         }
     }
@@ -276,6 +285,11 @@ impl Machine {
     fn begin_auth(&mut self, mut startup: Box<Startup>, io: &mut Io) -> Phase {
         own_bytes(io, startup.send_first.clone());
         let asked = take_parameter(&mut startup.refused, AUTH_PARAMETER);
+        if startup.replication.is_some()
+            && let Some(target) = take_parameter(&mut startup.refused, TARGET_PARAMETER)
+        {
+            startup.database = Some(target);
+        }
         // Where somebody could listen the token is never asked for in clear, whatever the client wants. Inside TLS SCRAM comes
         // first, because it binds the proof to this connection; from loopback in clear the token itself, which every client can
         // send.
@@ -426,6 +440,13 @@ impl Machine {
         }
         own::ready_for_query(&mut out, logged_in.status);
         own_bytes(io, out);
+        if wishes.startup.replication.is_some() {
+            io.read_client = true;
+            io.again = true;
+            let mut replication = Box::new(Replication::new(session, logged_in.cancel, io));
+            replication.on(Event::Target(buffer), io);
+            return Phase::Replicating(replication);
+        }
         let lexing = Lexing {
             strings: logged_in.parameter("standard_conforming_strings").is_none_or(|v| v == b"on"),
             encoding: logged_in.parameter("client_encoding").is_some_and(|v| v.eq_ignore_ascii_case(b"UTF8")),
@@ -514,22 +535,16 @@ fn startup_denial(wishes: &Wishes, session: &mut Session, io: &Io) -> Option<Den
             None,
         ));
     }
-    let what = match (&startup.replication, startup.refused.first()) {
-        (Some(_), _) => "replication".to_owned(),
-        (None, Some((name, _))) => format!("the startup parameter \"{name}\""),
-        (None, None) => return None,
-    };
+    if startup.replication.is_some()
+        && let lockgate_session::Ruling::Deny(denial) = replication::judge(session, io).ruling
+    {
+        return Some(denial);
+    }
+    let what = format!("the startup parameter \"{}\"", startup.refused.first()?.0);
     let rules = session.rules();
     let judgement = session.judge(&rules, io.now).target_action(Action::Administer);
     match judgement.ruling {
-        lockgate_session::Ruling::Allow if startup.replication.is_none() => None,
-        lockgate_session::Ruling::Allow => Some(Denial::other(
-            Fault::Client,
-            SqlState::NOT_SUPPORTED,
-            "the replication protocol is not carried",
-            None,
-            None,
-        )),
+        lockgate_session::Ruling::Allow => None,
         lockgate_session::Ruling::Deny(denial) => {
             Some(Denial { detail: denial.detail.map(|detail| format!("{what} needs administer: {detail}")), ..denial })
         }
@@ -583,6 +598,7 @@ fn login(mut opened: Opened, dialed: Dialed, server_end_point: Option<Vec<u8>>, 
     let startup = &opened.wishes.startup;
     let mut parameters = startup.parameters.clone();
     parameters.extend(startup.refused.iter().cloned());
+    parameters.extend(startup.replication.iter().map(|value| ("replication".to_owned(), value.clone())));
     let has =
         |parameters: &[(String, String)], name: &str| parameters.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
     if !has(&parameters, "application_name") {
@@ -717,6 +733,7 @@ fn leave(phase: Phase, io: &mut Io, reason: CloseReason, detail: &str) -> Phase 
         | Phase::Proving(_)
         | Phase::Opening(_)
         | Phase::Pumping(_)
+        | Phase::Replicating(_)
         | Phase::Closed => {
             io.close(detail, None);
             Phase::Closed
