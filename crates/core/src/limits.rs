@@ -152,6 +152,14 @@ pub const MASK_COMPOSITE_BYTES_MAX: usize = 64 * 1024;
 pub const MASK_TYPE_DEPTH_MAX: usize = 16;
 /// Parts of one composite value, at all depths, that a mask imitates; further ones become NULL.
 pub const MASK_TYPE_PARTS_MAX: usize = 4 * 1024;
+/// Parts of one type, at all depths, of which each has a mask of its own; a type with more is masked as a whole.
+pub const MASK_DERIVED_PARTS_MAX: usize = 256;
+/// Bytes by which masking its elements may make an array or a composite longer; a longer one is masked as a whole.
+pub const MASK_NESTED_GROWTH_BYTES_MAX: usize = 256 * 1024;
+/// The longest value that a token carries; the token of a longer one is a digest, which nobody can read again.
+pub const MASK_TOKEN_VALUE_BYTES_MAX: usize = 255;
+/// The longest token that is read: the longest sealed value, written as the bytes of a `bytea`.
+pub const MASK_TOKEN_BYTES_MAX: usize = 1024;
 /// A string in an event (names, messages, reasons); a longer one is cut and says so.
 pub const RECORD_STRING_BYTES_MAX: usize = 64 * 1024;
 /// Items of a list in an event.

@@ -1,13 +1,15 @@
 //! The mask of one column, settled once, and its application to one value.
 
 use crate::derived::Derived;
-use crate::keys::MaskKeys;
+use crate::keys::{LabelKeys, MaskKeys};
 use crate::method::Method;
 use crate::redacted;
-use crate::row::{Column, Rule};
-use crate::types::TypeTable;
+use crate::row::{Column, Format, Rule};
+use crate::types::{ScalarKind, Shape, TypeTable};
 use bytes::{BufMut, BytesMut};
-use lockgate_core::limits::MASK_ROW_GROWTH_BYTES_MAX;
+use lockgate_core::limits::{MASK_DERIVED_PARTS_MAX, MASK_ROW_GROWTH_BYTES_MAX, MASK_TYPE_DEPTH_MAX};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// What a column's values become. NULL stays NULL under each.
 pub(crate) enum CellMask {
@@ -48,32 +50,13 @@ impl CellMask {
         if *method == Method::Null {
             return Some(CellMask::Null);
         }
-        let Some(redacted) = redacted::value(types, column.type_oid, column.typmod, column.format) else {
-            return Some(CellMask::Null);
+        let keys = match method {
+            Method::Token | Method::Hash => keys.label(label),
+            Method::Partial | Method::Redact | Method::Null => None,
         };
-        // Where a method means nothing for a type, the stronger `redact` takes its place.
-        let derived = match types.scalar(column.type_oid) {
-            None => None,
-            Some(kind) => match method {
-                Method::Partial => Derived::partial(kind, column.typmod, column.format, redacted.clone()),
-                Method::Token | Method::Hash => Derived::keyed(
-                    kind,
-                    column.typmod,
-                    column.format,
-                    redacted.clone(),
-                    *method,
-                    keys.key(*method, label),
-                ),
-                Method::Redact | Method::Null => None,
-            },
-        };
-        Some(match derived {
-            Some(derived) => CellMask::Derived(derived),
-            None => match i32::try_from(redacted.len()) {
-                Ok(length) => CellMask::Constant(Constant([&length.to_be_bytes()[..], &redacted].concat().into())),
-                Err(_) => CellMask::Null,
-            },
-        })
+        let mut planner =
+            Planner { types, format: column.format, method: *method, keys, parts_left: MASK_DERIVED_PARTS_MAX };
+        Some(planner.value(column.type_oid, column.typmod, 0))
     }
 
     /// About how many bytes this can add to a row.
@@ -82,6 +65,15 @@ impl CellMask {
             CellMask::Null => 0,
             CellMask::Constant(constant) => constant.0.len(),
             CellMask::Derived(derived) => derived.growth(),
+        }
+    }
+
+    /// What stands for `value`; `None` is NULL.
+    pub(crate) fn show<'a>(&'a self, value: &[u8]) -> Option<Cow<'a, [u8]>> {
+        match self {
+            CellMask::Null => None,
+            CellMask::Constant(constant) => Some(Cow::Borrowed(constant.value())),
+            CellMask::Derived(derived) => Some(derived.show(value)),
         }
     }
 
@@ -103,5 +95,66 @@ impl CellMask {
                 }
             }
         }
+    }
+}
+
+/// Plans the mask of one value, and of the values in it.
+struct Planner<'a> {
+    types: &'a TypeTable,
+    format: Format,
+    method: Method,
+    keys: Option<Arc<LabelKeys>>,
+    parts_left: usize,
+}
+
+impl Planner<'_> {
+    /// Where the method means nothing for a type, the stronger `redact` takes its place.
+    fn value(&mut self, oid: u32, typmod: i32, depth: usize) -> CellMask {
+        let Some(redacted) = redacted::value(self.types, oid, typmod, self.format) else { return CellMask::Null };
+        let within_bounds = depth <= MASK_TYPE_DEPTH_MAX && self.parts_left > 0;
+        self.parts_left = self.parts_left.saturating_sub(1);
+        let derived = if self.method == Method::Redact || !within_bounds {
+            None
+        } else {
+            match self.types.shape(oid) {
+                Some(Shape::Domain(base)) => return self.value(base, typmod, depth + 1),
+                Some(Shape::Scalar(kind)) => self.scalar(kind, typmod, &redacted),
+                Some(Shape::Array(element)) => match self.value(element, typmod, depth + 1) {
+                    // An array of constants would only show how many there are.
+                    CellMask::Null | CellMask::Constant(_) => None,
+                    mask => Some(Derived::array(element, mask, self.format, redacted.clone())),
+                },
+                Some(Shape::Composite(fields)) => self.composite(&fields, depth, &redacted),
+                Some(Shape::Range | Shape::Multirange | Shape::Opaque) | None => None,
+            }
+        };
+        match derived {
+            Some(derived) => CellMask::Derived(derived),
+            None => match i32::try_from(redacted.len()) {
+                Ok(length) => CellMask::Constant(Constant([&length.to_be_bytes()[..], &redacted].concat().into())),
+                Err(_) => CellMask::Null,
+            },
+        }
+    }
+
+    fn scalar(&self, kind: ScalarKind, typmod: i32, redacted: &[u8]) -> Option<Derived> {
+        let redacted = redacted.to_vec();
+        match self.method {
+            Method::Partial => Derived::partial(kind, typmod, self.format, redacted),
+            Method::Token | Method::Hash => {
+                Derived::keyed(kind, typmod, self.format, redacted, self.method, Arc::clone(self.keys.as_ref()?))
+            }
+            Method::Redact | Method::Null => None,
+        }
+    }
+
+    fn composite(&mut self, fields: &[u32], depth: usize, redacted: &[u8]) -> Option<Derived> {
+        if fields.len() > self.parts_left {
+            return None;
+        }
+        let masks: Vec<(u32, CellMask)> =
+            fields.iter().map(|field| (*field, self.value(*field, -1, depth + 1))).collect();
+        let any = masks.iter().any(|(_, mask)| matches!(mask, CellMask::Derived(_)));
+        any.then(|| Derived::composite(masks, self.format, redacted.to_vec()))
     }
 }

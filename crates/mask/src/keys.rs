@@ -1,17 +1,19 @@
-//! The secret from which `hash` and `token` values are made.
+//! The secrets from which `hash` and `token` values are made, and by which tokens are read again.
 //!
-//! One key per label and method, derived with HMAC-SHA-256. The same label gives the same key in every table and target of
-//! one gateway, so that joins on tokens work across them; two labels share nothing. A key is not a way back: values are
-//! digested, never encrypted.
+//! One root per gateway, and per label four keys below it (HKDF-SHA256, RFC 5869): the same label gives the same keys in
+//! every table and target, so that joins on tokens work across them; two labels share nothing. `token` can be read again
+//! with its keys, which is what [`MaskKeys::detokenize`](crate::MaskKeys::detokenize) does; nothing ever reads a `hash`.
 
-use crate::method::Method;
-use aws_lc_rs::hmac;
+use crate::ff1::Ff1;
+use aws_lc_rs::aead::{AES_256_GCM_SIV, LessSafeKey, UnboundKey};
+use aws_lc_rs::{hkdf, hmac};
 use lockgate_core::Label;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use zeroize::Zeroizing;
 
-/// Derived keys that are kept. Labels come from the configuration, so that a real set is far smaller.
-const DERIVED_KEYS_MAX: usize = 4_096;
+/// Labels whose keys are kept. Labels come from the configuration, so that a real set is far smaller.
+const LABELS_KEPT_MAX: usize = 4_096;
 
 /// The keyed material of `hash` and `token`. It has no `Debug` (promise 9).
 ///
@@ -20,47 +22,53 @@ const DERIVED_KEYS_MAX: usize = 4_096;
 /// println!("{keys:?}");
 /// ```
 pub struct MaskKeys {
-    root: hmac::Key,
-    derived: Mutex<HashMap<(Method, Label), ValueKey>>,
+    root: hkdf::Prk,
+    labels: Mutex<HashMap<Label, Arc<LabelKeys>>>,
+}
+
+/// The keys of one label.
+pub(crate) struct LabelKeys {
+    /// Deterministic authenticated encryption of what a token can carry.
+    pub(crate) seal: LessSafeKey,
+    /// The permutations of numbers that tokens are.
+    pub(crate) permute: Ff1,
+    /// The digests that `hash` shows, and the tokens of values too long to be carried.
+    pub(crate) digest: hmac::Key,
+    /// The permutations of numbers that `hash` shows: without collisions, and without a way back that anybody offers.
+    pub(crate) scramble: Ff1,
 }
 
 impl MaskKeys {
     /// From 32 random bytes. Another secret gives other tokens: it must be kept with the gateway's own keys.
     pub fn new(secret: &[u8; 32]) -> Self {
-        MaskKeys { root: hmac::Key::new(hmac::HMAC_SHA256, secret), derived: Mutex::new(HashMap::new()) }
+        let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"lockgate mask values v1").extract(secret);
+        MaskKeys { root, labels: Mutex::new(HashMap::new()) }
     }
 
-    /// The key for values under `label`.
-    pub(crate) fn key(&self, method: Method, label: &Label) -> ValueKey {
-        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = derived.get(&(method, label.clone())) {
-            return key.clone();
+    /// The keys for values under `label`; `None` when the library refuses to make them, and then nothing keyed is shown.
+    pub(crate) fn label(&self, label: &Label) -> Option<Arc<LabelKeys>> {
+        let mut labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(keys) = labels.get(label) {
+            return Some(Arc::clone(keys));
         }
-        let mut context = hmac::Context::with_key(&self.root);
-        context.update(b"lockgate mask 1\0");
-        context.update(method.name().as_bytes());
-        context.update(b"\0");
-        context.update(label.as_str().as_bytes());
-        let key = ValueKey(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, context.sign().as_ref())));
-        if derived.len() < DERIVED_KEYS_MAX {
-            derived.insert((method, label.clone()), key.clone());
+        let keys = Arc::new(LabelKeys {
+            seal: LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, self.derive("seal", label)?.as_slice()).ok()?),
+            permute: Ff1::new(self.derive("permute", label)?.as_slice())?,
+            digest: hmac::Key::new(hmac::HMAC_SHA256, self.derive("digest", label)?.as_slice()),
+            scramble: Ff1::new(self.derive("scramble", label)?.as_slice())?,
+        });
+        if labels.len() < LABELS_KEPT_MAX {
+            labels.insert(label.clone(), Arc::clone(&keys));
         }
-        key
+        Some(keys)
     }
-}
 
-/// The key of one label and one method.
-#[derive(Clone)]
-pub(crate) struct ValueKey(Arc<hmac::Key>);
-
-impl ValueKey {
-    /// The keyed digest of a value's canonical text.
-    pub(crate) fn digest(&self, text: &[u8]) -> [u8; 32] {
-        let mut digest = [0; 32];
-        for (to, from) in digest.iter_mut().zip(hmac::sign(&self.0, text).as_ref()) {
-            *to = *from;
-        }
-        digest
+    /// The key for one use of a label. No label contains a zero byte, so that no two uses share one.
+    fn derive(&self, use_: &str, label: &Label) -> Option<Zeroizing<[u8; 32]>> {
+        let info = [use_.as_bytes(), b"\0", label.as_str().as_bytes()];
+        let mut key = Zeroizing::new([0; 32]);
+        self.root.expand(&info, hkdf::HKDF_SHA256).and_then(|okm| okm.fill(key.as_mut_slice())).ok()?;
+        Some(key)
     }
 }
 
@@ -69,16 +77,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_differ_by_secret_label_and_method_and_by_nothing_else() {
+    fn keys_differ_by_secret_label_and_use_and_by_nothing_else() {
         let (a, b): (Label, Label) = ("pii/ssn".parse().unwrap(), "pii/email".parse().unwrap());
         let (one, two) = (MaskKeys::new(&[1; 32]), MaskKeys::new(&[2; 32]));
-        let digest = |keys: &MaskKeys, method, label| keys.key(method, label).digest(b"x");
-        let first = digest(&one, Method::Hash, &a);
-        assert_eq!(first, digest(&one, Method::Hash, &a));
-        assert_eq!(first, digest(&MaskKeys::new(&[1; 32]), Method::Hash, &a));
-        assert_ne!(first, digest(&two, Method::Hash, &a));
-        assert_ne!(first, digest(&one, Method::Token, &a));
-        assert_ne!(first, digest(&one, Method::Hash, &b));
+        let derive = |keys: &MaskKeys, use_, label| *keys.derive(use_, label).unwrap();
+        let first = derive(&one, "seal", &a);
+        assert_eq!(first, derive(&one, "seal", &a));
+        assert_eq!(first, derive(&MaskKeys::new(&[1; 32]), "seal", &a));
+        assert_ne!(first, derive(&two, "seal", &a));
+        assert_ne!(first, derive(&one, "digest", &a));
+        assert_ne!(first, derive(&one, "seal", &b));
         assert_ne!(first, [0; 32]);
+        assert!(Arc::ptr_eq(&one.label(&a).unwrap(), &one.label(&a).unwrap()));
     }
 }

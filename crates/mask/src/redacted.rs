@@ -86,7 +86,7 @@ impl Imitation<'_> {
 }
 
 /// One field of a composite's text form, quoted as `record_out` does.
-fn quote_field(value: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn quote_field(value: &[u8], out: &mut Vec<u8>) {
     let plain = !value.is_empty()
         && !value
             .iter()

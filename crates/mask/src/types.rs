@@ -3,7 +3,6 @@
 //! A built-in OID cannot be given another meaning by a catalog. What is in neither place has no shape and is masked to NULL.
 
 use crate::builtin;
-use lockgate_core::limits::MASK_TYPE_DEPTH_MAX;
 use std::collections::HashMap;
 
 /// One type of a target's catalog.
@@ -89,19 +88,6 @@ impl TypeTable {
     /// The shape of a type; `None` when nothing is known of it.
     pub(crate) fn shape(&self, oid: u32) -> Option<Shape> {
         builtin::shape(oid).or_else(|| self.of_target.get(&oid).cloned())
-    }
-
-    /// The kind of a type without parts, seen through domains.
-    pub(crate) fn scalar(&self, oid: u32) -> Option<ScalarKind> {
-        let mut oid = oid;
-        for _ in 0..=MASK_TYPE_DEPTH_MAX {
-            match self.shape(oid)? {
-                Shape::Scalar(kind) => return Some(kind),
-                Shape::Domain(base) => oid = base,
-                _ => return None,
-            }
-        }
-        None
     }
 }
 
