@@ -220,6 +220,22 @@ impl Client {
         closed
     }
 
+    /// The messages that come within `limit` from now.
+    pub fn frames_within(&mut self, limit: Duration) -> Vec<Frame> {
+        self.is_closed_within(limit);
+        let mut frames = Vec::new();
+        while self.holds_a_frame() {
+            frames.extend(self.try_frame());
+        }
+        frames
+    }
+
+    /// Whether a whole message was received that nobody took yet.
+    fn holds_a_frame(&self) -> bool {
+        let rest = &self.seen[self.at..];
+        rest.len() >= 5 && rest.len() > u32::from_be_bytes(rest[1..5].try_into().expect("four bytes")) as usize
+    }
+
     /// Everything up to and including the next ReadyForQuery, or the end of the connection.
     pub fn until_ready(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();

@@ -37,6 +37,8 @@ pub(crate) enum Class {
 pub(crate) struct Builtin {
     pub(crate) class: Class,
     pub(crate) aggregate: bool,
+    /// It returns rows, and how many depends on its arguments.
+    pub(crate) set: bool,
     /// Its result columns, if it has OUT parameters.
     pub(crate) columns: Vec<&'static str>,
 }
@@ -51,8 +53,9 @@ fn read_function(line: &'static str) -> Option<(&'static str, Builtin)> {
     let mut words = line.split(' ');
     let class = words.next()?;
     let name = words.next()?;
-    let aggregate = class.ends_with('+');
-    let class = match class.trim_end_matches('+') {
+    let aggregate = class.contains('+');
+    let set = class.ends_with('*');
+    let class = match class.trim_end_matches(['+', '*']) {
         "t" => Class::Total,
         "f" => Class::TotalInFirst,
         "r" => Class::TotalInRest,
@@ -65,7 +68,7 @@ fn read_function(line: &'static str) -> Option<(&'static str, Builtin)> {
         "a" => Class::Administers,
         _ => return None,
     };
-    Some((name, Builtin { class, aggregate, columns: words.collect() }))
+    Some((name, Builtin { class, aggregate, set, columns: words.collect() }))
 }
 
 /// The columns of a system relation, by the version they hold from, oldest first.

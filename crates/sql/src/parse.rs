@@ -59,6 +59,15 @@ pub(crate) fn with_tree<T: Send>(
     })
 }
 
+/// Whether a text quotes a constant. One that cannot be scanned may.
+pub(crate) fn has_constants(text: &str) -> bool {
+    let constant = |token: &ScanToken| {
+        let kinds = [Token::Sconst, Token::Usconst, Token::Iconst, Token::Fconst, Token::Bconst, Token::Xconst];
+        kinds.contains(&token.token())
+    };
+    pg_query::scan_tokens(text).map_or(true, |tokens| tokens.iter().any(constant))
+}
+
 fn parse(text: &str) -> Result<ParseResult, Unparsable> {
     let tree = match pg_query::parse(text, pg_query::ParserOptions::DEFAULT) {
         Ok(result) => result.protobuf,

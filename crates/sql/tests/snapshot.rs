@@ -15,8 +15,8 @@ fn give(builder: &mut FactsBuilder, question: usize, row: &str) -> Result<(), Ba
 const ANSWERS: &[(usize, &str)] = &[
     (0, "170002~NULL~pg_catalog"),
     (0, "170002~NULL~public"),
-    (1, "16400~public~people~r~16402~NULL~false"),
-    (1, "16410~public~v~v~16412~ SELECT full_name AS n\n FROM people;~false"),
+    (1, "16400~public~people~r~16402~NULL~false~3 0"),
+    (1, "16410~public~v~v~16412~ SELECT full_name AS n\n FROM people;~false~NULL"),
     (2, "16400~1~id~23~NULL"),
     (2, "16400~3~full_name~25~NULL"),
     (2, "16400~4~upper_name~25~upper(full_name)"),
@@ -45,6 +45,7 @@ fn answers_become_a_catalog() {
     assert_eq!(facts.server_version, 170_002);
     assert_eq!(facts.search_path, ["pg_catalog", "public"]);
     assert_eq!(facts.relations[0].columns.len(), 3);
+    assert_eq!((&facts.relations[0].ordered_by[..], &facts.relations[1].ordered_by[..]), (&[3, 0][..], &[][..]));
     let who = &facts.functions[0];
     assert_eq!(
         (&who.in_names[..], &who.out_names[..]),
@@ -74,20 +75,21 @@ fn nonsense_is_refused() {
         (1, "1~NULL~t~r~0~NULL~false", "a null where a value belongs"),
         (1, "1~public~t~~0~NULL~false", "an empty kind"),
         (1, "1~public~t~r~0~NULL~maybe", "a word where a truth value belongs"),
-        (1, "-1~public~t~r~0~NULL~false", "a word where a number belongs"),
+        (1, "-1~public~t~r~0~NULL~false~NULL", "a word where a number belongs"),
         (2, "1~99999~a~25~NULL", "a word where a number belongs"),
         (4, "1~public~f~sql~~NULL~f~s~true~2249~1~0~false~i~{\"a\":1}~NULL~NULL", "names that do not read"),
         (5, "1~public~t~c~0~0~0~[[\"a\",\"x\"]]", "a field without a type"),
         (5, "1~public~t~e~0~0~0~[\"a", "fields that do not read"),
         (9, "1", "a row for no question"),
+        (1, "1~public~t~r~0~NULL~false~x", "a word where a column's number belongs"),
     ] {
         let error = give(&mut FactsBuilder::new(""), question, row).unwrap_err();
         assert_eq!((error.question, error.what), (question, what), "{row}");
     }
     let mut builder = FactsBuilder::new("");
     assert_eq!(builder.row(3, &[Some(b"\xff"), Some(b"1")]).unwrap_err().what, "bytes that are not UTF-8");
-    give(&mut builder, 1, "9~public~t~r~0~NULL~false").unwrap();
-    assert_eq!(give(&mut builder, 1, "9~public~t~r~0~NULL~false").unwrap_err().what, "relations out of order");
+    give(&mut builder, 1, "9~public~t~r~0~NULL~false~NULL").unwrap();
+    assert_eq!(give(&mut builder, 1, "9~public~t~r~0~NULL~false~NULL").unwrap_err().what, "relations out of order");
     assert_eq!(FactsBuilder::new("").finish().unwrap_err().what, "nothing");
 }
 

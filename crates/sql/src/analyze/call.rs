@@ -7,7 +7,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{FuncCall, Node};
 
 use super::scope::{Col, Rel, Scope, Val};
-use super::{Analyzer, settings, tree};
+use super::{Analyzer, Resolved, settings, tree};
 use crate::builtins::{self, Builtin, Class};
 use crate::statement::How;
 use crate::taint::Taint;
@@ -61,6 +61,9 @@ impl<'t> Analyzer<'t> {
         }
         if let Some(builtin) = builtin {
             self.aggregated |= builtin.aggregate && call.over.is_none();
+            if builtin.set {
+                self.uses(&given, How::Predicate, name, call.location);
+            }
             value.taint.join(&self.call_builtin(builtin, name, call, &arguments, &given));
         }
         if users.is_empty() && builtin.is_none() {
@@ -190,7 +193,12 @@ impl<'t> Analyzer<'t> {
                 let first = arguments.first().map_or(Taint::CLEAN, |a| a.taint.clone());
                 self.may_fail(&first, name, call.location);
             }
-            Class::Pure => self.may_fail(given, name, call.location),
+            Class::Pure => {
+                self.may_fail(given, name, call.location);
+                if name == "pg_get_viewdef" {
+                    return self.definition_of(&call.args);
+                }
+            }
             Class::Stateful | Class::Writes => {
                 self.fallible = self.fallible.saturating_add(1);
                 self.uses(given, How::Source, name, call.location);
@@ -214,6 +222,24 @@ impl<'t> Analyzer<'t> {
             }
         }
         Taint::CLEAN
+    }
+
+    /// The text of a view quotes the constants that it compares columns with; a labelled column's are as good as values.
+    fn definition_of(&self, args: &'t [Node]) -> Taint {
+        let Some(name) = args.first().and_then(tree::relation_name) else { return Taint::CLEAN };
+        let folded = |part: &str| match part.strip_prefix('"') {
+            Some(quoted) => quoted.trim_end_matches('"').to_owned(),
+            None => part.to_ascii_lowercase(),
+        };
+        let (schema, name) =
+            name.split_once('.').map_or_else(|| (String::new(), folded(name)), |(s, n)| (folded(s), folded(n)));
+        let Resolved::User(index) = self.resolve(&schema, &name) else { return Taint::CLEAN };
+        let definition = self.catalog.relation(index).and_then(|r| r.facts.definition.as_deref()).unwrap_or_default();
+        if !parse::has_constants(definition) {
+            return Taint::CLEAN;
+        }
+        let lineage = self.lineage(index);
+        lineage.uses.iter().fold(lineage.row.clone(), |all, (_, used)| all.with(used))
     }
 
     /// `set_config(name, value, local)` does what SET does.

@@ -93,6 +93,8 @@ pub(crate) struct Analyzer<'t> {
     pub(super) predicate: Taint,
     /// What windows of the query being walked are made from.
     pub(super) windows: Taint,
+    /// What the order depends on in which the query being walked finds its rows.
+    pub(super) found_in_order_of: Taint,
     /// The query being walked has an aggregate.
     pub(super) aggregated: bool,
     /// The query walked last has a WHERE clause that looks at a column.
@@ -121,6 +123,7 @@ impl<'t> Analyzer<'t> {
             sets_path: false,
             predicate: Taint::CLEAN,
             windows: Taint::CLEAN,
+            found_in_order_of: Taint::CLEAN,
             aggregated: false,
             filtered: false,
             fallible: 0,

@@ -96,21 +96,9 @@ impl<'t> Analyzer<'t> {
         };
         let (left, right) = (arm(&select.larg), arm(&select.rarg));
         self.filtered = filtered;
-        // UNION tells whether a value of one arm occurs in another. When each arm gives the same kind of labelled
-        // column as it is, nobody can put in a guess; INTERSECT and EXCEPT are made to compare.
-        let mut compared = Taint::CLEAN;
-        let guarded = select.op() == SetOperation::SetopUnion;
-        for (l, r) in left.cols.iter().zip(&right.cols) {
-            let same = guarded && l.plain && r.plain && (l.taint == r.taint);
-            if !same {
-                compared.join(&l.taint);
-                compared.join(&r.taint);
-            }
-        }
-        for open in [&left.open, &right.open].into_iter().flatten() {
-            compared.join(open);
-        }
-        if !(guarded && select.all) {
+        // Without ALL, how many rows are left tells which values are equal.
+        let compared = left.all().with(&right.all());
+        if !(select.op() == SetOperation::SetopUnion && select.all) {
             self.uses(&compared, How::Distinct, "a set operation that compares rows", -1);
             self.predicate.join(&compared);
         }
@@ -145,7 +133,12 @@ impl<'t> Analyzer<'t> {
     fn plain_select(&mut self, select: &'t SelectStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
         let windows = std::mem::take(&mut self.windows);
         let aggregated = std::mem::replace(&mut self.aggregated, false);
+        let order_around = std::mem::take(&mut self.found_in_order_of);
         let from = self.items_of(&select.from_clause, outer);
+        let order = std::mem::replace(&mut self.found_in_order_of, order_around);
+        if select.sort_clause.is_empty() {
+            self.uses(&order, How::Order, "rows in the order of an index they were clustered on, without ORDER BY", -1);
+        }
         let from_bounded = from.bounded;
         let scope = Scope::within(outer, from);
         let columns_before = self.columns_seen;
@@ -621,6 +614,7 @@ impl<'t> Analyzer<'t> {
         match self.resolve(&var.schemaname, &var.relname) {
             Resolved::User(index) => {
                 self.reads(index, Action::Read);
+                self.found_in_order(index);
                 self.user_relation(index)
             }
             Resolved::System { schema, columns } => {
@@ -651,6 +645,18 @@ impl<'t> Analyzer<'t> {
                 }
                 // When the path is known, the server knows it no better and refuses.
                 Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: self.path_known }
+            }
+        }
+    }
+
+    /// Rows lie in the order of the index that they were clustered on, and come in that order to who asks for none.
+    fn found_in_order(&mut self, index: usize) {
+        let Some(relation) = self.catalog.relation(index) else { return };
+        let lineage = self.lineage(index);
+        for number in &relation.facts.ordered_by {
+            match relation.facts.columns.iter().position(|c| c.number == *number) {
+                Some(at) => self.found_in_order_of.join(lineage.columns.get(at).unwrap_or(&Taint::UNKNOWN)),
+                None => self.found_in_order_of.join(&lineage.row),
             }
         }
     }

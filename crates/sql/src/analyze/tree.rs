@@ -58,6 +58,18 @@ pub(super) fn literal(node: &Node) -> Option<&str> {
     }
 }
 
+/// The relation that a constant of type `regclass` names, or a text that is taken for one.
+pub(super) fn relation_name(node: &Node) -> Option<&str> {
+    match kind(node)? {
+        NodeEnum::TypeCast(cast) => {
+            let target = cast.type_name.as_ref()?;
+            matches!(qualified(&target.names), ("" | "pg_catalog", "regclass"))
+                .then(|| relation_name(cast.arg.as_deref()?))?
+        }
+        _ => literal(node),
+    }
+}
+
 /// The argument at this place, if arguments go by place only.
 pub(super) fn argument(arguments: &[Node], at: usize) -> Option<&Node> {
     let named = arguments.iter().any(|a| matches!(kind(a), Some(NodeEnum::NamedArgExpr(_))));

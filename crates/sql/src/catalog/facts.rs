@@ -45,6 +45,8 @@ pub struct RelationFacts {
     pub definition: Option<String>,
     /// Whether rules other than a view's own rewrite statements on it.
     pub has_rules: bool,
+    /// The columns of the index that its rows were put in order by (CLUSTER), 0 for an expression; empty if by none.
+    pub ordered_by: Vec<i16>,
     /// Its columns by number, dropped ones left out.
     pub columns: Vec<ColumnFacts>,
 }

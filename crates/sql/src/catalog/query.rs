@@ -116,7 +116,8 @@ pub const SNAPSHOT_SQL: [&str; 9] = [
     concat!(
         "SELECT c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text, c.reltype::pg_catalog.text, ",
         "CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog.\"char\"[]) THEN pg_catalog.pg_get_viewdef(c.oid) END, ",
-        "(EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.<>) '1'::pg_catalog.\"char\"))::pg_catalog.text ",
+        "(EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.<>) '1'::pg_catalog.\"char\"))::pg_catalog.text, ",
+        "(SELECT pg_catalog.array_to_string(i.indkey::pg_catalog.int2[], ' ') FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisclustered LIMIT 1) ",
         "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace ",
         "WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f,S}'::pg_catalog.\"char\"[]) AND ",
         user!("c.oid"),
@@ -324,6 +325,13 @@ impl FactsBuilder {
             row_type: row.number()?,
             definition: row.optional()?.map(str::to_owned),
             has_rules: row.truth()?,
+            ordered_by: {
+                let numbers = row.optional()?.unwrap_or_default().split_whitespace().map(str::parse);
+                match numbers.collect() {
+                    Ok(numbers) => numbers,
+                    Err(_) => return row.bad("a word where a column's number belongs"),
+                }
+            },
             columns: Vec::new(),
         };
         if self.facts.relations.last().is_some_and(|last| last.oid >= relation.oid) {

@@ -27,6 +27,7 @@ fn relation(
         row_type: oid + 1_000,
         definition: definition.map(Into::into),
         has_rules: false,
+        ordered_by: Vec::new(),
         columns: columns
             .iter()
             .enumerate()

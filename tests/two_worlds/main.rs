@@ -1,0 +1,117 @@
+//! Non-interference, run: two databases that are equal except for the values of labelled columns must look the same, byte
+//! for byte, to a client that may not see those values, whatever it sends.
+//!
+//! `data/` holds the shop in three worlds and the cases as data: attacks (`attacks.jsonl`, `more_attacks.jsonl`) and use that
+//! has to go on working (`legitimate.jsonl`). Every case runs in a fresh copy of each world. `data/README.md` has the fields.
+//!
+//! `LOCKGATE_CASES=PG-ERR,LG-07` runs the cases whose ids begin so and prints what the client was told.
+
+mod case;
+mod compare;
+mod play;
+mod stage;
+
+use case::Case;
+use compare::{differences, leaks};
+use play::Told;
+use stage::World;
+use std::sync::Mutex;
+
+/// What became of the cases of one kind.
+#[derive(Default)]
+struct Tally {
+    run: usize,
+    refused: usize,
+    bad: Vec<String>,
+}
+
+#[test]
+fn attacks_tell_nothing() {
+    let mut cases = case::read("attacks.jsonl");
+    cases.extend(case::read("more_attacks.jsonl"));
+    let stage = stage::stage();
+    let tally = each(&cases, |number, case| {
+        let told = World::ALL.map(|world| stage.play(case, world, number));
+        if case::picked() {
+            println!("{}: {:?}", case.id, told[0].frames().collect::<Vec<_>>());
+        }
+        let mut bad = Vec::new();
+        for (world, told) in World::ALL.iter().zip(&told) {
+            bad.extend(leaks(case, told, stage.canaries(*world)).into_iter().map(|l| format!("{world:?} shows {l}")));
+            bad.extend(consequences(case, told).into_iter().map(|what| format!("{world:?}: {what}")));
+        }
+        for (world, other) in [(World::B, &told[1]), (World::O, &told[2])] {
+            bad.extend(differences(&told[0], other, stage).map(|what| format!("A and {world:?} differ: {what}")));
+        }
+        (told[0].is_refused(), bad)
+    });
+    println!("{} attacks in three worlds, {} refused, {} not clean", tally.run, tally.refused, tally.bad.len());
+    stage.gateway.verify();
+    assert!(tally.bad.is_empty(), "{}", tally.bad.join("\n"));
+}
+
+/// What the case says must not come of it, besides bytes.
+fn consequences(case: &Case, told: &Told) -> Vec<String> {
+    let mut bad = Vec::new();
+    if told.effect {
+        bad.push("it had its effect".to_owned());
+    }
+    let done = |tag: &str| told.frames().any(|f| f.tag == b'C' && f.body.starts_with(tag.as_bytes()));
+    if case.done_tag.as_deref().is_some_and(done) && !told.is_refused() {
+        bad.push("it was done".to_owned());
+    }
+    if case.must_fail && !told.is_refused() {
+        bad.push("it was not refused".to_owned());
+    }
+    if let Some(broken) = &told.broken {
+        bad.push(broken.clone());
+    }
+    bad
+}
+
+#[test]
+fn legitimate_use_is_exact() {
+    let cases = case::read("legitimate.jsonl");
+    let stage = stage::stage();
+    let tally = each(&cases, |number, case| {
+        let told = stage.play(case, World::A, number);
+        let direct = stage.play_directly(case, World::A, number);
+        if case::picked() {
+            println!("{}: {:?}", case.id, told.frames().collect::<Vec<_>>());
+        }
+        (told.is_refused() && !direct.is_refused(), compare::exact(case, &told, &direct, stage))
+    });
+    println!("{} legitimate uses, {} refused, {} not exact", tally.run, tally.refused, tally.bad.len());
+    assert!(tally.bad.is_empty(), "{}", tally.bad.join("\n"));
+}
+
+/// Runs the cases on as many threads as help; `judge` says whether the case was refused and what is wrong with it.
+fn each(cases: &[Case], judge: impl Fn(usize, &Case) -> (bool, Vec<String>) + Sync) -> Tally {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from) * 2;
+    let next = Mutex::new(cases.iter().enumerate());
+    let tally = Mutex::new(Tally::default());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let Some((number, case)) = next.lock().expect("nobody panics here").next() else { return };
+                    let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge(number, case)));
+                    let mut tally = tally.lock().expect("nobody panics here");
+                    tally.run += 1;
+                    match judged {
+                        Ok((refused, bad)) => {
+                            tally.refused += usize::from(refused);
+                            if !bad.is_empty() {
+                                tally.bad.push(format!("{}: {}\n    {}", case.id, bad.join("; "), case.brief()));
+                            }
+                        }
+                        Err(_) => tally.bad.push(format!("{}: the test itself failed", case.id)),
+                    }
+                }
+            });
+        }
+    });
+    let mut tally = tally.into_inner().expect("nobody panics here");
+    tally.bad.sort();
+    tally
+}

@@ -1,0 +1,216 @@
+//! One server with the shop in three worlds, one gateway in front of it, and fresh copies for every case.
+
+use crate::case::{Case, data};
+use crate::play::{Place, Told};
+use lockgate_tests::postgres::{PASSWORD, ROLE, SUPERUSER};
+use lockgate_tests::process::{self, Scratch};
+use lockgate_tests::wire::{self, Client};
+use lockgate_tests::{Gateway, GatewayOptions, Postgres};
+use serde_json::Value;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A database; they differ in the values of labelled columns only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum World {
+    /// The shop.
+    A,
+    /// Other values.
+    B,
+    /// The values of A, spelt so that no pattern knows them.
+    O,
+}
+
+impl World {
+    /// All, A first.
+    pub const ALL: [World; 3] = [World::A, World::B, World::O];
+
+    fn template(self) -> &'static str {
+        match self {
+            World::A => "world_a",
+            World::B => "world_b",
+            World::O => "world_o",
+        }
+    }
+}
+
+/// The target whose login role is an ordinary one, and the one whose is a superuser.
+const TARGETS: [&str; 2] = ["shop", "shopsu"];
+
+/// Values of a few people that stand out: whoever sees one of them sees what is labelled.
+const CANARIES: &str = "\
+SELECT DISTINCT v FROM (SELECT unnest(ARRAY[ssn, split_part(replace(email, '#', '@'), '@', 1), credit_card, phone, \
+dob::text, salary::text, notes->>'diagnosis', notes->>'mrn', address, ssn_last6]) v FROM customers WHERE id < 4 OR id > 9000 \
+UNION ALL SELECT unnest(ARRAY[national_id::text, badge::text, host(home_ip), iban, medical::text, contacts[1], \
+(kin).phone, born::text, encode(photo, 'hex'), mac::text, nick::text, path::text, kv->'mother']) FROM hr.employees \
+UNION ALL SELECT card_pan FROM payments) q WHERE length(v) > 5";
+
+/// Server, worlds and gateway.
+pub struct Stage {
+    /// The gateway, with targets `shop` and `shopsu`.
+    pub gateway: Gateway,
+    /// What user objects' numbers begin with in a copy: below it, they are the template's and the same in every world.
+    pub first_new_oid: u32,
+    postgres: &'static Postgres,
+    token: String,
+    scratch: Scratch,
+    canaries: [Vec<String>; 3],
+}
+
+/// The one stage of this run.
+pub fn stage() -> &'static Stage {
+    static STAGE: OnceLock<Stage> = OnceLock::new();
+    STAGE.get_or_init(Stage::build)
+}
+
+impl Stage {
+    fn build() -> Stage {
+        let postgres = Postgres::shared(15);
+        postgres.sql("postgres", &format!("REVOKE pg_monitor FROM {ROLE}; ALTER ROLE {ROLE} NOCREATEDB"));
+        postgres.sql("postgres", &format!("CREATE ROLE dba LOGIN SUPERUSER PASSWORD '{PASSWORD}'; CREATE ROLE repl"));
+        let run = |database: &str, file: &str| {
+            process::run(postgres.psql(database).args(["-q", "-f"]).arg(data(file)));
+        };
+        let a = World::A.template();
+        postgres.sql("postgres", &format!("CREATE DATABASE {a}"));
+        run(a, "shop.sql");
+        for (world, file) in [(World::B, "world_b.sql"), (World::O, "world_o.sql")] {
+            let name = world.template();
+            postgres.sql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {a} STRATEGY FILE_COPY"));
+            run(name, file);
+        }
+        // A table that was rewritten lies in another order than one that was not.
+        for world in World::ALL {
+            postgres.sql(world.template(), "VACUUM (FULL, ANALYZE)");
+        }
+        let newest = "SELECT max(oid::bigint) FROM (SELECT oid FROM pg_class UNION ALL SELECT oid FROM pg_type) o";
+        let first_new_oid = postgres.sql(a, newest).parse::<u32>().expect("a number") + 1;
+        let canaries = World::ALL.map(|world| {
+            let found = postgres.sql(world.template(), CANARIES);
+            found.lines().map(str::to_owned).collect()
+        });
+        let scratch = Scratch::make();
+        process::run(std::process::Command::new("chmod").arg("777").arg(scratch.path()));
+        let gateway = Gateway::start(options(postgres));
+        let token = gateway.token("zed", &["engineers"]);
+        Stage { gateway, first_new_oid, postgres, token, scratch, canaries }
+    }
+
+    /// What must not be seen in a world.
+    pub fn canaries(&self, world: World) -> &[String] {
+        &self.canaries[world as usize]
+    }
+
+    /// Plays a case through the gateway, in a fresh copy of a world.
+    pub fn play(&self, case: &Case, world: World, number: usize) -> Told {
+        let target = TARGETS[usize::from(case.superuser)];
+        self.play_at(case, world, number, |database| Place {
+            port: self.gateway.port,
+            user: "zed".to_owned(),
+            password: self.token.clone(),
+            prefix: format!("{target}/"),
+            database,
+        })
+    }
+
+    /// Plays a case without the gateway.
+    pub fn play_directly(&self, case: &Case, world: World, number: usize) -> Told {
+        self.play_at(case, world, number, |database| Place {
+            port: self.postgres.port,
+            user: if case.superuser { "dba" } else { ROLE }.to_owned(),
+            password: PASSWORD.to_owned(),
+            prefix: String::new(),
+            database,
+        })
+    }
+
+    fn play_at(&self, case: &Case, world: World, _number: usize, place: impl FnOnce(String) -> Place) -> Told {
+        static NEXT: AtomicU32 = AtomicU32::new(10_000);
+        let database = format!("copy{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let place = place(database.clone());
+        let filled = |text: &str| {
+            let dir = self.scratch.path().display().to_string();
+            text.replace("$DB", &database).replace("$PORT", &self.postgres.port.to_string()).replace("$DIR", &dir)
+        };
+        let mut server = Some(self.directly("postgres"));
+        let admin = server.as_mut().expect("it was just made");
+        let template = world.template();
+        done(admin, &format!("CREATE DATABASE {database} TEMPLATE {template} STRATEGY FILE_COPY"));
+        done(admin, &format!("GRANT ALL ON DATABASE {database} TO {ROLE}"));
+        let mut side = Some(self.directly(&database));
+        for sql in &case.setup {
+            done(side.as_mut().expect("it is there"), &filled(sql));
+        }
+        if case.alone {
+            side = None;
+        }
+        let meanwhile = case.meanwhile.as_deref().map(|sql| {
+            let mut other = self.directly(&database);
+            other.send(b'Q', &wire::text(&filled(sql)));
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            other
+        });
+        let mut told = Told { database: database.clone(), ..Told::default() };
+        let steps: Vec<Value> = case.steps.iter().map(|step| filled_in(step, &filled)).collect();
+        let connections = filled_in(&case.connections, &filled);
+        let mut oid = |signature: &str| {
+            let side = side.as_mut().expect("it is there");
+            side.value(&format!("SELECT '{signature}'::regprocedure::oid")).parse().expect("a number")
+        };
+        told.play(&steps, &connections, &place, &mut oid);
+        if let Some(effect) = &case.effect {
+            // A question that fails is about something that is not there.
+            let frames = self.directly(&database).query(&filled(effect));
+            told.effect = wire::rows(&frames).first().and_then(|row| row[0].as_deref()) == Some("t");
+        }
+        told.hang_up();
+        drop(meanwhile);
+        for sql in &case.cleanup {
+            self.directly(&database).query(&filled(sql));
+        }
+        drop(side);
+        done(admin, &format!("DROP DATABASE {database} WITH (FORCE)"));
+        told
+    }
+
+    fn directly(&self, database: &str) -> Client {
+        let parameters = [("user", SUPERUSER), ("database", database)];
+        Client::login_with(self.postgres.port, &parameters, PASSWORD).unwrap_or_else(|e| panic!("{database}: {e:?}"))
+    }
+}
+
+fn done(client: &mut Client, sql: &str) {
+    let frames = client.query(sql);
+    assert!(!frames.iter().any(|f| f.tag == b'E'), "{sql}: {frames:?}");
+}
+
+fn filled_in(step: &Value, filled: &dyn Fn(&str) -> String) -> Value {
+    match step {
+        Value::String(text) => Value::String(filled(text)),
+        Value::Array(items) => items.iter().map(|item| filled_in(item, filled)).collect(),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| (name.clone(), filled_in(value, filled)));
+            Value::Object(fields.collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn options(postgres: &Postgres) -> GatewayOptions {
+    let more = format!(
+        "    tls: disable\n    databases: [\"*\"]\n  - name: shopsu\n    protocol: postgres\n    address: 127.0.0.1:{}\n    \
+         database: world_a\n    databases: [\"*\"]\n    username: dba\n    password: ${{env:TEST_TARGET_PASSWORD}}\n    \
+         tls: disable",
+        postgres.port
+    );
+    let read = |file: &str| std::fs::read_to_string(data(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+    GatewayOptions {
+        target_port: postgres.port,
+        database: World::A.template().to_owned(),
+        target_extra: more,
+        extra: read("classify.yaml"),
+        policies: read("policy.cedar"),
+        data_dir: None,
+        environment: Vec::new(),
+    }
+}
