@@ -1,8 +1,4 @@
-//! Fuzzes one decoder of the PostgreSQL protocol; what it asserts is in the file that it shares with the corpus test.
+//! Hands a fuzzer's bytes to `postgres::frontend`, which says what must hold of them.
 #![no_main]
 
-#[allow(dead_code)]
-#[path = "../../protocols/postgres/tests/fuzz_entries/mod.rs"]
-mod fuzz_entries;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_entries::fuzz_frontend(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lockgate_fuzz::postgres::frontend(data));

@@ -43,6 +43,12 @@ pub const SQL_STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const SQL_DEPTH_MAX: usize = 512;
 /// Words and operators in a row that could nest into each other (`1+1+…`); more counts as too deep.
 pub const SQL_CHAIN_MAX: usize = 20_000;
+
+/// Brackets within brackets of a policy.
+pub const POLICY_DEPTH_MAX: usize = 64;
+/// Words and signs of a policy without a comma between them, in the brackets around them too: they could nest into each other.
+/// Loading takes time in the square of it.
+pub const POLICY_CHAIN_MAX: usize = 1_000;
 /// Words, signs and constants of one text; the tree takes some hundred bytes for each.
 pub const SQL_TOKENS_MAX: usize = 300_000;
 /// Statements in one Query message.

@@ -8,6 +8,7 @@
 mod annotations;
 mod cases;
 mod decide;
+mod depth;
 mod explain;
 mod facts;
 mod load;

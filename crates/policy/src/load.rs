@@ -1,6 +1,7 @@
 //! Loading: every file is parsed, checked against the schema, and taken apart into rules. All or nothing.
 
 use crate::annotations::{self, Owner, Wrong};
+use crate::depth;
 use crate::nearest;
 use crate::problem::{Problem, position};
 use crate::rule::{Clause, Effect, PolicyListing, PolicyRef, Reads, Rule};
@@ -52,13 +53,24 @@ impl Policies {
     /// Every mistake in every file, in the order of files and lines. With any mistake nothing is loaded.
     pub fn load(mut sources: Vec<Source>) -> Result<Policies, Vec<Problem>> {
         sources.sort_by(|a, b| a.path.cmp(&b.path));
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("policy".to_owned()).stack_size(depth::STACK_BYTES);
+            let loaded = thread.spawn_scoped(scope, || Policies::load_sorted(&sources));
+            loaded.ok().and_then(|thread| thread.join().ok()).unwrap_or_else(|| {
+                Err(vec![Problem::in_file("policies", "there is no thread to load the policies with, or it failed")])
+            })
+        })
+    }
+
+    /// What `load` does, with the stack that it takes.
+    fn load_sorted(sources: &[Source]) -> Result<Policies, Vec<Problem>> {
         let ours = |message: String| vec![Problem::in_file("schema.cedarschema", message)];
         let schemas = Schemas::load().map_err(ours)?;
         let names = Names::new().map_err(ours)?;
         let mut problems = Vec::new();
         let mut rules = Vec::new();
         let mut references = Vec::new();
-        for source in &sources {
+        for source in sources {
             load_file(source, &schemas, &mut rules, &mut references, &mut problems);
         }
         let mut seen: BTreeMap<&str, &PolicyRef> = BTreeMap::new();
@@ -80,7 +92,7 @@ impl Policies {
             .into_iter()
             .map(|a| (a, rules.iter().filter(|r| r.scope.matches_action(a)).map(Arc::clone).collect()))
             .collect();
-        Ok(Policies { rules, by_action, references, names, version: version(&sources) })
+        Ok(Policies { rules, by_action, references, names, version: version(sources) })
     }
 
     /// A number that changes when any file's name or text does, and is the same on every machine and after every start.
@@ -141,6 +153,9 @@ fn load_file(
     references: &mut Vec<Reference>,
     problems: &mut Vec<Problem>,
 ) {
+    if let Some(problem) = depth::too_deep(&source.path, &source.text) {
+        return problems.push(problem);
+    }
     let set = match source.text.parse::<PolicySet>() {
         Ok(set) => set,
         Err(errors) => {

@@ -120,3 +120,39 @@ fn messages_show_the_line() {
     let shown = problem.to_string();
     assert!(shown.contains("\n 2 | when { context.sql.vreb == \"a\" };\n   |        ^^^^^^^^^^^^^^^^"), "{shown}");
 }
+
+/// On a stack of two megabytes, as a test and a worker have, with what is just within the limits and what is not.
+#[test]
+fn nesting_is_loaded_and_asked_or_refused() {
+    let head = "permit (principal, action, resource) when { ";
+    let nested = |n: usize| {
+        vec![
+            format!("{head}{}true{} }};", "(".repeat(n), ")".repeat(n)),
+            format!("{head}{}true{} }};", "if true then (".repeat(n), ") else false".repeat(n)),
+            format!("{head}{}1{} == context }};", "[".repeat(n), "]".repeat(n)),
+            format!("{head}{}1{} == context }};", "{\"a\": ".repeat(n), "}".repeat(n)),
+            format!("{head}{}true{} }};", "!(".repeat(n), ")".repeat(n)),
+        ]
+    };
+    let chained = |n: usize| {
+        vec![
+            format!("{head}true{} }};", " && true".repeat(n / 3)),
+            format!("{head}true{} }};", " || context.sql.has_where".repeat(n / 8)),
+            format!("{head}1{} == 3 }};", " + 1".repeat(n / 2)),
+            format!("{head}context{} == 3 }};", ".sql".repeat(n / 2)),
+            format!("{head}{}true }};", "if true then true else ".repeat(n / 4)),
+        ]
+    };
+    for text in nested(40).into_iter().chain(chained(400)) {
+        // Loaded or a mistake, and dropped again here.
+        let _ = Policies::load(vec![Source { path: "p.cedar".into(), text }]);
+    }
+    for text in nested(5_000).into_iter().chain(chained(100_000)) {
+        let told = problems(&text);
+        assert!(told.len() == 1 && (told[0].contains("nested deeper") || told[0].contains("more than")), "{told:?}");
+    }
+    // Neither what stands in strings and comments counts, nor one policy for the next.
+    let many =
+        format!("// {}\n{head}context.sql.verb == \"{}\" }};\n", "(".repeat(5_000), "\\\"(".repeat(5_000)).repeat(30);
+    assert!(Policies::load(vec![Source { path: "p.cedar".into(), text: many }]).is_ok());
+}

@@ -1,6 +1,4 @@
-//! What a fuzzer calls with bytes of its choice, one function for each decoder. The fuzz targets and the test that
-//! replays their corpora share this file, so that both try the same. Each function asserts what must hold of any input,
-//! beyond not panicking.
+//! The decoders of the PostgreSQL protocol: frames and messages of both sides, startup, both logins.
 
 use bytes::BytesMut;
 use lockgate_core::Secret;
@@ -14,18 +12,6 @@ use lockgate_postgres::message::{
 use lockgate_postgres::scram::ScramVerifier;
 use lockgate_postgres::startup::{StartupMachine, StartupStep};
 use lockgate_postgres::target_login::{LoginConfig, LoginStep, TargetLogin, read_tls_answer};
-
-/// The name of a fuzz target and of its corpus, and the function.
-pub type Entry = (&'static str, fn(&[u8]));
-
-/// Every fuzz target.
-pub const ENTRIES: &[Entry] = &[
-    ("postgres_backend", fuzz_backend),
-    ("postgres_frontend", fuzz_frontend),
-    ("postgres_startup", fuzz_startup),
-    ("postgres_client_auth", fuzz_client_auth),
-    ("postgres_target_login", fuzz_target_login),
-];
 
 /// A stream of frames; `body` gets each. Frames must add up to what was read.
 fn frames(data: &[u8], peer: Peer, mut body: impl FnMut(u8, &[u8])) {
@@ -50,7 +36,7 @@ fn frames(data: &[u8], peer: Peer, mut body: impl FnMut(u8, &[u8])) {
 }
 
 /// What a target may send in the query cycle.
-pub fn fuzz_backend(data: &[u8]) {
+pub fn backend(data: &[u8]) {
     frames(data, Peer::Target, |tag, body| match BackendTag::from_byte(tag) {
         BackendTag::Authentication => {
             if let Ok(Authentication::Sasl { mechanisms }) = Authentication::decode(body) {
@@ -107,7 +93,7 @@ pub fn fuzz_backend(data: &[u8]) {
 }
 
 /// What a client may send in the query cycle.
-pub fn fuzz_frontend(data: &[u8]) {
+pub fn frontend(data: &[u8]) {
     frames(data, Peer::Client, |tag, body| match FrontendTag::from_byte(tag) {
         FrontendTag::Query => drop(Query::decode(body).map(|query| assert_eq!(query.text.len() + 1, body.len()))),
         FrontendTag::Parse => {
@@ -138,7 +124,7 @@ pub fn fuzz_frontend(data: &[u8]) {
 
 /// What a client may send before it is asked who it is. The first byte chooses the setting; the rest is the stream, which
 /// must mean the same in one piece and byte by byte.
-pub fn fuzz_startup(data: &[u8]) {
+pub fn startup(data: &[u8]) {
     let Some((setting, stream)) = data.split_first() else { return };
     let whole = startup_outcome(*setting, stream, stream.len().max(1));
     // An encryption request with more behind it is an error only when both are there at once.
@@ -178,7 +164,7 @@ fn startup_outcome(setting: u8, stream: &[u8], piece: usize) -> String {
 }
 
 /// What a client may answer to an authentication request. Nobody may get in: no verifier fits.
-pub fn fuzz_client_auth(data: &[u8]) {
+pub fn client_auth(data: &[u8]) {
     let Some((setting, stream)) = data.split_first() else { return };
     let method = match setting & 3 {
         0 => Method::Cleartext,
@@ -203,7 +189,7 @@ pub fn fuzz_client_auth(data: &[u8]) {
 }
 
 /// What a target may send during a login. The first byte chooses the setting.
-pub fn fuzz_target_login(data: &[u8]) {
+pub fn target_login(data: &[u8]) {
     let Some((setting, stream)) = data.split_first() else { return };
     let _ = read_tls_answer(&mut BytesMut::from(stream));
     let mut login = TargetLogin::new(LoginConfig {
