@@ -17,5 +17,6 @@ mod query;
 mod recording;
 mod replication;
 mod robustness;
+mod titles;
 mod versions;
 mod wire;

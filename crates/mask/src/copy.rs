@@ -129,6 +129,13 @@ impl CopyMasker {
         Ok(CopyMasker { scanner, failed: None })
     }
 
+    /// The names of these columns are not shown in a header line, but `column1`, `column2`, … by position.
+    pub fn hide_names(&mut self, hidden: &[bool]) {
+        if let Scanner::Text(scanner) = &mut self.scanner {
+            scanner.hide_names(hidden);
+        }
+    }
+
     /// Appends what stands for the next piece of the copy. After an error every further piece is that error.
     pub(crate) fn feed(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), CopyError> {
         if let Some(error) = self.failed {

@@ -46,6 +46,8 @@ pub(crate) struct TextCopy {
     delimiter: u8,
     null: Vec<u8>,
     force_quote: Vec<bool>,
+    /// The columns whose names in the header are not shown.
+    hidden_names: Vec<bool>,
     cells: Vec<Cell>,
     place: Place,
     /// In the line with the column names.
@@ -74,6 +76,7 @@ impl TextCopy {
             delimiter,
             null,
             force_quote,
+            hidden_names: Vec::new(),
             cells: Vec::new(),
             place: Place::Plain,
             in_header: header,
@@ -95,6 +98,16 @@ impl TextCopy {
             .collect();
         copy.begin_field();
         Ok(copy)
+    }
+
+    /// To be called before the first piece.
+    pub(crate) fn hide_names(&mut self, hidden: &[bool]) {
+        self.hidden_names = hidden.to_vec();
+        self.begin_field();
+    }
+
+    fn hides_name(&self) -> bool {
+        self.hidden_names.get(self.field).copied().unwrap_or(false)
     }
 
     /// Whether the copy may end here.
@@ -179,7 +192,7 @@ impl TextCopy {
         if !self.masking {
             return Ok(());
         }
-        let whole = matches!(self.cells.get(self.field), Some(Cell::Derived(_)));
+        let whole = !self.in_header && matches!(self.cells.get(self.field), Some(Cell::Derived(_)));
         if whole {
             let bytes_now = self.raw.len().saturating_add(bytes.len());
             if bytes_now > PG_MASKED_ROW_BYTES_MAX {
@@ -196,7 +209,11 @@ impl TextCopy {
 
     fn begin_field(&mut self) {
         self.place = Place::Plain;
-        self.masking = !self.in_header && !matches!(self.cells.get(self.field), Some(Cell::Pass) | None);
+        self.masking = if self.in_header {
+            self.hides_name()
+        } else {
+            !matches!(self.cells.get(self.field), Some(Cell::Pass) | None)
+        };
     }
 
     fn end_field(&mut self, byte: u8) -> Result<(), CopyError> {
@@ -223,6 +240,12 @@ impl TextCopy {
 
     /// Appends what stands for the masked field in `raw`.
     fn put_masked(&mut self, out: &mut BytesMut) {
+        if self.in_header {
+            self.raw.clear();
+            let name = format!("column{}", self.field + 1);
+            out.put_slice(&self.write(name.as_bytes(), self.field, self.cells.len() == 1));
+            return;
+        }
         let raw = std::mem::take(&mut self.raw);
         // NULL is written bare: a value that reads like it is escaped or quoted.
         if raw == self.null {

@@ -34,7 +34,7 @@ pub use copy::{CopyError, CopyFormat, CopyMasker};
 pub use detokenize::{Original, TokenError, ValueKind};
 pub use diagnostic::{Diagnostic, Touch};
 pub use keys::MaskKeys;
-pub use message::{MessageError, MessageKind, OwnMessage};
+pub use message::{MessageError, MessageKind, OwnMessage, described};
 pub use method::{Method, UnknownMethod};
 pub use outbox::{Mark, Masked, Outbox};
 pub use row::{Column, Format, RowError, RowMasker, RowStream, Rule};

@@ -5,6 +5,7 @@
 //! function results are not in the list; they have their own ways into an outbox.
 
 use bytes::Bytes;
+use std::borrow::Cow;
 
 /// A kind of message that passes once its form is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -166,6 +167,31 @@ fn is_row_description(body: &[u8]) -> bool {
     rest.is_empty()
 }
 
+/// The body of a RowDescription with other names for the columns that are `hidden`: `column1`, `column2`, … by position.
+pub fn described<'a>(body: &'a [u8], hidden: &[bool]) -> Result<Cow<'a, [u8]>, MessageError> {
+    MessageKind::RowDescription.check(body)?;
+    if !hidden.contains(&true) {
+        return Ok(Cow::Borrowed(body));
+    }
+    let malformed = MessageError::Malformed(MessageKind::RowDescription.name());
+    let (count, mut rest) = body.split_first_chunk::<2>().ok_or(malformed)?;
+    let mut out = Vec::with_capacity(body.len());
+    out.extend_from_slice(count);
+    for index in 0..usize::from(u16::from_be_bytes(*count)) {
+        let end = memchr::memchr(0, rest).ok_or(malformed)?;
+        let (name, after) = rest.split_at_checked(end).ok_or(malformed)?;
+        let (fixed, next) = after.split_at_checked(1 + 18).ok_or(malformed)?;
+        if hidden.get(index).copied().unwrap_or(false) {
+            out.extend_from_slice(format!("column{}", index + 1).as_bytes());
+        } else {
+            out.extend_from_slice(name);
+        }
+        out.extend_from_slice(fixed);
+        rest = next;
+    }
+    Ok(Cow::Owned(out))
+}
+
 /// A message that the gateway makes itself: an authentication request, an error of its own, a notice about a hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnMessage(Bytes);
@@ -194,6 +220,18 @@ mod tests {
         }
         for tag in *b"DdENAVSKRvW" {
             assert_eq!(MessageKind::from_tag(tag), None, "{}", char::from(tag));
+        }
+    }
+
+    #[test]
+    fn hidden_names() {
+        let column = |name: &str, oid: u8| [name.as_bytes(), &[0, 0, 0, 0, oid], &[0; 14]].concat();
+        let body = [&[0, 3][..], &column("id", 1), &column("123-45-6789", 2), &column("", 3)].concat();
+        let expect = [&[0, 3][..], &column("id", 1), &column("column2", 2), &column("", 3)].concat();
+        assert_eq!(described(&body, &[false, true]).unwrap(), expect);
+        assert!(matches!(described(&body, &[]).unwrap(), Cow::Borrowed(same) if same == body));
+        for end in 0..body.len() {
+            assert!(described(&body[..end], &[true, true, true]).is_err(), "{end}");
         }
     }
 

@@ -9,7 +9,7 @@
 
 use crate::copy::{CopyError, CopyMasker};
 use crate::diagnostic::{self, Diagnostic, Touch};
-use crate::message::{MessageError, MessageKind, OwnMessage};
+use crate::message::{self, MessageError, MessageKind, OwnMessage};
 use crate::row::{RowError, RowMasker, RowStream};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use lockgate_core::limits::PG_MESSAGE_BYTES_MAX;
@@ -117,6 +117,13 @@ impl Outbox {
             out.put_slice(body);
             Ok(())
         })
+    }
+
+    /// Appends a RowDescription. Columns that are `hidden` are told as `column1`, `column2`, … by their position; columns
+    /// beyond the list keep their names.
+    pub fn row_description(&mut self, body: &[u8], hidden: &[bool]) -> Result<(), MessageError> {
+        let told = message::described(body, hidden)?;
+        self.protocol(MessageKind::RowDescription, &told)
     }
 
     /// Appends an error or a notice of the target: as it is, or without the target's words.

@@ -116,6 +116,33 @@ fn known_copies_in_text_and_csv() {
     }
 }
 
+#[test]
+fn hidden_names_in_a_header() {
+    let header = |header| match CopyFormat::csv() {
+        CopyFormat::Csv { delimiter, quote, escape, null, force_quote, .. } => {
+            CopyFormat::Csv { delimiter, quote, escape, null, header, force_quote }
+        }
+        other => other,
+    };
+    let columns = [through(), text(Method::Partial), text(Method::Redact)];
+    let stream = "id,\"123,45\",ssn\n1,1234567,x\n";
+    for (format, expected) in
+        [(header(true), "id,column2,column3\n1,***67,***\n"), (header(false), "id,***45,***\n1,***67,***\n")]
+    {
+        for at in 0..=stream.len() {
+            let mut masker = CopyMasker::new(&format, &columns, &TypeTable::new(), &keys()).unwrap();
+            masker.hide_names(&[false, true, true]);
+            let mut outbox = Outbox::new();
+            let (a, b) = stream.as_bytes().split_at(at);
+            outbox.copy(&mut masker, a).unwrap();
+            outbox.copy(&mut masker, b).unwrap();
+            masker.finish().unwrap();
+            let data: Vec<u8> = messages(&outbox.take()).into_iter().flat_map(|(_, body)| body).collect();
+            assert_eq!(shown(&data), expected, "cut at {at}");
+        }
+    }
+}
+
 fn binary_row(row: &Row) -> Vec<u8> {
     support::body(row)
 }

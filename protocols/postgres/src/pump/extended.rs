@@ -241,7 +241,7 @@ impl Pump {
         };
         let described = self.expect.iter().any(|e| match e {
             Expect::DescribePortal { shape: Some(asked), .. } => Arc::ptr_eq(asked, &shape),
-            Expect::DescribeStatement { shape: Some(asked) } => {
+            Expect::DescribeStatement { shape: Some(asked), .. } => {
                 statement.as_ref().is_some_and(|s| Arc::ptr_eq(asked, &s.shape))
             }
             _ => false,
@@ -252,7 +252,8 @@ impl Pump {
             let mut describe = BytesMut::new();
             if own::describe(&mut describe, Object::Portal, &name).is_ok() {
                 io.target.plumbing(Plumbing::Inquiry, &describe);
-                self.expect.push_back(Expect::DescribePortal { shape: Some(Arc::clone(&shape)), swallow: true });
+                let shape = Some(Arc::clone(&shape));
+                self.expect.push_back(Expect::DescribePortal { shape, subject: None, swallow: true });
             }
         }
         let request = permit.request();
@@ -287,12 +288,21 @@ impl Pump {
         self.unsynced = true;
         self.expect.push_back(match describe.object {
             Object::Statement => {
-                Expect::DescribeStatement { shape: self.statements.get(describe.name).map(|s| Arc::clone(&s.shape)) }
+                let statement = self.statements.get(describe.name);
+                Expect::DescribeStatement {
+                    shape: statement.map(|s| Arc::clone(&s.shape)),
+                    subject: statement.map(|s| Arc::clone(s.subject())),
+                }
             }
-            Object::Portal => Expect::DescribePortal {
-                shape: self.portals.get(describe.name).map(|p| Arc::clone(&p.shape)),
-                swallow: false,
-            },
+            Object::Portal => {
+                let portal = self.portals.get(describe.name);
+                let statement = portal.and_then(|p| p.statement.as_ref());
+                Expect::DescribePortal {
+                    shape: portal.map(|p| Arc::clone(&p.shape)),
+                    subject: statement.map(|s| Arc::clone(s.subject())),
+                    swallow: false,
+                }
+            }
         });
         Taken::Done
     }

@@ -117,7 +117,7 @@ impl Pump {
 
     /// The statement that EXECUTE, FETCH or MOVE runs, as far as this session has seen it get its name; `None` within for a
     /// name that was given out of our sight.
-    fn runs_by_name(&self, statement: &lockgate_sql::Statement) -> Option<Option<&Arc<Prepared>>> {
+    pub(super) fn runs_by_name(&self, statement: &lockgate_sql::Statement) -> Option<Option<&Arc<Prepared>>> {
         match &statement.effect {
             Effect::Execute { name, .. } => Some(self.statements.get(name.as_bytes()).map(Statement::subject)),
             Effect::Fetch { name } | Effect::Move { name } => {
@@ -311,7 +311,7 @@ fn gives_or_takes_names(effect: &Effect) -> bool {
 }
 
 /// Whether it runs what a name of the session stands for.
-fn by_name(effect: &Effect) -> bool {
+pub(super) fn by_name(effect: &Effect) -> bool {
     matches!(effect, Effect::Execute { .. } | Effect::Fetch { .. } | Effect::Move { .. })
 }
 

@@ -21,6 +21,7 @@ mod meaning;
 mod result;
 mod simple;
 mod target;
+mod titles;
 
 use crate::cancel::CancelRequest;
 use crate::frame::Frame;
@@ -100,9 +101,11 @@ enum Expect {
     Bind,
     DescribeStatement {
         shape: Option<Shape>,
+        subject: Option<Arc<Prepared>>,
     },
     DescribePortal {
         shape: Option<Shape>,
+        subject: Option<Arc<Prepared>>,
         swallow: bool,
     },
     Execute(Box<Execution>),

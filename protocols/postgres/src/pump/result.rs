@@ -170,7 +170,18 @@ impl Pump {
                 Column { type_oid, typmod, format: Format::Text, rule }
             })
             .collect();
-        CopyMasker::new(&format, &columns, &self.truth.snapshot.types, &rules.mask_keys).map_err(|e| e.to_string())
+        let mut masker = CopyMasker::new(&format, &columns, &self.truth.snapshot.types, &rules.mask_keys)
+            .map_err(|e| e.to_string())?;
+        // Names in a header that the analysis did not foresee are data like any other.
+        let foreseen = statement.is_some_and(|s| match &s.outputs {
+            lockgate_sql::Outputs::Known(outputs) => outputs.len() == count,
+            lockgate_sql::Outputs::NoRows | lockgate_sql::Outputs::Each(_) => false,
+        });
+        if !foreseen {
+            let hidden: Vec<bool> = columns.iter().map(|c| matches!(c.rule, Rule::Mask { .. })).collect();
+            masker.hide_names(&hidden);
+        }
+        Ok(masker)
     }
 
     /// The types of a copied table's columns, which the target does not say. Of a copied query they are not known, and its

@@ -1,7 +1,9 @@
 //! Messages of the target: each belongs to what was sent, and goes to the client through the mask.
 
 use super::inquiry::Inquiry;
+use super::meaning::by_name;
 use super::result::RowsEnd;
+use super::titles::Foreseen;
 use super::{Expect, Portal, Pump, Shape, Statement, Waiting};
 use crate::frame::{self, Header, Peer};
 use crate::message::{self, CommandComplete, CopyResponse, TransactionStatus};
@@ -219,24 +221,24 @@ impl Pump {
 
     /// RowDescription or NoData.
     fn described(&mut self, description: Option<Bytes>, io: &mut Io) {
-        let swallow = match self.expect.front() {
+        let (subject, swallow) = match self.expect.front() {
             Some(Expect::Simple(_)) => {
                 let Some(description) = description else {
                     return self.target_broke(io, "NoData where none was expected");
                 };
                 return self.simple_described(&description, io);
             }
-            Some(Expect::DescribeStatement { shape }) => {
+            Some(Expect::DescribeStatement { shape, subject }) => {
                 if let Some(shape) = shape {
                     let _ = shape.set(description.clone());
                 }
-                false
+                (subject.clone(), false)
             }
-            Some(Expect::DescribePortal { shape, swallow }) => {
+            Some(Expect::DescribePortal { shape, subject, swallow }) => {
                 if let Some(shape) = shape {
                     let _ = shape.set(description.clone());
                 }
-                *swallow
+                (subject.clone(), *swallow)
             }
             _ => return self.target_broke(io, "a description where none was expected"),
         };
@@ -245,7 +247,18 @@ impl Pump {
             return;
         }
         match description {
-            Some(body) => self.plain(MessageKind::RowDescription, &body, io),
+            Some(body) => {
+                // What an EXECUTE runs is judged when it runs: until then every column may be masked.
+                let plan = subject.as_ref().filter(|s| s.statements().first().is_some_and(|s| !by_name(&s.effect)));
+                let foreseen = Foreseen {
+                    statement: subject.as_deref().map(|s| (s, 0)),
+                    plan: plan.and_then(|s| s.judgement.plans.first()).map(Arc::as_ref),
+                };
+                let hidden = self.hidden_titles(&body, &foreseen);
+                if let Err(error) = io.client.row_description(&body, &hidden) {
+                    self.target_broke(io, &error.to_string());
+                }
+            }
             None => self.plain(MessageKind::NoData, b"", io),
         }
     }
@@ -264,8 +277,21 @@ impl Pump {
             }
             Err(why) => return self.target_broke(io, &why),
         }
-        self.record_columns(request, description, None, io);
-        self.plain(MessageKind::RowDescription, description, io);
+        let hidden = match self.expect.front() {
+            Some(Expect::Simple(simple)) => {
+                let foreseen = Foreseen { statement: Some((&simple.prepared, simple.index)), plan: Some(&plan) };
+                self.hidden_titles(description, &foreseen)
+            }
+            _ => Vec::new(),
+        };
+        // On record is what the client is told.
+        match lockgate_mask::described(description, &hidden) {
+            Ok(told) => self.record_columns(request, &told, None, io),
+            Err(error) => return self.target_broke(io, &error.to_string()),
+        }
+        if let Err(error) = io.client.row_description(description, &hidden) {
+            self.target_broke(io, &error.to_string());
+        }
     }
 
     /// The plan for a result that nobody foresaw.
@@ -325,7 +351,16 @@ impl Pump {
         };
         let Some(description) = shape else { return Ok(()) };
         let masker = self.known_masker(known.as_ref(), &description, formats.as_deref(), &plan, io)?;
-        self.record_columns(request, &description, formats.as_deref(), io);
+        let hidden = match self.expect.front() {
+            Some(Expect::Execute(execution)) => {
+                let subject = execution.statement.as_ref().map(Statement::subject);
+                let statement = subject.map(|s| (&**s, 0));
+                self.hidden_titles(&description, &Foreseen { statement, plan: Some(&plan) })
+            }
+            _ => Vec::new(),
+        };
+        let told = lockgate_mask::described(&description, &hidden).map_err(|e| e.to_string())?;
+        self.record_columns(request, &told, formats.as_deref(), io);
         if let Some(Expect::Execute(execution)) = self.expect.front_mut() {
             let _ = execution.masker.set(Arc::clone(&masker));
             execution.result.masker = Some(masker);
