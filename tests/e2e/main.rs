@@ -7,6 +7,7 @@ mod clients;
 mod crash;
 mod desync;
 mod disk_full;
+mod failing_disk;
 mod harness;
 mod holding;
 mod login;

@@ -4,6 +4,7 @@
 //! into the recording and only then yields a [`Permit`], which the way to the target consumes. Nothing here does I/O of
 //! its own: the recording's sink comes from outside, and so does the time.
 
+mod counts;
 mod denial;
 mod judge;
 mod permit;
@@ -11,6 +12,7 @@ mod rules;
 mod session;
 pub mod wire;
 
+pub use counts::Counts;
 pub use denial::Denial;
 pub use judge::{ColumnMask, Judge, Judgement, Masks, Plan, Ruling};
 pub use permit::{Permit, Plumbing, TargetOutbox};

@@ -1,5 +1,6 @@
 //! One connection of one identity to one target: its recording, the rules it is judged by, and the only maker of permits.
 
+use crate::counts::Counts;
 use crate::denial::Denial;
 use crate::judge::{Judge, Judgement, Ruling};
 use crate::permit::Permit;
@@ -58,6 +59,7 @@ pub struct Session {
     pending: Vec<Event<'static>>,
     pending_bytes: usize,
     verdicts: Verdicts,
+    counts: Arc<Counts>,
     alerts: Vec<RaisedAlert>,
     /// `who` as digests name it.
     who: String,
@@ -209,6 +211,7 @@ impl Session {
             pending: Vec::new(),
             pending_bytes: 0,
             verdicts: Verdicts::default(),
+            counts: Arc::default(),
             alerts: Vec::new(),
             who: String::new(),
             closed: false,
@@ -230,6 +233,11 @@ impl Session {
         opened.parameters = settings.into();
         session.recorder.append(opened.into(), now)?;
         Ok(session)
+    }
+
+    /// What it has done so far.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     /// Its id.
@@ -459,6 +467,7 @@ impl Session {
     pub fn done(&mut self, request: u64, ended: &Ended<'_>, now: Timestamp) -> Result<(), RecordError> {
         let Some(at) = self.open.iter().position(|o| o.number == request) else { return Ok(()) };
         let open = self.open.swap_remove(at);
+        self.counts.ended(open.rows);
         let event = Done {
             request,
             outcome: ended.kind,
@@ -502,6 +511,7 @@ impl Session {
             Ruling::Hold(_) => &mut self.verdicts.held,
         };
         *counter += 1;
+        self.counts.judged(matches!(judgement.ruling, Ruling::Deny(_)));
         for alert in &judgement.alerts {
             let shown = String::from_utf8_lossy(request.shown);
             self.alerts.push(RaisedAlert {

@@ -112,12 +112,13 @@ impl SessionLog {
         self.push(Entry::Opened(Box::new(session)));
     }
 
-    /// A session goes on; for a listing that is not hours old. Call at most every few seconds.
+    /// A session goes on; for a listing that is not hours old. Call at most every second.
     pub fn counted(&self, id: SessionId, counts: SessionCounts) {
         self.push(Entry::Counted { id, counts });
     }
 
-    /// A session ended.
+    /// A session ended. Where it was ended already, as a start does with what an earlier run left open, only its counts
+    /// are corrected.
     pub fn closed(&self, id: SessionId, at: Timestamp, reason: &str, counts: SessionCounts) {
         let reason = reason.chars().take(REASON_CHARS_MAX).collect();
         self.push(Entry::Closed { id, at, reason, counts });
@@ -236,8 +237,9 @@ async fn write_entry(tx: &mut SqliteConnection, entry: &Entry) -> Result<(), sql
         }
         Entry::Closed { id, at, reason, counts } => {
             sqlx::query(
-                "UPDATE sessions SET requests = $1, denied = $2, rows_sent = $3, closed = $4, reason = $5
-                 WHERE id = $6 AND closed IS NULL",
+                "UPDATE sessions SET requests = $1, denied = $2, rows_sent = $3, closed = coalesce(closed, $4),
+                                     reason = coalesce(reason, $5)
+                 WHERE id = $6",
             )
             .bind(clamp(counts.requests))
             .bind(clamp(counts.denied))

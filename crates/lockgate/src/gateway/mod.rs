@@ -30,7 +30,7 @@ use lockgate_mask::MaskKeys;
 use lockgate_record::{Digest, GatewayStarted, GatewayStopped, PolicyLoaded, RecorderOptions};
 use lockgate_relay::live::Live;
 use lockgate_relay::tls::ServerTls;
-use lockgate_session::RulesHandle;
+use lockgate_session::{Counts, RulesHandle};
 use lockgate_store::approvals::Approvals;
 use lockgate_store::journal::{Journal, JournalOptions, load_or_create_keys};
 use lockgate_store::{Claim, SessionLog, Store, TokenLease};
@@ -77,6 +77,9 @@ struct Open {
     /// Gone when the session is: each session has an identity of its own in memory.
     identity: Weak<Identity>,
     lease: Option<TokenLease>,
+    counts: Arc<Counts>,
+    /// Requests that the index knows of.
+    listed: u64,
 }
 
 /// The task that writes the ends of sessions into the index; it ends when `gone` is dropped and empty.
@@ -104,7 +107,7 @@ impl Gateway {
             recorder: RecorderOptions { result_bytes_max: loaded.config.recording.result_bytes_max },
         };
         let journal = Journal::open(&data_dir, Arc::clone(&keys), options, now)?;
-        recover(&journal, now)?;
+        let aborted = recover(&journal, now)?;
         let log = GatewayLog::open(&journal, new_id(now)?, now)?;
         let names = names(&loaded.config);
         let given = loaded.config.tls.as_ref().map(|tls| (tls.certificate.as_path(), tls.key.as_path()));
@@ -119,6 +122,10 @@ impl Gateway {
 
         let index = store.session_log();
         let (gone, queue) = mpsc::channel(GONE_QUEUE);
+        for id in aborted {
+            // A queue that is full leaves the numbers of the last moments out of the list; the recordings have them.
+            let _ = gone.try_send(id);
+        }
         let task = tokio::spawn(index::run(queue, journal.archive(), keys, index.clone()));
         Ok(Arc::new(Gateway {
             approvals: Approvals::new(store.clone()),
@@ -202,9 +209,12 @@ impl Gateway {
     }
 }
 
-/// Finishes what a dead gateway left behind and says so.
-fn recover(journal: &Journal, now: Timestamp) -> anyhow::Result<()> {
+/// Finishes what a dead gateway left behind and says so. Yields the recordings that had no end.
+fn recover(journal: &Journal, now: Timestamp) -> anyhow::Result<Vec<SessionId>> {
     let report = journal.recover(now).context("the recordings cannot be recovered")?;
+    for words in &report.log {
+        tracing::error!("{words}");
+    }
     for (session, damage) in &report.torn {
         tracing::warn!(%session, "a recording's last write was cut short and taken off: {damage}");
     }
@@ -214,7 +224,7 @@ fn recover(journal: &Journal, now: Timestamp) -> anyhow::Result<()> {
     if !report.finished.is_empty() {
         tracing::warn!("{} sessions of an earlier run had no end and were ended as aborted", report.finished.len());
     }
-    Ok(())
+    Ok(report.finished)
 }
 
 /// An id for a session that begins now.

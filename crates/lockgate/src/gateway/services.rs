@@ -140,7 +140,15 @@ impl Services for Gateway {
             hold_ms_max: self.config().approval_timeout_ms,
         };
         let session = Session::open(parts, now).map_err(|error| unrecordable(&error))?;
-        self.open_sessions().insert(id, Open { identity: Arc::downgrade(&identity), lease: lease.lease });
+        self.open_sessions().insert(
+            id,
+            Open {
+                identity: Arc::downgrade(&identity),
+                lease: lease.lease,
+                counts: Arc::clone(session.counts()),
+                listed: 0,
+            },
+        );
         self.index.opened(SessionOpened {
             id,
             identity: (*identity).clone(),

@@ -11,7 +11,7 @@ use lockgate_record::{TokenCreated, TokenRevoked};
 use lockgate_relay::live::LiveSession;
 use lockgate_session::wire::Cut;
 use lockgate_session::{Judge, Rules, Ruling};
-use lockgate_store::TokenState;
+use lockgate_store::{SessionCounts, TokenState};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,7 @@ pub async fn run(gateway: Arc<Gateway>) {
         if second {
             slow = Instant::now();
             gateway.tick_journal(now).await;
+            gateway.list_counts();
             gateway.note_tokens(&mut tokens, now).await;
             publish(&gateway);
         }
@@ -104,6 +105,18 @@ impl Gateway {
             self.log.note(event, now);
         }
         *generation = changes.generation;
+    }
+
+    /// Tells the index what sessions have done since it was last told.
+    fn list_counts(&self) {
+        for (id, open) in self.open_sessions().iter_mut() {
+            let requests = open.counts.requests();
+            let counts = SessionCounts { requests, denied: open.counts.denied(), rows: open.counts.rows() };
+            if open.listed != requests {
+                self.index.counted(*id, counts);
+                open.listed = requests;
+            }
+        }
     }
 
     async fn tick_journal(self: &Arc<Self>, now: Timestamp) {

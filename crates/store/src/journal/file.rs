@@ -142,17 +142,24 @@ impl FileSink {
         let durability = self.shared.options.durability;
         let file = create(&path).map_err(|error| sink_error(&error))?;
         let mut appender = Appender::new(file, 0, durability);
-        let outcome = appender.append([&self.header.encode(), frame]).and_then(|()| {
+        let kept = appender.append([&self.header.encode(), frame]).and_then(|()| {
             if durability == Durability::Fsync {
                 sync_folder_of(&path).map_err(|error| sink_error(&error))?;
             }
-            self.shared.log().push(&opened_leaf(&self.header), self.header.began)
+            Ok(())
+        });
+        let outcome = kept.map_err(|error| (error, true)).and_then(|()| {
+            let logged = self.shared.log().push(&opened_leaf(&self.header), self.header.began);
+            // A leaf whose sync failed may be in the log all the same: then its recording has to be there.
+            logged.map_err(|error| (error.clone(), !matches!(error, SinkError::Poisoned(_))))
         });
         match outcome {
             Ok(()) => Ok(appender),
-            Err(error) => {
-                // Nothing of it counts, so nothing of it stays. Where it cannot be removed, recovery finds it.
-                let _ = std::fs::remove_file(&path);
+            Err((error, remove)) => {
+                if remove {
+                    // Nothing of it counts, so nothing of it stays. Where it cannot be removed, recovery finds it.
+                    let _ = std::fs::remove_file(&path);
+                }
                 Err(error)
             }
         }
