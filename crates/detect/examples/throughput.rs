@@ -1,0 +1,115 @@
+//! Megabytes a second that the detectors read, on one core, of values in which there is nothing to find.
+//!
+//! The values are what rows hold: sentences, identifiers, times, prices, hashes, paths, versions, JSON. Prints one line
+//! per sort and one for all of them together, with every detector at work.
+
+use lockgate_detect::{Column, Detectors, Kind};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % below
+    }
+
+    fn text(&mut self, alphabet: &str, length: usize) -> String {
+        let all: Vec<char> = alphabet.chars().collect();
+        let count = u64::try_from(all.len()).unwrap_or(1);
+        (0..length).filter_map(|_| all.get(usize::try_from(self.roll(count)).unwrap_or(0))).collect()
+    }
+}
+
+const WORDS: &str =
+    "measure season about the level of every report and pass them along to those who wait for answers before noon";
+
+type Sort = (&'static str, &'static str, fn(&mut Dice) -> String);
+
+const SORTS: [Sort; 10] = [
+    ("sentence", "note", |d| {
+        let words: Vec<&str> = WORDS.split(' ').collect();
+        let count = u64::try_from(words.len()).unwrap_or(1);
+        let length = 6 + d.roll(12);
+        let picked: Vec<&str> =
+            (0..length).filter_map(|_| words.get(usize::try_from(d.roll(count)).unwrap_or(0)).copied()).collect();
+        picked.join(" ")
+    }),
+    ("long text", "body", |d| {
+        let words: Vec<&str> = WORDS.split(' ').collect();
+        let count = u64::try_from(words.len()).unwrap_or(1);
+        let picked: Vec<&str> =
+            (0..400).filter_map(|_| words.get(usize::try_from(d.roll(count)).unwrap_or(0)).copied()).collect();
+        picked.join(" ")
+    }),
+    ("uuid", "trace", |d| {
+        let h = "0123456789abcdef";
+        format!("{}-{}-4{}-a{}-{}", d.text(h, 8), d.text(h, 4), d.text(h, 3), d.text(h, 3), d.text(h, 12))
+    }),
+    ("time", "created_at", |d| {
+        format!(
+            "2024-{:02}-{:02} {:02}:{:02}:{:02}.{:06}+00",
+            1 + d.roll(12),
+            1 + d.roll(28),
+            d.roll(24),
+            d.roll(60),
+            d.roll(60),
+            d.roll(1_000_000)
+        )
+    }),
+    ("number", "order_id", |d| d.roll(1_000_000_000).to_string()),
+    ("price", "price", |d| format!("{}.{:02}", d.roll(10_000), d.roll(100))),
+    ("hash", "sha", |d| d.text("0123456789abcdef", 64)),
+    ("base64", "blob", |d| d.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 64)),
+    ("path", "path", |d| {
+        format!("/{}/{}/v2/{}.json", d.text("abcdefgh", 6), d.text("abcdefgh", 8), d.text("abcdefgh", 5))
+    }),
+    ("json", "data", |d| {
+        format!(
+            r#"{{"id": {}, "state": "{}", "items": [{}, {}], "total": {}.{:02}, "ref": "{}"}}"#,
+            d.roll(100_000),
+            d.text("abcdefgh", 7),
+            d.roll(1000),
+            d.roll(1000),
+            d.roll(5000),
+            d.roll(100),
+            d.text("ABCDEF0123456789", 12)
+        )
+    }),
+];
+
+fn main() {
+    let detectors = Detectors::new(Kind::ALL.iter().copied(), Vec::new());
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let mut hits = Vec::new();
+    let (mut all_bytes, mut all_time) = (0.0, 0.0);
+    for (name, column, make) in SORTS {
+        let column = Column::named(column.as_bytes());
+        let cells: Vec<String> = (0..4000).map(|_| make(&mut dice)).collect();
+        let bytes: usize = cells.iter().map(String::len).sum();
+        let mut found = 0_usize;
+        let mut best = f64::MAX;
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(300) {
+            let round = Instant::now();
+            for cell in &cells {
+                hits.clear();
+                detectors.scan(black_box(cell.as_bytes()), &column, &mut hits);
+                found += hits.len();
+            }
+            best = best.min(round.elapsed().as_secs_f64());
+        }
+        let bytes = u32::try_from(bytes).map_or(0.0, f64::from);
+        all_bytes += bytes;
+        all_time += best;
+        println!(
+            "{name:<12} {:>8.0} MB/s   {:>6.0} ns a value   {found} hits",
+            bytes / best / 1e6,
+            best / 4000.0 * 1e9
+        );
+    }
+    println!("{:<12} {:>8.0} MB/s", "together", all_bytes / all_time / 1e6);
+}

@@ -1,0 +1,131 @@
+//! Check digits. Every function takes digits as numbers from 0 to 9.
+
+/// Luhn (ISO/IEC 7812): every second digit from the right is doubled.
+pub(crate) fn luhn(digits: &[u8]) -> bool {
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(at, digit)| {
+            let digit = u32::from(*digit);
+            match (at % 2, digit * 2) {
+                (0, _) => digit,
+                (_, doubled) if doubled > 9 => doubled - 9,
+                (_, doubled) => doubled,
+            }
+        })
+        .sum();
+    !digits.is_empty() && sum.is_multiple_of(10)
+}
+
+/// The remainder of a decimal number of any length.
+pub(crate) fn remainder(digits: &[u8], modulus: u32) -> u32 {
+    digits.iter().fold(0, |rest, digit| (rest * 10 + u32::from(*digit)) % modulus)
+}
+
+/// The sum of products with weights, as far as both go.
+pub(crate) fn weighted(digits: &[u8], weights: &[u8]) -> u32 {
+    digits.iter().zip(weights).map(|(d, w)| u32::from(*d) * u32::from(*w)).sum()
+}
+
+/// ISO 7064 MOD 97-10 over digits and letters (A is 10), as IBAN uses it: the whole leaves 1.
+pub(crate) fn mod97(characters: impl Iterator<Item = u8>) -> bool {
+    let mut rest: u32 = 0;
+    let mut any = false;
+    for c in characters {
+        any = true;
+        rest = match c {
+            b'0'..=b'9' => rest * 10 + u32::from(c - b'0'),
+            b'A'..=b'Z' => rest * 100 + u32::from(c - b'A') + 10,
+            b'a'..=b'z' => rest * 100 + u32::from(c - b'a') + 10,
+            _ => return false,
+        } % 97;
+    }
+    any && rest == 1
+}
+
+/// ISO 7064 MOD 11,10: Steuer-ID and OIB.
+pub(crate) fn mod11_10(digits: &[u8]) -> bool {
+    let Some((check, body)) = digits.split_last() else { return false };
+    let product = body.iter().fold(10, |product, digit| {
+        let sum = (u32::from(*digit) + product) % 10;
+        (if sum == 0 { 10 } else { sum }) * 2 % 11
+    });
+    (11 - product) % 10 == u32::from(*check)
+}
+
+/// The multiplication of the dihedral group D5.
+fn d5(a: u8, b: u8) -> u8 {
+    match (a < 5, b < 5) {
+        (true, true) => (a + b) % 5,
+        (true, false) => (a + b - 5) % 5 + 5,
+        (false, true) => (a + 5 - b) % 5 + 5,
+        (false, false) => (a + 5 - b) % 5,
+    }
+}
+
+/// Verhoeff: Aadhaar.
+pub(crate) fn verhoeff(digits: &[u8]) -> bool {
+    const STEP: [u8; 10] = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4];
+    let mut check = 0;
+    for (at, digit) in digits.iter().rev().enumerate() {
+        let mut permuted = *digit;
+        for _ in 0..at % 8 {
+            permuted = STEP.get(usize::from(permuted)).copied().unwrap_or(0);
+        }
+        check = d5(check, permuted);
+    }
+    !digits.is_empty() && check == 0
+}
+
+/// Whether day and month can be: the day may be the 29th of February in any year.
+pub(crate) fn is_day(month: u32, day: u32) -> bool {
+    let days = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 => 29,
+        _ => return false,
+    };
+    (1..=days).contains(&day)
+}
+
+/// The decimal number that the digits from `at` on make, `count` of them.
+pub(crate) fn number(digits: &[u8], at: usize, count: usize) -> u32 {
+    digits.iter().skip(at).take(count).fold(0_u32, |sum, d| sum.saturating_mul(10).saturating_add(u32::from(*d)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digits(text: &str) -> Vec<u8> {
+        text.bytes().filter(u8::is_ascii_digit).map(|b| b - b'0').collect()
+    }
+
+    #[test]
+    fn published_examples() {
+        assert!(luhn(&digits("79927398713")) && !luhn(&digits("79927398710")));
+        assert!(mod97("3214282912345698765432161182".bytes()) && !mod97("".bytes()));
+        assert!(verhoeff(&digits("2363")) && !verhoeff(&digits("2364")));
+        assert!(mod11_10(&digits("86095742719")) && !mod11_10(&digits("86095742718")));
+        assert_eq!(remainder(&digits("100"), 97), 3);
+    }
+
+    #[test]
+    fn verhoeff_finds_every_changed_digit_and_every_swap() {
+        let good = digits("84736430954837284567892");
+        let check = (0..10).map(|c| [&good[..], &[c]].concat()).find(|all| verhoeff(all)).unwrap();
+        for at in 0..check.len() {
+            for other in 0..10 {
+                let mut changed = check.clone();
+                changed[at] = other;
+                assert_eq!(verhoeff(&changed), other == check[at]);
+            }
+            if at > 0 && check[at] != check[at - 1] {
+                let mut swapped = check.clone();
+                swapped.swap(at, at - 1);
+                assert!(!verhoeff(&swapped));
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Values behind one layer of writing: full-width and other scripts' digits, invisible characters, HTML entities, escapes
+//! of URLs, JSON and mail, base64 and hexadecimal.
+//!
+//! One layer is taken off, once. What is found under it is reported where it stands in the text as it came.
+
+use crate::class::{at, slice};
+
+/// A text without its layer, and where its bytes came from.
+pub(crate) struct Peeled {
+    pub(crate) text: Vec<u8>,
+    /// Places in `text`, in order, and what each was in the source. Between two of them bytes are as they were.
+    changes: Vec<Change>,
+}
+
+struct Change {
+    at: usize,
+    bytes: usize,
+    source: usize,
+    source_end: usize,
+}
+
+impl Peeled {
+    /// Where the bytes from `start` to `end` stand in the source.
+    pub(crate) fn source(&self, start: usize, end: usize) -> (usize, usize) {
+        (self.place(start, false), self.place(end, true))
+    }
+
+    fn place(&self, place: usize, end: bool) -> usize {
+        // An end belongs to the byte before it.
+        let byte = if end { place.saturating_sub(1) } else { place };
+        let after = self.changes.partition_point(|c| c.at <= byte);
+        let inside = after.checked_sub(1).and_then(|i| self.changes.get(i));
+        match inside {
+            None => place,
+            Some(change) if byte < change.at + change.bytes => {
+                if end {
+                    change.source_end
+                } else {
+                    change.source
+                }
+            }
+            Some(change) => place - (change.at + change.bytes) + change.source_end,
+        }
+    }
+}
+
+/// Takes one layer off; `None` where there is none.
+pub(crate) fn peel(text: &[u8]) -> Option<Peeled> {
+    let mut peeled: Option<Peeled> = None;
+    let mut place = 0;
+    let mut copied = 0;
+    while place < text.len() {
+        let Some((used, with)) = unescape(text, place) else {
+            place += 1;
+            continue;
+        };
+        let peeled = peeled.get_or_insert_with(|| Peeled { text: Vec::with_capacity(text.len()), changes: Vec::new() });
+        peeled.text.extend_from_slice(slice(text, copied, place));
+        let at = peeled.text.len();
+        let mut buffer = [0; 4];
+        let bytes = match with {
+            None => 0,
+            Some(character) => {
+                let encoded = character.encode_utf8(&mut buffer).as_bytes();
+                peeled.text.extend_from_slice(encoded);
+                encoded.len()
+            }
+        };
+        peeled.changes.push(Change { at, bytes, source: place, source_end: place + used });
+        place += used;
+        copied = place;
+    }
+    if let Some(peeled) = &mut peeled {
+        peeled.text.extend_from_slice(slice(text, copied, text.len()));
+    }
+    peeled
+}
+
+/// What the bytes at `place` stand for, and how many they are: a character, or nothing.
+fn unescape(text: &[u8], place: usize) -> Option<(usize, Option<char>)> {
+    match at(text, place) {
+        byte @ 0x80..=0xff => fold(text, place, byte),
+        b'%' => hex(text, place + 1, 2).filter(|c| *c >= 0x20 && *c < 0x80).map(|c| (3, char::from_u32(c))),
+        b'=' => {
+            // Quoted-printable: `=40`, and a line's soft end.
+            if at(text, place + 1) == b'\n' {
+                return Some((2, None));
+            }
+            if slice(text, place + 1, place + 3) == b"\r\n" {
+                return Some((3, None));
+            }
+            let capital = |b: u8| b.is_ascii_digit() || matches!(b, b'A'..=b'F');
+            if !capital(at(text, place + 1)) || !capital(at(text, place + 2)) {
+                return None;
+            }
+            // `=41` may be a value after its key; only characters that mail must escape count.
+            hex(text, place + 1, 2).filter(|c| matches!(c, 0x20 | 0x2e | 0x3d | 0x40)).map(|c| (3, char::from_u32(c)))
+        }
+        b'\\' => match at(text, place + 1) {
+            b'u' => hex(text, place + 2, 4).map(|c| (6, folded(c).unwrap_or_else(|| char::from_u32(c)))),
+            b'x' => hex(text, place + 2, 2).map(|c| (4, char::from_u32(c))),
+            _ => None,
+        },
+        b'&' => entity(text, place),
+        0 => Some((1, None)),
+        0x1b if at(text, place + 1) == b'[' => {
+            // A terminal's colours.
+            let tail = slice(text, place + 2, (place + 18).min(text.len()));
+            let end = tail.iter().position(|b| b.is_ascii_alphabetic())?;
+            tail.iter().take(end).all(|b| b.is_ascii_digit() || *b == b';').then_some((end + 3, None))
+        }
+        _ => None,
+    }
+}
+
+/// The number that so many hexadecimal digits make.
+fn hex(text: &[u8], place: usize, count: usize) -> Option<u32> {
+    let digits = slice(text, place, place + count);
+    (digits.len() == count).then_some(())?;
+    digits.iter().try_fold(0, |sum, b| Some(sum * 16 + char::from(*b).to_digit(16)?))
+}
+
+fn entity(text: &[u8], place: usize) -> Option<(usize, Option<char>)> {
+    let body = slice(text, place + 1, (place + 10).min(text.len()));
+    let end = memchr::memchr(b';', body)?;
+    let name = std::str::from_utf8(body.get(..end)?).ok()?;
+    let code = match name {
+        "amp" => 0x26,
+        "lt" => 0x3c,
+        "gt" => 0x3e,
+        "quot" => 0x22,
+        "apos" => 0x27,
+        "nbsp" => 0x20,
+        "commat" => 0x40,
+        "period" => 0x2e,
+        "colon" => 0x3a,
+        "sol" => 0x2f,
+        "plus" => 0x2b,
+        "lowbar" => 0x5f,
+        "hyphen" | "dash" | "shy" => 0x2d,
+        _ => {
+            let number = name.strip_prefix('#')?;
+            match number.strip_prefix(['x', 'X']) {
+                Some(digits) => u32::from_str_radix(digits, 16).ok()?,
+                None => number.parse().ok()?,
+            }
+        }
+    };
+    Some((end + 2, folded(code).unwrap_or_else(|| char::from_u32(code))))
+}
+
+/// A character that is not ASCII and looks like one that is, or like nothing.
+fn fold(text: &[u8], place: usize, lead: u8) -> Option<(usize, Option<char>)> {
+    let length = match lead {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => return None,
+    };
+    let character = std::str::from_utf8(slice(text, place, place + length)).ok()?.chars().next()?;
+    folded(u32::from(character)).map(|to| (length, to))
+}
+
+/// The zeros of the decimal digits of other scripts.
+const ZEROS: [u32; 22] = [
+    0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0x0e50, 0x0ed0,
+    0x0f20, 0x1040, 0x17e0, 0x1810, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec,
+];
+
+/// `Some(None)` for what is invisible, `Some(Some(_))` for what reads as an ASCII character.
+fn folded(code: u32) -> Option<Option<char>> {
+    let ascii = |code: u32| Some(char::from_u32(code));
+    match code {
+        // Soft hyphen, joiners, bidirectional marks, variation selectors, the byte order mark.
+        0xad
+        | 0x34f
+        | 0x61c
+        | 0x180e
+        | 0x200b..=0x200f
+        | 0x202a..=0x202e
+        | 0x2060..=0x206f
+        | 0xfe00..=0xfe0f
+        | 0xfeff => Some(None),
+        0xa0 | 0x2000..=0x200a | 0x202f | 0x205f | 0x3000 => Some(Some(' ')),
+        0x2010..=0x2015 | 0x2212 | 0xfe58 | 0xfe63 => Some(Some('-')),
+        // Full-width forms.
+        0xff01..=0xff5e => ascii(code - 0xff01 + 0x21),
+        0xfe52 | 0x3002 | 0xff61 => Some(Some('.')),
+        0xfe6b => Some(Some('@')),
+        0xb2 | 0xb3 => ascii(code - 0xb0 + 0x30),
+        0xb9 => Some(Some('1')),
+        0x2070 | 0x2074..=0x2079 => ascii(code - 0x2070 + 0x30),
+        0x2080..=0x2089 => ascii(code - 0x2080 + 0x30),
+        0x2460..=0x2468 => ascii(code - 0x2460 + 0x31),
+        0x1d7f6..=0x1d7ff => ascii(code - 0x1d7f6 + 0x30),
+        0x660..=0x1d7f5 => {
+            let zero = ZEROS.iter().find(|z| (**z..**z + 10).contains(&code))?;
+            ascii(code - zero + 0x30)
+        }
+        _ => None,
+    }
+}
+
+/// The shortest run that is tried, and the most that is decoded at once.
+pub(crate) const RUN_BYTES_MIN: usize = 24;
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// What a run of base64 or hexadecimal characters says; `None` where that is no text. `run` is one piece.
+pub(crate) fn decode(run: &[u8]) -> Option<Vec<u8>> {
+    if run.iter().all(u8::is_ascii_hexdigit) && run.len().is_multiple_of(2) {
+        let pairs = run.chunks_exact(2).map(|pair| Some(nibble(*pair.first()?)? << 4 | nibble(*pair.get(1)?)?));
+        return readable(pairs);
+    }
+    let body = run.strip_suffix(b"==").or_else(|| run.strip_suffix(b"=")).unwrap_or(run);
+    let quads = body.chunks(4).flat_map(|quad| {
+        let mut bits: u32 = 0;
+        let mut fine = true;
+        for place in 0..4 {
+            let value = quad.get(place).map_or(Some(0), |b| sextet(*b));
+            fine &= value.is_some();
+            bits = bits << 6 | value.unwrap_or(0);
+        }
+        let [_, a, b, c] = bits.to_be_bytes();
+        let count = if fine { quad.len().saturating_sub(1) } else { 1 };
+        [a, b, c].into_iter().take(count).map(move |byte| fine.then_some(byte))
+    });
+    readable(quads)
+}
+
+/// The pieces of a long run that are decoded on their own.
+pub(crate) fn pieces(start: usize, end: usize) -> impl Iterator<Item = (usize, usize)> {
+    (start..end).step_by(PIECE_BYTES).map(move |from| (from, end.min(from + PIECE_BYTES)))
+}
+
+/// The bytes, as long as they read as text.
+fn readable(bytes: impl Iterator<Item = Option<u8>>) -> Option<Vec<u8>> {
+    let mut text: Vec<u8> = Vec::new();
+    let mut high = 0;
+    for byte in bytes {
+        let byte = byte?;
+        high += usize::from(byte >= 0x80);
+        if high > 3 && high > text.len() / 2 {
+            return None;
+        }
+        if byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r') || byte == 0x7f {
+            return None;
+        }
+        text.push(byte);
+    }
+    // Random bytes that happen to hold no control character are hardly ever valid text.
+    (std::str::from_utf8(&text).is_ok() && text.len() >= 8).then_some(text)
+}
+
+fn nibble(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+fn sextet(byte: u8) -> Option<u32> {
+    Some(u32::from(match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' | b'-' => 62,
+        b'/' | b'_' => 63,
+        _ => return None,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peeled(text: &str) -> Option<String> {
+        peel(text.as_bytes()).map(|p| String::from_utf8(p.text).unwrap())
+    }
+
+    #[test]
+    fn layers() {
+        for (text, plain) in [
+            ("john%40example.com", "john@example.com"),
+            ("john&#64;example&period;com", "john@example.com"),
+            ("john\\u0040example.com", "john@example.com"),
+            ("john=40example=2Ecom", "john@example.com"),
+            ("１２３－４５", "123-45"),
+            ("12\u{200b}3", "123"),
+            ("١٢٣", "123"),
+            ("\x1b[31m12\x1b[0m3", "123"),
+            ("1\u{a0}2", "1 2"),
+        ] {
+            assert_eq!(peeled(text).as_deref(), Some(plain), "{text}");
+        }
+        for text in ["plain", "Amélie", "100 %", "a=b", "x&y", "C:\\dir"] {
+            assert_eq!(peeled(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn places() {
+        let text = "a %40 b &amp; c";
+        let peeled = peel(text.as_bytes()).unwrap();
+        assert_eq!(peeled.text, b"a @ b & c");
+        assert_eq!(peeled.source(2, 3), (2, 5));
+        assert_eq!(peeled.source(4, 5), (6, 7));
+        assert_eq!(peeled.source(0, 9), (0, text.len()));
+        assert_eq!(peeled.source(8, 9), (14, 15));
+    }
+
+    #[test]
+    fn encodings() {
+        assert_eq!(decode(b"am9obkBleGFtcGxlLmNvbQ==").as_deref(), Some(&b"john@example.com"[..]));
+        assert_eq!(decode(b"6a6f686e406578616d706c652e636f6d").as_deref(), Some(&b"john@example.com"[..]));
+        assert_eq!(decode(b"e8e7660453c13733e42b3c8c9ef95d29"), None);
+        assert_eq!(decode(b"7r/DkgFevJ+0dQPtJVzheeoIK/gKQ4ba"), None);
+    }
+}

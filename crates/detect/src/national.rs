@@ -1,0 +1,513 @@
+//! National identity numbers: lengths, dates and check digits, by country.
+//!
+//! A number whose form alone makes chance unlikely stands by itself. One with a single check digit, which every tenth
+//! number has by chance, must be called what it is, by a column's name or the words before it.
+
+use crate::checks::{is_day, luhn, mod11_10, number as value, remainder, verhoeff, weighted};
+use crate::class::{at, before, is_word, slice};
+use crate::kind::Kind;
+use crate::number::{Gap, Number};
+
+/// A national number: which, where it ends, and whether it stands by itself.
+pub(crate) struct National {
+    pub(crate) kind: Kind,
+    pub(crate) end: usize,
+    pub(crate) itself: bool,
+}
+
+/// Whether six digits are a date of two digits each; the offsets are added to month and day in some countries.
+fn is_ymd(d: &[u8]) -> bool {
+    is_day(value(d, 2, 2), value(d, 4, 2))
+}
+
+fn is_dmy(d: &[u8]) -> bool {
+    is_day(value(d, 2, 2), value(d, 0, 2))
+}
+
+fn digit(d: &[u8], at: usize) -> u32 {
+    d.get(at).copied().map_or(0, u32::from)
+}
+
+/// Calls `found` with every national number that these digits are.
+pub(crate) fn digits(number: &Number<'_>, mut found: impl FnMut(National)) {
+    let d = number.digits;
+    let end = number.end();
+    let gap = number.gap();
+    let bare = number.is_bare();
+    let mut hit = |kind, itself| found(National { kind, end, itself });
+    let shape = |lengths: &[usize]| number.is_shape(lengths);
+    let dashed = |lengths: &[usize]| shape(lengths) && gap == Some(Gap::Dash);
+    let spaced = |lengths: &[usize]| shape(lengths) && matches!(gap, Some(Gap::Space | Gap::Dash));
+    let last = |at: usize| number.gap_before(at);
+    if d.iter().all(|x| *x == number.digit(0)) {
+        return;
+    }
+    match d.len() {
+        8 | 9 => {
+            // Chile: 12.345.678-5, modulo 11 by 2 to 7 from the right.
+            let rut = {
+                let body = d.get(..d.len() - 1).unwrap_or_default();
+                let sum: u32 =
+                    body.iter().rev().zip([2_u32, 3, 4, 5, 6, 7, 2, 3]).map(|(x, w)| u32::from(*x) * w).sum();
+                (11 - sum % 11) % 11 == digit(d, d.len() - 1)
+            };
+            if rut && number.groups.len() == 4 && last(1) == Gap::Dot && last(2) == Gap::Dot && last(3) == Gap::Dash {
+                hit(Kind::IdCl, true);
+            } else if rut && (bare || number.groups.len() == 2 && last(1) == Gap::Dash) && number.digit(0) != 0 {
+                hit(Kind::IdCl, false);
+            }
+            if d.len() == 8 {
+                return;
+            }
+            let plain = bare || shape(&[3, 3, 3]) && matches!(gap, Some(Gap::Space | Gap::Dash | Gap::Dot));
+            // Netherlands: the sum by 9 to 2 and -1 is divisible by 11.
+            let bsn = weighted(d, &[9, 8, 7, 6, 5, 4, 3, 2]);
+            if plain && bsn % 11 == digit(d, 8) {
+                hit(Kind::IdNl, false);
+            }
+            // Portugal: modulo 11 by 9 to 2.
+            if plain && matches!(number.digit(0), 1 | 2 | 3 | 5 | 6 | 8 | 9) {
+                let rest = bsn % 11;
+                if (if rest < 2 { 0 } else { 11 - rest }) == digit(d, 8) {
+                    hit(Kind::IdPt, false);
+                }
+            }
+            if plain && luhn(d) {
+                if number.digit(0) != 0 && number.digit(0) != 8 {
+                    hit(Kind::IdCa, false);
+                }
+                hit(Kind::IdIl, false);
+            }
+            // Australia: modulo 11 by the weights of the tax office.
+            if plain && weighted(d, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11) {
+                hit(Kind::IdAu, false);
+            }
+        }
+        10 => {
+            // Czechia and Slovakia: yymmdd/nnnc, divisible by 11; women have 50 more in the month.
+            let month = match value(d, 2, 2) {
+                m @ 51..=62 => m - 50,
+                m @ 71..=82 => m - 70,
+                m @ 21..=32 => m - 20,
+                m => m,
+            };
+            if is_day(month, value(d, 4, 2)) && remainder(d, 11) == 0 && (bare || shape(&[6, 4])) {
+                hit(Kind::IdCz, last(1) == Gap::Slash);
+            }
+            // Sweden: yymmdd-nnnc by Luhn; a coordination number has 60 more in the day.
+            let day = value(d, 4, 2);
+            if is_day(value(d, 2, 2), if day > 60 { day - 60 } else { day }) && luhn(d) && (bare || dashed(&[6, 4])) {
+                hit(Kind::IdSe, !bare);
+            }
+            // Denmark: ddmmyy-nnnn, without a check digit since 2007.
+            if is_dmy(d)
+                && (bare || dashed(&[6, 4]))
+                && (!bare || weighted(d, &[4, 3, 2, 7, 6, 5, 4, 3, 2, 1]).is_multiple_of(11))
+            {
+                hit(Kind::IdDk, false);
+            }
+            // Bulgaria: the month says the century.
+            let month = match value(d, 2, 2) {
+                m @ 21..=32 => m - 20,
+                m @ 41..=52 => m - 40,
+                m => m,
+            };
+            if bare
+                && is_day(month, value(d, 4, 2))
+                && weighted(d, &[2, 4, 8, 5, 10, 9, 7, 3, 6]) % 11 % 10 == digit(d, 9)
+            {
+                hit(Kind::IdBg, false);
+            }
+            // NHS number: modulo 11 by 10 to 2.
+            let sum = weighted(d, &[10, 9, 8, 7, 6, 5, 4, 3, 2]);
+            if (bare || spaced(&[3, 3, 4])) && (11 - sum % 11) % 11 == digit(d, 9) {
+                hit(Kind::IdGb, false);
+            }
+        }
+        11 => {
+            if bare || shape(&[3, 3, 3, 2]) {
+                let first = weighted(d, &[10, 9, 8, 7, 6, 5, 4, 3, 2]) * 10 % 11 % 10;
+                let second = weighted(d, &[11, 10, 9, 8, 7, 6, 5, 4, 3, 2]) * 10 % 11 % 10;
+                if first == digit(d, 9) && second == digit(d, 10) {
+                    hit(Kind::IdBr, !bare && last(1) == Gap::Dot && last(3) == Gap::Dash);
+                }
+            }
+            // Norway: ddmmyy, three digits, two check digits; the day is 40 more for foreigners.
+            let day = value(d, 0, 2);
+            if (bare || spaced(&[6, 5])) && is_day(value(d, 2, 2), if day > 40 { day - 40 } else { day }) {
+                let one = (11 - weighted(d, &[3, 7, 6, 1, 8, 9, 4, 5, 2]) % 11) % 11;
+                let two = (11 - weighted(d, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11) % 11;
+                if one == digit(d, 9) && two == digit(d, 10) {
+                    hit(Kind::IdNo, true);
+                }
+            }
+            // Belgium: 97 minus the rest of the first nine, with a 2 before them for the born since 2000.
+            let belgian = bare || shape(&[2, 2, 2, 3, 2]) || spaced(&[6, 3, 2]);
+            if belgian && is_ymd(d) {
+                let nine = value(d, 0, 9);
+                let check = value(d, 9, 2);
+                let young = (nine % 97 + 2_000_000_000 % 97) % 97;
+                if check == 97 - nine % 97 || check == 97 - young {
+                    hit(Kind::IdBe, true);
+                }
+            }
+            if bare {
+                // Poland: the month says the century.
+                let month = value(d, 2, 2) % 20;
+                if is_day(month, value(d, 4, 2))
+                    && (10 - weighted(d, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3]) % 10) % 10 == digit(d, 10)
+                {
+                    hit(Kind::IdPl, false);
+                }
+                // Estonia and Lithuania: century and sex, then the date, modulo 11 twice.
+                if (1..=8).contains(&number.digit(0)) && is_day(value(d, 3, 2), value(d, 5, 2)) {
+                    let one = weighted(d, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 1]) % 11;
+                    let check = if one < 10 { one } else { weighted(d, &[3, 4, 5, 6, 7, 8, 9, 1, 2, 3]) % 11 % 10 };
+                    if check == digit(d, 10) {
+                        hit(Kind::IdEe, false);
+                    }
+                }
+                // Türkiye.
+                let odd: u32 = d.iter().take(9).step_by(2).map(|x| u32::from(*x)).sum();
+                let even: u32 = d.iter().take(8).skip(1).step_by(2).map(|x| u32::from(*x)).sum();
+                let ten: u32 = d.iter().take(10).map(|x| u32::from(*x)).sum();
+                if number.digit(0) != 0 && (odd * 7 + 100 - even) % 10 == digit(d, 9) && ten % 10 == digit(d, 10) {
+                    hit(Kind::IdTr, false);
+                }
+                // Croatia.
+                if mod11_10(d) {
+                    hit(Kind::IdHr, false);
+                }
+            }
+            // Germany: one digit of the first ten twice or three times, modulo 11,10.
+            if (bare || spaced(&[2, 3, 3, 3])) && number.digit(0) != 0 && mod11_10(d) && is_tax_number(d) {
+                hit(Kind::IdDe, false);
+            }
+            // Argentina: sex or company, number, modulo 11.
+            if (bare || dashed(&[2, 8, 1])) && matches!(value(d, 0, 2), 20 | 23 | 24 | 25 | 26 | 27 | 30 | 33 | 34) {
+                let check = (11 - weighted(d, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11) % 11;
+                if check == digit(d, 10) {
+                    hit(Kind::IdAr, !bare);
+                }
+            }
+        }
+        12 => {
+            if (bare || spaced(&[4, 4, 4])) && number.digit(0) >= 2 && verhoeff(d) {
+                hit(Kind::IdIn, !bare);
+            }
+            // Sweden with the century.
+            let born = d.get(2..).unwrap_or_default();
+            if (bare || dashed(&[8, 4])) && matches!(value(d, 0, 2), 18..=20) && is_ymd(born) && luhn(born) {
+                hit(Kind::IdSe, true);
+            }
+        }
+        13 => {
+            // Switzerland: 756 and the check digit of EAN.
+            let ean: u32 = d.iter().zip([1_u32, 3].into_iter().cycle()).map(|(x, w)| u32::from(*x) * w).sum();
+            if d.starts_with(&[7, 5, 6]) && ean.is_multiple_of(10) && (bare || shape(&[3, 4, 4, 2])) {
+                hit(Kind::IdCh, !bare);
+            }
+            // Korea: yymmdd-snnnnnc; numbers since 2020 have no check digit any more.
+            if is_ymd(d) && (1..=8).contains(&number.digit(6)) && (bare || dashed(&[6, 7])) {
+                let check = (11 - weighted(d, &[2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5]) % 11) % 10;
+                if check == digit(d, 12) {
+                    hit(Kind::IdKr, !bare);
+                } else if !bare {
+                    hit(Kind::IdKr, false);
+                }
+            }
+            if bare && is_ymd(d) && number.digit(10) <= 2 && matches!(number.digit(11), 8 | 9) && luhn(d) {
+                hit(Kind::IdZa, false);
+            }
+            // Romania: sex and century, date, county, modulo 11.
+            if bare && (1..=9).contains(&number.digit(0)) && is_day(value(d, 3, 2), value(d, 5, 2)) {
+                let rest = weighted(d, &[2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9]) % 11;
+                if value(d, 7, 2) <= 52 && (if rest == 10 { 1 } else { rest }) == digit(d, 12) {
+                    hit(Kind::IdRo, false);
+                }
+            }
+            // Thailand: modulo 11 by 13 to 2.
+            if (bare || dashed(&[1, 4, 5, 2, 1])) && (1..=8).contains(&number.digit(0)) {
+                let sum = weighted(d, &[13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2]);
+                if (11 - sum % 11) % 10 == digit(d, 12) {
+                    hit(Kind::IdTh, !bare);
+                }
+            }
+        }
+        // Brazil, companies: 12.345.678/0001-95.
+        14 if bare || shape(&[2, 3, 3, 4, 2]) => {
+            let check = |count: usize, weights: &[u8]| {
+                let rest = weighted(d.get(..count).unwrap_or_default(), weights) % 11;
+                if rest < 2 { 0 } else { 11 - rest }
+            };
+            if check(12, &[5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2]) == digit(d, 12)
+                && check(13, &[6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2]) == digit(d, 13)
+            {
+                hit(Kind::IdBr, !bare && last(3) == Gap::Slash);
+            }
+        }
+        15 => {
+            // France: sex, year, month, place, order, and 97 minus the rest.
+            let month = value(d, 3, 2);
+            let written = bare || spaced(&[1, 2, 2, 2, 3, 3, 2]) || spaced(&[13, 2]);
+            if written
+                && matches!(number.digit(0), 1..=4 | 7 | 8)
+                && ((1..=12).contains(&month) || (20..=42).contains(&month))
+            {
+                let body = d.get(..13).unwrap_or_default();
+                if 97 - remainder(body, 97) == value(d, 13, 2) {
+                    hit(Kind::IdFr, true);
+                }
+            }
+        }
+        18 if bare && is_chinese(d, value(d, 17, 1)) => {
+            hit(Kind::IdCn, true);
+        }
+        _ => {}
+    }
+}
+
+/// The rule of the German tax number: exactly one digit of the first ten is there more than once, twice or three times.
+fn is_tax_number(d: &[u8]) -> bool {
+    let mut counts = [0_u8; 10];
+    for x in d.iter().take(10) {
+        if let Some(count) = counts.get_mut(usize::from(*x)) {
+            *count += 1;
+        }
+    }
+    counts.iter().filter(|c| **c > 1).count() == 1 && counts.iter().all(|c| *c <= 3)
+}
+
+/// China: province, date of birth, and ISO 7064 MOD 11-2 with `check` as the last.
+fn is_chinese(d: &[u8], check: u32) -> bool {
+    let year = value(d, 6, 4);
+    matches!(value(d, 0, 2), 11..=15 | 21..=23 | 31..=37 | 41..=46 | 50..=54 | 61..=65 | 71 | 81..=83)
+        && (1900..2100).contains(&year)
+        && is_day(value(d, 10, 2), value(d, 12, 2))
+        && (weighted(d.get(..17).unwrap_or_default(), &[7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]) + check)
+            % 11
+            == 1
+}
+
+/// The digits of a token in one place, as numbers.
+fn ds(token: &[u8]) -> Option<Vec<u8>> {
+    token.iter().map(|b| b.is_ascii_digit().then(|| b - b'0')).collect()
+}
+
+/// The national number with letters in the word from `start` to `end`, or one that begins with this word.
+pub(crate) fn word(text: &[u8], start: usize, end: usize) -> Option<National> {
+    if is_word(before(text, start)) || matches!(before(text, start), b'-' | b'.' | b'/') {
+        return None;
+    }
+    let token = slice(text, start, end);
+    let hit = |kind, end: usize, itself| {
+        let next = at(text, end);
+        (!next.is_ascii_alphanumeric() && next != b'_').then_some(National { kind, end, itself })
+    };
+    let first = *token.first()?;
+    match token.len() {
+        // Great Britain: AB 12 34 56 C.
+        2 if first.is_ascii_uppercase() && at(text, end) == b' ' => {
+            let spaced = slice(text, start, start + 13);
+            let compact: Vec<u8> = spaced.iter().copied().filter(|b| *b != b' ').collect();
+            let blanks = [2, 5, 8, 11].iter().all(|i| spaced.get(*i) == Some(&b' '));
+            (blanks && is_nino(&compact)).then(|| hit(Kind::IdGb, start + 13, true)).flatten()
+        }
+        9 if is_nino(token) => hit(Kind::IdGb, end, true),
+        // Spain.
+        9 if is_spanish(token) => hit(Kind::IdEs, end, true),
+        8 if at(text, end) == b'-' || at(text, end) == b' ' => {
+            let mut whole = token.to_vec();
+            whole.push(at(text, end + 1));
+            is_spanish(&whole).then(|| hit(Kind::IdEs, end + 2, at(text, end) == b'-')).flatten()
+        }
+        9 if is_singaporean(token) => hit(Kind::IdSg, end, true),
+        10 if is_taiwanese(token) => hit(Kind::IdTw, end, true),
+        // Hong Kong: A123456(3).
+        7 | 8 if at(text, end) == b'(' && at(text, end + 2) == b')' => {
+            is_hong_kong(token, at(text, end + 1)).then(|| hit(Kind::IdHk, end + 3, true)).flatten()
+        }
+        // Finland: ddmmyy, a sign for the century, nnn and a check character.
+        6 if matches!(at(text, end), b'-' | b'+') => {
+            let tail = slice(text, end + 1, end + 5);
+            is_finnish(token, tail).then(|| hit(Kind::IdFi, end + 5, true)).flatten()
+        }
+        11 if token.get(6).is_some_and(u8::is_ascii_uppercase) => {
+            let (date, tail) = (token.get(..6)?, token.get(7..)?);
+            let sign = matches!(token.get(6)?, b'A'..=b'F' | b'U'..=b'Y');
+            (sign && is_finnish(date, tail)).then(|| hit(Kind::IdFi, end, true)).flatten()
+        }
+        16 if is_italian(token) => hit(Kind::IdIt, end, true),
+        18 if token.last().is_some_and(|b| matches!(b, b'X' | b'x')) => {
+            let d = ds(token.get(..17)?)?;
+            is_chinese(&d, 10).then(|| hit(Kind::IdCn, end, true)).flatten()
+        }
+        18 if is_mexican(token) => hit(Kind::IdMx, end, true),
+        // France, born in Corsica.
+        15 if matches!(slice(token, 5, 7), b"2A" | b"2B") => {
+            let mut plain = token.to_vec();
+            let corsican = if plain.get(6) == Some(&b'A') { b'9' } else { b'8' };
+            *plain.get_mut(5)? = b'1';
+            *plain.get_mut(6)? = corsican;
+            let d = ds(&plain)?;
+            (97 - remainder(d.get(..13)?, 97) == value(&d, 13, 2)).then(|| hit(Kind::IdFr, end, true)).flatten()
+        }
+        _ => None,
+    }
+}
+
+/// Chile with the check character K: the dash and the K after a number such as `12.345.678`.
+pub(crate) fn rut_k(number: &Number<'_>) -> Option<National> {
+    let end = number.end();
+    let text = number.text;
+    if !matches!(number.digits.len(), 7 | 8) || at(text, end) != b'-' || !matches!(at(text, end + 1), b'K' | b'k') {
+        return None;
+    }
+    let sum: u32 = number.digits.iter().rev().zip([2_u32, 3, 4, 5, 6, 7, 2, 3]).map(|(x, w)| u32::from(*x) * w).sum();
+    let fine = (11 - sum % 11) % 11 == 10 && !is_word(at(text, end + 2));
+    fine.then_some(National { kind: Kind::IdCl, end: end + 2, itself: number.gap() == Some(Gap::Dot) })
+}
+
+fn is_nino(token: &[u8]) -> bool {
+    let [a, b, d @ .., last] = token else { return false };
+    token.len() == 9
+        && a.is_ascii_uppercase()
+        && b.is_ascii_uppercase()
+        && !matches!(a, b'D' | b'F' | b'I' | b'Q' | b'U' | b'V')
+        && !matches!(b, b'D' | b'F' | b'I' | b'O' | b'Q' | b'U' | b'V')
+        && !matches!(
+            [*a, *b],
+            [b'B', b'G'] | [b'G', b'B'] | [b'K', b'N'] | [b'N', b'K'] | [b'N', b'T'] | [b'T', b'N'] | [b'Z', b'Z']
+        )
+        && d.iter().all(u8::is_ascii_digit)
+        && matches!(last, b'A'..=b'D')
+}
+
+fn is_spanish(token: &[u8]) -> bool {
+    const LETTERS: &[u8; 23] = b"TRWAGMYFPDXBNJZSQVHLCKE";
+    let Some((check, body)) = token.split_last() else { return false };
+    if body.len() != 8 || !check.is_ascii_uppercase() {
+        return false;
+    }
+    let prefix = match body.first() {
+        Some(b'X') => b'0',
+        Some(b'Y') => b'1',
+        Some(b'Z') => b'2',
+        Some(digit) => *digit,
+        None => return false,
+    };
+    let mut all = vec![prefix];
+    all.extend_from_slice(slice(body, 1, 8));
+    let Some(d) = ds(&all) else { return false };
+    let rest = usize::try_from(value(&d, 0, 8) % 23).unwrap_or(0);
+    LETTERS.get(rest) == Some(check)
+}
+
+fn is_singaporean(token: &[u8]) -> bool {
+    let (Some(first), Some((check, _)), Some(d)) = (token.first(), token.split_last(), ds(slice(token, 1, 8))) else {
+        return false;
+    };
+    let sum = weighted(&d, &[2, 7, 6, 5, 4, 3, 2]);
+    let (add, letters): (u32, &[u8]) = match first {
+        b'S' => (0, b"JZIHGFEDCBA"),
+        b'T' => (4, b"JZIHGFEDCBA"),
+        b'F' => (0, b"XWUTRQPNMLK"),
+        b'G' => (4, b"XWUTRQPNMLK"),
+        b'M' => (3, b"XWUTRQPNJLK"),
+        _ => return false,
+    };
+    let at = (sum + add) % 11;
+    let at = if *first == b'M' { 10 - at } else { at };
+    letters.get(usize::try_from(at).unwrap_or(0)) == Some(check)
+}
+
+fn is_taiwanese(token: &[u8]) -> bool {
+    const LETTERS: &[u8; 26] = b"ABCDEFGHJKLMNPQRSTUVXYWZIO";
+    let Some(first) = token.first() else { return false };
+    let Some(code) = LETTERS.iter().position(|l| l == first).and_then(|p| u32::try_from(p + 10).ok()) else {
+        return false;
+    };
+    let Some(d) = ds(slice(token, 1, 10)) else { return false };
+    matches!(d.first(), Some(1 | 2 | 8 | 9))
+        && (code / 10 + code % 10 * 9 + weighted(&d, &[8, 7, 6, 5, 4, 3, 2, 1, 1])).is_multiple_of(10)
+}
+
+fn is_hong_kong(token: &[u8], check: u8) -> bool {
+    let letter = |b: u8| u32::from(b.wrapping_sub(b'A')) + 10;
+    let (sum, d) = match token {
+        [a, d @ ..] if token.len() == 7 && a.is_ascii_uppercase() => (36 * 9 + letter(*a) * 8, d),
+        [a, b, d @ ..] if token.len() == 8 && a.is_ascii_uppercase() && b.is_ascii_uppercase() => {
+            (letter(*a) * 9 + letter(*b) * 8, d)
+        }
+        _ => return false,
+    };
+    let Some(d) = ds(d) else { return false };
+    let last = match check {
+        b'0'..=b'9' => u32::from(check - b'0'),
+        b'A' => 10,
+        _ => return false,
+    };
+    (sum + weighted(&d, &[7, 6, 5, 4, 3, 2]) + last).is_multiple_of(11)
+}
+
+fn is_finnish(date: &[u8], tail: &[u8]) -> bool {
+    const CHECKS: &[u8; 31] = b"0123456789ABCDEFHJKLMNPRSTUVWXY";
+    let (Some(d), Some((check, serial))) = (ds(date), tail.split_last()) else { return false };
+    let Some(serial) = ds(serial) else { return false };
+    if d.len() != 6 || serial.len() != 3 || !is_dmy(&d) {
+        return false;
+    }
+    let rest = (value(&d, 0, 6) * 1000 + value(&serial, 0, 3)) % 31;
+    CHECKS.get(usize::try_from(rest).unwrap_or(0)) == Some(check)
+}
+
+fn is_italian(token: &[u8]) -> bool {
+    const ODD: [u32; 26] =
+        [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
+    // Where digits are; a letter of LMNPQRSTUV may stand for one.
+    let numeric = [6, 7, 9, 10, 12, 13, 14];
+    let mut sum = 0;
+    for (place, byte) in token.iter().enumerate() {
+        let upper = byte.to_ascii_uppercase();
+        let fine = if numeric.contains(&place) {
+            upper.is_ascii_digit() || matches!(upper, b'L' | b'M' | b'N' | b'P'..=b'V')
+        } else {
+            upper.is_ascii_uppercase()
+        };
+        if !fine || place == 8 && !b"ABCDEHLMPRST".contains(&upper) {
+            return false;
+        }
+        let value = if upper.is_ascii_digit() { upper - b'0' } else { upper - b'A' };
+        if place == 15 {
+            return sum % 26 == u32::from(value);
+        }
+        sum += if place % 2 == 0 { ODD.get(usize::from(value)).copied().unwrap_or(0) } else { u32::from(value) };
+    }
+    false
+}
+
+fn is_mexican(token: &[u8]) -> bool {
+    const ALPHABET: &str = "0123456789ABCDEFGHIJKLMN\u{d1}OPQRSTUVWXYZ";
+    let mut sum = 0;
+    for (place, byte) in token.iter().enumerate() {
+        let fine = match place {
+            4..=9 => byte.is_ascii_digit(),
+            10 => matches!(byte, b'H' | b'M' | b'X'),
+            16 => byte.is_ascii_alphanumeric(),
+            17 => {
+                return byte.is_ascii_digit() && (10 - sum % 10) % 10 == u32::from(byte - b'0');
+            }
+            _ => byte.is_ascii_uppercase(),
+        };
+        let at = ALPHABET.chars().position(|c| c == char::from(*byte)).and_then(|p| u32::try_from(p).ok());
+        let (true, Some(at)) = (fine, at) else { return false };
+        if place == 9 {
+            let d = ds(slice(token, 4, 10)).unwrap_or_default();
+            if !is_ymd(&d) {
+                return false;
+            }
+        }
+        sum += at * (18 - u32::try_from(place).unwrap_or(0));
+    }
+    false
+}

@@ -1,0 +1,538 @@
+//! A compiled set of detectors, and the scan of one value.
+
+use crate::card::{Issued, card};
+use crate::class::{self, Summary, at, before, slice};
+use crate::context::{self, Column, Topics};
+use crate::custom::Custom;
+use crate::kind::Kind;
+use crate::number::{Number, Run};
+use crate::phone::{Sure, phone};
+use crate::ssn::{Written, ssn};
+use crate::token::{Token, begins_word, runs, tokens};
+use crate::{crypto, email, iban, ip, layers, national, passport, secret, url};
+use std::sync::Arc;
+
+/// What found a hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Detector {
+    /// A built-in detector.
+    Kind(Kind),
+    /// The user-defined one at this index of the set.
+    Custom(usize),
+}
+
+/// How sure a hit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Strength {
+    /// It could be one; only the rest of its column can tell.
+    Possible,
+    /// Its check digit fits, as that of every tenth number does; only the rest of its column can tell.
+    Checked,
+    /// It looks like one in the place where it stands.
+    Fair,
+    /// It is written as one, or called one.
+    Likely,
+    /// Nothing else looks like it.
+    Certain,
+}
+
+/// A value found in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+    /// What found it.
+    pub detector: Detector,
+    /// How sure it is.
+    pub strength: Strength,
+}
+
+/// The bytes in which a layer of writing is taken off at once, and by how much such parts overlap.
+const LAYER_BYTES: usize = 32 * 1024;
+const LAYER_OVERLAP: usize = 512;
+
+/// A set of detectors.
+#[derive(Clone, Debug, Default)]
+pub struct Detectors {
+    kinds: u64,
+    custom: Vec<Arc<Custom>>,
+}
+
+/// The kinds that no word can be.
+const WITHOUT_WORDS: u64 = Kind::Email.bit()
+    | Kind::Phone.bit()
+    | Kind::Card.bit()
+    | Kind::UsSsn.bit()
+    | Kind::Ip.bit()
+    | Kind::Url.bit()
+    | Kind::UrlCredentials.bit()
+    | Kind::PrivateKey.bit();
+
+/// The kinds that a prefix tells.
+const TOKENS: u64 = Kind::AwsKey.bit()
+    | Kind::GcpKey.bit()
+    | Kind::GithubToken.bit()
+    | Kind::SlackToken.bit()
+    | Kind::StripeKey.bit()
+    | Kind::Jwt.bit();
+
+/// National numbers.
+const IDS: u64 = Kind::IDS;
+
+impl Detectors {
+    /// A set of built-in and user-defined detectors.
+    pub fn new(kinds: impl IntoIterator<Item = Kind>, custom: Vec<Arc<Custom>>) -> Self {
+        Detectors { kinds: kinds.into_iter().fold(0, |all, kind| all | kind.bit()), custom }
+    }
+
+    /// Whether nothing is looked for.
+    pub fn is_empty(&self) -> bool {
+        self.kinds == 0 && self.custom.is_empty()
+    }
+
+    /// The user-defined detectors.
+    pub fn custom(&self) -> &[Arc<Custom>] {
+        &self.custom
+    }
+
+    #[inline]
+    fn has(&self, kind: Kind) -> bool {
+        self.kinds & kind.bit() != 0
+    }
+
+    /// Finds what is in a text. Hits are sorted and do not overlap; those below [`Strength::Fair`] mean something only
+    /// to a column's evidence. `hits` must be empty.
+    pub fn scan(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
+        let summary = Summary::of(text);
+        self.plain(text, summary, column, hits);
+        if summary.has(class::ESCAPE | class::HIGH | class::CONTROL) {
+            self.layered(text, column, hits);
+        }
+        if text.len() >= layers::RUN_BYTES_MIN {
+            self.encoded(text, column, hits);
+        }
+        for (index, custom) in self.custom.iter().enumerate() {
+            let strength = if custom.is_checked() { Strength::Certain } else { Strength::Likely };
+            custom.scan(text, column, |start, end| {
+                hits.push(Hit { start, end, detector: Detector::Custom(index), strength });
+            });
+        }
+        if hits.len() > 1 {
+            resolve(hits);
+        }
+    }
+
+    /// What is under one layer of writing.
+    fn layered(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
+        let mut from = 0;
+        let mut inner = Vec::new();
+        loop {
+            let to = text.len().min(from + LAYER_BYTES);
+            if let Some(peeled) = layers::peel(slice(text, from, to)) {
+                inner.clear();
+                self.plain(&peeled.text, Summary::of(&peeled.text), column, &mut inner);
+                for hit in &inner {
+                    let (start, end) = peeled.source(hit.start, hit.end);
+                    let hit = Hit { start: start + from, end: end + from, ..*hit };
+                    // What was found as it stands is not found again.
+                    if !hits.iter().rev().take(16).any(|h| h.start <= hit.start && hit.end <= h.end) {
+                        hits.push(hit);
+                    }
+                }
+            }
+            if to == text.len() {
+                return;
+            }
+            from = to - LAYER_OVERLAP;
+        }
+    }
+
+    /// What is in runs of base64 and hexadecimal.
+    fn encoded(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
+        let mut inner = Vec::new();
+        runs(text, layers::RUN_BYTES_MIN, |start, end| {
+            for (from, to) in layers::pieces(start, end) {
+                let Some(decoded) = layers::decode(slice(text, from, to)) else { continue };
+                inner.clear();
+                self.plain(&decoded, Summary::of(&decoded), column, &mut inner);
+                let best = inner.iter().filter(|h| h.strength >= Strength::Likely).max_by_key(|h| h.strength);
+                if let Some(best) = best {
+                    hits.push(Hit { start: from, end: to, ..*best });
+                }
+            }
+        });
+    }
+
+    /// What is in a text as it stands.
+    fn plain(&self, text: &[u8], summary: Summary, column: &Column, hits: &mut Vec<Hit>) {
+        let mut scan = Scan { set: self, text, column, mails: summary.has(class::AT), hits };
+        if summary.has(class::AT) && self.has(Kind::Email) {
+            scan.emails();
+        }
+        if self.kinds & (Kind::Url.bit() | Kind::UrlCredentials.bit() | Kind::SlackToken.bit()) != 0 {
+            scan.urls(summary);
+        }
+        if summary.digits >= 4 {
+            scan.numbers();
+        }
+        if summary.has(class::COLON) && self.has(Kind::Ip) {
+            scan.v6();
+        }
+        if summary.has(class::DIGIT) && text.len() >= 7 && self.kinds & !WITHOUT_WORDS != 0 {
+            scan.words();
+        }
+        if summary.has(class::DASH) && self.has(Kind::PrivateKey) {
+            secret::private_keys(text, |start, end| scan.push(Kind::PrivateKey, start, end, Strength::Certain));
+        }
+        if summary.has(class::LESS) && self.has(Kind::Passport) {
+            passport::zones(text, |start, end| scan.push(Kind::Passport, start, end, Strength::Certain));
+        }
+    }
+}
+
+/// Orders hits and takes the better of two that overlap. What remains of the other beyond it stays a hit.
+fn resolve(hits: &mut Vec<Hit>) {
+    hits.sort_by_key(|h| (h.start, std::cmp::Reverse(h.end)));
+    let mut kept: Vec<Hit> = Vec::with_capacity(hits.len());
+    for hit in hits.iter() {
+        let Some(last) = kept.last_mut() else {
+            kept.push(*hit);
+            continue;
+        };
+        if hit.start >= last.end {
+            kept.push(*hit);
+            continue;
+        }
+        let rank = |h: &Hit| (h.strength >= Strength::Fair, h.end - h.start, h.strength, std::cmp::Reverse(h.detector));
+        let doubtful = hit.strength < Strength::Fair;
+        if rank(hit) > rank(last) {
+            let before = Hit { end: hit.start, ..*last };
+            let keeps = before.end > before.start && before.strength >= Strength::Likely;
+            *last = if keeps { before } else { *hit };
+            if keeps {
+                kept.push(*hit);
+            }
+        } else if hit.end > last.end && !doubtful && hit.strength >= Strength::Likely {
+            let start = last.end;
+            kept.push(Hit { start, ..*hit });
+        }
+    }
+    *hits = kept;
+}
+
+/// The length of the word that goes on at `start`.
+fn word_length(text: &[u8], start: usize) -> usize {
+    slice(text, start, text.len()).iter().take_while(|b| b.is_ascii_alphanumeric()).count()
+}
+
+/// One scan of one text.
+struct Scan<'a> {
+    set: &'a Detectors,
+    text: &'a [u8],
+    column: &'a Column,
+    /// There is an `@`: the text may be a record about a person.
+    mails: bool,
+    hits: &'a mut Vec<Hit>,
+}
+
+impl Scan<'_> {
+    fn push(&mut self, kind: Kind, start: usize, end: usize, strength: Strength) {
+        if self.set.has(kind) {
+            self.hits.push(Hit { start, end, detector: Detector::Kind(kind), strength });
+        }
+    }
+
+    /// Whether the column or the words before `start` speak of one of these topics.
+    fn is_called(&self, start: usize, topics: u32) -> bool {
+        self.column.topics.has(topics) || start > 0 && context::before_value(self.text, start).has(topics)
+    }
+
+    fn emails(&mut self) {
+        let mut floor = 0;
+        for middle in memchr::memchr_iter(b'@', self.text) {
+            if middle < floor {
+                continue;
+            }
+            if let Some((start, end)) = email::email(self.text, middle, floor) {
+                self.push(Kind::Email, start, end, Strength::Certain);
+                floor = end;
+            }
+        }
+    }
+
+    fn urls(&mut self, summary: Summary) {
+        let mut floor = 0;
+        if summary.has(class::COLON) && summary.has(class::SLASH) {
+            for colon in memchr::memmem::find_iter(self.text, b"://") {
+                if colon < floor {
+                    continue;
+                }
+                let Some(url) = url::url(self.text, colon, floor) else { continue };
+                floor = url.end;
+                if secret::slack_webhook(self.text, url.start, url.end) {
+                    self.push(Kind::SlackToken, url.start, url.end, Strength::Certain);
+                }
+                if url.password {
+                    self.push(Kind::UrlCredentials, url.start, url.end, Strength::Certain);
+                }
+                self.push(Kind::Url, url.start, url.end, Strength::Certain);
+            }
+        }
+        if self.set.has(Kind::Url) {
+            for start in memchr::memmem::find_iter(self.text, b"www.") {
+                if let Some((start, end)) = url::www(self.text, start) {
+                    self.push(Kind::Url, start, end, Strength::Certain);
+                }
+            }
+        }
+    }
+
+    fn v6(&mut self) {
+        let text = self.text;
+        let mut floor = 0;
+        for colon in memchr::memchr_iter(b':', text) {
+            if colon < floor || !(at(text, colon + 1).is_ascii_hexdigit() || at(text, colon + 1) == b':') {
+                continue;
+            }
+            let mut start = colon;
+            while start > floor && colon - start < 4 && before(text, start).is_ascii_hexdigit() {
+                start -= 1;
+            }
+            // `::ffff:…` begins with its colons.
+            if let Some(end) = ip::v6(text, start) {
+                self.push(Kind::Ip, start, end, Strength::Likely);
+                floor = end;
+            } else {
+                // The rest of this token is none either.
+                let rest = slice(text, colon, text.len());
+                floor = colon + rest.iter().take(48).take_while(|b| b.is_ascii_hexdigit() || **b == b':').count();
+            }
+        }
+    }
+
+    fn numbers(&mut self) {
+        let text = self.text;
+        let mut place = 0;
+        while let Some(offset) = slice(text, place, text.len()).iter().position(u8::is_ascii_digit) {
+            let start = place + offset;
+            // Inside a word nothing begins.
+            if before(text, start).is_ascii_alphabetic() {
+                place = start + word_length(text, start);
+                continue;
+            }
+            let length = slice(text, start, text.len()).iter().take_while(|b| b.is_ascii_digit()).count();
+            let end = start + length;
+            if at(text, end).is_ascii_alphabetic() && !matches!(at(text, end), b'x' | b'e') {
+                place = end + word_length(text, end);
+                continue;
+            }
+            place = end.max(self.number(start, end));
+        }
+    }
+
+    /// The number that begins with the digits from `start` to `end`; where the scan goes on.
+    fn number(&mut self, start: usize, end: usize) -> usize {
+        let text = self.text;
+        let next = at(text, end);
+        if next == b'.'
+            && end - start <= 3
+            && self.set.has(Kind::Ip)
+            && let Some(address_end) = ip::v4(text, start)
+        {
+            let version = self.column.topics.has(context::VERSION) && !self.column.topics.has(context::IP)
+                || context::word_before(text, start).has(context::VERSION);
+            if !version {
+                self.push(Kind::Ip, start, address_end, Strength::Likely);
+                return address_end;
+            }
+        }
+        if end - start > 19 {
+            return end;
+        }
+        // A number that cannot go on and is too short is none.
+        let single = !matches!(next, b' ' | b'-' | b'.' | b'/' | b'(' | b')');
+        if single && end - start < 7 {
+            return end;
+        }
+        if !crate::number::begins(text, start) {
+            return end;
+        }
+        let Some(run) = Run::at(text, start) else { return end };
+        let total = run.first(run.len()).map_or(0, |n| n.digits.len());
+        if total < 7 {
+            return end;
+        }
+        let mut past = end;
+        for count in 1..=run.len() {
+            let Some(number) = run.first(count) else { break };
+            if number.digits.len() < 7 {
+                continue;
+            }
+            if number.ends() {
+                past = past.max(self.grouped(&number));
+            }
+            if let Some(rut) = national::rut_k(&number)
+                && (rut.itself || self.is_called(start, context::NATIONAL))
+            {
+                self.push(rut.kind, number.start(), rut.end, Strength::Likely);
+            }
+        }
+        if past == end
+            && self.set.has(Kind::Phone)
+            && let Some(found) = phone(&run)
+            && let Some(strength) = self.phone_strength(&found)
+        {
+            self.push(Kind::Phone, found.start, found.end, strength);
+            if strength >= Strength::Fair {
+                past = past.max(found.end);
+            }
+        }
+        past
+    }
+
+    /// Cards, social security and identity numbers; the end of what is surely one, or 0.
+    fn grouped(&mut self, number: &Number<'_>) -> usize {
+        let (start, end) = (number.start(), number.end());
+        let mut past = 0;
+        if self.set.has(Kind::Card)
+            && let Some(issued) = card(number)
+        {
+            let other = number.is_bare() && self.column.topics.has(context::OTHER);
+            let strength = match issued {
+                Issued::Usual if !other || self.column.topics.has(context::CARD) => Strength::Certain,
+                _ if self.is_called(start, context::CARD) => Strength::Certain,
+                _ => Strength::Checked,
+            };
+            self.push(Kind::Card, start, end, strength);
+            if strength == Strength::Certain {
+                past = end;
+            }
+        }
+        if self.set.has(Kind::UsSsn)
+            && let Some(written) = ssn(number)
+        {
+            let called = self.is_called(start, context::SSN);
+            let other = self.column.topics.has(context::OTHER);
+            let strength = match written {
+                _ if called => Some(Strength::Likely),
+                Written::Grouped if !self.column.topics.has(context::PHONE) => Some(Strength::Likely),
+                Written::Grouped | Written::Loose if !other && context::is_field(self.text, start, end) => {
+                    Some(Strength::Possible)
+                }
+                _ => None,
+            };
+            if let Some(strength) = strength {
+                self.push(Kind::UsSsn, start, end, strength);
+                if strength >= Strength::Fair {
+                    past = end;
+                }
+            }
+        }
+        if self.set.kinds & IDS != 0 {
+            let mut called = None;
+            let mut found = Vec::new();
+            national::digits(number, |hit| found.push(hit));
+            for hit in found {
+                if !self.set.has(hit.kind) {
+                    continue;
+                }
+                let named = *called.get_or_insert_with(|| self.is_called(start, context::NATIONAL | context::SSN));
+                let other = self.column.topics.has(context::OTHER);
+                let strength = match (named, hit.itself && !(other && number.is_bare())) {
+                    (true, true) => Strength::Certain,
+                    (true, false) | (false, true) => Strength::Likely,
+                    (false, false) => Strength::Checked,
+                };
+                self.push(hit.kind, start, hit.end, strength);
+                if strength >= Strength::Fair {
+                    past = end;
+                }
+            }
+        }
+        past
+    }
+
+    fn phone_strength(&self, found: &crate::phone::Phone) -> Option<Strength> {
+        let topics = self.column.topics;
+        let other = topics.has(context::OTHER) && !topics.has(context::PHONE | context::CONTACT);
+        if found.sure == Sure::Itself {
+            return Some(if other { Strength::Fair } else { Strength::Likely });
+        }
+        if topics.has(context::PHONE) {
+            return Some(Strength::Likely);
+        }
+        if other {
+            return None;
+        }
+        let field = context::is_field(self.text, found.start, found.end);
+        let whole = found.start == 0 && found.end == self.text.len();
+        let topics = if whole { Topics::default() } else { context::before_value(self.text, found.start) };
+        if topics.has(context::PHONE) {
+            return Some(Strength::Likely);
+        }
+        let contact = topics.has(context::CONTACT) || self.column.topics.has(context::CONTACT);
+        match found.sure {
+            Sure::AsField if contact || field && self.mails && !topics.has(context::OTHER) => Some(Strength::Fair),
+            Sure::AsField if whole && at(self.text, 0) == b'0' && at(self.text, 1) != b'0' => Some(Strength::Fair),
+            Sure::AsField if whole && memchr::memchr(b' ', self.text).is_some() => Some(Strength::Fair),
+            _ if whole => Some(Strength::Possible),
+            _ => None,
+        }
+    }
+
+    fn words(&mut self) {
+        let text = self.text;
+        let kinds = self.set.kinds;
+        tokens(text, 40, |token| match token {
+            Token::Word(start, end) => {
+                let length = end - start;
+                if length < 2 || !begins_word(text, start) {
+                    return;
+                }
+                if length >= 4
+                    && kinds & Kind::Iban.bit() != 0
+                    && at(text, start + 2).is_ascii_digit()
+                    && at(text, start).is_ascii_alphabetic()
+                    && let Some(end) = iban::iban(text, start)
+                {
+                    self.push(Kind::Iban, start, end, Strength::Certain);
+                    return;
+                }
+                if kinds & TOKENS != 0
+                    && matches!(at(text, start), b'A' | b'G' | b'e' | b'g' | b'r' | b's' | b'w' | b'x' | b'y')
+                    && let Some((kind, end)) = secret::token(text, start)
+                {
+                    self.push(kind, start, end, Strength::Certain);
+                    return;
+                }
+                if length >= 14 && kinds & Kind::CryptoAddress.bit() != 0 && crypto::is_address(slice(text, start, end))
+                {
+                    self.push(Kind::CryptoAddress, start, end, Strength::Certain);
+                    return;
+                }
+                if kinds & IDS != 0
+                    && let Some(hit) = national::word(text, start, end)
+                    && (hit.itself || self.is_called(start, context::NATIONAL))
+                {
+                    self.push(hit.kind, start, hit.end, Strength::Likely);
+                }
+                if kinds & Kind::Passport.bit() != 0
+                    && passport::is_number(slice(text, start, end))
+                    && self.is_called(start, context::PASSPORT)
+                {
+                    self.push(Kind::Passport, start, end, Strength::Likely);
+                }
+            }
+            Token::Run(start, end) => {
+                if kinds & Kind::AwsKey.bit() != 0
+                    && secret::is_aws_secret(slice(text, start, end))
+                    && self.is_called(start, context::SECRET)
+                {
+                    self.push(Kind::AwsKey, start, end, Strength::Likely);
+                }
+            }
+        });
+    }
+}

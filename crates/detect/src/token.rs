@@ -1,0 +1,81 @@
+//! The pass over words: secrets, account numbers, identity numbers with letters, addresses, and encoded runs.
+
+use crate::class::{at, before, is_word, slice};
+
+/// A word of letters and digits, or a run of base64 characters.
+pub(crate) enum Token {
+    /// Letters and digits only.
+    Word(usize, usize),
+    /// Characters of base64, at least as many as are worth decoding.
+    Run(usize, usize),
+}
+
+/// Calls `found` for every word and every long run, in order of their ends.
+pub(crate) fn tokens(text: &[u8], run_min: usize, mut found: impl FnMut(Token)) {
+    let mut place = 0;
+    let mut run: Option<usize> = None;
+    while place < text.len() {
+        let byte = at(text, place);
+        if byte.is_ascii_alphanumeric() {
+            let start = place;
+            let length = slice(text, start, text.len()).iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+            place += length;
+            run.get_or_insert(start);
+            found(Token::Word(start, place));
+        } else {
+            if !matches!(byte, b'+' | b'/' | b'_' | b'-' | b'=') || byte == b'=' && !padding(text, place) {
+                if let Some(start) = run.take()
+                    && place - start >= run_min
+                {
+                    found(Token::Run(start, place));
+                }
+            } else if run.is_none() && matches!(byte, b'+' | b'/') {
+                run = Some(place);
+            }
+            place += 1;
+        }
+    }
+    if let Some(start) = run
+        && place - start >= run_min
+    {
+        found(Token::Run(start, place));
+    }
+}
+
+/// Characters of a run of base64, padding aside.
+const fn is_run(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'_' | b'-')
+}
+
+/// Calls `found` for every run of at least `least` characters of base64. Most text is not looked at: a run that long
+/// covers one of the places that are that far apart.
+pub(crate) fn runs(text: &[u8], least: usize, mut found: impl FnMut(usize, usize)) {
+    let mut probe = least.saturating_sub(1);
+    while probe < text.len() {
+        if !is_run(at(text, probe)) {
+            probe += least;
+            continue;
+        }
+        let start = probe - slice(text, 0, probe).iter().rev().take(least).take_while(|b| is_run(**b)).count();
+        let mut end = probe + slice(text, probe, text.len()).iter().take_while(|b| is_run(**b)).count();
+        let next = end;
+        while at(text, end) == b'=' && end - next < 2 && padding(text, end) {
+            end += 1;
+        }
+        if end - start >= least {
+            found(start, end);
+        }
+        probe = next + least;
+    }
+}
+
+/// Whether the `=` at `place` pads what is before it, and is not between a key and its value.
+fn padding(text: &[u8], place: usize) -> bool {
+    let next = at(text, place + 1);
+    !next.is_ascii_alphanumeric() && next != b'/' && before(text, place) != 0
+}
+
+/// Whether a word begins at `start`.
+pub(crate) fn begins_word(text: &[u8], start: usize) -> bool {
+    !is_word(before(text, start))
+}
