@@ -103,7 +103,22 @@ pub(crate) struct Analyzer<'t> {
     pub(super) fallible: u32,
     /// Counts column references.
     pub(super) columns_seen: u32,
+    /// The relations that are read where the text names them; what views and functions read is not among them.
+    pub(super) read: Vec<Read>,
     steps: usize,
+}
+
+/// A relation that a text names to read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Read {
+    /// The byte of the text at which its name begins.
+    pub(crate) at: i32,
+    /// Which it is.
+    pub(crate) relation: usize,
+    /// It has an alias there.
+    pub(crate) aliased: bool,
+    /// What inherits from it is not read.
+    pub(crate) only: bool,
 }
 
 impl<'t> Analyzer<'t> {
@@ -128,6 +143,7 @@ impl<'t> Analyzer<'t> {
             filtered: false,
             fallible: 0,
             columns_seen: 0,
+            read: Vec::new(),
             steps: 0,
         }
     }
@@ -255,6 +271,7 @@ impl<'t> Analyzer<'t> {
         let wrapped = node.map(|kind| inner.command(kind, &Scope::root()));
         let outcome = wrapped.unwrap_or_else(command::Outcome::unknown);
         self.steps = inner.steps;
+        self.read.append(&mut inner.read);
         inner.finish(outcome)
     }
 }

@@ -11,7 +11,7 @@ use pg_query::protobuf::{
 };
 
 use super::scope::{Col, From, Item, Rel, Scope};
-use super::{Analyzer, Resolved, tree};
+use super::{Analyzer, Read, Resolved, tree};
 use crate::builtins::{self, Leak};
 use crate::statement::{How, Object};
 use crate::taint::Taint;
@@ -444,10 +444,14 @@ impl<'t> Analyzer<'t> {
             Some(NodeEnum::RangeTableSample(sample)) => {
                 let taint = self.parts(&sample.args, scope).with(&self.part(&sample.repeatable, scope));
                 self.uses(&taint, How::Predicate, "TABLESAMPLE", sample.location);
-                match sample.relation.as_deref() {
+                let read = self.read.len();
+                let from = match sample.relation.as_deref() {
                     Some(relation) => self.item_of(relation, left, scope),
                     None => From::empty(),
-                }
+                };
+                // Only a table can be sampled, nothing that stands in its place.
+                self.read.truncate(read);
+                from
             }
             Some(NodeEnum::RangeTableFunc(table)) => {
                 let scope = Scope::within(scope, left.clone());
@@ -615,6 +619,11 @@ impl<'t> Analyzer<'t> {
             Resolved::User(index) => {
                 self.reads(index, Action::Read);
                 self.found_in_order(index);
+                let read = Read { at: var.location, relation: index, aliased: var.alias.is_some(), only: !var.inh };
+                // A recursive query is walked more than once.
+                if !self.read.contains(&read) {
+                    self.read.push(read);
+                }
                 self.user_relation(index)
             }
             Resolved::System { schema, columns } => {
