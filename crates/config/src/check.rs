@@ -2,13 +2,13 @@
 
 use crate::excerpt::Page;
 use crate::model::{
-    Admin, Classification, Config, Durability, Limits, Listen, Recording, RoleName, Target, TlsFiles, TlsMode,
+    Admin, Classification, Config, Durability, Limits, Listen, Recording, Rewrites, RoleName, Target, TlsFiles, TlsMode,
 };
 use crate::patterns::{ColumnPattern, matches_glob};
 use crate::placeholders::Filler;
 use crate::raw::{self, Text};
 use crate::values;
-use lockgate_core::{Label, Secret, TargetName, limits};
+use lockgate_core::{IdentityKind, Label, Secret, TargetName, limits};
 use lockgate_policy::nearest;
 use serde_saphyr::{Location, Spanned};
 use std::collections::BTreeMap;
@@ -310,11 +310,7 @@ impl Checker<'_, '_> {
                 "the gateway must reach the target itself",
             );
         }
-        let enforcement =
-            self.word(raw.enforcement.as_ref(), "an enforcement", &[("mask", false), ("rewrite", true)], false);
-        if let (true, Some(text)) = (enforcement, &raw.enforcement) {
-            self.not_carried(text.referenced, text.value.chars().count(), "`enforcement: rewrite`", "");
-        }
+        let rewrites = self.rewrites(raw);
         let address = self.fill(&raw.address).and_then(|value| {
             let address = values::host_address(&value, 5432);
             if address.is_none() {
@@ -362,7 +358,31 @@ impl Checker<'_, '_> {
             ca,
             labels,
             safe_functions,
+            rewrites,
         })
+    }
+
+    fn rewrites(&mut self, raw: &raw::Target) -> Rewrites {
+        let modes = [("mask", false), ("rewrite", true)];
+        let mut rewrites = Rewrites {
+            everybody: self.word(raw.enforcement.as_ref(), "an enforcement", &modes, false),
+            ..Rewrites::default()
+        };
+        for text in &raw.rewrite_for {
+            let Some(value) = self.fill(text) else { continue };
+            match value.split_once(':') {
+                Some(("group", name)) if !name.is_empty() => rewrites.groups.push(name.to_owned()),
+                Some(("kind", name)) if IdentityKind::from_name(name).is_some() => {
+                    rewrites.kinds.extend(IdentityKind::from_name(name));
+                }
+                _ => {
+                    let message = format!("`{value}` is neither a group nor a kind of identities");
+                    let hint = "write `group:NAME`, `kind:human`, `kind:service` or `kind:agent`";
+                    self.wrong_with(text, message, Some(hint.to_owned()));
+                }
+            }
+        }
+        rewrites
     }
 
     fn username(&mut self, raw: &raw::Target) -> Option<RoleName> {

@@ -1,7 +1,7 @@
 //! The configuration as the rest of the gateway sees it: every value checked, every default filled in, every path whole.
 
 use crate::patterns::{ColumnPattern, matches_glob};
-use lockgate_core::{Label, Secret, TargetName};
+use lockgate_core::{IdentityKind, Label, Secret, TargetName};
 use lockgate_policy::TargetFacts;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -93,6 +93,19 @@ pub struct Target {
     pub labels: BTreeMap<String, String>,
     /// User-defined functions that are declared free of labelled data, as `schema.function`.
     pub safe_functions: Vec<String>,
+    /// For whom masks are computed at read.
+    pub rewrites: Rewrites,
+}
+
+/// For whom masks are computed at read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewrites {
+    /// For everybody.
+    pub everybody: bool,
+    /// For the members of these groups, and whoever acts for one.
+    pub groups: Vec<String>,
+    /// For these kinds of identities.
+    pub kinds: Vec<IdentityKind>,
 }
 
 impl Target {

@@ -194,6 +194,10 @@ pub(crate) struct Target {
     /// `mask` changes values on their way out (the default); `rewrite` computes masks at read.
     #[schemars(with = "Option<String>")]
     pub(crate) enforcement: Option<Text>,
+    /// Groups (`group:NAME`) and kinds (`kind:agent`) for whom masks are computed at read all the same.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) rewrite_for: Vec<Text>,
 }
 
 /// A label and where it lies.

@@ -150,7 +150,7 @@ identity:
     - {name: corp-saml, metadata: idp-metadata.xml, user_attribute: email, groups_attribute: groups}
 targets:
   - {name: a, protocol: mysql, address: db}
-  - {name: b, protocol: postgres, address: db, username: u, via: agent-eu, enforcement: rewrite, password: '${vault:db#pw}'}
+  - {name: b, protocol: postgres, address: db, username: u, via: agent-eu, password: '${vault:db#pw}'}
 classify:
   - {label: pii/email, fields: ['crm:/v1/people/*.email'], detect: [email]}
 approvals: {timeout: 15m, notify: [{slack: ${env:URL}}, {webhook: https://example.com/hook}]}
@@ -165,7 +165,6 @@ approvals: {timeout: 15m, notify: [{slack: ${env:URL}}, {webhook: https://exampl
         "`identity.saml` is",
         "`protocol: mysql` is",
         "`via` is",
-        "`enforcement: rewrite` is",
         "`${vault:…}` is",
         "`classify.fields` is",
         "`classify.detect` is",

@@ -85,6 +85,11 @@ impl TypeTable {
         self.of_target.insert(fact.oid, shape);
     }
 
+    /// What stands for a redacted value of this type, as text; `None` where only NULL does.
+    pub fn redacted(&self, oid: u32) -> Option<String> {
+        crate::redacted::value(self, oid, -1, crate::row::Format::Text).and_then(|text| String::from_utf8(text).ok())
+    }
+
     /// The shape of a type; `None` when nothing is known of it.
     pub(crate) fn shape(&self, oid: u32) -> Option<Shape> {
         builtin::shape(oid).or_else(|| self.of_target.get(&oid).cloned())

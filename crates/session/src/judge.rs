@@ -219,6 +219,16 @@ impl<'a> Judge<'a> {
         Ok(strongest)
     }
 
+    /// Which of the catalog's labelled columns may not be seen as they are, in the order of their ids; and whether that may
+    /// be another answer at another time.
+    pub fn hidden(mut self, catalog: &Catalog) -> (Vec<bool>, bool) {
+        let hidden = catalog
+            .labelled_ids()
+            .map(|column| !matches!(self.mask_of(catalog, &Taint::of(column), true), Ok(None)))
+            .collect();
+        (hidden, self.depends_on_time)
+    }
+
     fn finish(self, plans: Vec<Plan>) -> Judgement {
         let ruling = match self.denial {
             Some(denial) => Ruling::Deny(denial),

@@ -2,7 +2,7 @@
 //! either changes, so that every judgement is of one version.
 
 use arc_swap::ArcSwap;
-use lockgate_core::{Label, TargetName};
+use lockgate_core::{Identity, IdentityKind, Label, TargetName};
 use lockgate_mask::MaskKeys;
 use lockgate_policy::{Policies, TargetFacts};
 use lockgate_sql::ColumnRule;
@@ -31,6 +31,8 @@ pub struct TargetRules {
     pub safe_functions: Vec<String>,
     /// Every label on the target: what a value of unknown origin may carry.
     pub labels: Vec<Label>,
+    /// Whose statements are rewritten.
+    pub rewrites: Rewrites,
     /// Changes whenever `columns` or `safe_functions` do, so that a catalog knows by which rules it was labelled.
     pub version: u64,
 }
@@ -39,12 +41,41 @@ impl TargetRules {
     /// Gathers the labels from the columns.
     pub fn new(facts: TargetFacts, columns: Vec<ColumnRule>, safe_functions: Vec<String>, version: u64) -> Self {
         let labels: BTreeSet<Label> = columns.iter().map(|c| c.label.clone()).collect();
-        TargetRules { facts, columns, safe_functions, labels: labels.into_iter().collect(), version }
+        let labels = labels.into_iter().collect();
+        TargetRules { facts, columns, safe_functions, labels, rewrites: Rewrites::default(), version }
+    }
+
+    /// The same with statements rewritten for these.
+    #[must_use]
+    pub fn rewriting(self, rewrites: Rewrites) -> Self {
+        TargetRules { rewrites, ..self }
     }
 
     /// Whether anything on the target is labelled.
     pub fn has_labels(&self) -> bool {
         !self.labels.is_empty()
+    }
+}
+
+/// Whose statements are rewritten, so that hidden columns are constants where they are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewrites {
+    /// Everybody's.
+    pub everybody: bool,
+    /// Those of the members of these groups, and of whoever acts for one.
+    pub groups: Vec<String>,
+    /// Those of these kinds of identities.
+    pub kinds: Vec<IdentityKind>,
+}
+
+impl Rewrites {
+    /// Whether this identity's are.
+    pub fn are_for(&self, identity: &Identity) -> bool {
+        let member = |groups: &BTreeSet<String>| groups.iter().any(|g| self.groups.contains(g));
+        self.everybody
+            || self.kinds.contains(&identity.kind)
+            || member(&identity.groups)
+            || identity.on_behalf_of.iter().any(|principal| member(&principal.groups))
     }
 }
 

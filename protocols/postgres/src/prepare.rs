@@ -8,13 +8,16 @@ use bytes::Bytes;
 use lockgate_core::Timestamp;
 use lockgate_mask::RowMasker;
 use lockgate_session::{Judgement, Masks, Rules, Session};
-use lockgate_sql::{Batch, Context, Effect, How, Object, Outputs, Statement, Taint, Unparsable, Use, Why};
+use lockgate_sql::{Batch, Context, Effect, Hiding, How, Object, Outputs, Statement, Taint, Unparsable, Use, Why};
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A text, analysed and judged.
 pub(crate) struct Prepared {
+    /// As the target gets it.
     text: Arc<str>,
+    /// As the client sent it, where the target gets another.
+    asked: Option<Arc<str>>,
     /// The text for the recording, where it differs.
     shown: Option<String>,
     pub(crate) batch: Result<Batch, Unparsable>,
@@ -50,7 +53,25 @@ pub(crate) struct With<'a> {
     pub(crate) view: View,
     /// The settings under which the server reads texts are the ones that the analysis assumes.
     pub(crate) lexing_safe: bool,
+    /// What the text reads is replaced where it has hidden columns.
+    pub(crate) rewrites: bool,
     pub(crate) now: Timestamp,
+}
+
+impl With<'_> {
+    /// What the target gets instead of this text, if anything; and whether that holds only for now.
+    fn rewritten(&self, text: &str, context: &Context<'_>) -> (Result<Option<String>, Unparsable>, bool) {
+        let catalog = &self.snapshot.catalog;
+        let (hidden, depends_on_time) = self.session.judge(self.rules, self.now).hidden(catalog);
+        if !hidden.contains(&true) {
+            return (Ok(None), depends_on_time);
+        }
+        let hiding = Hiding {
+            hidden: &|column| hidden.get(column.index()).is_none_or(|hidden| *hidden),
+            constant: &|type_oid| self.snapshot.types.redacted(type_oid),
+        };
+        (lockgate_sql::rewrite(text, context, &hiding), depends_on_time)
+    }
 }
 
 impl Prepared {
@@ -63,7 +84,7 @@ impl Prepared {
                 why: Why::Unanalysed("its encoding or the session's settings are not the expected ones"),
                 offset: None,
             };
-            return Arc::new(Prepared::judged(&lossy, Err(why), with, shared));
+            return Arc::new(Prepared::judged(&lossy, None, Err(why), with, shared));
         };
         if let Some(known) = shared.find(text, with.view)
             && !known.judgement.depends_on_time
@@ -71,20 +92,30 @@ impl Prepared {
             return known;
         }
         let context = Context { catalog: &with.snapshot.catalog, search_path: with.path, path_known: true };
-        let mut batch = lockgate_sql::analyze(text, &context);
+        let (sent, depends_on_time) = if with.rewrites { with.rewritten(text, &context) } else { (Ok(None), false) };
+        let mut batch = match &sent {
+            Ok(sent) => lockgate_sql::analyze(sent.as_deref().unwrap_or(text), &context),
+            Err(why) => Err(why.clone()),
+        };
         if let Ok(batch) = &mut batch
             && with.snapshot.catalog.has_labels()
         {
             doubt_what_follows_a_change(batch);
         }
-        let prepared = Arc::new(Prepared::judged(text, batch, with, shared));
-        if !prepared.judgement.depends_on_time {
+        let prepared = Arc::new(Prepared::judged(text, sent.ok().flatten(), batch, with, shared));
+        if !prepared.judgement.depends_on_time && !depends_on_time {
             shared.keep(with.view, &prepared);
         }
         prepared
     }
 
-    fn judged(text: &str, batch: Result<Batch, Unparsable>, with: &With<'_>, shared: &Shared) -> Prepared {
+    fn judged(
+        asked: &str,
+        sent: Option<String>,
+        batch: Result<Batch, Unparsable>,
+        with: &With<'_>,
+        shared: &Shared,
+    ) -> Prepared {
         let catalog = &with.snapshot.catalog;
         let judge = || with.session.judge(with.rules, with.now);
         let judgement = match &batch {
@@ -102,9 +133,13 @@ impl Prepared {
             }
             Err(_) => Arc::new(judge().unreadable(catalog)),
         };
-        let shown = match lockgate_sql::redact_secrets(text) {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(shown) => Some(shown),
+        let shown = match (lockgate_sql::redact_secrets(asked), &sent) {
+            (Cow::Borrowed(_), None) => None,
+            (Cow::Owned(shown), None) => Some(shown),
+            (shown, Some(sent)) => {
+                let sent = lockgate_sql::redact_secrets(sent);
+                Some(format!("{shown}\n-- rewritten: {}", sent.replace(['\n', '\r'], "\n-- ")))
+            }
         };
         let statements = batch.as_ref().map(|b| b.statements.as_slice()).unwrap_or_default();
         let inner = statements
@@ -112,7 +147,7 @@ impl Prepared {
             .map(|statement| match &statement.effect {
                 Effect::Prepare { inner, .. } | Effect::DeclareCursor { inner, .. } => {
                     let alone = Batch { statements: vec![(**inner).clone()] };
-                    Some(Arc::new(Prepared::judged(text, Ok(alone), with, shared)))
+                    Some(Arc::new(Prepared::judged(asked, sent.clone(), Ok(alone), with, shared)))
                 }
                 _ => None,
             })
@@ -125,8 +160,13 @@ impl Prepared {
                 lineage.push_str(&statement.lineage_text(catalog));
             }
         }
+        let (text, asked) = match sent {
+            None => (Arc::from(asked), None),
+            Some(sent) => (Arc::from(sent), Some(Arc::from(asked))),
+        };
         Prepared {
-            text: Arc::from(text),
+            text,
+            asked,
             shown,
             batch,
             judgement,
@@ -168,9 +208,19 @@ impl Prepared {
         });
     }
 
-    /// The text.
+    /// The text as the target gets it.
     pub(crate) fn text(&self) -> &Arc<str> {
         &self.text
+    }
+
+    /// The text as the client sent it.
+    pub(crate) fn asked(&self) -> &Arc<str> {
+        self.asked.as_ref().unwrap_or(&self.text)
+    }
+
+    /// What the target gets instead of the client's text.
+    pub(crate) fn rewritten(&self) -> Option<&str> {
+        self.asked.as_ref().map(|_| &*self.text)
     }
 
     /// The text without secrets.

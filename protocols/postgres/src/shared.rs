@@ -59,6 +59,8 @@ pub(crate) struct View {
     pub(crate) path: u64,
     pub(crate) identity: u64,
     pub(crate) rules: u64,
+    /// The text is one that the target has already: it is taken as it is, where texts are rewritten.
+    pub(crate) as_it_is: bool,
 }
 
 /// What the sessions on one database share.
@@ -196,7 +198,7 @@ impl Shared {
 
     /// Keeps what was found out. A full cache starts over: entries are cheap to make again.
     pub(crate) fn keep(&self, view: View, prepared: &Arc<Prepared>) {
-        let bytes = prepared.text().len();
+        let bytes = prepared.text().len().max(prepared.asked().len());
         if bytes > ANALYSIS_CACHE_BYTES_MAX / 64 {
             return;
         }
@@ -208,7 +210,7 @@ impl Shared {
         }
         cache.count += 1;
         cache.bytes += bytes;
-        cache.entries.entry(Arc::clone(prepared.text())).or_default().push((view, Arc::clone(prepared)));
+        cache.entries.entry(Arc::clone(prepared.asked())).or_default().push((view, Arc::clone(prepared)));
     }
 }
 

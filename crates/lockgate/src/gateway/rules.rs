@@ -5,7 +5,7 @@ use lockgate_config::{Config, Loaded, TlsMode};
 use lockgate_core::{Identity, Secret, TargetName};
 use lockgate_mask::MaskKeys;
 use lockgate_relay::{Route, tls};
-use lockgate_session::{Rules, TargetRules};
+use lockgate_session::{Rewrites, Rules, TargetRules};
 use lockgate_sql::ColumnRule;
 use rustls::ClientConfig;
 use std::collections::HashMap;
@@ -45,7 +45,9 @@ pub fn build(
         // Catalogs are labelled by these; one whose rules stayed the same stays good.
         let kept = old.filter(|o| o.columns == columns && o.safe_functions == target.safe_functions);
         let labelled = kept.map_or(version, |o| o.version);
-        let fresh = TargetRules::new(target.facts(), columns, target.safe_functions.clone(), labelled);
+        let lockgate_config::Rewrites { everybody, groups, kinds } = target.rewrites.clone();
+        let fresh = TargetRules::new(target.facts(), columns, target.safe_functions.clone(), labelled)
+            .rewriting(Rewrites { everybody, groups, kinds });
         rules.insert(target.name.clone(), Arc::new(fresh));
         let client = match target.tls {
             TlsMode::Disable => None,

@@ -265,6 +265,11 @@ impl Catalog {
         &self.labelled
     }
 
+    /// The ids of the labelled columns.
+    pub fn labelled_ids(&self) -> impl Iterator<Item = ColumnId> {
+        (0..self.labelled.len()).filter_map(|at| u32::try_from(at).ok().map(ColumnId))
+    }
+
     /// A labelled column. `None` for an id of another catalog.
     pub fn labelled(&self, id: ColumnId) -> Option<&LabelledColumn> {
         self.labelled.get(id.index())

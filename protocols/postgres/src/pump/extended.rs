@@ -12,7 +12,20 @@ use lockgate_core::{Fault, SqlState};
 use lockgate_record::RequestKind;
 use lockgate_session::wire::{Decided, Io};
 use lockgate_session::{Denial, Judgement, Parameters, Parked, Permit, Plan, Plumbing, Request, Ruling, Verdict};
+use std::borrow::Cow;
 use std::sync::Arc;
+
+/// The Parse that the target gets.
+fn parse_frame<'a>(frame: &'a Frame, parse: &message::Parse<'_>, prepared: &Prepared) -> Cow<'a, [u8]> {
+    let Some(text) = prepared.rewritten() else { return Cow::Borrowed(frame.bytes()) };
+    let types: Vec<u32> = parse.type_oids.iter().collect();
+    let mut out = BytesMut::new();
+    // Neither name nor text has a NUL, as both were read from frames; should it fail all the same, nothing is prepared.
+    if own::parse(&mut out, parse.name, text.as_bytes(), &types).is_err() {
+        out = BytesMut::from(&b"P\0\0\0\x08\0\0\0\0"[..]);
+    }
+    Cow::Owned(out.to_vec())
+}
 
 impl Pump {
     pub(super) fn parse(&mut self, frame: Frame, io: &mut Io) -> Taken {
@@ -46,12 +59,13 @@ impl Pump {
             Ruling::Allow | Ruling::Deny(_) => None,
         };
         let name = String::from_utf8_lossy(parse.name);
-        let mut request = request_of(RequestKind::Parse, parse.text, &prepared);
+        let text = prepared.rewritten().map_or(parse.text, str::as_bytes);
+        let mut request = request_of(RequestKind::Parse, text, &prepared);
         request.statement = Some(&name);
         match self.session.submit(&request, judgement.as_ref().unwrap_or(&prepared.judgement), io.now) {
             Verdict::Allow(permit) => {
                 let request = permit.request();
-                io.target.request(permit, frame.bytes());
+                io.target.request(permit, &parse_frame(&frame, &parse, &prepared));
                 self.unsynced = true;
                 self.statements.propose(
                     parse.name,

@@ -344,12 +344,28 @@ impl Pump {
         self.session.target().has_labels()
     }
 
-    fn view(&self, rules: u64) -> View {
-        View { snapshot: self.truth.snapshot.id, path: self.truth.path_id, identity: self.identity_view, rules }
+    fn view(&self, rules: u64, as_it_is: bool) -> View {
+        View {
+            snapshot: self.truth.snapshot.id,
+            path: self.truth.path_id,
+            identity: self.identity_view,
+            rules,
+            as_it_is,
+        }
+    }
+
+    /// Whether what this identity sends is rewritten.
+    fn rewrites(&self) -> bool {
+        self.session.target().rewrites.are_for(self.session.identity())
     }
 
     /// Analyses and judges a text under what is known now.
     fn prepare(&mut self, text: &[u8], now: Timestamp) -> Arc<Prepared> {
+        self.prepare_as(text, false, now)
+    }
+
+    /// `as_it_is`: the target has the text already, so it cannot become another.
+    fn prepare_as(&mut self, text: &[u8], as_it_is: bool, now: Timestamp) -> Arc<Prepared> {
         let rules = self.session.rules();
         if self.status == TransactionStatus::Idle && self.expect.is_empty() {
             self.truth.changes = self.shared.changes();
@@ -360,7 +376,8 @@ impl Pump {
             rules: &rules,
             snapshot: &self.truth.snapshot,
             path: &self.truth.path,
-            view: self.view(rules.version),
+            view: self.view(rules.version, as_it_is),
+            rewrites: !as_it_is && self.rewrites(),
             lexing_safe: self.lexing.strings && self.lexing.encoding,
             now,
         };
@@ -370,9 +387,11 @@ impl Pump {
     /// The same statement under what is known now.
     fn renew(&mut self, statement: &mut Statement, now: Timestamp) {
         let rules = self.session.rules();
-        if statement.prepared.view != self.view(rules.version) || statement.prepared.judgement.depends_on_time {
+        let as_it_is = self.rewrites();
+        let view = self.view(rules.version, as_it_is);
+        if statement.prepared.view != view || statement.prepared.judgement.depends_on_time {
             let text = Arc::clone(statement.prepared.text());
-            statement.prepared = self.prepare(text.as_bytes(), now);
+            statement.prepared = self.prepare_as(text.as_bytes(), as_it_is, now);
         }
     }
 

@@ -12,7 +12,24 @@ use lockgate_record::RequestKind;
 use lockgate_session::wire::{Decided, Io};
 use lockgate_session::{Judgement, Parked, Plan, Plumbing, Ruling, Verdict};
 use lockgate_sql::Why;
+use std::borrow::Cow;
 use std::sync::Arc;
+
+/// The text that runs: the client's own bytes, unless it was rewritten.
+fn runs_as<'a>(text: &'a [u8], prepared: &'a Prepared) -> &'a [u8] {
+    prepared.rewritten().map_or(text, str::as_bytes)
+}
+
+/// The frame that the target gets.
+fn query_frame<'a>(frame: &'a Frame, prepared: &Prepared) -> Cow<'a, [u8]> {
+    let Some(text) = prepared.rewritten() else { return Cow::Borrowed(frame.bytes()) };
+    let mut out = BytesMut::new();
+    // A text that parsed has no NUL; should it fail all the same, the target gets an empty query.
+    if own::query(&mut out, text.as_bytes()).is_err() {
+        out = BytesMut::from(&b"Q\0\0\0\x05\0"[..]);
+    }
+    Cow::Owned(out.to_vec())
+}
 
 impl Pump {
     pub(super) fn query(&mut self, frame: Frame, io: &mut Io) -> Taken {
@@ -52,11 +69,11 @@ impl Pump {
             (Ruling::Hold(_), Some(resolved)) => Spelt::of(&prepared, &resolved.runs),
             _ => None,
         };
-        let request = spelt_out(request_of(RequestKind::Simple, text, &prepared), spelt.as_ref());
+        let request = spelt_out(request_of(RequestKind::Simple, runs_as(text, &prepared), &prepared), spelt.as_ref());
         match self.session.submit(&request, judgement, io.now) {
             Verdict::Allow(permit) => {
                 let request = permit.request();
-                io.target.request(permit, frame.bytes());
+                io.target.request(permit, &query_frame(&frame, &prepared));
                 self.sent_query(request, &prepared, resolved.map(|r| r.plans));
             }
             Verdict::Deny(denial) => {
@@ -138,11 +155,12 @@ impl Pump {
         let resolved = self.resolve(&prepared, io);
         let judgement = resolved.as_ref().map_or(&*prepared.judgement, |r| &r.judgement);
         let spelt = resolved.as_ref().and_then(|r| Spelt::of(&prepared, &r.runs));
-        let request = spelt_out(request_of(RequestKind::Simple, query.text, &prepared), spelt.as_ref());
+        let request =
+            spelt_out(request_of(RequestKind::Simple, runs_as(query.text, &prepared), &prepared), spelt.as_ref());
         match self.session.release(parked, decided, &request, judgement, io.now) {
             Verdict::Allow(permit) => {
                 let request = permit.request();
-                io.target.request(permit, frame.bytes());
+                io.target.request(permit, &query_frame(frame, &prepared));
                 self.sent_query(request, &prepared, resolved.map(|r| r.plans));
             }
             Verdict::Deny(denial) => {
