@@ -17,6 +17,7 @@ mod policy;
 mod query;
 mod recording;
 mod replication;
+mod rewrite;
 mod robustness;
 mod titles;
 mod versions;

@@ -514,7 +514,14 @@ impl Pump {
         }
         let touch = self.touch();
         let mark = io.client.mark();
-        if let Err(error) = io.client.diagnostic(Diagnostic::Error, body, touch) {
+        let rewritten = match self.expect.front() {
+            Some(Expect::Simple(simple)) => simple.prepared.rewritten().is_some(),
+            // What Parse sends is the one text that a position of the extended protocol points into.
+            Some(Expect::Parse { .. }) => self.statements.front().is_some_and(|s| s.prepared.rewritten().is_some()),
+            _ => false,
+        };
+        let body = if rewritten { without_position(body) } else { Cow::Borrowed(body) };
+        if let Err(error) = io.client.diagnostic(Diagnostic::Error, &body, touch) {
             return self.target_broke(io, &error.to_string());
         }
         let (severity, code, text) = shown(io.client.bytes_since(mark));
@@ -786,4 +793,15 @@ fn shown(frame: &[u8]) -> (String, String, String) {
         plain => plain,
     };
     (severity, field(message::code::SQLSTATE), field(message::code::MESSAGE))
+}
+
+/// A diagnostic without the fields that point into a text which the client never saw. What does not read as fields stays.
+fn without_position(body: &[u8]) -> Cow<'_, [u8]> {
+    let mut out = Vec::with_capacity(body.len());
+    for field in body.split_inclusive(|byte| *byte == 0) {
+        if !matches!(field.first(), Some(b'P')) {
+            out.extend_from_slice(field);
+        }
+    }
+    Cow::Owned(out)
 }
