@@ -41,6 +41,17 @@ fn a_wrong_key_does_nothing() {
 
 #[test]
 fn many_cancels_hit_only_their_owner() {
+    cancels(6);
+}
+
+#[test]
+#[ignore = "slow: run by `make soak`"]
+fn a_thousand_cancels_hit_only_their_owner() {
+    cancels(250);
+}
+
+/// Four clients cancel each of so many statements while four others must never be cancelled.
+fn cancels(rounds: u32) {
     let scene = scene();
     let alice = scene.alice();
     std::thread::scope(|scope| {
@@ -48,7 +59,7 @@ fn many_cancels_hit_only_their_owner() {
             let (scene, alice) = (&scene, &alice);
             scope.spawn(move || {
                 let mut client = Client::login(scene.gateway.port, "alice", alice);
-                for round in 0..6 {
+                for round in 0..rounds {
                     // Odd workers are cancelled, even ones must never be.
                     let cancelled = worker % 2 == 1;
                     client.send(

@@ -13,6 +13,8 @@ mod holding;
 mod login;
 mod masking;
 mod mistakes;
+mod network;
+mod operation;
 mod policy;
 mod query;
 mod recording;

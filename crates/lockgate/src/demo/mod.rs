@@ -38,9 +38,11 @@ impl Default for DemoOptions {
 pub async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
     let stage = Stage::on_stdout();
     let scratch = Scratch::make()?;
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let shown = tokio::select! {
         shown = perform(&options, &stage, &scratch) => shown,
         _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
+        _ = terminated.recv() => Ok(ExitCode::from(143)),
     };
     drop(scratch);
     shown

@@ -147,7 +147,10 @@ impl<'t> Analyzer<'t> {
                 };
                 self.defines_at(s.into.as_ref().and_then(|i| i.rel.as_ref()));
                 match tree::kind_of(&s.query) {
-                    Some(NodeEnum::ExecuteStmt(_)) | None => self.cannot_see("rows of a prepared statement"),
+                    Some(NodeEnum::ExecuteStmt(_)) | None => {
+                        self.cannot_see("rows of a prepared statement");
+                        self.uses(&self.unknown(), How::Source, "a new table", -1);
+                    }
                     Some(query) => {
                         let rel = self.query(query, scope);
                         // A materialized view keeps its labels through its definition; a table does not.
