@@ -1,7 +1,7 @@
 //! A cancel reaches the client's own statement and no other.
 
-use lockgate_tests::scene;
 use lockgate_tests::wire::{self, Client};
+use lockgate_tests::{process, scene};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -64,10 +64,12 @@ fn cancels(rounds: u32) {
                     let cancelled = worker % 2 == 1;
                     client.send(
                         b'Q',
-                        &wire::text(&format!("SELECT pg_sleep({}), {round}", if cancelled { 20.0 } else { 0.2 })),
+                        &wire::text(&format!("SELECT pg_sleep({}), {round} /*{worker}*/", if cancelled { 20.0 } else { 0.2 })),
                     );
                     if cancelled {
-                        std::thread::sleep(Duration::from_millis(150));
+                        // A cancel that overtakes its statement has nothing to end, as with any PostgreSQL.
+                        let runs = format!("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg\\_sleep(%, {round} /*{worker}*/'");
+                        process::eventually("it runs", Duration::from_secs(30), || scene.directly(&runs) == "1");
                         Client::connect(scene.gateway.port).send_raw(&wire::cancel(client.key.as_ref().unwrap()));
                     }
                     let frames = client.until_ready();
