@@ -3,6 +3,7 @@
 mod api;
 mod calls;
 mod cancel;
+mod catalog;
 mod clients;
 mod crash;
 mod desync;

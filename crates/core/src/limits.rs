@@ -41,6 +41,8 @@ pub const SCRAM_SALT_BYTES_MAX: usize = 1_024;
 pub const SQL_STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Nesting of a statement that is analysed.
 pub const SQL_DEPTH_MAX: usize = 512;
+/// Nesting of a tree of the server's catalog that is read; a level of SQL takes several.
+pub const SQL_TREE_DEPTH_MAX: usize = 4_096;
 /// Words and operators in a row that could nest into each other (`1+1+…`); more counts as too deep.
 pub const SQL_CHAIN_MAX: usize = 20_000;
 

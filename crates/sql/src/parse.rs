@@ -46,16 +46,17 @@ pub(crate) fn with_tree<T: Send>(
     if !nested && nesting.chain <= INLINE_DEPTH {
         return parse(text).map(|tree| work(&tree));
     }
+    match with_stack(move || parse(text).map(|tree| work(&tree))) {
+        Some(outcome) => outcome,
+        None => refuse(Why::Unanalysed("there is no thread for a statement of this size, or it failed"), None),
+    }
+}
+
+/// Runs work that recurses deeply. `None` if there is no thread for it, or it failed.
+pub(crate) fn with_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .name("sql".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, move || parse(text).map(|tree| work(&tree)));
-        match thread.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => refuse(Why::Unanalysed("the analysis failed"), None),
-            Err(_) => refuse(Why::Unanalysed("no thread for a statement of this size"), None),
-        }
+        let thread = std::thread::Builder::new().name("sql".to_owned()).stack_size(STACK_BYTES);
+        thread.spawn_scoped(scope, work).ok()?.join().ok()
     })
 }
 

@@ -16,10 +16,13 @@ const ANSWERS: &[(usize, &str)] = &[
     (0, "170002~NULL~pg_catalog"),
     (0, "170002~NULL~public"),
     (1, "16400~public~people~r~16402~NULL~false~3 0"),
-    (1, "16410~public~v~v~16412~ SELECT full_name AS n\n FROM people;~false~NULL"),
+    (
+        1,
+        "16410~public~v~v~16412~({QUERY :commandType 1 :utilityStmt <> :hasRecursive false :cteList <> :rtable ({RTE :eref {ALIAS :aliasname people :colnames (\"id\" \"x\" \"old\\ name\")} :rtekind 0 :relid 16400 :tablesample <>}) :jointree {FROMEXPR :fromlist ({RANGETBLREF :rtindex 1}) :quals <>} :targetList ({TARGETENTRY :expr {VAR :varno 1 :varattno 3 :varlevelsup 0 :varnosyn 1 :varattnosyn 3} :resno 1 :ressortgroupref 0 :resjunk false}) :groupClause <> :havingQual <> :distinctClause <> :sortClause <> :limitOffset <> :limitCount <> :rowMarks <> :setOperations <>})~false~NULL",
+    ),
     (2, "16400~1~id~23~NULL"),
     (2, "16400~3~full_name~25~NULL"),
-    (2, "16400~4~upper_name~25~upper(full_name)"),
+    (2, "16400~4~upper_name~25~{FUNCEXPR :funcid 871 :funcformat 0 :args ({VAR :varno 1 :varattno 3 :varlevelsup 0})}"),
     (2, "16410~1~n~25~NULL"),
     (2, "77777~1~of a relation made meanwhile~25~NULL"),
     (3, "16400~16399"),
@@ -30,9 +33,10 @@ const ANSWERS: &[(usize, &str)] = &[
     (4, "16501~public~own~sql~SELECT 1~NULL~f~s~false~23~2~1~false~NULL~NULL~NULL~\"$user\", other"),
     (5, "16600~public~pair~c~0~0~0~[[\"l\", \"25\"], \n [\"r\", \"23\"]]"),
     (5, "16601~public~mood~e~0~0~0~[\"ok\",\"\\u00e4\"]"),
-    (6, "public~<+>~16500~NULL"),
+    (6, "public~<+>~16500~NULL~16501"),
     (7, "25~23~16500~e"),
     (8, "16400~16500~true"),
+    (9, "f~pg_catalog~870 lower 871 upper"),
 ];
 
 #[test]
@@ -80,8 +84,10 @@ fn nonsense_is_refused() {
         (4, "1~public~f~sql~~NULL~f~s~true~2249~1~0~false~i~{\"a\":1}~NULL~NULL", "names that do not read"),
         (5, "1~public~t~c~0~0~0~[[\"a\",\"x\"]]", "a field without a type"),
         (5, "1~public~t~e~0~0~0~[\"a", "fields that do not read"),
-        (9, "1", "a row for no question"),
         (1, "1~public~t~r~0~NULL~false~x", "a word where a column's number belongs"),
+        (9, "x~pg_catalog~1 a", "a name of an unknown kind"),
+        (9, "f~pg_catalog~a 1", "a word where a number belongs"),
+        (10, "1", "a row for no question"),
     ] {
         let error = give(&mut FactsBuilder::new(""), question, row).unwrap_err();
         assert_eq!((error.question, error.what), (question, what), "{row}");

@@ -234,8 +234,7 @@ impl<'t> Analyzer<'t> {
         let (schema, name) =
             name.split_once('.').map_or_else(|| (String::new(), folded(name)), |(s, n)| (folded(s), folded(n)));
         let Resolved::User(index) = self.resolve(&schema, &name) else { return Taint::CLEAN };
-        let definition = self.catalog.relation(index).and_then(|r| r.facts.definition.as_deref()).unwrap_or_default();
-        if !parse::has_constants(definition) {
+        if !self.catalog.quotes_constants(index) {
             return Taint::CLEAN;
         }
         let lineage = self.lineage(index);

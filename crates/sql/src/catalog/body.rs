@@ -9,7 +9,8 @@ use std::collections::HashSet;
 use lockgate_core::{Action, limits};
 use pg_query::protobuf::{ScanToken, Token};
 
-use super::{Catalog, Function, Lineage, Relation, Summary};
+use super::facts::Code;
+use super::{Catalog, Function, Lineage, Relation, Summary, deparse};
 use crate::analyze::{Analyzer, Context, Frame};
 use crate::builtins::{self, Class, ExtensionFunction};
 use crate::statement::{Object, Outputs, Statement};
@@ -49,7 +50,13 @@ impl Catalog {
         }
         for (at, column) in relation.facts.columns.iter().enumerate() {
             if let Some(expression) = &column.generated {
-                let made = self.generated(relation, expression, stack);
+                let sql = match expression {
+                    Code::Sql(sql) => Some(Cow::Borrowed(sql.as_str())),
+                    Code::Tree(tree) => {
+                        parse::with_stack(|| deparse::expression(self, relation, tree)).flatten().map(Cow::Owned)
+                    }
+                };
+                let made = sql.map_or_else(|| self.unknown(), |sql| self.generated(relation, &sql, stack));
                 if let (Some(taint), Some(plain)) = (lineage.columns.get_mut(at), lineage.plain.get_mut(at)) {
                     taint.join(&made);
                     *plain = false;
@@ -62,8 +69,27 @@ impl Catalog {
         lineage
     }
 
-    fn add_definition(&self, definition: &str, stack: &[Frame], lineage: &mut Lineage) {
-        let statement = self.statements(definition, &self.search_path, true, &[], stack).and_then(|mut s| s.pop());
+    /// A definition or body as SQL.
+    fn sql_of<'c>(&self, code: &'c Code) -> Option<Cow<'c, str>> {
+        match code {
+            Code::Sql(sql) => Some(Cow::Borrowed(sql)),
+            Code::Tree(tree) => parse::with_stack(|| deparse::statements(self, tree)).flatten().map(Cow::Owned),
+        }
+    }
+
+    /// Whether a relation's definition may hold constants.
+    pub(crate) fn quotes_constants(&self, index: usize) -> bool {
+        match self.relation(index).and_then(|r| r.facts.definition.as_ref()) {
+            Some(Code::Sql(sql)) => parse::has_constants(sql),
+            Some(Code::Tree(tree)) => tree.contains("{CONST "),
+            None => false,
+        }
+    }
+
+    fn add_definition(&self, definition: &Code, stack: &[Frame], lineage: &mut Lineage) {
+        let sql = self.sql_of(definition);
+        let statements = sql.and_then(|sql| self.statements(&sql, &self.search_path, true, &[], stack));
+        let statement = statements.and_then(|mut s| s.pop());
         let whole = statement.filter(|s| !s.facts.opaque);
         let Some(statement) = whole else {
             for (taint, plain) in lineage.columns.iter_mut().zip(&mut lineage.plain) {
@@ -174,7 +200,8 @@ impl Catalog {
     fn sql_summary(&self, function: &Function, stack: &[Frame], path: &[String], path_known: bool) -> Option<Summary> {
         let facts = &function.facts;
         let text = match &facts.body {
-            Some(body) => unwrap_atomic(body),
+            Some(Code::Sql(body)) => unwrap_atomic(body),
+            Some(tree @ Code::Tree(_)) => self.sql_of(tree)?,
             None => Cow::Borrowed(facts.source.as_str()),
         };
         let mut statements = self.statements(&text, path, path_known, &facts.in_names, stack)?;

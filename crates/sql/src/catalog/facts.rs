@@ -1,6 +1,8 @@
 //! The facts about a database that an analysis rests on, as the server tells them. Only objects that the server's
 //! own bootstrap did not make are here; what it did make is in this crate's tables.
 
+use std::collections::HashMap;
+
 /// A snapshot of a database's catalog. Object ids are the server's.
 #[derive(Clone, Debug, Default)]
 pub struct CatalogFacts {
@@ -26,6 +28,28 @@ pub struct CatalogFacts {
     pub casts: Vec<CastFacts>,
     /// User triggers, by relation.
     pub triggers: Vec<TriggerFacts>,
+    /// What the server's own objects are called.
+    pub server: ServerNames,
+}
+
+/// Schemas and names of the server's own objects by id, for the trees that name objects by id only.
+#[derive(Clone, Debug, Default)]
+pub struct ServerNames {
+    /// Functions.
+    pub functions: HashMap<u32, (String, String)>,
+    /// Operators.
+    pub operators: HashMap<u32, (String, String)>,
+    /// Relations.
+    pub relations: HashMap<u32, (String, String)>,
+}
+
+/// A piece of code that the catalog keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// As SQL.
+    Sql(String),
+    /// As the server's own tree (`pg_node_tree`), which can be read while somebody else changes what it is about.
+    Tree(String),
 }
 
 /// A relation.
@@ -41,8 +65,8 @@ pub struct RelationFacts {
     pub kind: char,
     /// Its row type.
     pub row_type: u32,
-    /// The definition, for views and materialized views (`pg_get_viewdef`).
-    pub definition: Option<String>,
+    /// The definition, for views and materialized views (`pg_rewrite.ev_action`).
+    pub definition: Option<Code>,
     /// Whether rules other than a view's own rewrite statements on it.
     pub has_rules: bool,
     /// The columns of the index that its rows were put in order by (CLUSTER), 0 for an expression; empty if by none.
@@ -60,8 +84,8 @@ pub struct ColumnFacts {
     pub name: String,
     /// Its type.
     pub type_oid: u32,
-    /// The expression of a generated column.
-    pub generated: Option<String>,
+    /// The expression of a generated column (`pg_attrdef.adbin`).
+    pub generated: Option<Code>,
 }
 
 /// A function.
@@ -77,8 +101,8 @@ pub struct FunctionFacts {
     pub language: String,
     /// `prosrc`.
     pub source: String,
-    /// The SQL-standard body (`pg_get_function_sqlbody`).
-    pub body: Option<String>,
+    /// The SQL-standard body (`pg_proc.prosqlbody`).
+    pub body: Option<Code>,
     /// `prokind`: f, p, a, w.
     pub kind: char,
     /// `provolatile`: i, s, v.
@@ -127,6 +151,8 @@ pub struct TypeFacts {
 /// An operator.
 #[derive(Clone, Debug, Default)]
 pub struct OperatorFacts {
+    /// `pg_operator.oid`.
+    pub oid: u32,
     /// Its schema.
     pub schema: String,
     /// Its name, such as `+`.

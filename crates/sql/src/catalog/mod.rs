@@ -6,7 +6,9 @@
 
 mod body;
 mod by_number;
+mod deparse;
 pub mod facts;
+mod nodes;
 pub mod query;
 mod types;
 
@@ -20,7 +22,7 @@ use lockgate_core::{Label, limits};
 use crate::statement::{Change, Need};
 use crate::taint::{ColumnId, Taint};
 use crate::{How, builtins};
-use facts::{CatalogFacts, FunctionFacts, RelationFacts, TypeFacts};
+use facts::{CatalogFacts, FunctionFacts, RelationFacts, ServerNames, TypeFacts};
 
 /// A label and the columns it is on: `schema.table.column`, where `*` stands for any run of characters in a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +61,10 @@ pub struct Catalog {
     relations_by_oid: HashMap<u32, usize>,
     functions: Vec<Function>,
     functions_by_name: HashMap<String, Vec<usize>>,
+    functions_by_oid: HashMap<u32, usize>,
+    /// Schemas and names of user operators.
+    operators_by_oid: HashMap<u32, (String, String)>,
+    server: ServerNames,
     /// User operators: name to (schema, function).
     operators: HashMap<String, Vec<(String, usize)>>,
     /// Functions of user casts by target type's name.
@@ -211,7 +217,9 @@ impl Catalog {
             }
         }
         let mut operators: HashMap<String, Vec<(String, usize)>> = HashMap::new();
+        let mut operators_by_oid = HashMap::new();
         for operator in facts.operators {
+            operators_by_oid.insert(operator.oid, (operator.schema.clone(), operator.name.clone()));
             if let Some(function) = functions_by_oid.get(&operator.function) {
                 operators.entry(operator.name).or_default().push((operator.schema, *function));
             }
@@ -238,6 +246,9 @@ impl Catalog {
             relations_by_oid,
             functions,
             functions_by_name,
+            functions_by_oid,
+            operators_by_oid,
+            server: facts.server,
             operators,
             casts,
             types,
@@ -329,6 +340,14 @@ impl Catalog {
 
     pub(crate) fn relations_named(&self, name: &str) -> &[usize] {
         self.relations_by_name.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn relation_by_oid(&self, oid: u32) -> Option<&Relation> {
+        self.relation(*self.relations_by_oid.get(&oid)?)
+    }
+
+    fn function_by_oid(&self, oid: u32) -> Option<&Function> {
+        self.function(*self.functions_by_oid.get(&oid)?)
     }
 
     pub(crate) fn function(&self, index: usize) -> Option<&Function> {

@@ -2,12 +2,17 @@
 //!
 //! They run on the target's own connection, inside whatever transaction is open there, as whatever role is logged in,
 //! and under any search path: every name in them is qualified, operators included where a user's could come first.
-//! Nothing of the server's own is asked for, except its version: that is in this crate's tables.
+//! Nothing of the server's own is asked for, except its version and what its objects' ids stand for: the rest is in this
+//! crate's tables.
+//!
+//! Only the system's tables are read, so nobody who changes a relation is waited for, and nobody who wants to change one
+//! waits for the transaction in which this was asked. Functions that turn a definition into SQL would lock the relations
+//! that it is about, and fail for one that is dropped meanwhile: code is asked for as the tree that the catalog keeps.
 
 use lockgate_core::limits;
 
 use super::facts::{
-    CastFacts, CatalogFacts, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts, TriggerFacts, TypeFacts,
+    CastFacts, CatalogFacts, Code, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts, TriggerFacts, TypeFacts,
 };
 
 /// Objects with a lower id were made by the server's bootstrap.
@@ -109,13 +114,15 @@ pub const VERSION_SQL: &str = concat!(
 );
 
 /// The questions, in the order in which [`FactsBuilder::row`] counts them. Every column of every answer is text.
-pub const SNAPSHOT_SQL: [&str; 9] = [
+///
+/// A tree that no analysis gets through anyway is left out: an empty one reads as unknown.
+pub const SNAPSHOT_SQL: [&str; 10] = [
     // 0: version of the server, temporary schema, effective path as one text per row.
     "SELECT pg_catalog.current_setting('server_version_num'), (SELECT n.nspname::pg_catalog.text FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), s::pg_catalog.text FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) s",
     // 1: relations.
     concat!(
         "SELECT c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text, c.reltype::pg_catalog.text, ",
-        "CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog.\"char\"[]) THEN pg_catalog.pg_get_viewdef(c.oid) END, ",
+        "CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog.\"char\"[]) THEN COALESCE((SELECT CASE WHEN pg_catalog.octet_length(r.ev_action::pg_catalog.text) OPERATOR(pg_catalog.<=) 16000000 THEN r.ev_action::pg_catalog.text END FROM pg_catalog.pg_rewrite r WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.=) '1'::pg_catalog.\"char\" LIMIT 1), '') END, ",
         "(EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.<>) '1'::pg_catalog.\"char\"))::pg_catalog.text, ",
         "(SELECT pg_catalog.array_to_string(i.indkey::pg_catalog.int2[], ' ') FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisclustered LIMIT 1) ",
         "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace ",
@@ -128,7 +135,7 @@ pub const SNAPSHOT_SQL: [&str; 9] = [
     // 2: their columns.
     concat!(
         "SELECT a.attrelid::pg_catalog.text, a.attnum::pg_catalog.text, a.attname::pg_catalog.text, a.atttypid::pg_catalog.text, ",
-        "CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog.\"char\" THEN (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef d WHERE d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum) END ",
+        "CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog.\"char\" THEN (SELECT d.adbin::pg_catalog.text FROM pg_catalog.pg_attrdef d WHERE d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum) END ",
         "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid ",
         "WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f,S}'::pg_catalog.\"char\"[]) AND ",
         user!("c.oid"),
@@ -142,7 +149,7 @@ pub const SNAPSHOT_SQL: [&str; 9] = [
     concat!(
         "SELECT p.oid::pg_catalog.text, n.nspname::pg_catalog.text, p.proname::pg_catalog.text, l.lanname::pg_catalog.text, ",
         "CASE WHEN l.lanname OPERATOR(pg_catalog.=) ANY ('{sql,plpgsql}'::pg_catalog.name[]) THEN p.prosrc ELSE '' END, ",
-        "CASE WHEN p.prosqlbody IS NOT NULL THEN pg_catalog.pg_get_function_sqlbody(p.oid) END, ",
+        "p.prosqlbody::pg_catalog.text, ",
         "p.prokind::pg_catalog.text, p.provolatile::pg_catalog.text, p.proretset::pg_catalog.text, p.prorettype::pg_catalog.text, ",
         "p.pronargs::pg_catalog.text, p.pronargdefaults::pg_catalog.text, (p.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid)::pg_catalog.text, ",
         "pg_catalog.array_to_string(p.proargmodes, ''), pg_catalog.array_to_json(p.proargnames)::pg_catalog.text, ",
@@ -166,7 +173,7 @@ pub const SNAPSHOT_SQL: [&str; 9] = [
     ),
     // 6: operators.
     concat!(
-        "SELECT n.nspname::pg_catalog.text, o.oprname::pg_catalog.text, o.oprcode::pg_catalog.oid::pg_catalog.text, NULL ",
+        "SELECT n.nspname::pg_catalog.text, o.oprname::pg_catalog.text, o.oprcode::pg_catalog.oid::pg_catalog.text, NULL, o.oid::pg_catalog.text ",
         "FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace WHERE ",
         user!("o.oid")
     ),
@@ -178,6 +185,18 @@ pub const SNAPSHOT_SQL: [&str; 9] = [
     ),
     // 8: triggers.
     "SELECT g.tgrelid::pg_catalog.text, g.tgfoid::pg_catalog.text, (((g.tgtype OPERATOR(pg_catalog.&) 1::pg_catalog.int2) OPERATOR(pg_catalog.<>) 0) AND ((g.tgtype OPERATOR(pg_catalog.&) 66::pg_catalog.int2) OPERATOR(pg_catalog.<>) 0))::pg_catalog.text FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal",
+    // 9: what the ids of the server's own functions, operators and relations stand for: a row for each schema.
+    concat!(
+        "SELECT 'f', n.nspname::pg_catalog.text, pg_catalog.string_agg(pg_catalog.concat(p.oid, ' ', p.proname), ' ') FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace WHERE NOT ",
+        user!("p.oid"),
+        " GROUP BY n.nspname UNION ALL ",
+        "SELECT 'o', n.nspname::pg_catalog.text, pg_catalog.string_agg(pg_catalog.concat(o.oid, ' ', o.oprname), ' ') FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace WHERE NOT ",
+        user!("o.oid"),
+        " GROUP BY n.nspname UNION ALL ",
+        "SELECT 'r', n.nspname::pg_catalog.text, pg_catalog.string_agg(pg_catalog.concat(c.oid, ' ', c.relname), ' ') FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v}'::pg_catalog.\"char\"[]) AND NOT ",
+        user!("c.oid"),
+        " GROUP BY n.nspname"
+    ),
 ];
 
 /// An answer that no such question can have.
@@ -229,6 +248,10 @@ impl<'a> Row<'a> {
 
     fn owned(&mut self) -> Result<String, BadFacts> {
         self.text().map(str::to_owned)
+    }
+
+    fn tree(&mut self) -> Result<Option<Code>, BadFacts> {
+        Ok(self.optional()?.map(|tree| Code::Tree(tree.to_owned())))
     }
 
     fn number<N: std::str::FromStr>(&mut self) -> Result<N, BadFacts> {
@@ -284,7 +307,7 @@ impl FactsBuilder {
             6 => {
                 let (schema, name, function) = (row.owned()?, row.owned()?, row.number()?);
                 let extension = row.optional()?.map(str::to_owned);
-                self.facts.operators.push(OperatorFacts { schema, name, function, extension });
+                self.facts.operators.push(OperatorFacts { oid: row.number()?, schema, name, function, extension });
                 Ok(())
             }
             7 => {
@@ -297,6 +320,7 @@ impl FactsBuilder {
                 self.facts.triggers.push(TriggerFacts { relation, function, changes_row: row.truth()? });
                 Ok(())
             }
+            9 => self.server_names(&mut row),
             _ => row.bad("a row for no question"),
         }
     }
@@ -323,7 +347,7 @@ impl FactsBuilder {
             name: row.owned()?,
             kind: row.letter()?,
             row_type: row.number()?,
-            definition: row.optional()?.map(str::to_owned),
+            definition: row.tree()?,
             has_rules: row.truth()?,
             ordered_by: {
                 let numbers = row.optional()?.unwrap_or_default().split_whitespace().map(str::parse);
@@ -341,14 +365,26 @@ impl FactsBuilder {
         Ok(())
     }
 
+    fn server_names(&mut self, row: &mut Row<'_>) -> Result<(), BadFacts> {
+        let names = match row.letter()? {
+            'f' => &mut self.facts.server.functions,
+            'o' => &mut self.facts.server.operators,
+            'r' => &mut self.facts.server.relations,
+            _ => return row.bad("a name of an unknown kind"),
+        };
+        let schema = row.text()?;
+        let mut words = row.text()?.split(' ');
+        while let (Some(oid), Some(name)) = (words.next(), words.next()) {
+            let Ok(oid) = oid.parse() else { return row.bad("a word where a number belongs") };
+            names.insert(oid, (schema.to_owned(), name.to_owned()));
+        }
+        Ok(())
+    }
+
     fn column(&mut self, row: &mut Row<'_>) -> Result<(), BadFacts> {
         let relation: u32 = row.number()?;
-        let column = ColumnFacts {
-            number: row.number()?,
-            name: row.owned()?,
-            type_oid: row.number()?,
-            generated: row.optional()?.map(str::to_owned),
-        };
+        let column =
+            ColumnFacts { number: row.number()?, name: row.owned()?, type_oid: row.number()?, generated: row.tree()? };
         // A relation made between the two questions shows its columns only: the version tells that the snapshot is old.
         if let Ok(at) = self.facts.relations.binary_search_by_key(&relation, |r| r.oid)
             && let Some(relation) = self.facts.relations.get_mut(at)
@@ -365,7 +401,7 @@ impl FactsBuilder {
             name: row.owned()?,
             language: row.owned()?,
             source: row.owned()?,
-            body: row.optional()?.map(str::to_owned),
+            body: row.tree()?,
             kind: row.letter()?,
             volatility: row.letter()?,
             returns_set: row.truth()?,

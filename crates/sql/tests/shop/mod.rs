@@ -1,7 +1,7 @@
 //! The catalog of a small shop, as a server would tell it.
 
 use lockgate_sql::facts::{
-    CatalogFacts, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts, TriggerFacts, TypeFacts,
+    CatalogFacts, Code, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts, TriggerFacts, TypeFacts,
 };
 use lockgate_sql::{Catalog, ColumnRule};
 
@@ -25,7 +25,7 @@ fn relation(
         name: name.into(),
         kind,
         row_type: oid + 1_000,
-        definition: definition.map(Into::into),
+        definition: definition.map(|sql| Code::Sql(sql.into())),
         has_rules: false,
         ordered_by: Vec::new(),
         columns: columns
@@ -37,7 +37,7 @@ fn relation(
                     number: i16::try_from(at + 1).unwrap(),
                     name: name.into(),
                     type_oid: if name == "kin" { CONTACT } else { TEXT },
-                    generated: generated.map(Into::into),
+                    generated: generated.map(|sql| Code::Sql(sql.into())),
                 }
             })
             .collect(),
@@ -80,7 +80,7 @@ impl F {
         self
     }
     fn atomic(mut self, body: &str) -> F {
-        self.0.body = Some(body.into());
+        self.0.body = Some(Code::Sql(body.into()));
         self
     }
     fn of(mut self, extension: &str) -> F {
@@ -207,6 +207,7 @@ pub fn facts() -> CatalogFacts {
             ..TypeFacts::default()
         }],
         operators: vec![OperatorFacts {
+            oid: 16_900,
             schema: "public".into(),
             name: "<+>".into(),
             function: 16_518,

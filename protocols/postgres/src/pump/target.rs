@@ -48,7 +48,8 @@ impl Pump {
                     return;
                 }
             };
-            let limit = if header.tag == b'd' { PG_MASKED_ROW_BYTES_MAX } else { PG_SERVER_CONTROL_BYTES_MAX };
+            let limit =
+                if header.tag == b'd' || in_inquiry { PG_MASKED_ROW_BYTES_MAX } else { PG_SERVER_CONTROL_BYTES_MAX };
             if let Err(error) = header.bounded(Peer::Target, limit) {
                 self.target_broke(io, &error.to_string());
                 return;
