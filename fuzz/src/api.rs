@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::Extension;
 use axum::http::{Method, Request};
 use lockgate_api::{
-    Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, PeerAddr, TargetInfo,
+    Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, PeerAddr, StillMay, TargetInfo,
 };
 use lockgate_core::{Identity, IdentityKind, SessionId, TargetName, Timestamp};
 use lockgate_store::approvals::Approvals;
@@ -41,7 +41,12 @@ impl LiveSessions for Nothing {
 }
 
 impl JournalReader for Nothing {
-    fn events(&self, _: SessionId, _: EventView) -> BoxFuture<'_, Result<Option<EventStream>, String>> {
+    fn events(
+        &self,
+        _: SessionId,
+        _: EventView,
+        _: Option<StillMay>,
+    ) -> BoxFuture<'_, Result<Option<EventStream>, String>> {
         Box::pin(async { Ok(None) })
     }
 }

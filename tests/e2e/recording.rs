@@ -96,6 +96,136 @@ fn a_session_is_listed_shown_replayed_and_exported() {
     }
 }
 
+#[test]
+fn a_live_session_is_counted_and_followed_until_it_ends() {
+    let mut scene = scene();
+    let (olga, alice) = (scene.olga(), scene.alice());
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    client.query("SELECT 'before it was followed'");
+    let id = session_of(&mut client);
+    let files = |name: &str| scene.gateway.home().join(name);
+    let tail = |name: &str, there: bool| {
+        let mut command = process::mortal("KILL", &lockgate_tests::places::lockgate(), None);
+        command.args(["sessions", "tail", &id]).current_dir(scene.gateway.home());
+        match there {
+            true => command
+                .env("LOCKGATE_URL", scene.gateway.url())
+                .env("LOCKGATE_TOKEN", &olga)
+                .env("LOCKGATE_CA", scene.gateway.authority()),
+            false => command.arg("-c").arg(scene.gateway.config()).env("TEST_TARGET_PASSWORD", "unused"),
+        };
+        command.stdin(std::process::Stdio::null()).stdout(std::fs::File::create(files(name)).unwrap());
+        process::spawn(command)
+    };
+    let mut tails = [tail("tail-here", false), tail("tail-there", true)];
+    let says = |words: &str| {
+        process::eventually(words, std::time::Duration::from_secs(10), || {
+            ["tail-here", "tail-there"].iter().all(|name| std::fs::read_to_string(files(name)).unwrap().contains(words))
+        });
+    };
+    says("before it was followed");
+    client.query("SELECT name, 'while it was followed' FROM people WHERE id = 3");
+    says("while it was followed");
+    let there = std::fs::read_to_string(files("tail-there")).unwrap();
+    assert!(!there.contains("Person 3"), "an administrator gets no rows: {there}");
+    assert!(std::fs::read_to_string(files("tail-here")).unwrap().contains("Person 3"));
+    let counted = |scene: &Scene| {
+        let listed = scene.gateway.as_user(&scene.olga(), &["sessions", "list", "-o", "json"]);
+        let list: Value = serde_json::from_slice(&listed.stdout).unwrap();
+        (list[0]["requests"].as_u64().unwrap(), list[0]["denied"].as_u64().unwrap(), list[0]["rows"].as_u64().unwrap())
+    };
+    // The login is a request too.
+    process::eventually("the list counts", std::time::Duration::from_secs(5), || counted(&scene) == (4, 1, 2));
+    for tail in &mut tails {
+        assert!(tail.try_wait().unwrap().is_none(), "it ended before the session");
+    }
+    client.query("SELECT 'last'");
+    drop(client);
+    for tail in &mut tails {
+        assert!(process::ends_within(tail, std::time::Duration::from_secs(10)), "it goes on after the session's end");
+        assert!(tail.wait().unwrap().success());
+    }
+    // A session that a crash cut off is counted to its end.
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    (0..7).for_each(|n| drop(client.query(&format!("SELECT {n}"))));
+    scene.gateway.kill();
+    scene.gateway.resume();
+    process::eventually("what was cut off is counted", std::time::Duration::from_secs(5), || {
+        counted(&scene) == (8, 0, 7)
+    });
+}
+
+#[test]
+fn planted_secrets_are_nowhere() {
+    let scene = scene();
+    let (alice, dana, olga) = (scene.alice(), scene.dana(), scene.olga());
+    let mut client = Client::login(scene.gateway.port, "dana", &dana);
+    for sql in [
+        "ALTER ROLE nobody PASSWORD 'canary-alter-role'",
+        "CREATE ROLE nobody LOGIN ENCRYPTED PASSWORD 'canary-create-role'",
+        "ALTER USER nobody WITH PASSWORD $$canary-dollar$$",
+        "CREATE USER MAPPING FOR CURRENT_USER SERVER nowhere OPTIONS (user 'u', password 'canary-mapping')",
+        "ALTER USER MAPPING FOR CURRENT_USER SERVER nowhere OPTIONS (SET password 'canary-mapping-two')",
+        "SELECT 1; ALTER ROLE nobody PASSWORD 'canary-second'",
+        "ALTER ROLE nobody PASSWORD 'SCRAM-SHA-256$4096:c2FsdA==$canary-scram:x'",
+        "CREATE SUBSCRIPTION s CONNECTION 'host=h password=canary-subscription' PUBLICATION p WITH (connect = false)",
+    ] {
+        client.query(sql);
+    }
+    client.send_raw(
+        &[
+            wire::parse("", "ALTER ROLE nobody PASSWORD 'canary-parsed'"),
+            wire::bind("", "", &[], 0),
+            wire::execute("", 0),
+            wire::sync(),
+        ]
+        .concat(),
+    );
+    client.until_ready();
+    drop(client);
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    client.query("SELECT id, ssn, doc, tags FROM people ORDER BY id LIMIT 20");
+    client.query("SELECT ssn::int FROM people WHERE id = 7");
+    client.query("INSERT INTO people SELECT * FROM people WHERE id = 7");
+    drop(client);
+    let wrong = format!("lg_canary{}", "x".repeat(40));
+    scene.gateway.refuses_login("alice", &wrong);
+    lockgate_tests::api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&wrong), None);
+    lockgate_tests::api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&olga), None);
+    process::eventually("sessions end", std::time::Duration::from_secs(10), || {
+        scene.gateway.events().iter().filter(|event| event["event"] == "session_closed").count() >= 2
+    });
+
+    let mut places = vec![
+        ("the recordings".to_owned(), exported(&scene).into_bytes()),
+        ("the log".to_owned(), scene.gateway.log().into_bytes()),
+        ("the metrics".to_owned(), lockgate_tests::api::metrics(&scene.gateway).into_bytes()),
+    ];
+    for file in files_below(&scene.gateway.data_dir()) {
+        places.push((file.display().to_string(), std::fs::read(&file).unwrap()));
+    }
+    let secrets = [
+        "canary-",
+        &wrong,
+        &alice,
+        &dana,
+        &olga,
+        "SSN-CANARY-",
+        "DOC-CANARY-",
+        "TAG-CANARY-",
+        lockgate_tests::postgres::PASSWORD,
+    ];
+    for secret in secrets {
+        for (place, bytes) in &places {
+            let found = bytes.windows(secret.len()).position(|window| window == secret.as_bytes());
+            let near =
+                found.map(|at| String::from_utf8_lossy(&bytes[at.saturating_sub(150)..bytes.len().min(at + 80)]));
+            assert_eq!(near, None, "`{secret}` is in {place}");
+        }
+    }
+    assert!(exported(&scene).contains("ALTER ROLE nobody PASSWORD"), "what was asked is on record without the secret");
+}
+
 /// Every request of every recording has exactly one end, and every session an end after which nothing comes. Yields how
 /// requests ended, by the text that was asked.
 fn ends(events: &[Value]) -> Vec<(String, String)> {

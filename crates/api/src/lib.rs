@@ -20,5 +20,5 @@ pub use endpoints::router;
 pub use openapi::document;
 pub use serve::{metrics_router, serve, serve_plain};
 pub use state::{
-    Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, PeerAddr, TargetInfo,
+    Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, PeerAddr, StillMay, TargetInfo,
 };

@@ -56,10 +56,19 @@ pub enum EventView {
 /// JSON lines, each with its line end; an error breaks the answer off.
 pub type EventStream = mpsc::Receiver<Result<Vec<u8>, String>>;
 
+/// Whether whoever follows a session may still do so. Asked every time before more is handed out.
+pub type StillMay = Box<dyn Fn() -> bool + Send + Sync>;
+
 /// Reads recordings.
 pub trait JournalReader: Send + Sync {
-    /// The events of a session in order; `None` when there is no recording.
-    fn events(&self, session: SessionId, view: EventView) -> BoxFuture<'_, Result<Option<EventStream>, String>>;
+    /// The events of a session in order; `None` when there is no recording. With `follow`, also those to come, until the
+    /// session ends or the reader may not any more; an empty line now and then says that nothing has happened.
+    fn events(
+        &self,
+        session: SessionId,
+        view: EventView,
+        follow: Option<StillMay>,
+    ) -> BoxFuture<'_, Result<Option<EventStream>, String>>;
 }
 
 /// The client's address, as the listener saw it.

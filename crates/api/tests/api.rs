@@ -13,7 +13,7 @@ use axum::extract::Extension;
 use axum::http::{Method, Request, StatusCode, header};
 use lockgate_api::endpoints::{ENDPOINTS, Role};
 use lockgate_api::{
-    Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, PeerAddr, TargetInfo,
+    Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, PeerAddr, StillMay, TargetInfo,
 };
 use lockgate_core::{Identity, IdentityKind, SessionId, TargetName, Timestamp};
 use lockgate_store::approvals::{Approvals, Decision, Need, NewApproval, Ticket};
@@ -62,7 +62,12 @@ impl LiveSessions for Fakes {
 }
 
 impl JournalReader for Fakes {
-    fn events(&self, session: SessionId, view: EventView) -> BoxFuture<'_, Result<Option<EventStream>, String>> {
+    fn events(
+        &self,
+        session: SessionId,
+        view: EventView,
+        _follow: Option<StillMay>,
+    ) -> BoxFuture<'_, Result<Option<EventStream>, String>> {
         self.views.lock().unwrap().push(view);
         Box::pin(async move {
             let (lines, stream) = mpsc::channel(4);

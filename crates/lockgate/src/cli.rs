@@ -198,6 +198,11 @@ pub enum SessionsVerb {
         /// Its id
         id: SessionId,
     },
+    /// Follow a session while it goes on
+    Tail {
+        /// Its id
+        id: SessionId,
+    },
     /// Print every event of a session, one JSON object a line
     Export {
         /// Its id

@@ -10,7 +10,7 @@ use crate::keys::{Cipher, KeyError, RecordingKeys};
 use crate::wire::{Decoder, Digest};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 
 /// What is wrong with a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,6 +125,8 @@ pub struct RecordingReader<R> {
     /// The first event of the frame before the one at hand.
     last_first_seq: u64,
     stopped: bool,
+    /// Stopped by what no writing explains.
+    damaged: bool,
 }
 
 impl<R: Read> RecordingReader<R> {
@@ -156,6 +158,7 @@ impl<R: Read> RecordingReader<R> {
             plain: Vec::new(),
             last_first_seq: 0,
             stopped: false,
+            damaged: false,
         })
     }
 
@@ -178,6 +181,8 @@ impl<R: Read> RecordingReader<R> {
         if !matches!(outcome, Ok(Some(_))) {
             self.stopped = true;
         }
+        let torn = |damage: &Damage| damage.kind == DamageKind::Torn;
+        self.damaged = matches!(&outcome, Err(error) if !matches!(error, ReadError::Damaged(damage) if torn(damage)));
         outcome
     }
 
@@ -330,6 +335,19 @@ impl<R: Read> RecordingReader<R> {
             }
         };
         opened.map_err(|detail| self.damage(DamageKind::Altered, detail))
+    }
+}
+
+impl<R: Read + Seek> RecordingReader<R> {
+    /// Goes back to the end of the last sound frame, to read what was added behind it since. False where nothing can
+    /// follow, because the recording has ended or is damaged.
+    pub fn again(&mut self) -> io::Result<bool> {
+        if self.end.closed || self.damaged {
+            return Ok(false);
+        }
+        self.from.seek(SeekFrom::Start(self.end.bytes))?;
+        self.stopped = false;
+        Ok(true)
     }
 }
 

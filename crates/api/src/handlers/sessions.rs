@@ -4,7 +4,7 @@ use super::{Party, parties, time};
 use crate::auth::Caller;
 use crate::body::{self, EventBody};
 use crate::error::{ApiError, ErrorBody};
-use crate::state::{ApiState, EventView};
+use crate::state::{ApiState, EventView, StillMay};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -12,9 +12,10 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use lockgate_core::{SessionId, Timestamp};
-use lockgate_store::{SessionFilter, SessionRow};
+use lockgate_store::{SessionFilter, SessionRow, TokenState, clock};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 /// Which sessions to list.
@@ -36,6 +37,15 @@ pub(crate) struct SessionQuery {
     before: Option<String>,
     /// At most so many.
     limit: Option<usize>,
+}
+
+/// How to read a recording.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventQuery {
+    /// Go on with what happens until the session ends (`true`). Empty lines only say that the gateway is there.
+    follow: Option<bool>,
 }
 
 /// A page of sessions, newest first.
@@ -120,22 +130,35 @@ pub(crate) async fn show(
 }
 
 /// The recording of a session as JSON lines. Administrators see other people's without result rows.
-#[utoipa::path(get, path = "/api/v1/sessions/{id}/events", operation_id = "session_events", tag = "sessions", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/sessions/{id}/events", operation_id = "session_events", tag = "sessions",
+    params(("id" = String, Path), EventQuery),
     responses((status = 200, description = "one event a line", content_type = "application/x-ndjson"),
-              (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+              (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(crate) async fn events(
     State(state): State<ApiState>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    query: Result<Query<EventQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
+    let follow = body::query(query)?.follow.unwrap_or(false);
     let row = find(&state, &caller, &id).await?;
     let view = if row.identity.user == caller.identity.user { EventView::Whole } else { EventView::WithoutResults };
-    let stream = state.journal.events(row.id, view).await.map_err(|e| {
+    let still_may = if follow { Some(still_may(&state, &caller).await?) } else { None };
+    let stream = state.journal.events(row.id, view, still_may).await.map_err(|e| {
         tracing::error!(error = %e, session = %row.id, "cannot read a recording");
         ApiError::unavailable("the recording cannot be read")
     })?;
     let stream = stream.ok_or_else(|| ApiError::not_found("recording"))?;
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::new(EventBody(stream))).into_response())
+}
+
+/// Whoever follows a session loses it with the token, and with the right to see other people's.
+async fn still_may(state: &ApiState, caller: &Caller) -> Result<StillMay, ApiError> {
+    let now = clock::now();
+    let lease = state.store.lease_token(&caller.token.id, now).await;
+    let lease = lease.map_err(|_| ApiError::unauthenticated("the token is not valid"))?;
+    let (access, identity, admin) = (Arc::clone(&state.access), caller.identity.clone(), caller.admin);
+    Ok(Box::new(move || lease.state(clock::now()) == TokenState::Live && (!admin || access.is_admin(&identity))))
 }
 
 /// Ends a session: one's own, or any for administrators.

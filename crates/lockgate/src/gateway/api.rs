@@ -4,21 +4,29 @@
 use super::Gateway;
 use crate::when;
 use anyhow::Context;
-use lockgate_api::{Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, TargetInfo};
+use lockgate_api::{
+    Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, StillMay, TargetInfo,
+};
 use lockgate_config::Admin;
 use lockgate_core::{Identity, SessionId, TargetName, Timestamp};
-use lockgate_record::{Event, JsonLines, SessionCut};
+use lockgate_record::{DamageKind, Event, JsonLines, ReadError, SessionCut};
 use lockgate_session::wire::Cut;
 use lockgate_session::{Judge, Ruling};
 use lockgate_store::journal::{Events, JournalError};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 /// Lines of a recording that wait for a slow reader.
 const LINES_QUEUE: usize = 64;
+/// How often a session that is followed is looked at.
+const FOLLOW_LOOK: Duration = Duration::from_millis(250);
+/// How long nothing may be sent to who follows a session.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 impl Gateway {
     /// Serves the API until told to stop.
@@ -102,7 +110,12 @@ impl LiveSessions for Gateway {
 }
 
 impl JournalReader for Gateway {
-    fn events(&self, session: SessionId, view: EventView) -> BoxFuture<'_, Result<Option<EventStream>, String>> {
+    fn events(
+        &self,
+        session: SessionId,
+        view: EventView,
+        follow: Option<StillMay>,
+    ) -> BoxFuture<'_, Result<Option<EventStream>, String>> {
         Box::pin(async move {
             let archive = self.journal.archive();
             let keys = Arc::clone(self.journal.keys());
@@ -113,34 +126,83 @@ impl JournalReader for Gateway {
                 Err(error) => return Err(error.to_string()),
             };
             let (lines, stream) = mpsc::channel(LINES_QUEUE);
-            tokio::task::spawn_blocking(move || send(events, session, view, &lines));
+            let reading = Reading { events, format: JsonLines::new(session), view, lines };
+            tokio::spawn(send(reading, follow));
             Ok(Some(stream))
         })
     }
 }
 
-/// Reads on a thread of its own, as fast as the reader takes it.
-fn send(events: Events, session: SessionId, view: EventView, lines: &mpsc::Sender<Result<Vec<u8>, String>>) {
-    let mut format = JsonLines::new(session);
-    for event in events {
-        let line = match event {
-            Ok(event) if view == EventView::WithoutResults && is_data(&event.event) => continue,
-            Ok(event) => format.line(&event).map_err(|error| error.to_string()),
-            // The end of a session that lives.
-            Err(lockgate_record::ReadError::Damaged(damage)) if damage.kind == lockgate_record::DamageKind::Torn => {
-                return;
-            }
-            Err(error) => Err(error.to_string()),
-        };
-        let line = line.map(|mut line| {
-            line.push('\n');
-            line.into_bytes()
+/// A recording on its way to a reader.
+struct Reading {
+    events: Events,
+    format: JsonLines,
+    view: EventView,
+    lines: mpsc::Sender<Result<Vec<u8>, String>>,
+}
+
+/// Sends what there is; with `follow`, also what comes.
+async fn send(mut reading: Reading, follow: Option<StillMay>) {
+    let mut quiet = Instant::now();
+    loop {
+        let sent = tokio::task::spawn_blocking(move || {
+            let sent = reading.send();
+            (reading, sent)
         });
-        let broken = line.is_err();
-        // Nobody reads any more, or nothing more can be read.
-        if lines.blocking_send(line).is_err() || broken {
+        let Ok((back, sent)) = sent.await else { return };
+        reading = back;
+        let Some(still_may) = &follow else { return };
+        match sent {
+            Sent::Lines => quiet = Instant::now(),
+            Sent::Nothing if quiet.elapsed() >= SIGN_OF_LIFE => {
+                quiet = Instant::now();
+                if reading.lines.send(Ok(b"\n".to_vec())).await.is_err() {
+                    return;
+                }
+            }
+            Sent::Nothing => {}
+            Sent::Over => return,
+        }
+        tokio::time::sleep(FOLLOW_LOOK).await;
+        let more = reading.events.look_again();
+        if reading.lines.is_closed() || !still_may() || !more.unwrap_or(false) {
             return;
         }
+    }
+}
+
+/// How a reading went.
+enum Sent {
+    /// There was something new.
+    Lines,
+    Nothing,
+    /// Nobody reads any more, or nothing more can be read.
+    Over,
+}
+
+impl Reading {
+    /// Reads on a thread for blocking work, as fast as the reader takes it.
+    fn send(&mut self) -> Sent {
+        let mut sent = Sent::Nothing;
+        for event in self.events.by_ref() {
+            let line = match event {
+                Ok(event) if self.view == EventView::WithoutResults && is_data(&event.event) => continue,
+                Ok(event) => self.format.line(&event).map_err(|error| error.to_string()),
+                // The end of a session that lives.
+                Err(ReadError::Damaged(damage)) if damage.kind == DamageKind::Torn => return sent,
+                Err(error) => Err(error.to_string()),
+            };
+            let line = line.map(|mut line| {
+                line.push('\n');
+                line.into_bytes()
+            });
+            let broken = line.is_err();
+            if self.lines.blocking_send(line).is_err() || broken {
+                return Sent::Over;
+            }
+            sent = Sent::Lines;
+        }
+        sent
     }
 }
 

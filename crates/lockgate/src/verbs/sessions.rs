@@ -17,6 +17,10 @@ use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, BufWriter, Write};
+use std::time::Duration;
+
+/// How often a session that is followed is looked at.
+const TAIL_LOOK: Duration = Duration::from_millis(250);
 
 /// Runs the verb.
 pub async fn run(global: &Global, output: Output, verb: SessionsVerb) -> anyhow::Result<()> {
@@ -57,6 +61,10 @@ pub async fn run(global: &Global, output: Output, verb: SessionsVerb) -> anyhow:
         SessionsVerb::Replay { id } => match Place::find(global)? {
             Place::Here(loaded) => replay_here(&loaded, id),
             Place::There(client) => replay_there(&client, id).await,
+        },
+        SessionsVerb::Tail { id } => match Place::find(global)? {
+            Place::Here(loaded) => tail_here(&loaded, id).await,
+            Place::There(client) => tail_there(&client, id).await,
         },
         SessionsVerb::Export { id } => match Place::find(global)? {
             Place::Here(loaded) => export_here(&loaded, id),
@@ -217,10 +225,32 @@ pub fn events(loaded: &Loaded, id: SessionId) -> anyhow::Result<Events> {
     }
 }
 
+/// Plays a session, and what is added to it, until it ends.
+async fn tail_here(loaded: &Loaded, id: SessionId) -> anyhow::Result<()> {
+    let mut replay = Replay::new();
+    let mut events = events(loaded, id)?;
+    loop {
+        each_event(&mut events, |event| output::print(&replay.text(event)))?;
+        tokio::time::sleep(TAIL_LOOK).await;
+        if !events.look_again()? {
+            return Ok(());
+        }
+    }
+}
+
+async fn tail_there(client: &Client, id: SessionId) -> anyhow::Result<()> {
+    client
+        .lines(&format!("/api/v1/sessions/{id}/events?follow=true"), |line| match line {
+            "" => Ok(()),
+            line => output::print(&played(&serde_json::from_str(line)?)),
+        })
+        .await
+}
+
 /// Hands every sound event to `each`. A tail that is being written ends quietly; damage is an error after the last sound
 /// event.
 pub fn each_event(
-    events: Events,
+    events: impl Iterator<Item = Result<Recorded<'static>, ReadError>>,
     mut each: impl FnMut(&Recorded<'static>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     for event in events {

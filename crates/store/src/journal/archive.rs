@@ -170,7 +170,12 @@ pub struct Events {
 }
 
 enum State {
-    Reading { reader: Box<RecordingReader<BufReader<File>>>, ready: vec::IntoIter<Recorded<'static>> },
+    Reading {
+        reader: Box<RecordingReader<BufReader<File>>>,
+        ready: vec::IntoIter<Recorded<'static>>,
+    },
+    /// Everything there is has been read.
+    Paused(Box<RecordingReader<BufReader<File>>>),
     Broken(ReadError),
     Ended,
 }
@@ -178,9 +183,27 @@ enum State {
 impl State {
     fn start(file: File, keys: &RecordingKeys) -> Self {
         match RecordingReader::new(BufReader::new(file), Some(keys)) {
-            Ok(reader) => State::Reading { reader: Box::new(reader), ready: Vec::new().into_iter() },
+            Ok(reader) => State::reading(Box::new(reader)),
             Err(error) => State::Broken(error),
         }
+    }
+
+    fn reading(reader: Box<RecordingReader<BufReader<File>>>) -> Self {
+        State::Reading { reader, ready: Vec::new().into_iter() }
+    }
+}
+
+impl Events {
+    /// After the last event: looks whether more has been recorded since, for whoever follows a session that lives. False
+    /// where nothing more can come.
+    pub fn look_again(&mut self) -> io::Result<bool> {
+        if let State::Paused(mut reader) = std::mem::replace(&mut self.state, State::Ended)
+            && reader.again()?
+        {
+            self.state = State::reading(reader);
+            return Ok(true);
+        }
+        Ok(false)
     }
 }
 
@@ -192,15 +215,22 @@ impl Iterator for Events {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Ended => return None,
                 State::Broken(error) => return Some(Err(error)),
+                State::Paused(reader) => {
+                    self.state = State::Paused(reader);
+                    return None;
+                }
                 State::Reading { mut reader, mut ready } => {
                     if let Some(event) = ready.next() {
                         self.state = State::Reading { reader, ready };
                         return Some(Ok(event));
                     }
                     match reader.next_events() {
-                        Ok(None) => {}
+                        Ok(None) => self.state = State::Paused(reader),
                         Ok(Some(events)) => self.state = State::Reading { reader, ready: events.into_iter() },
-                        Err(error) => self.state = State::Broken(error),
+                        Err(error) => {
+                            self.state = State::Paused(reader);
+                            return Some(Err(error));
+                        }
                     }
                 }
             }
