@@ -210,3 +210,36 @@ fn the_backend_pid_is_the_servers() {
     let pid = u32::from_be_bytes(key[..4].try_into().unwrap());
     assert_eq!(client.value("SELECT pg_backend_pid()"), pid.to_string());
 }
+
+#[test]
+fn guessing_slows_down_and_only_for_who_guesses() {
+    let scene = scene();
+    let (alice, bob) = (scene.alice(), scene.gateway.token("bob", &["engineers"]));
+    let took = |user: &str, token: &str, options: &str, good: bool| {
+        let begun = Instant::now();
+        let parameters = [("user", user), ("database", "shop"), ("options", options)];
+        let outcome = Client::login_with(scene.gateway.port, &parameters, token);
+        assert_eq!(outcome.is_ok(), good, "{user}");
+        begun.elapsed()
+    };
+    // By the token itself and by SCRAM alike.
+    for (guessed, options) in [("carol", ""), ("erin", "-c lockgate.auth=scram-sha-256"), ("alice", "")] {
+        for _ in 0..3 {
+            took(guessed, "lg_wrong", options, false);
+        }
+        let late: Vec<Duration> = (0..3).map(|_| took(guessed, "lg_wrong", options, false)).collect();
+        assert!(late[0] >= Duration::from_millis(240) && late[2] >= Duration::from_millis(900), "{guessed}: {late:?}");
+    }
+    // Side by side, so that a loaded machine is as slow for all: nobody else waits as a guesser does, nor does a right token
+    // pay for wrong ones.
+    std::thread::scope(|scope| {
+        let guesses: Vec<_> = (0..8).map(|_| scope.spawn(|| took("alice", "lg_wrong", "", false))).collect();
+        let mut others: Vec<Duration> = (0..7).map(|_| took("bob", &bob, "", true)).collect();
+        let guesses = guesses.into_iter().map(|guess| guess.join().unwrap()).min().unwrap();
+        others.sort();
+        assert!(guesses >= Duration::from_millis(1_990), "{guesses:?}");
+        assert!(others[3] < guesses, "others wait too: {others:?}, who guesses {guesses:?}");
+        let right = took("alice", &alice, "", true);
+        assert!(right < guesses, "{right:?}, a wrong one {guesses:?}");
+    });
+}

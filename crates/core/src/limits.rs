@@ -77,6 +77,12 @@ pub const CATALOG_AGE_MS_MAX: i64 = 500;
 /// Bytes read from a socket at once.
 pub const READ_BUFFER_BYTES: usize = 32 * 1024;
 
+/// Refused logins of one source for one user within [`API_LOGIN_WINDOW_MS`] that cost nothing: people mistype.
+pub const LOGIN_FAILURES_FREE: u32 = 3;
+/// How late the next refusal comes after those, doubled with each further one.
+pub const LOGIN_DELAY_MS: u64 = 250;
+/// The latest that a refusal comes.
+pub const LOGIN_DELAY_MS_MAX: u64 = 2_000;
 /// Time from accept to a proven identity, in all.
 pub const LOGIN_MS_MAX: u64 = 30_000;
 /// Time to dial a target and log in.

@@ -4,18 +4,14 @@
 //! out from hers, and a right token is never refused here. What is remembered is bounded.
 
 use lockgate_core::Timestamp;
-use lockgate_core::limits::{API_LOGIN_SOURCES_MAX, API_LOGIN_WINDOW_MS};
+use lockgate_core::limits::{
+    API_LOGIN_SOURCES_MAX, API_LOGIN_WINDOW_MS, LOGIN_DELAY_MS, LOGIN_DELAY_MS_MAX, LOGIN_FAILURES_FREE,
+};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Refused logins within the window that cost nothing: people mistype.
-const FREE: u32 = 3;
-/// The delay after that, doubled with each further one.
-const DELAY_MS: u64 = 250;
-/// The longest delay.
-const DELAY_MS_MAX: u64 = 2_000;
 /// Names are cut to this for counting; longer ones are no users.
 const NAME_CHARS: usize = 64;
 
@@ -31,21 +27,8 @@ struct Failures {
 }
 
 impl Throttle {
-    /// How long the answer to a login has to wait.
-    pub fn delay(&self, source: IpAddr, user: &str, now: Timestamp) -> Duration {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.get(&key(source, user)).filter(|f| f.is_recent(now)).map_or(0, |f| f.count);
-        match count.checked_sub(FREE) {
-            None => Duration::ZERO,
-            Some(over) => {
-                let doubled = DELAY_MS.saturating_mul(1_u64.checked_shl(over.min(16)).unwrap_or(u64::MAX));
-                Duration::from_millis(doubled.min(DELAY_MS_MAX))
-            }
-        }
-    }
-
-    /// A login was refused.
-    pub fn failed(&self, source: IpAddr, user: &str, now: Timestamp) {
+    /// A login was refused: how long the answer has to wait.
+    pub fn failed(&self, source: IpAddr, user: &str, now: Timestamp) -> Duration {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= API_LOGIN_SOURCES_MAX {
             failures.retain(|_, f| f.is_recent(now));
@@ -57,8 +40,10 @@ impl Throttle {
             }
         }
         let entry = failures.entry(key(source, user)).or_insert(Failures { count: 0, last: now });
-        entry.count = if entry.is_recent(now) { entry.count.saturating_add(1) } else { 1 };
+        let before = if entry.is_recent(now) { entry.count } else { 0 };
+        entry.count = before.saturating_add(1);
         entry.last = now;
+        delay(before)
     }
 
     /// A login succeeded: whoever has a token does not pay for earlier mistakes.
@@ -70,6 +55,17 @@ impl Throttle {
 impl Failures {
     fn is_recent(&self, now: Timestamp) -> bool {
         now.millis_since(self.last).abs() <= API_LOGIN_WINDOW_MS
+    }
+}
+
+/// How late the answer to a login comes after so many that were refused.
+fn delay(refused: u32) -> Duration {
+    match refused.checked_sub(LOGIN_FAILURES_FREE) {
+        None => Duration::ZERO,
+        Some(over) => {
+            let doubled = LOGIN_DELAY_MS.saturating_mul(1_u64.checked_shl(over.min(16)).unwrap_or(u64::MAX));
+            Duration::from_millis(doubled.min(LOGIN_DELAY_MS_MAX))
+        }
     }
 }
 
@@ -90,20 +86,25 @@ mod tests {
     #[test]
     fn only_the_pair_that_fails_waits() {
         let throttle = Throttle::default();
-        for _ in 0..3 {
-            assert_eq!(throttle.delay(HERE, "alice", at(0)), Duration::ZERO);
-            throttle.failed(HERE, "alice", at(0));
+        let fails = |source, user, now| throttle.failed(source, user, at(now));
+        for _ in 0..LOGIN_FAILURES_FREE {
+            assert_eq!(fails(HERE, "alice", 0), Duration::ZERO);
         }
-        assert_eq!(throttle.delay(HERE, "alice", at(0)), Duration::from_millis(250));
+        assert_eq!(fails(HERE, "alice", 0), Duration::from_millis(LOGIN_DELAY_MS));
+        assert_eq!(fails(HERE, "alice", 0), Duration::from_millis(2 * LOGIN_DELAY_MS));
         for _ in 0..100 {
-            throttle.failed(HERE, "alice", at(0));
+            fails(HERE, "alice", 0);
         }
-        assert_eq!(throttle.delay(HERE, "alice", at(0)), Duration::from_millis(DELAY_MS_MAX));
-        assert_eq!(throttle.delay(HERE, "bob", at(0)), Duration::ZERO);
-        assert_eq!(throttle.delay("192.0.2.1".parse().unwrap(), "alice", at(0)), Duration::ZERO);
-        assert_eq!(throttle.delay(HERE, "alice", at(API_LOGIN_WINDOW_MS + 1)), Duration::ZERO);
+        assert_eq!(fails(HERE, "alice", 0), Duration::from_millis(LOGIN_DELAY_MS_MAX));
+        assert_eq!(fails(HERE, "bob", 0), Duration::ZERO);
+        assert_eq!(fails("192.0.2.1".parse().unwrap(), "alice", 0), Duration::ZERO);
+        assert_eq!(fails(HERE, "alice", API_LOGIN_WINDOW_MS), Duration::from_millis(LOGIN_DELAY_MS_MAX));
+        assert_eq!(fails(HERE, "alice", 2 * API_LOGIN_WINDOW_MS + 1), Duration::ZERO);
+        for _ in 0..9 {
+            fails(HERE, "alice", 2 * API_LOGIN_WINDOW_MS + 1);
+        }
         throttle.succeeded(HERE, "alice");
-        assert_eq!(throttle.delay(HERE, "alice", at(0)), Duration::ZERO);
+        assert_eq!(fails(HERE, "alice", 2 * API_LOGIN_WINDOW_MS + 1), Duration::ZERO);
     }
 
     #[test]

@@ -383,7 +383,7 @@ impl<S: Services> Pump<S> {
                 }
             }
             Ask::LoginFailed { user, target, reason } => {
-                self.services.login_failed(self.protocol, self.peer, &user, &target, &reason);
+                self.services.login_failed(self.protocol, self.peer, &user, &target, &reason).await;
             }
             Ask::Dial => self.dial().await,
             Ask::Hold(ticket) => self.hold = Some(self.services.hold(*ticket)),

@@ -80,8 +80,16 @@ pub trait Services: Send + Sync + 'static {
         user: &str,
         token: &Secret,
     ) -> impl Future<Output = Result<Arc<Identity>, Refusal>> + Send;
-    /// Puts a failed login on record that never came to showing a token.
-    fn login_failed(&self, protocol: &'static str, peer: SocketAddr, user: &str, target: &str, reason: &str);
+    /// Puts a failed login on record that never came to showing a token. The client is told once this is done, which may
+    /// take a while where logins keep failing.
+    fn login_failed(
+        &self,
+        protocol: &'static str,
+        peer: SocketAddr,
+        user: &str,
+        target: &str,
+        reason: &str,
+    ) -> impl Future<Output = ()> + Send;
     /// Opens a session with its recording, and finds the way to its target.
     fn open(
         &self,

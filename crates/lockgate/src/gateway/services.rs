@@ -68,7 +68,6 @@ impl Services for Gateway {
 
     async fn prove(&self, peer: SocketAddr, user: &str, token: &Secret) -> Result<Arc<Identity>, Refusal> {
         let now = when::now();
-        let delay = self.throttle.delay(peer.ip(), user, now);
         let verified = self.store.verify_token(token.expose(), now).await;
         let reason = match verified {
             Ok(verified) if verified.identity.user == user => {
@@ -83,15 +82,14 @@ impl Services for Gateway {
             }
             Err(error) => error.to_string(),
         };
-        // Only an answer that is a refusal waits: guessing slows down, and a right token is never late.
-        tokio::time::sleep(delay).await;
-        self.throttle.failed(peer.ip(), user, when::now());
-        Err(self.refused_login(peer, user, "", &reason))
+        let refusal = self.refused_login(peer, user, "", &reason);
+        self.slow_down(peer, user).await;
+        Err(refusal)
     }
 
-    fn login_failed(&self, protocol: &'static str, peer: SocketAddr, user: &str, target: &str, reason: &str) {
-        self.throttle.failed(peer.ip(), user, when::now());
+    async fn login_failed(&self, protocol: &'static str, peer: SocketAddr, user: &str, target: &str, reason: &str) {
         self.note_refusal(protocol, peer, user, target, reason);
+        self.slow_down(peer, user).await;
     }
 
     async fn open(
@@ -209,6 +207,13 @@ impl Gateway {
         let Some(info) = info else { return Err(refused(format!("token `{id}` is gone"))) };
         self.store.touch_token(id, now);
         Ok(Leased { lease: Some(lease), targets: info.targets })
+    }
+
+    /// The answer to a login that is refused waits here: guessing slows down, while a right token is never late. It counts
+    /// before the wait, so that guesses side by side are late as well.
+    async fn slow_down(&self, peer: SocketAddr, user: &str) {
+        let delay = self.throttle.failed(peer.ip(), user, when::now());
+        tokio::time::sleep(delay).await;
     }
 
     fn refused_login(&self, peer: SocketAddr, user: &str, target: &str, reason: &str) -> Refusal {
