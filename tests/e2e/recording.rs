@@ -54,6 +54,37 @@ fn every_way_of_running_a_statement_is_recorded_with_its_parameters() {
 }
 
 #[test]
+fn texts_that_differ_in_a_number_are_each_recorded_as_they_were() {
+    let scene = scene();
+    let alice = scene.alice();
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    let mut shown = Vec::new();
+    for id in [7, 80, 901, 7] {
+        let frames = client.query(&format!("SELECT {id}, id, ssn FROM people WHERE id = {id} LIMIT 1"));
+        let row = frames.iter().find(|frame| frame.tag == b'D').expect("a row");
+        shown.push(String::from_utf8_lossy(&row.body).into_owned());
+        let frames = client.query(&format!("SELECT id, ssn FROM people WHERE id = {id} ORDER BY 1 LIMIT 1"));
+        assert!(frames.iter().any(|frame| frame.tag == b'D'));
+    }
+    drop(client);
+    for (row, id) in shown.iter().zip(["7", "80", "901", "7"]) {
+        assert!(row.contains(id), "{row}");
+        assert_eq!(row.chars().filter(char::is_ascii_digit).count(), 2 * id.len(), "the ssn shows: {row}");
+    }
+    let text = exported(&scene);
+    for id in [7, 80, 901] {
+        for sql in [
+            "SELECT {}, id, ssn FROM people WHERE id = {} LIMIT 1",
+            "SELECT id, ssn FROM people WHERE id = {} ORDER BY 1 LIMIT 1",
+        ] {
+            let sql = sql.replace("{}", &id.to_string());
+            assert!(text.contains(&sql), "`{sql}` is not recorded");
+        }
+    }
+    scene.gateway.verify();
+}
+
+#[test]
 fn results_are_recorded_as_the_client_saw_them_and_secrets_not_at_all() {
     let scene = scene();
     let alice = scene.alice();

@@ -12,13 +12,15 @@ mod explain;
 mod parse;
 mod redact;
 mod rewrite;
+mod shape;
 mod statement;
 mod taint;
 
-pub use analyze::{Context, analyze};
+pub use analyze::{Context, analyze, analyze_shaped};
 pub use catalog::{CallByNumber, Catalog, ColumnRule, LabelledColumn, facts, query as catalog_query};
 pub use redact::redact_secrets;
 pub use rewrite::{Hiding, rewrite};
+pub use shape::Shape;
 pub use statement::{
     Batch, Change, CopyFormat, CopyKind, Effect, Facts, ForceQuote, How, Need, NewPath, Object, Output, Outputs,
     Statement, Unparsable, Use, Why,

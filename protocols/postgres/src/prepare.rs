@@ -1,6 +1,7 @@
 //! A statement's text with everything found out about it: the analysis, the judgement, and what the recording says.
 //!
-//! Made once per text and view, then shared. What depends on the session alone (the meaning of `EXECUTE name` or
+//! Made once per text and view, then shared; texts that differ in idle numbers only (see [`Shape`]) share what was found
+//! out, and each has its own text. What depends on the session alone (the meaning of `EXECUTE name` or
 //! `FETCH name`) is resolved by the pump each time.
 
 use crate::shared::{Shared, Snapshot, View};
@@ -8,8 +9,11 @@ use bytes::Bytes;
 use lockgate_core::Timestamp;
 use lockgate_mask::RowMasker;
 use lockgate_session::{Judgement, Masks, Rules, Session};
-use lockgate_sql::{Batch, Context, Effect, Hiding, How, Object, Outputs, Statement, Taint, Unparsable, Use, Why};
+use lockgate_sql::{
+    Batch, Context, Effect, Hiding, How, Object, Outputs, Shape, Statement, Taint, Unparsable, Use, Why,
+};
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A text, analysed and judged.
@@ -18,6 +22,20 @@ pub(crate) struct Prepared {
     text: Arc<str>,
     /// As the client sent it, where the target gets another.
     asked: Option<Arc<str>>,
+    known: Arc<Known>,
+}
+
+impl Deref for Prepared {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.known
+    }
+}
+
+/// What was found out about a text. Places in a text (`Statement::range`, `Use::offset`) are those in the first text that
+/// was analysed; nothing here asks for them.
+pub(crate) struct Known {
     /// The text for the recording, where it differs.
     shown: Option<String>,
     pub(crate) batch: Result<Batch, Unparsable>,
@@ -86,16 +104,26 @@ impl Prepared {
             };
             return Arc::new(Prepared::judged(&lossy, None, Err(why), with, shared));
         };
-        if let Some(known) = shared.find(text, with.view)
-            && !known.judgement.depends_on_time
+        let shape = Shape::of(text);
+        if let Some(shape) = &shape
+            && let Some(known) = shared.find_alike(text, shape, with.view)
         {
+            return Arc::new(Prepared { text: Arc::from(text), asked: None, known });
+        }
+        if let Some(known) = shared.find(text, with.view) {
             return known;
         }
         let context = Context { catalog: &with.snapshot.catalog, search_path: with.path, path_known: true };
         let (sent, depends_on_time) = if with.rewrites { with.rewritten(text, &context) } else { (Ok(None), false) };
-        let mut batch = match &sent {
-            Ok(sent) => lockgate_sql::analyze(sent.as_deref().unwrap_or(text), &context),
-            Err(why) => Err(why.clone()),
+        let mut idle = Vec::new();
+        let mut batch = match (&sent, &shape) {
+            // Only a text that reaches the target as it is stands for others.
+            (Ok(None), Some(shape)) => lockgate_sql::analyze_shaped(text, shape, &context).map(|(batch, numbers)| {
+                idle = numbers;
+                batch
+            }),
+            (Ok(sent), _) => lockgate_sql::analyze(sent.as_deref().unwrap_or(text), &context),
+            (Err(why), _) => Err(why.clone()),
         };
         if let Ok(batch) = &mut batch
             && with.snapshot.catalog.has_labels()
@@ -104,7 +132,12 @@ impl Prepared {
         }
         let prepared = Arc::new(Prepared::judged(text, sent.ok().flatten(), batch, with, shared));
         if !prepared.judgement.depends_on_time && !depends_on_time {
-            shared.keep(with.view, &prepared);
+            match &shape {
+                Some(shape) if idle.contains(&true) && prepared.is_as_it_stands() => {
+                    shared.keep_alike(text, shape, &idle, with.view, &prepared.known);
+                }
+                Some(_) | None => shared.keep(with.view, &prepared),
+            }
         }
         prepared
     }
@@ -164,9 +197,7 @@ impl Prepared {
             None => (Arc::from(asked), None),
             Some(sent) => (Arc::from(sent), Some(Arc::from(asked))),
         };
-        Prepared {
-            text,
-            asked,
+        let known = Known {
             shown,
             batch,
             judgement,
@@ -176,7 +207,37 @@ impl Prepared {
             masked,
             lineage,
             maskers: Mutex::new(Vec::new()),
-        }
+        };
+        Prepared { text, asked, known: Arc::new(known) }
+    }
+
+    /// The text as the target gets it.
+    pub(crate) fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// The text as the client sent it.
+    pub(crate) fn asked(&self) -> &Arc<str> {
+        self.asked.as_ref().unwrap_or(&self.text)
+    }
+
+    /// What the target gets instead of the client's text.
+    pub(crate) fn rewritten(&self) -> Option<&str> {
+        self.asked.as_ref().map(|_| &*self.text)
+    }
+
+    /// The text without secrets.
+    pub(crate) fn shown(&self) -> &str {
+        self.shown.as_deref().unwrap_or(&self.text)
+    }
+}
+
+impl Known {
+    /// Whether nothing of it was made from the text itself: it holds no secrets, and nothing in it is a statement of its own.
+    fn is_as_it_stands(&self) -> bool {
+        self.shown.is_none()
+            && self.inner.iter().all(Option::is_none)
+            && self.statements().iter().all(|s| s.effect == Effect::None)
     }
 
     /// The masker that was made for this result of the statement at `index`.
@@ -206,26 +267,6 @@ impl Prepared {
             formats: formats.map(<[u16]>::to_vec),
             masker: Arc::clone(masker),
         });
-    }
-
-    /// The text as the target gets it.
-    pub(crate) fn text(&self) -> &Arc<str> {
-        &self.text
-    }
-
-    /// The text as the client sent it.
-    pub(crate) fn asked(&self) -> &Arc<str> {
-        self.asked.as_ref().unwrap_or(&self.text)
-    }
-
-    /// What the target gets instead of the client's text.
-    pub(crate) fn rewritten(&self) -> Option<&str> {
-        self.asked.as_ref().map(|_| &*self.text)
-    }
-
-    /// The text without secrets.
-    pub(crate) fn shown(&self) -> &str {
-        self.shown.as_deref().unwrap_or(&self.text)
     }
 
     /// The statements; none for a text that nobody can read.

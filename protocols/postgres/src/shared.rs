@@ -4,13 +4,13 @@
 //! statement's text and everything else it was made from; its [`View`] names that. Nothing here is ever a reason to pass
 //! something on: a missing entry costs time, a wrong one cannot be found under its key.
 
-use crate::prepare::Prepared;
+use crate::prepare::{Known, Prepared};
 use lockgate_core::limits::{ANALYSIS_CACHE_BYTES_MAX, ANALYSIS_CACHE_ENTRIES_MAX, CATALOG_AGE_MS_MAX};
 use lockgate_core::{Identity, Timestamp};
 use lockgate_mask::{TypeFact, TypeKind, TypeTable};
 use lockgate_session::{Judgement, TargetRules};
-use lockgate_sql::Catalog;
 use lockgate_sql::facts::CatalogFacts;
+use lockgate_sql::{Catalog, Shape};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -83,9 +83,29 @@ struct State {
 /// What was found out under different views.
 type ByView<T> = Vec<(View, Arc<T>)>;
 
+/// What was found out about all texts of one shape that have these numbers in the places that are not idle.
+struct Alike {
+    view: View,
+    /// By the place among the shape's numbers.
+    numbers: Vec<(usize, Box<str>)>,
+    known: Arc<Known>,
+}
+
+impl Alike {
+    fn is_of(&self, text: &str, shape: &Shape, view: View) -> bool {
+        self.view == view && self.numbers.iter().all(|(at, number)| shape.number(text, *at) == Some(number))
+    }
+}
+
+/// Entries kept of one shape under one view. More means that its numbers are not as idle as hoped, and then looking is no cheaper than
+/// analysing.
+const ALIKE_MAX: usize = 16;
+
 #[derive(Default)]
 struct Cache {
     entries: HashMap<Arc<str>, ByView<Prepared>>,
+    /// By the key of the shape.
+    shapes: HashMap<Box<[u8]>, Vec<Alike>>,
     /// Judgements by what a text does.
     judgements: HashMap<Box<[u8]>, ByView<Judgement>>,
     judgement_count: usize,
@@ -175,6 +195,28 @@ impl Shared {
         Some(Arc::clone(&found.1))
     }
 
+    /// What was found out about a text that differs from this one in idle numbers only.
+    pub(crate) fn find_alike(&self, text: &str, shape: &Shape, view: View) -> Option<Arc<Known>> {
+        let cache = lock(&self.cache);
+        let found = cache.shapes.get(shape.key())?.iter().find(|alike| alike.is_of(text, shape, view))?;
+        Some(Arc::clone(&found.known))
+    }
+
+    /// Keeps what was found out about a text for all that differ from it in idle numbers only.
+    pub(crate) fn keep_alike(&self, text: &str, shape: &Shape, idle: &[bool], view: View, known: &Arc<Known>) {
+        let numbers: Vec<(usize, Box<str>)> = (0..shape.len())
+            .filter(|at| idle.get(*at) != Some(&true))
+            .filter_map(|at| Some((at, Box::from(shape.number(text, at)?))))
+            .collect();
+        let mut cache = lock(&self.cache);
+        cache.make_room(text.len());
+        let alike = cache.shapes.entry(Box::from(shape.key())).or_default();
+        if alike.iter().filter(|other| other.view == view).count() >= ALIKE_MAX {
+            alike.retain(|other| other.view != view);
+        }
+        alike.push(Alike { view, numbers, known: Arc::clone(known) });
+    }
+
     /// The judgement of a batch that does this, under this view.
     pub(crate) fn judgement(&self, does: &[u8], view: View) -> Option<Arc<Judgement>> {
         let cache = lock(&self.cache);
@@ -196,21 +238,29 @@ impl Shared {
         cache.judgements.entry(does).or_default().push((view, Arc::clone(judgement)));
     }
 
-    /// Keeps what was found out. A full cache starts over: entries are cheap to make again.
+    /// Keeps what was found out: entries are cheap to make again.
     pub(crate) fn keep(&self, view: View, prepared: &Arc<Prepared>) {
         let bytes = prepared.text().len().max(prepared.asked().len());
         if bytes > ANALYSIS_CACHE_BYTES_MAX / 64 {
             return;
         }
         let mut cache = lock(&self.cache);
-        if cache.count >= ANALYSIS_CACHE_ENTRIES_MAX || cache.bytes.saturating_add(bytes) > ANALYSIS_CACHE_BYTES_MAX {
-            cache.entries.clear();
-            cache.count = 0;
-            cache.bytes = 0;
-        }
-        cache.count += 1;
-        cache.bytes += bytes;
+        cache.make_room(bytes);
         cache.entries.entry(Arc::clone(prepared.asked())).or_default().push((view, Arc::clone(prepared)));
+    }
+}
+
+impl Cache {
+    /// Counts one more entry for a text of so many bytes. A full cache starts over.
+    fn make_room(&mut self, bytes: usize) {
+        if self.count >= ANALYSIS_CACHE_ENTRIES_MAX || self.bytes.saturating_add(bytes) > ANALYSIS_CACHE_BYTES_MAX {
+            self.entries.clear();
+            self.shapes.clear();
+            self.count = 0;
+            self.bytes = 0;
+        }
+        self.count += 1;
+        self.bytes += bytes;
     }
 }
 

@@ -11,14 +11,15 @@ mod modify;
 mod query;
 mod scope;
 mod settings;
-mod tree;
+pub(crate) mod tree;
 mod verb;
 
 use lockgate_core::{Action, limits};
 use pg_query::NodeEnum;
-use pg_query::protobuf::Node;
+use pg_query::protobuf::{Node, ParseResult};
 
 use crate::catalog::{Catalog, Lineage, Resolved, Summary};
+use crate::shape::{self, Shape};
 use crate::statement::{Batch, Change, Effect, Facts, How, Need, Object, Statement, Unparsable, Use, Why};
 use crate::taint::Taint;
 use crate::{Outputs, parse};
@@ -37,25 +38,33 @@ pub struct Context<'a> {
 
 /// Analyses a text of any number of statements.
 pub fn analyze(text: &str, context: &Context<'_>) -> Result<Batch, Unparsable> {
-    parse::with_tree(text, false, |tree| {
-        let mut statements = Vec::with_capacity(tree.stmts.len());
-        for raw in &tree.stmts {
-            let Some(node) = raw.stmt.as_deref() else { continue };
-            let start = usize::try_from(raw.stmt_location).unwrap_or(0).min(text.len());
-            let end = match usize::try_from(raw.stmt_len) {
-                Ok(0) | Err(_) => text.len(),
-                Ok(len) => start.saturating_add(len).min(text.len()),
-            };
-            let mut analyzer = Analyzer::new(context, &[]);
-            let mut statement = analyzer.statement(node);
-            if analyzer.exhausted() {
-                return Err(Unparsable { why: Why::Unanalysed("too much work"), offset: None });
-            }
-            statement.range = trimmed(text, start, end);
-            statements.push(statement);
+    parse::with_tree(text, false, |tree| batch(text, tree, context))?
+}
+
+/// Analyses a text, and says which numbers of its shape are idle: texts of the same shape with the same numbers in all
+/// other places have the same analysis, but for [`Statement::range`] and [`Use::offset`].
+pub fn analyze_shaped(text: &str, shape: &Shape, context: &Context<'_>) -> Result<(Batch, Vec<bool>), Unparsable> {
+    parse::with_tree(text, false, |tree| Ok((batch(text, tree, context)?, shape.idle(text, &shape::idle(tree)))))?
+}
+
+fn batch(text: &str, tree: &ParseResult, context: &Context<'_>) -> Result<Batch, Unparsable> {
+    let mut statements = Vec::with_capacity(tree.stmts.len());
+    for raw in &tree.stmts {
+        let Some(node) = raw.stmt.as_deref() else { continue };
+        let start = usize::try_from(raw.stmt_location).unwrap_or(0).min(text.len());
+        let end = match usize::try_from(raw.stmt_len) {
+            Ok(0) | Err(_) => text.len(),
+            Ok(len) => start.saturating_add(len).min(text.len()),
+        };
+        let mut analyzer = Analyzer::new(context, &[]);
+        let mut statement = analyzer.statement(node);
+        if analyzer.exhausted() {
+            return Err(Unparsable { why: Why::Unanalysed("too much work"), offset: None });
         }
-        Ok(Batch { statements })
-    })?
+        statement.range = trimmed(text, start, end);
+        statements.push(statement);
+    }
+    Ok(Batch { statements })
 }
 
 /// The range without white space at its ends.

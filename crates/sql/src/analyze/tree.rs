@@ -6,12 +6,12 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{AConst, Alias, Node, a_const};
 
 /// What a node is.
-pub(super) fn kind(node: &Node) -> Option<&NodeEnum> {
+pub(crate) fn kind(node: &Node) -> Option<&NodeEnum> {
     node.node.as_ref()
 }
 
 /// What an optional, boxed node is.
-pub(super) fn kind_of(node: &Option<Box<Node>>) -> Option<&NodeEnum> {
+pub(crate) fn kind_of(node: &Option<Box<Node>>) -> Option<&NodeEnum> {
     node.as_deref().and_then(kind)
 }
 
@@ -29,14 +29,14 @@ pub(super) fn texts(nodes: &[Node]) -> impl DoubleEndedIterator<Item = &str> {
 }
 
 /// A dotted name as (schema, name); a database in front is ignored, as it can only be the current one.
-pub(super) fn qualified(nodes: &[Node]) -> (&str, &str) {
+pub(crate) fn qualified(nodes: &[Node]) -> (&str, &str) {
     let mut parts = texts(nodes).rev();
     let name = parts.next().unwrap_or_default();
     (parts.next().unwrap_or_default(), name)
 }
 
 /// The items of a list node, or the node itself.
-pub(super) fn items(node: &Node) -> &[Node] {
+pub(crate) fn items(node: &Node) -> &[Node] {
     match kind(node) {
         Some(NodeEnum::List(list)) => &list.items,
         _ => std::slice::from_ref(node),
