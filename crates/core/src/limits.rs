@@ -184,6 +184,10 @@ pub const RECORD_PIECE_BYTES_MAX: usize = 256 * 1024;
 pub const RECORD_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Frames shorter than this are not compressed: it would cost more time than it saves bytes.
 pub const RECORD_COMPRESS_BYTES_MIN: usize = 512;
+/// Frames of at least this size are written as they are for a while after one of them hardly became shorter.
+pub const RECORD_COMPRESS_LARGE_BYTES: usize = 16 * 1024;
+/// How many large frames are written as they are before compressing one is tried again.
+pub const RECORD_PLAIN_FRAMES: u32 = 15;
 /// Buffers that the recorders of all sessions share.
 pub const RECORD_BUFFERS_MAX: usize = 16;
 /// A shared buffer that grew larger than this is given back to the system.

@@ -53,8 +53,8 @@ impl Default for Scratch {
 
 impl Scratch {
     /// Puts the payload into the frame at `at` and leaves room for `after` more bytes behind it. Returns the payload's
-    /// length and whether it is compressed.
-    pub(crate) fn place_payload(&mut self, at: usize, after: usize) -> (usize, bool) {
+    /// length and whether it is compressed; `compress` says whether that is to be tried.
+    pub(crate) fn place_payload(&mut self, at: usize, after: usize, compress: bool) -> (usize, bool) {
         let Scratch { plain, frame, small, large } = self;
         let room = get_maximum_output_size(plain.len()).max(plain.len());
         let needed = at.saturating_add(room).saturating_add(after);
@@ -62,7 +62,7 @@ impl Scratch {
             frame.resize(needed, 0);
         }
         let Some(output) = frame.get_mut(at..) else { return (0, false) };
-        if plain.len() >= RECORD_COMPRESS_BYTES_MIN {
+        if compress && plain.len() >= RECORD_COMPRESS_BYTES_MIN {
             let table = if plain.len() < usize::from(u16::MAX) {
                 small
             } else {

@@ -19,8 +19,8 @@ use crate::sink::{Head, Segment, Sink, SinkError};
 use crate::wire::{Blob, Digest, List};
 use lockgate_core::Timestamp;
 use lockgate_core::limits::{
-    RECORD_EVENT_BYTES_MAX, RECORD_FRAME_BYTES_MAX, RECORD_PARAMETER_BYTES_MAX, RECORD_PIECE_BYTES_MAX,
-    RECORD_RESULT_BYTES_MAX,
+    RECORD_COMPRESS_LARGE_BYTES, RECORD_EVENT_BYTES_MAX, RECORD_FRAME_BYTES_MAX, RECORD_PARAMETER_BYTES_MAX,
+    RECORD_PIECE_BYTES_MAX, RECORD_PLAIN_FRAMES, RECORD_RESULT_BYTES_MAX,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
@@ -107,6 +107,8 @@ pub struct SessionRecorder {
     /// Requests without an end, oldest first.
     open: VecDeque<u64>,
     tally: Tally,
+    /// Large frames to be written without trying to compress them.
+    plain_frames: u32,
     closed: bool,
 }
 
@@ -152,6 +154,7 @@ impl SessionRecorder {
             written_bytes: end.bytes,
             open: end.open.into_iter().collect(),
             tally: Tally::default(),
+            plain_frames: 0,
             closed: end.closed,
         })
     }
@@ -171,6 +174,11 @@ impl SessionRecorder {
     /// end in it. Beyond the limit of the request nothing is written but, once, that it was reached.
     pub fn rows(&mut self, request: u64, data: &[u8], count: u64, now: Timestamp) -> Result<(), RecordError> {
         self.append(Event::Rows(Rows { request, count, data: Blob::from(data) }), now)
+    }
+
+    /// Whether the limit of this request's result is reached, so that [`Self::rows`] would write nothing more of it.
+    pub fn has_cut_rows(&self, request: u64) -> bool {
+        self.tally.results.request == request && self.tally.results.cut
     }
 
     /// Records part of what the client sent in bulk, under the same limit.
@@ -312,7 +320,16 @@ impl SessionRecorder {
             return Ok(tally);
         }
 
-        let (payload_bytes, compressed) = scratch.place_payload(HEADER_BYTES, TAG_BYTES.saturating_add(CHECK_BYTES));
+        let large = scratch.plain.len() >= RECORD_COMPRESS_LARGE_BYTES;
+        let compress = !large || self.plain_frames == 0;
+        let after = TAG_BYTES.saturating_add(CHECK_BYTES);
+        let (payload_bytes, compressed) = scratch.place_payload(HEADER_BYTES, after, compress);
+        if large && !compress {
+            self.plain_frames -= 1;
+        } else if large && payload_bytes > scratch.plain.len() / 4 * 3 {
+            // Compressing takes longer than everything else that is done to a frame: results of random values are not worth it.
+            self.plain_frames = RECORD_PLAIN_FRAMES;
+        }
         let header = FrameHeader {
             compressed,
             last,

@@ -288,6 +288,46 @@ fn results_are_recorded_to_the_limit_and_say_so_once() {
 }
 
 #[test]
+fn results_that_hardly_become_shorter_are_written_as_they_are() {
+    let sink = MemorySink::new();
+    let mut recorder = recorder(&sink, 1 << 30);
+    recorder.append(asked(1, "SELECT"), now(1)).unwrap();
+    let mut state = 1_u64;
+    let noise: Vec<u8> = (0..20_000)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        })
+        .collect();
+    let even = vec![b'a'; 20_000];
+    assert!(!recorder.has_cut_rows(1));
+    // Compressing is tried, then not for a while, then again; small frames are compressed all the while.
+    recorder.rows(1, &noise, 1, now(1)).unwrap();
+    for _ in 0..15 {
+        recorder.rows(1, &even, 1, now(1)).unwrap();
+    }
+    recorder.rows(1, &even, 1, now(1)).unwrap();
+    recorder.rows(1, &even, 1, now(1)).unwrap();
+    recorder.rows(1, &noise, 1, now(1)).unwrap();
+    recorder.rows(1, &even[..1_000], 1, now(1)).unwrap();
+    let frames = sink.frames();
+    assert!(frames[1..17].iter().all(|bytes| *bytes > 20_000), "{frames:?}");
+    assert!(frames[17..19].iter().all(|bytes| *bytes < 1_000), "{frames:?}");
+    assert!(frames[19] > 20_000 && frames[20] < 500, "{frames:?}");
+    let (events, _, damage) = read(&file(&sink), Some(&keys()));
+    assert_eq!(damage, None);
+    let rows: Vec<&[u8]> = events
+        .iter()
+        .filter_map(|recorded| match &recorded.event {
+            Event::Rows(rows) => Some(rows.data.as_bytes()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(rows.len(), 20);
+    assert!(rows[0] == noise && rows[18] == noise && rows[1..18].iter().all(|data| *data == even));
+}
+
+#[test]
 fn long_texts_and_parameters_are_cut_with_their_true_length_kept() {
     let sink = MemorySink::new();
     let mut recorder = recorder(&sink, 64 << 20);

@@ -82,6 +82,8 @@ struct Pump<S> {
     client_stalled: Option<Instant>,
     closing: Option<Instant>,
     client_gone: bool,
+    /// The counters of requests that were allowed, denied and held.
+    counters: [Option<metrics::Counter>; 3],
 }
 
 /// Runs one connection to its end.
@@ -113,6 +115,7 @@ pub async fn drive<S: Services>(services: Arc<S>, accepted: Accepted) {
         client_stalled: None,
         closing: None,
         client_gone: false,
+        counters: [None, None, None],
     };
     pump.run().await;
 }
@@ -295,9 +298,14 @@ impl<S: Services> Pump<S> {
     /// Counts what was judged, and raises the alerts that policies asked for.
     fn publish(&mut self) {
         let verdicts = std::mem::take(&mut self.io.verdicts);
-        for (verdict, count) in [("allow", verdicts.allowed), ("deny", verdicts.denied), ("hold", verdicts.held)] {
+        let kinds = [("allow", verdicts.allowed), ("deny", verdicts.denied), ("hold", verdicts.held)];
+        for ((verdict, count), known) in kinds.into_iter().zip(&mut self.counters) {
             if count > 0 {
-                metrics::counter!(names::REQUESTS_TOTAL, "protocol" => self.protocol, "verdict" => verdict)
+                // Looking a counter up costs more than counting.
+                known
+                    .get_or_insert_with(
+                        || metrics::counter!(names::REQUESTS_TOTAL, "protocol" => self.protocol, "verdict" => verdict),
+                    )
                     .increment(count);
             }
         }

@@ -12,7 +12,7 @@ mod rules;
 mod session;
 pub mod wire;
 
-pub use counts::Counts;
+pub use counts::{Closed, Counts};
 pub use denial::Denial;
 pub use judge::{ColumnMask, Judge, Judgement, Masks, Plan, Ruling};
 pub use permit::{Permit, Plumbing, TargetOutbox};

@@ -9,9 +9,9 @@ use crate::wire::{Decided, HoldOutcome, Io, RaisedAlert, Verdicts};
 use lockgate_core::{Fault, Identity, SessionId, SqlState, Timestamp};
 use lockgate_policy::ApprovalNeed;
 use lockgate_record::{
-    Asked, Cancelled, CloseReason, Column, Columns, Digest, Done, DoneKind, Event, Failure, Held, Judged, MaskUse,
-    Notice, Parameter, PolicyRef, RecordError, RequestKind, Rows, SessionOpened, SessionRecorder, Setting, Touch,
-    VerdictKind,
+    Asked, Blob, Cancelled, CloseReason, Column, Columns, Digest, Done, DoneKind, Event, Failure, Held, Judged,
+    MaskUse, Notice, Parameter, PolicyRef, RecordError, RequestKind, Rows, SessionOpened, SessionRecorder, Setting,
+    Touch, VerdictKind,
 };
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -49,6 +49,8 @@ pub struct Session {
     database: String,
     protocol: &'static str,
     rules: RulesHandle,
+    /// The version of the rules that `target` was taken from.
+    rules_seen: Option<u64>,
     target: Arc<TargetRules>,
     recorder: SessionRecorder,
     hold_ms_max: u64,
@@ -66,8 +68,10 @@ pub struct Session {
     closed: bool,
 }
 
-/// Result bytes that wait with other events to be written together; a larger piece is written at once.
-const PENDING_BYTES_MAX: usize = 8 * 1024;
+/// Result bytes that wait with other events to be written together, within one event of the connection.
+const PENDING_BYTES_MAX: usize = 32 * 1024;
+/// A piece of a result that is longer is written at once, without being copied.
+const DIRECT_BYTES_MIN: usize = 8 * 1024;
 /// How much of a statement an alert shows.
 const ALERT_TEXT_CHARS_MAX: usize = 200;
 /// Events that wait to be written together.
@@ -203,6 +207,7 @@ impl Session {
             database,
             protocol,
             rules,
+            rules_seen: None,
             target,
             recorder,
             hold_ms_max,
@@ -273,10 +278,13 @@ impl Session {
     /// The rules of now. The target's own part is taken over when it changed.
     pub fn rules(&mut self) -> Arc<Rules> {
         let rules = self.rules.load_full();
-        if let Some(target) = rules.targets.get(&self.target.facts.name)
-            && !Arc::ptr_eq(target, &self.target)
-        {
-            self.target = Arc::clone(target);
+        if self.rules_seen != Some(rules.version) {
+            self.rules_seen = Some(rules.version);
+            if let Some(target) = rules.targets.get(&self.target.facts.name)
+                && !Arc::ptr_eq(target, &self.target)
+            {
+                self.target = Arc::clone(target);
+            }
         }
         rules
     }
@@ -404,12 +412,27 @@ impl Session {
             open.rows = open.rows.saturating_add(count);
             open.bytes = open.bytes.saturating_add(u64::try_from(frames.len()).unwrap_or(u64::MAX));
         }
-        if self.pending_bytes.saturating_add(frames.len()) <= PENDING_BYTES_MAX {
-            self.pending_bytes = self.pending_bytes.saturating_add(frames.len());
-            return self.later(Rows { request, count, data: frames.to_vec().into() }.into(), now);
+        if self.recorder.has_cut_rows(request) {
+            return Ok(());
         }
-        self.flush(now)?;
-        self.recorder.rows(request, frames, count, now)
+        if frames.len() > DIRECT_BYTES_MIN {
+            self.flush(now)?;
+            return self.recorder.rows(request, frames, count, now);
+        }
+        if self.pending_bytes.saturating_add(frames.len()) > PENDING_BYTES_MAX {
+            self.flush(now)?;
+        }
+        self.pending_bytes = self.pending_bytes.saturating_add(frames.len());
+        if let Some(Event::Rows(Rows { request: last, count: rows, data: Blob(Cow::Owned(data)) })) =
+            self.pending.last_mut()
+            && *last == request
+        {
+            // A COPY comes row by row.
+            data.extend_from_slice(frames);
+            *rows = rows.saturating_add(count);
+            return Ok(());
+        }
+        self.later(Rows { request, count, data: frames.to_vec().into() }.into(), now)
     }
 
     /// Counts what passes without being put on record: a stream that is not taken apart. The request's end says how much.
@@ -492,7 +515,9 @@ impl Session {
         self.flush(now)?;
         self.closed = true;
         self.open.clear();
-        self.recorder.close(reason, detail, now)
+        self.recorder.close(reason, detail, now)?;
+        self.counts.close(reason, detail, now);
+        Ok(())
     }
 
     /// Hands over what was counted since the last time.

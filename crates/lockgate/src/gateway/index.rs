@@ -1,10 +1,10 @@
-//! Keeps the list of sessions true: when a session is gone, its recording says how it ended and what it did.
+//! Keeps the list of sessions true: when a session is gone, how it ended and what it did.
 //!
-//! The recording is the evidence and the index only a list, so the one is read to fill the other, after the fact and off
-//! the data path.
+//! A session whose end is on record has counted that itself. The recording is read only where it has not: after a crash,
+//! or where the end could not be written.
 
 use lockgate_core::{SessionId, Timestamp};
-use lockgate_record::{CloseReason, Event, RecordingKeys, SessionClosed, VerdictKind};
+use lockgate_record::{CloseReason, Event, RecordingKeys, VerdictKind};
 use lockgate_store::journal::Archive;
 use lockgate_store::{SessionCounts, SessionLog};
 use std::sync::Arc;
@@ -28,7 +28,9 @@ pub fn summarize(archive: &Archive, keys: &RecordingKeys, id: SessionId) -> Summ
             Event::Asked(_) => summary.counts.requests += 1,
             Event::Judged(judged) if judged.verdict == VerdictKind::Deny => summary.counts.denied += 1,
             Event::Done(done) => summary.counts.rows = summary.counts.rows.saturating_add(done.rows),
-            Event::SessionClosed(closed) => summary.closed = Some((reason(&closed), recorded.time)),
+            Event::SessionClosed(closed) => {
+                summary.closed = Some((reason(closed.reason, &closed.detail), recorded.time))
+            }
             _ => {}
         }
     }
@@ -36,8 +38,8 @@ pub fn summarize(archive: &Archive, keys: &RecordingKeys, id: SessionId) -> Summ
 }
 
 /// Why a session ended, for a listing.
-fn reason(closed: &SessionClosed<'_>) -> String {
-    let word = match closed.reason {
+pub fn reason(reason: CloseReason, detail: &str) -> String {
+    let word = match reason {
         CloseReason::ClientClosed => "closed",
         CloseReason::ClientLost => "client lost",
         CloseReason::TargetLost => "target lost",
@@ -50,7 +52,7 @@ fn reason(closed: &SessionClosed<'_>) -> String {
         CloseReason::Aborted => "aborted",
         CloseReason::Refused => "refused",
     };
-    if closed.detail.is_empty() { word.to_owned() } else { format!("{word}: {}", closed.detail) }
+    if detail.is_empty() { word.to_owned() } else { format!("{word}: {detail}") }
 }
 
 /// Writes the ends of sessions into the index, one after the other, until every sender is gone.

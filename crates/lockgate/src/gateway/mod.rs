@@ -33,7 +33,7 @@ use lockgate_relay::tls::ServerTls;
 use lockgate_session::{Counts, RulesHandle};
 use lockgate_store::approvals::Approvals;
 use lockgate_store::journal::{Journal, JournalOptions, load_or_create_keys};
-use lockgate_store::{Claim, SessionLog, Store, TokenLease};
+use lockgate_store::{Claim, SessionCounts, SessionLog, Store, TokenLease};
 use log::GatewayLog;
 use rules::Targets;
 use std::collections::HashMap;
@@ -197,14 +197,25 @@ impl Gateway {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands sessions whose object is gone to the index.
+    /// Writes the ends of sessions whose object is gone into the index, or has their recordings asked for them.
     fn sweep_gone(&self) {
         let indexer = self.indexer.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(indexer) = indexer.as_ref() else { return };
         self.open_sessions().retain(|id, session| {
-            let alive = session.identity.strong_count() > 0;
-            // A full queue keeps the entry for the next look.
-            alive || indexer.gone.try_send(*id).is_err()
+            if session.identity.strong_count() > 0 {
+                return true;
+            }
+            let counts = &session.counts;
+            match counts.closed() {
+                Some(closed) => {
+                    let reason = index::reason(closed.reason, &closed.detail);
+                    let (requests, denied, rows) = (counts.requests(), counts.denied(), counts.rows());
+                    self.index.closed(*id, closed.at, &reason, SessionCounts { requests, denied, rows });
+                    false
+                }
+                // A full queue keeps the entry for the next look.
+                None => indexer.gone.try_send(*id).is_err(),
+            }
         });
     }
 }
