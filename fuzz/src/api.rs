@@ -4,7 +4,8 @@ use axum::body::Body;
 use axum::extract::Extension;
 use axum::http::{Method, Request};
 use lockgate_api::{
-    Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, PeerAddr, StillMay, TargetInfo,
+    Access, ApiState, BoxFuture, Detokenize, Detokenizer, EventStream, EventView, JournalReader, LiveSessions,
+    NotDetokenized, PeerAddr, StillMay, TargetInfo, TokenValues,
 };
 use lockgate_core::{Identity, IdentityKind, SessionId, TargetName, Timestamp};
 use lockgate_store::approvals::Approvals;
@@ -51,6 +52,12 @@ impl JournalReader for Nothing {
     }
 }
 
+impl Detokenizer for Nothing {
+    fn detokenize(&self, asked: &Detokenize<'_>) -> Result<Vec<TokenValues>, NotDetokenized> {
+        Ok(asked.tokens.iter().map(|_| Err("none".to_owned())).collect())
+    }
+}
+
 struct World {
     runtime: Runtime,
     store: Store,
@@ -82,9 +89,11 @@ impl World {
             (store, token.expose().to_owned())
         });
         let (access, sessions, journal) = (Arc::new(Nothing), Arc::new(Nothing), Arc::new(Nothing));
+        let detokenizer = Arc::new(Nothing);
         let ready = Arc::new(AtomicBool::new(true));
         let approvals = Approvals::new(store.clone());
-        let router = lockgate_api::router(ApiState::new(store.clone(), approvals, access, sessions, journal, ready));
+        let state = ApiState::new(store.clone(), approvals, access, sessions, journal, detokenizer, ready);
+        let router = lockgate_api::router(state);
         World { runtime, store, router, token, _home: home }
     }
 }

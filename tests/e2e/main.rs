@@ -13,6 +13,7 @@ mod harness;
 mod holding;
 mod login;
 mod masking;
+mod methods;
 mod mistakes;
 mod network;
 mod operation;

@@ -92,8 +92,13 @@ pub fn scene() -> Scene {
 impl Scene {
     /// The scene on another version, or with another gateway.
     pub fn with(version: u32, change: impl FnOnce(&mut GatewayOptions)) -> Scene {
+        Scene::with_database(version, SHOP, change)
+    }
+
+    /// The scene with another database, which `sql` fills.
+    pub fn with_database(version: u32, sql: &str, change: impl FnOnce(&mut GatewayOptions)) -> Scene {
         let postgres = Postgres::shared(version);
-        let database = postgres.database(SHOP);
+        let database = postgres.database(sql);
         let mut options = Scene::options(postgres, &database);
         change(&mut options);
         Scene { gateway: Gateway::start(options), postgres, database }

@@ -2,7 +2,7 @@
 
 use crate::auth::{self, Caller};
 use crate::error::ApiError;
-use crate::handlers::{approvals, sessions, system, tokens};
+use crate::handlers::{approvals, detokenize, sessions, system, tokens};
 use crate::page;
 use crate::state::{ApiState, PeerAddr};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -61,6 +61,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::GET, "/api/v1/tokens", Role::Proven),
     endpoint(Method::POST, "/api/v1/tokens", Role::Admin),
     endpoint(Method::DELETE, "/api/v1/tokens/{id}", Role::Admin),
+    endpoint(Method::POST, "/api/v1/detokenize", Role::Proven),
     endpoint(Method::GET, "/approvals/{id}", Role::Anybody),
     endpoint(Method::POST, "/approvals/{id}", Role::TokenInForm),
     endpoint(Method::GET, "/assets/approval.css", Role::Anybody),
@@ -84,6 +85,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/approvals/{id}/deny", post(approvals::deny))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/api/v1/tokens/{id}", delete(tokens::revoke))
+        .route("/api/v1/detokenize", post(detokenize::detokenize))
         .route("/approvals/{id}", get(page::show).post(page::decide))
         .route("/assets/approval.css", get(page::style))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())

@@ -57,6 +57,13 @@ impl ApiError {
         e
     }
 
+    pub(crate) fn too_fast(message: impl Into<String>, wait_s: i64) -> Self {
+        let hint = format!("wait {wait_s} seconds");
+        let mut e = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message, hint);
+        e.retry_after_s = Some(wait_s);
+        e
+    }
+
     pub(crate) fn forbidden(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message, hint)
     }

@@ -5,6 +5,7 @@
 //! refused. Handlers only narrow further, to the objects that are the caller's. No cookies and no cross-origin answers:
 //! every request brings its token.
 
+mod allowance;
 mod auth;
 mod body;
 pub mod endpoints;
@@ -20,5 +21,6 @@ pub use endpoints::router;
 pub use openapi::document;
 pub use serve::{metrics_router, serve, serve_plain};
 pub use state::{
-    Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, PeerAddr, StillMay, TargetInfo,
+    Access, ApiState, BoxFuture, Detokenize, Detokenizer, EventStream, EventView, JournalReader, LiveSessions,
+    NotDetokenized, PeerAddr, StillMay, TargetInfo, TokenValues,
 };

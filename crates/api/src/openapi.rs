@@ -1,6 +1,6 @@
 //! The OpenAPI 3.1 description, made from the handlers themselves.
 
-use crate::handlers::{approvals, sessions, system, tokens};
+use crate::handlers::{approvals, detokenize, sessions, system, tokens};
 use std::sync::LazyLock;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -25,6 +25,7 @@ use utoipa::{Modify, OpenApi};
         tokens::list,
         tokens::create,
         tokens::revoke,
+        detokenize::detokenize,
     ),
     modifiers(&Bearer),
     security(("token" = []))

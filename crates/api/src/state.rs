@@ -1,12 +1,13 @@
 //! What the API is given to work with. The traits are the little that it needs of the relay and of policy.
 
+use crate::allowance::Allowance;
 use crate::throttle::Throttle;
 use lockgate_core::{Identity, SessionId, TargetName, Timestamp};
 use lockgate_store::Store;
 use lockgate_store::approvals::Approvals;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -71,6 +72,42 @@ pub trait JournalReader: Send + Sync {
     ) -> BoxFuture<'_, Result<Option<EventStream>, String>>;
 }
 
+/// Somebody's wish to read tokens of masked data back.
+pub struct Detokenize<'a> {
+    /// Who asks.
+    pub identity: &'a Identity,
+    /// The only targets that the caller's own token is for.
+    pub targets: Option<&'a BTreeSet<TargetName>>,
+    /// Where from.
+    pub client: IpAddr,
+    /// The label, as it was written.
+    pub label: &'a str,
+    /// The tokens.
+    pub tokens: &'a [String],
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What one token may stand for: a kind and a value each, or why it cannot be read.
+pub type TokenValues = Result<Vec<(&'static str, String)>, String>;
+
+/// Tokens are not read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotDetokenized {
+    /// No target carries the label.
+    NoLabel,
+    /// Policy says no: the reason, and what to do.
+    Denied(String, String),
+    /// It cannot be recorded, so it is not done.
+    Unrecordable,
+}
+
+/// Reads tokens of masked data back, for those who may see the values, and records that.
+pub trait Detokenizer: Send + Sync {
+    /// One answer per token, in order.
+    fn detokenize(&self, asked: &Detokenize<'_>) -> Result<Vec<TokenValues>, NotDetokenized>;
+}
+
 /// The client's address, as the listener saw it.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddr(pub SocketAddr);
@@ -88,9 +125,12 @@ pub struct ApiState {
     pub sessions: Arc<dyn LiveSessions>,
     /// Recordings.
     pub journal: Arc<dyn JournalReader>,
+    /// The values behind tokens of masked data.
+    pub detokenizer: Arc<dyn Detokenizer>,
     /// Set once every listener is bound, cleared when the gateway drains.
     pub ready: Arc<AtomicBool>,
     pub(crate) throttle: Arc<Throttle>,
+    pub(crate) allowance: Arc<Allowance>,
 }
 
 impl ApiState {
@@ -101,8 +141,10 @@ impl ApiState {
         access: Arc<dyn Access>,
         sessions: Arc<dyn LiveSessions>,
         journal: Arc<dyn JournalReader>,
+        detokenizer: Arc<dyn Detokenizer>,
         ready: Arc<AtomicBool>,
     ) -> Self {
-        ApiState { store, approvals, access, sessions, journal, ready, throttle: Arc::default() }
+        let (throttle, allowance) = (Arc::default(), Arc::default());
+        ApiState { store, approvals, access, sessions, journal, detokenizer, ready, throttle, allowance }
     }
 }

@@ -13,7 +13,8 @@ use axum::extract::Extension;
 use axum::http::{Method, Request, StatusCode, header};
 use lockgate_api::endpoints::{ENDPOINTS, Role};
 use lockgate_api::{
-    Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, PeerAddr, StillMay, TargetInfo,
+    Access, ApiState, BoxFuture, Detokenize, Detokenizer, EventStream, EventView, JournalReader, LiveSessions,
+    NotDetokenized, PeerAddr, StillMay, TargetInfo, TokenValues,
 };
 use lockgate_core::{Identity, IdentityKind, SessionId, TargetName, Timestamp};
 use lockgate_store::approvals::{Approvals, Decision, Need, NewApproval, Ticket};
@@ -48,6 +49,24 @@ impl Access for Fakes {
                 labels: vec![("env".to_owned(), "prod".to_owned())],
             })
             .into()
+    }
+}
+
+impl Detokenizer for Fakes {
+    fn detokenize(&self, asked: &Detokenize<'_>) -> Result<Vec<TokenValues>, NotDetokenized> {
+        match asked.label {
+            "pii/ssn" if asked.identity.groups.contains("engineers") => Ok(asked
+                .tokens
+                .iter()
+                .map(|token| match token.as_str() {
+                    "tok_a" => Ok(vec![("text", "ann".to_owned())]),
+                    _ => Err("this is not a token".to_owned()),
+                })
+                .collect()),
+            "pii/ssn" => Err(NotDetokenized::Denied("no policy permits it".to_owned(), "ask".to_owned())),
+            "full" => Err(NotDetokenized::Unrecordable),
+            _ => Err(NotDetokenized::NoLabel),
+        }
     }
 }
 
@@ -158,8 +177,10 @@ impl World {
         log.flush().await;
         fakes.live.lock().unwrap().insert(session);
         let ticket = open(&approvals, session, "DELETE FROM <b>t</b>").await;
+        let f = &fakes;
+        let (access, sessions, journal, detokenizer) = (f.clone(), f.clone(), f.clone(), f.clone());
         let state =
-            ApiState::new(store.clone(), approvals.clone(), fakes.clone(), fakes.clone(), fakes.clone(), ready.clone());
+            ApiState::new(store.clone(), approvals.clone(), access, sessions, journal, detokenizer, ready.clone());
         World {
             alice: token(&store, "alice", &["engineers"], None).await,
             bob: token(&store, "bob", &[], None).await,
@@ -247,6 +268,7 @@ const MATRIX: &[(&str, &str, [u16; 6])] = &[
     ("GET", "/api/v1/tokens", [401, 200, 200, 200, 200, 200]),
     ("POST", "/api/v1/tokens", [401, 403, 403, 403, 201, 403]),
     ("DELETE", "/api/v1/tokens/{id}", [401, 403, 403, 403, 200, 403]),
+    ("POST", "/api/v1/detokenize", [401, 403, 200, 403, 403, 403]),
     ("GET", "/approvals/{id}", [200, 200, 200, 200, 200, 200]),
     ("POST", "/approvals/{id}", [400, 404, 200, 200, 200, 404]),
     ("GET", "/assets/approval.css", [200, 200, 200, 200, 200, 200]),
@@ -301,8 +323,11 @@ async fn the_matrix_holds() {
                 let fields = caller.map_or_else(|| "x=y".to_owned(), |t| format!("token={t}&action=show"));
                 world.form(&path, &fields).await
             } else {
-                let body =
-                    (*method == "POST" && path.ends_with("tokens")).then(|| json!({"user": "zoe", "ttl_seconds": 60}));
+                let body = match path.as_str() {
+                    "/api/v1/tokens" if *method == "POST" => Some(json!({"user": "zoe", "ttl_seconds": 60})),
+                    "/api/v1/detokenize" => Some(json!({"label": "pii/ssn", "tokens": ["tok_a"]})),
+                    _ => None,
+                };
                 world.call(method.parse().unwrap(), &path, caller.map(String::as_str), body).await
             };
             assert_eq!(answer.status.as_u16(), *expected, "{method} {path} as {n}: {}", answer.text);
@@ -342,6 +367,30 @@ async fn lists_hold_only_what_is_the_callers() {
     assert_eq!(tokens(world.get("/api/v1/tokens", &world.admin).await), 5);
     assert_eq!(world.get("/api/v1/approvals", &world.dora).await.json()["approvals"][0]["may_decide"], true);
     assert_eq!(world.get("/api/v1/approvals", &world.alice).await.json()["approvals"][0]["may_decide"], false);
+}
+
+#[tokio::test]
+async fn tokens_are_read_back_in_order_and_not_without_end() {
+    let world = World::new().await;
+    let ask = |label: &str, tokens: Value| {
+        let body = json!({"label": label, "tokens": tokens});
+        world.call(Method::POST, "/api/v1/detokenize", Some(&world.alice), Some(body))
+    };
+    let answer = ask("pii/ssn", json!(["tok_a", "x"])).await.json();
+    assert_eq!(answer["tokens"][0], json!({"token": "tok_a", "values": [{"kind": "text", "value": "ann"}]}));
+    assert_eq!(answer["tokens"][1], json!({"token": "x", "values": [], "error": "this is not a token"}));
+    assert_eq!(ask("pii/other", json!(["x"])).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ask("full", json!(["x"])).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ask("pii/ssn", json!([])).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(ask("pii/ssn", json!(vec!["x"; 101])).await.status, StatusCode::BAD_REQUEST);
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        answers.push(ask("pii/ssn", json!(vec!["x"; 100])).await.status);
+    }
+    assert_eq!(answers[..9], [StatusCode::OK; 9]);
+    let refused = ask("pii/ssn", json!(vec!["x"; 100])).await;
+    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"));
+    assert!(refused.headers.contains_key(header::RETRY_AFTER));
 }
 
 #[tokio::test]

@@ -155,6 +155,14 @@ pub const API_LOGIN_FAILURES_MAX: u32 = 30;
 pub const API_LOGIN_WINDOW_MS: i64 = 60_000;
 /// Sources whose refused logins are remembered at once.
 pub const API_LOGIN_SOURCES_MAX: usize = 10_000;
+/// Tokens of masked data that one request reads back.
+pub const DETOKENIZE_TOKENS_MAX: usize = 100;
+/// Tokens of masked data that one user has read back within the window below.
+pub const DETOKENIZE_WINDOW_TOKENS_MAX: usize = 1_000;
+/// The window in which tokens that are read back are counted.
+pub const DETOKENIZE_WINDOW_MS: i64 = 60_000;
+/// Users whose count is kept at once; others wait.
+pub const DETOKENIZE_USERS_MAX: usize = 10_000;
 
 /// Bytes by which a mask pads one value so that it keeps its type: `char(n)`, and the bits of `bit(n)`.
 pub const MASK_PADDING_BYTES_MAX: usize = 4 * 1024;

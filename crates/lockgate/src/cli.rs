@@ -85,6 +85,8 @@ pub enum Verb {
     Policy(PolicyVerb),
     /// Say what policy makes of a statement, and why
     Explain(ExplainArgs),
+    /// Read tokens of masked data back, where policy lets you reveal their label
+    Detokenize(DetokenizeArgs),
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(TokenVerb),
@@ -280,6 +282,16 @@ pub struct ExplainArgs {
     pub client_ip: IpAddr,
 }
 
+/// `lockgate detokenize`
+#[derive(Clone, Debug, Args)]
+pub struct DetokenizeArgs {
+    /// The label that the tokens were made under, such as pii/ssn
+    pub label: String,
+    /// The tokens, as they stood in a result
+    #[arg(required = true, allow_negative_numbers = true)]
+    pub tokens: Vec<String>,
+}
+
 /// `lockgate token`
 #[derive(Clone, Debug, Subcommand)]
 pub enum TokenVerb {
@@ -373,6 +385,7 @@ mod tests {
             "lockgate policy test cases.yaml",
             "lockgate explain -c f --user alice --group engineers --target orders SELECT",
             "lockgate token create -c f --user bot --group a --group b --kind agent --on-behalf-of bob --target orders --ttl 1h -o json",
+            "lockgate detokenize pii/ssn tok_abc 805-19-3320 -5 -o json",
             "lockgate schema policies",
             "lockgate completions bash",
         ] {

@@ -52,6 +52,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Audit(verb) => verbs::audit::run(&global, output, verb).await?,
         Verb::Policy(verb) => verbs::policy::run(&global, output, verb)?,
         Verb::Explain(args) => verbs::explain::run(&global, output, args).await?,
+        Verb::Detokenize(args) => return verbs::detokenize::run(&global, output, args).await,
         Verb::Token(verb) => verbs::token::run(&global, output, verb).await?,
         Verb::Ca => verbs::print::authority(&global)?,
         Verb::Schema(args) => verbs::print::schema(args.which)?,

@@ -159,7 +159,9 @@ fn text(kind: ScalarKind, typmod: i32) -> Vec<u8> {
         K::Int2 | K::Int4 | K::Int8 | K::Oid | K::Xid | K::Xid8 | K::Float4 | K::Float8 => "0",
         K::Reg => "-",
         K::Tid => "(0,0)",
-        K::Int2Vector | K::OidVector | K::TsVector | K::TsQuery | K::Hstore | K::Ltree | K::Void => "",
+        K::Int2Vector | K::OidVector | K::TsVector | K::Hstore | K::Ltree | K::Void => "",
+        // The server does not read an empty one in binary.
+        K::TsQuery => "'masked'",
         K::Money => "$0.00",
         K::Date => "2000-01-01",
         K::Time | K::Interval => "00:00:00",
@@ -211,6 +213,8 @@ fn binary(kind: ScalarKind, typmod: i32) -> Vec<u8> {
         K::Polygon => return [&[0, 0, 0, 1][..], &[0; 16]].concat(),
         // A = 0, B = 1, C = 0: A and B may not both be 0.
         K::Line => return [0.0_f64.to_be_bytes(), 1.0_f64.to_be_bytes(), 0.0_f64.to_be_bytes()].concat(),
+        // One item: an operand, of any weight, no prefix, its text.
+        K::TsQuery => return b"\0\0\0\x01\x01\0\0masked\0".to_vec(),
         // No transactions in progress, xmin 1, xmax 1.
         K::Snapshot => return [&[0; 4][..], &1_i64.to_be_bytes(), &1_i64.to_be_bytes()].concat(),
         // One dimension of no elements, as the server writes an empty vector.
@@ -220,7 +224,7 @@ fn binary(kind: ScalarKind, typmod: i32) -> Vec<u8> {
         K::Bool => 1,
         K::Int2 => 2,
         K::Int4 | K::Oid | K::Reg | K::Xid | K::Float4 | K::Date => 4,
-        K::TsVector | K::TsQuery | K::Hstore | K::Record => 4,
+        K::TsVector | K::Hstore | K::Record => 4,
         K::Tid | K::MacAddr => 6,
         K::Int8 | K::Xid8 | K::Float8 | K::Money | K::Time | K::Timestamp | K::TimestampTz | K::MacAddr8 | K::PgLsn => {
             8

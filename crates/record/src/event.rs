@@ -670,6 +670,26 @@ wire_struct! {
     }
 }
 
+wire_struct! {
+    /// Somebody asked for the values behind tokens of masked data. Neither is recorded.
+    pub struct Detokenized<'a> {
+        /// Who asked.
+        pub by: Cow<'a, str>,
+        /// The client's address.
+        pub client: Cow<'a, str>,
+        /// The label.
+        pub label: Cow<'a, str>,
+        /// The number of tokens that were sent.
+        pub tokens: u64,
+        /// The number of tokens whose values were given.
+        pub read: u64,
+        /// Whether policy allowed it.
+        pub allowed: bool,
+        /// Why not.
+        pub reason: Cow<'a, str>,
+    }
+}
+
 /// Declares the list of events with their codes on disk.
 macro_rules! events {
     ($($(#[$meta:meta])* $name:ident = $code:literal,)*) => {
@@ -753,6 +773,8 @@ events! {
     ApprovalDecided = 39,
     /// A session was ended by an administrator.
     SessionCut = 40,
+    /// Tokens of masked data were read back, or were not allowed to be.
+    Detokenized = 41,
 }
 
 /// Appends an event in its encoded form.

@@ -27,10 +27,10 @@ mod wire;
 
 pub use buffers::RecordingBuffers;
 pub use event::{
-    ApprovalDecided, Asked, Cancelled, CloseReason, Column, Columns, ConfigReloaded, Decided, Done, DoneKind, Event,
-    Failure, GatewayStarted, GatewayStopped, Held, HoldOutcome, Input, Judged, LoginFailed, MaskUse, Notice, Parameter,
-    Party, PolicyLoaded, PolicyRef, Recorded, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionCut,
-    SessionOpened, Setting, TokenCreated, TokenRevoked, Touch, VerdictKind, decode_events, encode_event,
+    ApprovalDecided, Asked, Cancelled, CloseReason, Column, Columns, ConfigReloaded, Decided, Detokenized, Done,
+    DoneKind, Event, Failure, GatewayStarted, GatewayStopped, Held, HoldOutcome, Input, Judged, LoginFailed, MaskUse,
+    Notice, Parameter, Party, PolicyLoaded, PolicyRef, Recorded, Recovered, RequestKind, Rows, RowsCut, SessionClosed,
+    SessionCut, SessionOpened, Setting, TokenCreated, TokenRevoked, Touch, VerdictKind, decode_events, encode_event,
 };
 
 pub use export::JsonLines;

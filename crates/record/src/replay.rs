@@ -163,6 +163,14 @@ impl Replay {
                     (visible_line(&cut.session), visible_line(&cut.by), visible_line(&cut.reason));
                 writeln!(out, "{clock} session {session} cut by {by}: {reason}")
             }
+            Event::Detokenized(asked) => {
+                let (label, by, reason) =
+                    (visible_line(&asked.label), visible_line(&asked.by), visible_line(&asked.reason));
+                match asked.allowed {
+                    true => writeln!(out, "{clock} {} of {} tokens of {label} read by {by}", asked.read, asked.tokens),
+                    false => writeln!(out, "{clock} {} tokens of {label} refused to {by}: {reason}", asked.tokens),
+                }
+            }
         }
     }
 

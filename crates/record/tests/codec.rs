@@ -3,10 +3,10 @@
 
 use lockgate_core::{IdentityKind, Timestamp};
 use lockgate_record::{
-    Asked, Blob, Cancelled, CloseReason, Column, Columns, Decided, Digest, Done, DoneKind, Event, Failure, FileHeader,
-    Held, HoldOutcome, Input, Judged, Leaf, List, LoginFailed, MaskUse, Notice, Parameter, Party, PolicyLoaded,
-    PolicyRef, RecordingReader, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionOpened, Setting,
-    TokenCreated, Touch, VerdictKind, decode_events, encode_event,
+    Asked, Blob, Cancelled, CloseReason, Column, Columns, Decided, Detokenized, Digest, Done, DoneKind, Event, Failure,
+    FileHeader, Held, HoldOutcome, Input, Judged, Leaf, List, LoginFailed, MaskUse, Notice, Parameter, Party,
+    PolicyLoaded, PolicyRef, RecordingReader, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionOpened,
+    Setting, TokenCreated, Touch, VerdictKind, decode_events, encode_event,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -156,6 +156,11 @@ fn event() -> impl Strategy<Value = Event<'static>> {
         (text(), text(), texts(), kind(), texts(), option::of(time()), text()).prop_map(
             |(token_id, user, groups, kind, targets, expires, by)| {
                 TokenCreated { token_id, user, groups, kind, targets, expires, by }.into()
+            }
+        ),
+        (text(), text(), text(), n(), n(), any::<bool>(), text()).prop_map(
+            |(by, client, label, tokens, read, allowed, reason)| {
+                Detokenized { by, client, label, tokens, read, allowed, reason }.into()
             }
         ),
         (text(), text(), text(), text(), text()).prop_map(|(client, protocol, user, target, reason)| LoginFailed {

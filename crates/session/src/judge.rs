@@ -13,7 +13,7 @@ use lockgate_policy::{
     SqlContext,
 };
 use lockgate_sql::{Batch, Catalog, How, Need, Object, Outputs, Statement, Taint, Use};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -167,6 +167,25 @@ impl<'a> Judge<'a> {
         self.finish(Vec::new())
     }
 
+    /// May values of this label be seen, wherever on the target they come from? A mask is no.
+    pub fn label(mut self, label: &Label) -> Judgement {
+        match self.reveal(label) {
+            Reveal::Clear => {}
+            Reveal::Deny(denial) => self.deny(denial),
+            Reveal::Mask(_, policy) => {
+                let target = self.target.facts.name.as_str();
+                let object = format!("label \"{label}\" on target \"{target}\"");
+                let denial = match policy {
+                    Some(policy) => Denial::forbidden(&policy, Action::Reveal.name(), &object, &self.who, target),
+                    None => Denial::no_permit(Action::Reveal.name(), &object, &self.who, target),
+                };
+                self.deny(denial);
+            }
+        }
+        self.asked.push((Action::Reveal, label.to_string()));
+        self.finish(Vec::new())
+    }
+
     /// May this one action be done to the target as a whole?
     pub fn target_action(mut self, action: Action) -> Judgement {
         self.ask(action, None);
@@ -210,11 +229,19 @@ impl<'a> Judge<'a> {
                 Reveal::Deny(denial) => return Err(denial),
                 Reveal::Mask(method, policy) => {
                     let method = if plain { method } else { method.max(Method::Redact) };
-                    if strongest.as_ref().is_none_or(|s| s.method < method) {
+                    // Of equal ones the first label by name, so that a column has the same tokens wherever it is.
+                    if strongest.as_ref().is_none_or(|s| s.method < method || (s.method == method && label < s.label)) {
                         strongest = Some(ColumnMask { label, method, policy });
                     }
                 }
             }
+        }
+        // A value that may come from columns of different labels is a value of none of them.
+        if let Some(mask) = &mut strongest
+            && mask.method < Method::Redact
+            && self.is_of_several(catalog, taint)
+        {
+            mask.method = Method::Redact;
         }
         Ok(strongest)
     }
@@ -227,6 +254,16 @@ impl<'a> Judge<'a> {
             .map(|column| !matches!(self.mask_of(catalog, &Taint::of(column), true), Ok(None)))
             .collect();
         (hidden, self.depends_on_time)
+    }
+
+    /// Whether the columns in a taint are labelled differently.
+    fn is_of_several(&self, catalog: &Catalog, taint: &Taint) -> bool {
+        let mut labels = taint.columns().iter().map(|id| {
+            let labels = catalog.labelled(*id).map(|column| column.labels.as_slice()).unwrap_or_default();
+            labels.iter().collect::<BTreeSet<_>>()
+        });
+        let first = labels.next();
+        taint.is_unknown() || labels.any(|other| Some(&other) != first.as_ref())
     }
 
     fn finish(self, plans: Vec<Plan>) -> Judgement {

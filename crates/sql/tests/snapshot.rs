@@ -20,11 +20,14 @@ const ANSWERS: &[(usize, &str)] = &[
         1,
         "16410~public~v~v~16412~({QUERY :commandType 1 :utilityStmt <> :hasRecursive false :cteList <> :rtable ({RTE :eref {ALIAS :aliasname people :colnames (\"id\" \"x\" \"old\\ name\")} :rtekind 0 :relid 16400 :tablesample <>}) :jointree {FROMEXPR :fromlist ({RANGETBLREF :rtindex 1}) :quals <>} :targetList ({TARGETENTRY :expr {VAR :varno 1 :varattno 3 :varlevelsup 0 :varnosyn 1 :varattnosyn 3} :resno 1 :ressortgroupref 0 :resjunk false}) :groupClause <> :havingQual <> :distinctClause <> :sortClause <> :limitOffset <> :limitCount <> :rowMarks <> :setOperations <>})~false~NULL",
     ),
-    (2, "16400~1~id~23~NULL"),
-    (2, "16400~3~full_name~25~NULL"),
-    (2, "16400~4~upper_name~25~{FUNCEXPR :funcid 871 :funcformat 0 :args ({VAR :varno 1 :varattno 3 :varlevelsup 0})}"),
-    (2, "16410~1~n~25~NULL"),
-    (2, "77777~1~of a relation made meanwhile~25~NULL"),
+    (2, "16400~1~id~23~-1~NULL"),
+    (2, "16400~3~full_name~25~104~NULL"),
+    (
+        2,
+        "16400~4~upper_name~25~-1~{FUNCEXPR :funcid 871 :funcformat 0 :args ({VAR :varno 1 :varattno 3 :varlevelsup 0})}",
+    ),
+    (2, "16410~1~n~25~-1~NULL"),
+    (2, "77777~1~of a relation made meanwhile~25~-1~NULL"),
     (3, "16400~16399"),
     (
         4,
@@ -57,6 +60,7 @@ fn answers_become_a_catalog() {
     );
     assert_eq!((facts.functions[1].arguments_min, facts.functions[1].arguments_max), (1, 2));
     assert_eq!(facts.functions[1].search_path.as_deref().unwrap(), ["$user", "other"]);
+    assert_eq!(facts.relations[0].columns.iter().map(|c| c.typmod).collect::<Vec<_>>(), [-1, 104, -1]);
     assert_eq!(facts.types[0].fields, [("l".to_owned(), 25), ("r".to_owned(), 23)]);
     assert_eq!(facts.types[1].labels, ["ok", "ä"]);
 

@@ -1,6 +1,7 @@
 //! What each endpoint does once the table has let the caller in.
 
 pub(crate) mod approvals;
+pub(crate) mod detokenize;
 pub(crate) mod sessions;
 pub(crate) mod system;
 pub(crate) mod tokens;

@@ -5,7 +5,7 @@ use super::Gateway;
 use crate::when;
 use anyhow::Context;
 use lockgate_api::{
-    Access, ApiState, BoxFuture, EventStream, EventView, JournalReader, LiveSessions, StillMay, TargetInfo,
+    Access, ApiState, BoxFuture, Detokenizer, EventStream, EventView, JournalReader, LiveSessions, StillMay, TargetInfo,
 };
 use lockgate_config::Admin;
 use lockgate_core::{Identity, SessionId, TargetName, Timestamp};
@@ -38,8 +38,9 @@ impl Gateway {
         let access: Arc<dyn Access> = Arc::<Gateway>::clone(self);
         let sessions: Arc<dyn LiveSessions> = Arc::<Gateway>::clone(self);
         let journal: Arc<dyn JournalReader> = Arc::<Gateway>::clone(self);
+        let detokenizer: Arc<dyn Detokenizer> = Arc::<Gateway>::clone(self);
         let (store, approvals) = (self.store.clone(), self.approvals.clone());
-        let state = ApiState::new(store, approvals, access, sessions, journal, Arc::clone(&self.ready));
+        let state = ApiState::new(store, approvals, access, sessions, journal, detokenizer, Arc::clone(&self.ready));
         let tls = Arc::clone(&self.tls.config);
         tokio::spawn(lockgate_api::serve(tcp, tls, lockgate_api::router(state), told(stopped)))
     }

@@ -30,6 +30,18 @@ impl GatewayLog {
         }
     }
 
+    /// Writes what is about to happen. Whether it was written: what cannot be recorded must not happen.
+    pub fn record<'a>(&self, event: impl Into<Event<'a>>, now: Timestamp) -> bool {
+        let event = event.into();
+        let name = event.name();
+        let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = recorder.append(event, now);
+        if let Err(error) = &written {
+            tracing::error!(event = name, %error, "the gateway's own recording cannot be written, so this is refused");
+        }
+        written.is_ok()
+    }
+
     /// Ends the recording with its last event.
     pub fn close<'a>(&self, last: impl Into<Event<'a>>, now: Timestamp) {
         let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,6 +9,7 @@
 //! `services` answers the relay, `api` answers the HTTP API, `sweep` takes rights away, `reload` brings new rules.
 
 mod api;
+mod detokenize;
 mod index;
 mod log;
 mod reload;

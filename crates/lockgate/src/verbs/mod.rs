@@ -4,6 +4,7 @@ pub mod account;
 pub mod approvals;
 pub mod audit;
 pub mod connect;
+pub mod detokenize;
 pub mod explain;
 pub mod init;
 pub mod policy;

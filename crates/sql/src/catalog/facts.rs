@@ -84,6 +84,8 @@ pub struct ColumnFacts {
     pub name: String,
     /// Its type.
     pub type_oid: u32,
+    /// The type's modifier, that of a domain included; -1 for none.
+    pub typmod: i32,
     /// The expression of a generated column (`pg_attrdef.adbin`).
     pub generated: Option<Code>,
 }

@@ -135,6 +135,8 @@ pub const SNAPSHOT_SQL: [&str; 10] = [
     // 2: their columns.
     concat!(
         "SELECT a.attrelid::pg_catalog.text, a.attnum::pg_catalog.text, a.attname::pg_catalog.text, a.atttypid::pg_catalog.text, ",
+        // A domain's modifier is the type's, not the column's.
+        "GREATEST(a.atttypmod, (SELECT t.typtypmod FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) a.atttypid))::pg_catalog.text, ",
         "CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog.\"char\" THEN (SELECT d.adbin::pg_catalog.text FROM pg_catalog.pg_attrdef d WHERE d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum) END ",
         "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid ",
         "WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f,S}'::pg_catalog.\"char\"[]) AND ",
@@ -383,8 +385,13 @@ impl FactsBuilder {
 
     fn column(&mut self, row: &mut Row<'_>) -> Result<(), BadFacts> {
         let relation: u32 = row.number()?;
-        let column =
-            ColumnFacts { number: row.number()?, name: row.owned()?, type_oid: row.number()?, generated: row.tree()? };
+        let column = ColumnFacts {
+            number: row.number()?,
+            name: row.owned()?,
+            type_oid: row.number()?,
+            typmod: row.number()?,
+            generated: row.tree()?,
+        };
         // A relation made between the two questions shows its columns only: the version tells that the snapshot is old.
         if let Ok(at) = self.facts.relations.binary_search_by_key(&relation, |r| r.oid)
             && let Some(relation) = self.facts.relations.get_mut(at)

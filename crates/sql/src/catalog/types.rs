@@ -14,15 +14,15 @@ impl Catalog {
             || self.types.values().any(|t| t.name == name || t.fields.iter().any(|(n, _)| n == name))
     }
 
-    /// Type and modifier of the named columns of `schema.table`, in the order of the names. The modifier is -1: a snapshot
-    /// does not keep it. `None` when the table or one of the columns is not known.
+    /// Type and modifier of the named columns of `schema.table`, in the order of the names. `None` when the table or one of
+    /// the columns is not known.
     pub fn column_types(&self, table: &str, columns: &[&str]) -> Option<Vec<(u32, i32)>> {
         let (schema, name) = table.split_once('.')?;
         let found = self.relations_by_name.get(name)?;
         let relation = found.iter().filter_map(|at| self.relations.get(*at)).find(|r| r.facts.schema == schema)?;
         columns
             .iter()
-            .map(|column| relation.facts.columns.iter().find(|c| c.name == *column).map(|c| (c.type_oid, -1)))
+            .map(|column| relation.facts.columns.iter().find(|c| c.name == *column).map(|c| (c.type_oid, c.typmod)))
             .collect()
     }
 }

@@ -37,6 +37,7 @@ fn relation(
                     number: i16::try_from(at + 1).unwrap(),
                     name: name.into(),
                     type_oid: if name == "kin" { CONTACT } else { TEXT },
+                    typmod: -1,
                     generated: generated.map(|sql| Code::Sql(sql.into())),
                 }
             })

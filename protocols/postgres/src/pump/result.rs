@@ -351,8 +351,13 @@ pub(super) fn stronger_plan(one: &Plan, other: &Plan) -> Option<Plan> {
 fn stronger(one: Option<ColumnMask>, other: Option<ColumnMask>) -> Option<ColumnMask> {
     match (one, other) {
         (Some(one), Some(other)) => {
-            let strongest = Method::strongest([one.method, other.method]);
-            Some(if strongest == Some(other.method) && other.method != one.method { other } else { one })
+            let same_label = one.label == other.label;
+            let mut strongest = if other.method > one.method { other } else { one };
+            // Two answers to which label a value has: a stand-in under either could be that of another value.
+            if !same_label {
+                strongest.method = strongest.method.max(Method::Redact);
+            }
+            Some(strongest)
         }
         (one, other) => one.or(other),
     }
