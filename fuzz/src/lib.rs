@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod config;
+pub mod detect;
 pub mod mask;
 pub mod policy;
 pub mod postgres;
@@ -36,6 +37,7 @@ pub const ENTRIES: &[Entry] = &[
     entry("mask_row", mask::row, 20_000),
     entry("mask_copy", mask::copy, 20_000),
     entry("mask_diagnostic", mask::diagnostic, 20_000),
+    entry("detect", detect::detect, 20_000),
     entry("record_events", record::events, 60_000),
     entry("record_file", record::file, 12_000),
     entry("record_checkpoint", record::checkpoint, 6_000),

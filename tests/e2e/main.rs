@@ -5,6 +5,7 @@ mod calls;
 mod cancel;
 mod catalog;
 mod clients;
+mod content;
 mod crash;
 mod desync;
 mod disk_full;

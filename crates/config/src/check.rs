@@ -2,19 +2,22 @@
 
 use crate::excerpt::Page;
 use crate::model::{
-    Admin, Classification, Config, Durability, Limits, Listen, Recording, Rewrites, RoleName, Target, TlsFiles, TlsMode,
+    Admin, Classification, Config, Detect, Durability, Limits, Listen, Recording, Rewrites, RoleName, Target, TlsFiles,
+    TlsMode,
 };
 use crate::patterns::{ColumnPattern, matches_glob};
 use crate::placeholders::Filler;
 use crate::raw::{self, Text};
 use crate::values;
 use lockgate_core::{IdentityKind, Label, Secret, TargetName, limits};
+use lockgate_detect::{Checksum, Custom, Kind};
 use lockgate_policy::nearest;
 use serde_saphyr::{Location, Spanned};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Reads values one by one and collects what is wrong with them.
 pub(crate) struct Checker<'p, 't> {
@@ -195,7 +198,8 @@ impl Checker<'_, '_> {
         });
         let admins = self.identity(&root.identity);
         let targets = self.targets(&root.targets);
-        let classify = self.classify(&root.classify, &targets);
+        let detectors = self.detectors(&root.detectors);
+        let classify = self.classify(&root.classify, &targets, &detectors);
         for notify in &root.approvals.notify {
             self.not_carried(notify.referenced, 1, "`approvals.notify`", "");
         }
@@ -416,7 +420,7 @@ impl Checker<'_, '_> {
         names
     }
 
-    fn classify(&mut self, raw: &[raw::Classify], targets: &[Target]) -> Vec<Classification> {
+    fn classify(&mut self, raw: &[raw::Classify], targets: &[Target], custom: &[Arc<Custom>]) -> Vec<Classification> {
         let mut all = Vec::new();
         for entry in raw {
             for text in entry.fields.iter().take(1) {
@@ -425,14 +429,6 @@ impl Checker<'_, '_> {
                     text.value.chars().count(),
                     "`classify.fields`",
                     "it is about HTTP targets",
-                );
-            }
-            for text in entry.detect.iter().take(1) {
-                self.not_carried(
-                    text.referenced,
-                    text.value.chars().count(),
-                    "`classify.detect`",
-                    "list the columns in `columns`",
                 );
             }
             let label = self.fill(&entry.label).and_then(|value| match value.parse::<Label>() {
@@ -453,14 +449,71 @@ impl Checker<'_, '_> {
                     Err(e) => self.wrong(text, e),
                 }
             }
+            let detect = self.detect(&entry.detect, custom);
             if entry.columns.is_empty() && entry.fields.is_empty() && entry.detect.is_empty() {
-                self.wrong(&entry.label, "this label is found nowhere: add `columns`");
+                self.wrong(&entry.label, "this label is found nowhere: add `columns` or `detect`");
             }
             if let Some(label) = label {
-                all.push(Classification { label, columns });
+                all.push(Classification { label, columns, detect });
             }
         }
         all
+    }
+
+    /// The detectors that people define.
+    fn detectors(&mut self, raw: &[raw::Detector]) -> Vec<Arc<Custom>> {
+        let mut all: Vec<Arc<Custom>> = Vec::new();
+        for entry in raw {
+            let Some(name) = self.fill(&entry.name) else { continue };
+            if name.trim().is_empty() || Kind::names().any(|known| known == name) {
+                self.wrong(&entry.name, format!("`{name}` cannot be the name of a detector of your own"));
+                continue;
+            }
+            if all.iter().any(|known| known.name() == name) {
+                self.wrong(&entry.name, format!("two detectors are called `{name}`"));
+                continue;
+            }
+            let pattern = entry.pattern.as_ref().and_then(|text| self.fill(text));
+            let keywords = self.names(&entry.keywords, "a keyword");
+            let context = self.names(&entry.context, "a word");
+            let checksum = entry.checksum.as_ref().and_then(|text| {
+                let value = self.fill(text)?;
+                match value.parse::<Checksum>() {
+                    Ok(checksum) => Some(checksum),
+                    Err(error) => {
+                        self.wrong(text, error);
+                        None
+                    }
+                }
+            });
+            match Custom::new(&name, pattern.as_deref(), &keywords, checksum, &context) {
+                Ok(custom) => all.push(Arc::new(custom)),
+                Err(error) => self.wrong(entry.pattern.as_ref().unwrap_or(&entry.name), error),
+            }
+        }
+        all
+    }
+
+    /// The detectors of a label by their names.
+    fn detect(&mut self, names: &[Text], custom: &[Arc<Custom>]) -> Detect {
+        let mut detect = Detect::default();
+        for text in names {
+            let Some(name) = self.fill(text) else { continue };
+            if let Some(own) = custom.iter().find(|c| c.name() == name) {
+                detect.custom.push(Arc::clone(own));
+                continue;
+            }
+            match Kind::named(&name) {
+                Ok(kinds) => detect.kinds.extend(kinds),
+                Err(error) => {
+                    let mut known: Vec<&str> = Kind::names().collect();
+                    known.extend(custom.iter().map(|c| c.name()));
+                    let hint = nearest(&name, known.into_iter()).map(|meant| format!("did you mean `{meant}`?"));
+                    self.wrong_with(text, error.to_string(), hint);
+                }
+            }
+        }
+        detect
     }
 
     /// A misspelt target would leave its columns unmasked.

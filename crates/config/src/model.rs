@@ -2,10 +2,12 @@
 
 use crate::patterns::{ColumnPattern, matches_glob};
 use lockgate_core::{IdentityKind, Label, Secret, TargetName};
+use lockgate_detect::{Custom, Kind};
 use lockgate_policy::TargetFacts;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Everything that is set.
 #[derive(Clone)]
@@ -157,12 +159,30 @@ pub enum TlsMode {
 }
 
 /// What is sensitive, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Classification {
     /// The label.
     pub label: Label,
     /// The columns that carry it.
     pub columns: Vec<ColumnPattern>,
+    /// What finds its values elsewhere.
+    pub detect: Detect,
+}
+
+/// The detectors of a label.
+#[derive(Clone, Debug, Default)]
+pub struct Detect {
+    /// The built-in ones.
+    pub kinds: Vec<Kind>,
+    /// The user-defined ones.
+    pub custom: Vec<Arc<Custom>>,
+}
+
+impl Detect {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.kinds.is_empty() && self.custom.is_empty()
+    }
 }
 
 /// What is recorded, and how surely.

@@ -40,6 +40,9 @@ pub(crate) struct Root {
     /// What is sensitive, and where.
     #[serde(default)]
     pub(crate) classify: Vec<Classify>,
+    /// Detectors of your own, for `classify[].detect`.
+    #[serde(default)]
+    pub(crate) detectors: Vec<Detector>,
     /// How approvals work.
     #[serde(default)]
     pub(crate) approvals: Approvals,
@@ -215,10 +218,34 @@ pub(crate) struct Classify {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub(crate) fields: Vec<Text>,
-    /// Detectors: values found in any unlabelled output.
+    /// Detectors of values in any output without a label: built-in ones, groups of them (`national-id`, `secrets`), and
+    /// those of `detectors`.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub(crate) detect: Vec<Text>,
+}
+
+/// A user-defined detector of values.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Detector {
+    /// The name that `classify[].detect` uses.
+    #[schemars(with = "String")]
+    pub(crate) name: Text,
+    /// A regular expression (the syntax of the `regex` crate: linear time, no look-around, no back-references).
+    #[schemars(with = "Option<String>")]
+    pub(crate) pattern: Option<Text>,
+    /// Words or phrases that are found as they are, in any case.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) keywords: Vec<Text>,
+    /// A check that the digits of what is found must pass: `luhn`, `mod97` or `verhoeff`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) checksum: Option<Text>,
+    /// Words of which one must be near: in the column's name, or up to 64 bytes before.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) context: Vec<Text>,
 }
 
 /// How approvals work.

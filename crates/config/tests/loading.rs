@@ -167,7 +167,6 @@ approvals: {timeout: 15m, notify: [{slack: ${env:URL}}, {webhook: https://exampl
         "`via` is",
         "`${vault:…}` is",
         "`classify.fields` is",
-        "`classify.detect` is",
         "`approvals.notify` is",
     ]
     .into_iter()
@@ -269,5 +268,52 @@ fn mistakes_in_cases() {
         "`humna` is not a kind of identity",
     ] {
         assert!(report.contains(part), "{part} not in\n{report}");
+    }
+}
+
+#[test]
+fn detectors_by_name_and_of_ones_own() {
+    let yaml = "
+detectors:
+  - {name: employee-id, pattern: '\\bE[0-9]{6}\\b', checksum: luhn, context: [employee]}
+  - {name: project, keywords: [Blue Whale]}
+classify:
+  - {label: pii/contact, detect: [email, phone, employee-id]}
+  - {label: pii/id, detect: [national-id, ssn]}
+  - {label: secret/project, detect: [project, secrets]}
+";
+    let loaded = Folder::new("detectors", yaml).load().unwrap_or_else(|e| panic!("{e:#?}"));
+    let classes = &loaded.config.classify;
+    assert_eq!(classes[0].detect.kinds.len(), 2);
+    assert_eq!(classes[0].detect.custom[0].name(), "employee-id");
+    assert!(classes[1].detect.kinds.len() > 30);
+    assert_eq!(classes[2].detect.custom.len(), 1);
+
+    let yaml = "
+detectors:
+  - {name: email, pattern: x}
+  - {name: broken, pattern: '('}
+  - {name: nothing}
+  - {name: twice, pattern: x}
+  - {name: twice, pattern: y}
+  - {name: check, pattern: x, checksum: crc32}
+  - {name: spelt, patern: x}
+classify:
+  - {label: pii/email, detect: [emial]}
+";
+    let found = Folder::new("no_detectors", yaml).load().err().unwrap();
+    assert!(found.iter().any(|f| f.contains("`patern`")), "{found:#?}");
+    let yaml = yaml.replace("  - {name: spelt, patern: x}\n", "");
+    let found = Folder::new("bad_detectors", &yaml).load().err().unwrap();
+    for part in [
+        "`email` cannot be the name",
+        "the pattern cannot be used",
+        "a detector needs a `pattern` or `keywords`",
+        "two detectors are called `twice`",
+        "unknown checksum `crc32`",
+        "no detector is called `emial`",
+        "did you mean `email`?",
+    ] {
+        assert!(found.iter().any(|f| f.contains(part)), "{part} not in {found:#?}");
     }
 }

@@ -205,7 +205,12 @@ fn resolve(hits: &mut Vec<Hit>) {
             kept.push(*hit);
             continue;
         }
-        let rank = |h: &Hit| (h.strength >= Strength::Fair, h.end - h.start, h.strength, std::cmp::Reverse(h.detector));
+        // Of two for the same bytes, the one that is a secret.
+        let secret = |h: &Hit| matches!(h.detector, Detector::Kind(kind) if kind.is_secret());
+        let rank = |h: &Hit| {
+            let sure = h.strength >= Strength::Fair;
+            (sure, h.end - h.start, secret(h), h.strength, std::cmp::Reverse(h.detector))
+        };
         let doubtful = hit.strength < Strength::Fair;
         if rank(hit) > rank(last) {
             let before = Hit { end: hit.start, ..*last };

@@ -45,7 +45,7 @@ pub(crate) fn plan(columns: &[Column], types: &TypeTable, keys: &MaskKeys) -> Ve
 
 impl CellMask {
     /// The mask that a column's rule asks for; `None` when the column passes.
-    fn plan(column: &Column, types: &TypeTable, keys: &MaskKeys) -> Option<CellMask> {
+    pub(crate) fn plan(column: &Column, types: &TypeTable, keys: &MaskKeys) -> Option<CellMask> {
         let Rule::Mask { method, label } = &column.rule else { return None };
         if *method == Method::Null {
             return Some(CellMask::Null);

@@ -7,12 +7,15 @@
 //! with an `ENCODING` option of its own must have been refused before.
 
 use crate::cell;
+use crate::content::ContentPlan;
+use crate::content_copy::CopyContent;
 use crate::copy_binary::BinaryCopy;
 use crate::copy_text::TextCopy;
 use crate::keys::MaskKeys;
 use crate::row::{Column, Format};
 use crate::types::TypeTable;
 use bytes::BytesMut;
+use std::sync::Arc;
 
 /// The format of a copy, with the options of its statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +113,8 @@ pub struct CopyMasker {
     scanner: Scanner,
     /// What was wrong with the copy: it stays wrong.
     failed: Option<CopyError>,
+    /// Content rules, for what the masks let pass.
+    content: Option<Box<CopyContent>>,
 }
 
 impl CopyMasker {
@@ -126,7 +131,25 @@ impl CopyMasker {
             CopyFormat::Binary => Scanner::Binary(BinaryCopy::new(masks)),
             CopyFormat::Text { .. } | CopyFormat::Csv { .. } => Scanner::Text(TextCopy::new(format, masks)?),
         };
-        Ok(CopyMasker { scanner, failed: None })
+        Ok(CopyMasker { scanner, failed: None, content: None })
+    }
+
+    /// Looks into the columns that pass, which carry these names, by content rules.
+    pub fn look_into(
+        &mut self,
+        plan: &Arc<ContentPlan>,
+        format: &CopyFormat,
+        columns: &[Column],
+        names: &[&[u8]],
+        types: &TypeTable,
+    ) {
+        let value_format = if matches!(format, CopyFormat::Binary) { Format::Binary } else { Format::Text };
+        let columns: Vec<Column> =
+            columns.iter().map(|column| Column { format: value_format, ..column.clone() }).collect();
+        let looks = plan.looks(&columns, names, types);
+        if looks.any() {
+            self.content = Some(Box::new(CopyContent::new(Arc::clone(plan), looks, format)));
+        }
     }
 
     /// The names of these columns are not shown in a header line, but `column1`, `column2`, … by position.
@@ -141,10 +164,15 @@ impl CopyMasker {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let result = match &mut self.scanner {
+        let start = out.len();
+        let mut result = match &mut self.scanner {
             Scanner::Text(scanner) => scanner.feed(chunk, out),
             Scanner::Binary(scanner) => scanner.feed(chunk, out),
         };
+        if let (Ok(()), Some(content)) = (result, &mut self.content) {
+            let masked = out.split_off(start);
+            result = content.feed(&masked, out);
+        }
         self.failed = result.err();
         result
     }
@@ -158,6 +186,7 @@ impl CopyMasker {
             Scanner::Text(scanner) => scanner.is_between_rows(),
             Scanner::Binary(scanner) => scanner.is_done(),
         };
-        if whole { Ok(()) } else { Err(CopyError::Truncated) }
+        let passed = self.content.as_ref().is_none_or(|content| content.is_empty());
+        if whole && passed { Ok(()) } else { Err(CopyError::Truncated) }
     }
 }

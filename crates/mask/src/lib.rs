@@ -11,6 +11,9 @@
 mod builtin;
 mod cell;
 mod condition;
+mod content;
+mod content_copy;
+mod content_rows;
 mod copy;
 mod copy_binary;
 mod copy_text;
@@ -30,6 +33,7 @@ mod row;
 mod token;
 mod types;
 
+pub use content::{ContentPlan, ContentRule};
 pub use copy::{CopyError, CopyFormat, CopyMasker};
 pub use detokenize::{Original, TokenError, ValueKind};
 pub use diagnostic::{Diagnostic, Touch};

@@ -7,6 +7,8 @@
 //! ```
 //! An error leaves the outbox as it was before the call; what it held already may still be sent before the session ends.
 
+use crate::content::ContentPlan;
+use crate::content_rows::{Content, Strings};
 use crate::copy::{CopyError, CopyMasker};
 use crate::diagnostic::{self, Diagnostic, Touch};
 use crate::message::{self, MessageError, MessageKind, OwnMessage};
@@ -14,6 +16,7 @@ use crate::row::{RowError, RowMasker, RowStream};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use lockgate_core::limits::PG_MESSAGE_BYTES_MAX;
 use std::ops::Deref;
+use std::sync::Arc;
 
 /// Bytes that a client may see. Only an [`Outbox`] makes them.
 #[derive(Clone, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub struct Outbox {
     bytes: BytesMut,
     /// The bytes that were taken out.
     taken: u64,
+    /// Content rules; `None` where there are none for this identity.
+    content: Option<Box<Content>>,
 }
 
 impl Outbox {
@@ -73,9 +78,21 @@ impl Outbox {
         Outbox::default()
     }
 
+    /// From now on, what the target says is looked into by these rules.
+    pub fn set_content(&mut self, plan: Option<Arc<ContentPlan>>) {
+        self.content = plan.map(|plan| Box::new(Content::new(plan)));
+    }
+
+    /// The content rules that apply.
+    pub fn content(&self) -> Option<&Arc<ContentPlan>> {
+        self.content.as_ref().map(|content| content.plan())
+    }
+
     /// Appends a row, masked. `body` is a DataRow without its tag and length.
     pub fn row(&mut self, masker: &RowMasker, body: &[u8]) -> Result<(), RowError> {
-        masker.mask(body, &mut self.bytes)
+        let start = self.bytes.len();
+        masker.mask(body, &mut self.bytes)?;
+        self.look_at_rows(masker, start)
     }
 
     /// Appends whole DataRow messages that follow one another, masked. A plan that passes every column costs a look at each
@@ -83,15 +100,30 @@ impl Outbox {
     pub fn rows(&mut self, masker: &RowMasker, frames: &[u8]) -> Result<(), RowError> {
         if masker.passes_everything() {
             masker.check_frames(frames)?;
+            let start = self.bytes.len();
             self.bytes.put_slice(frames);
-            return Ok(());
+            return self.look_at_rows(masker, start);
         }
-        self.whole(|out| masker.mask_frames(frames, out))
+        let start = self.bytes.len();
+        self.whole(|out| masker.mask_frames(frames, out))?;
+        self.look_at_rows(masker, start)
+    }
+
+    /// Applies content rules to the rows from `start` on.
+    #[inline]
+    fn look_at_rows(&mut self, masker: &RowMasker, start: usize) -> Result<(), RowError> {
+        match &mut self.content {
+            None => Ok(()),
+            Some(content) => content.rows(masker, &mut self.bytes, start),
+        }
     }
 
     /// Appends what may be sent of the next piece of a row that comes in pieces.
     pub fn row_piece(&mut self, row: &mut RowStream, piece: &[u8]) -> Result<(), RowError> {
-        row.feed(piece, &mut self.bytes)
+        match &mut self.content {
+            None => row.feed(piece, &mut self.bytes),
+            Some(content) => content.row_piece(row, piece, &mut self.bytes),
+        }
     }
 
     /// Appends the next piece of a copy, masked, as one CopyData message, or as none where nothing of it can be sent yet.
@@ -113,6 +145,19 @@ impl Outbox {
     /// Appends a message that carries no values. `body` is without the tag and length.
     pub fn protocol(&mut self, kind: MessageKind, body: &[u8]) -> Result<(), MessageError> {
         kind.check(body)?;
+        if let Some(content) = &mut self.content {
+            if kind == MessageKind::CommandComplete {
+                content.result_ends();
+            }
+            if kind == MessageKind::RowDescription
+                && let Some(body) = content.names(body)
+            {
+                return self.message(kind.tag(), kind.name(), body.len(), |out| {
+                    out.put_slice(&body);
+                    Ok(())
+                });
+            }
+        }
         self.message(kind.tag(), kind.name(), body.len(), |out| {
             out.put_slice(body);
             Ok(())
@@ -128,12 +173,22 @@ impl Outbox {
 
     /// Appends an error or a notice of the target: as it is, or without the target's words.
     pub fn diagnostic(&mut self, kind: Diagnostic, body: &[u8], touch: Touch) -> Result<(), MessageError> {
-        self.message(kind.tag(), kind.name(), body.len(), |out| diagnostic::put(kind, body, touch, out))
+        if let Some(content) = &mut self.content
+            && kind == Diagnostic::Error
+        {
+            content.result_ends();
+        }
+        let start = self.bytes.len();
+        self.message(kind.tag(), kind.name(), body.len(), |out| diagnostic::put(kind, body, touch, out))?;
+        self.look_at_strings(start, Strings::Coded)
     }
 
     /// Appends a NotificationResponse: as it is, or without its payload.
     pub fn notification(&mut self, body: &[u8], touch: Touch) -> Result<(), MessageError> {
-        self.message(b'A', "NotificationResponse", body.len(), |out| diagnostic::put_notification(body, touch, out))
+        let start = self.bytes.len();
+        self.message(b'A', "NotificationResponse", body.len(), |out| diagnostic::put_notification(body, touch, out))?;
+        // The process that notifies is a number of four bytes.
+        self.look_at_strings(start, Strings::After(4))
     }
 
     /// Appends a ParameterStatus, or nothing where its value may be a labelled one.
@@ -141,10 +196,20 @@ impl Outbox {
         if !diagnostic::shows_parameter(body, touch)? {
             return Ok(());
         }
+        let start = self.bytes.len();
         self.message(b'S', "ParameterStatus", body.len(), |out| {
             out.put_slice(body);
             Ok(())
-        })
+        })?;
+        self.look_at_strings(start, Strings::After(0))
+    }
+
+    /// Applies content rules to the strings of the message from `start` on.
+    fn look_at_strings(&mut self, start: usize, which: Strings) -> Result<(), MessageError> {
+        match &mut self.content {
+            None => Ok(()),
+            Some(content) => content.strings(&mut self.bytes, start, which),
+        }
     }
 
     /// Appends the result of a function call, masked by a plan of one column.
@@ -152,12 +217,16 @@ impl Outbox {
         if masker.columns() != 1 {
             return Err(RowError::FieldCount { expected: masker.columns(), got: 1 });
         }
+        let start = self.bytes.len();
         self.whole(|out| {
-            let start = out.len();
             out.put_slice(b"V\0\0\0\0");
             masker.mask_fields(body, out)?;
             set_length(out, start).map_err(|bytes| RowError::TooLong { bytes, limit: PG_MESSAGE_BYTES_MAX })
-        })
+        })?;
+        match &mut self.content {
+            None => Ok(()),
+            Some(content) => content.function_result(masker, &mut self.bytes, start),
+        }
     }
 
     /// Appends bytes of a stream that cannot be taken apart (replication), where nothing in it has to be masked.

@@ -5,6 +5,7 @@
 //! checked against the body: a row that is not exactly what the plan expects is an error, never a guess.
 
 use crate::cell::{self, CellMask};
+use crate::content::{ContentPlan, Looks};
 use crate::keys::MaskKeys;
 use crate::method::Method;
 use crate::outbox::set_length;
@@ -104,6 +105,8 @@ pub struct RowMasker {
     /// Bytes by which masks can make a row longer.
     growth: usize,
     masks: bool,
+    /// What content rules look for in the columns that pass.
+    looks: Option<Looks>,
 }
 
 impl RowMasker {
@@ -122,7 +125,17 @@ impl RowMasker {
             }
         }
         let masks = steps.iter().any(|step| matches!(step, Step::Mask(_)));
-        RowMasker { steps, columns: columns.len(), growth, masks }
+        RowMasker { steps, columns: columns.len(), growth, masks, looks: None }
+    }
+
+    /// Tells content rules of the result's columns, which carry these names.
+    pub fn look_into(&mut self, plan: &ContentPlan, columns: &[Column], names: &[&[u8]], types: &TypeTable) {
+        self.looks = Some(plan.looks(columns, names, types));
+    }
+
+    /// What content rules look for.
+    pub(crate) fn looks(&self) -> Option<&Looks> {
+        self.looks.as_ref()
     }
 
     /// Whether no column is masked, so that rows pass as the bytes they came in.
@@ -209,7 +222,7 @@ impl RowMasker {
 
 /// The body of the DataRow message at the start of `frames`, and what follows it.
 #[inline]
-fn split_frame(frames: &[u8]) -> Result<(&[u8], &[u8]), RowError> {
+pub(crate) fn split_frame(frames: &[u8]) -> Result<(&[u8], &[u8]), RowError> {
     let (head, rest) = frames.split_first_chunk::<5>().ok_or(RowError::Truncated)?;
     let [tag, length @ ..] = *head;
     if tag != b'D' {
@@ -222,7 +235,7 @@ fn split_frame(frames: &[u8]) -> Result<(&[u8], &[u8]), RowError> {
 
 /// The value at the start of `fields`, `None` for NULL, and what follows it.
 #[inline]
-fn split_field(fields: &[u8]) -> Result<(Option<&[u8]>, &[u8]), RowError> {
+pub(crate) fn split_field(fields: &[u8]) -> Result<(Option<&[u8]>, &[u8]), RowError> {
     let (length, rest) = fields.split_first_chunk::<4>().ok_or(RowError::Truncated)?;
     let length = i32::from_be_bytes(*length);
     match usize::try_from(length) {
@@ -259,6 +272,11 @@ impl RowStream {
             return Err(RowError::Truncated);
         }
         Ok(RowStream { masker, body, missing: body, held: BytesMut::new(), begun: false })
+    }
+
+    /// The plan of the row.
+    pub(crate) fn masker(&self) -> &Arc<RowMasker> {
+        &self.masker
     }
 
     /// The bytes of the body that have not been fed yet.

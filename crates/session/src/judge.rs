@@ -7,7 +7,7 @@
 use crate::denial::Denial;
 use crate::rules::{Rules, TargetRules};
 use lockgate_core::{Action, Identity, Label, Timestamp};
-use lockgate_mask::{Method, Touch};
+use lockgate_mask::{ContentRule, Method, Touch};
 use lockgate_policy::{
     Alert, ApprovalNeed, DenyReason, InferMode, MaskMethod, Outcome, PolicyRef, Question, RequestContext, Resource,
     SqlContext,
@@ -264,6 +264,30 @@ impl<'a> Judge<'a> {
         });
         let first = labels.next();
         taint.is_unknown() || labels.any(|other| Some(&other) != first.as_ref())
+    }
+
+    /// The content rules for what the identity may not reveal, and whether they may be others at another time. What a
+    /// value of these labels is found in was not foreseen, so that a plain `forbid` cannot refuse the statement any more:
+    /// the value is redacted.
+    pub fn content(mut self) -> (Vec<ContentRule>, bool) {
+        let mut rules = Vec::new();
+        for content in &self.target.content {
+            let held = self.holds.len();
+            let method = match self.reveal(&content.label) {
+                // Nothing can be held for a value that is found in the answer.
+                Reveal::Clear if self.holds.len() > held => Method::Redact,
+                Reveal::Clear => continue,
+                Reveal::Mask(method, _) => method,
+                Reveal::Deny(_) => Method::Redact,
+            };
+            rules.push(ContentRule {
+                label: content.label.clone(),
+                kinds: content.kinds.clone(),
+                custom: content.custom.clone(),
+                method,
+            });
+        }
+        (rules, self.depends_on_time)
     }
 
     fn finish(self, plans: Vec<Plan>) -> Judgement {

@@ -16,5 +16,5 @@ pub use counts::{Closed, Counts};
 pub use denial::Denial;
 pub use judge::{ColumnMask, Judge, Judgement, Masks, Plan, Ruling};
 pub use permit::{Permit, Plumbing, TargetOutbox};
-pub use rules::{Rewrites, Rules, RulesHandle, TargetRules};
+pub use rules::{Content, Rewrites, Rules, RulesHandle, TargetRules};
 pub use session::{Ended, Parameters, Parked, Request, Session, SessionParts, Ticket, Verdict};

@@ -3,6 +3,7 @@
 
 use arc_swap::ArcSwap;
 use lockgate_core::{Identity, IdentityKind, Label, TargetName};
+use lockgate_detect::{Custom, Kind};
 use lockgate_mask::MaskKeys;
 use lockgate_policy::{Policies, TargetFacts};
 use lockgate_sql::ColumnRule;
@@ -21,6 +22,17 @@ pub struct Rules {
     pub mask_keys: Arc<MaskKeys>,
 }
 
+/// A label and the detectors that find its values wherever they are.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// The label.
+    pub label: Label,
+    /// The built-in detectors.
+    pub kinds: Vec<Kind>,
+    /// The user-defined detectors.
+    pub custom: Vec<Arc<Custom>>,
+}
+
 /// What the configuration says of one target, as far as judging needs it.
 pub struct TargetRules {
     /// Name and labels, as policies see them.
@@ -33,6 +45,8 @@ pub struct TargetRules {
     pub labels: Vec<Label>,
     /// Whose statements are rewritten.
     pub rewrites: Rewrites,
+    /// What is looked for in the values of columns without a label.
+    pub content: Vec<Content>,
     /// Changes whenever `columns` or `safe_functions` do, so that a catalog knows by which rules it was labelled.
     pub version: u64,
 }
@@ -42,13 +56,27 @@ impl TargetRules {
     pub fn new(facts: TargetFacts, columns: Vec<ColumnRule>, safe_functions: Vec<String>, version: u64) -> Self {
         let labels: BTreeSet<Label> = columns.iter().map(|c| c.label.clone()).collect();
         let labels = labels.into_iter().collect();
-        TargetRules { facts, columns, safe_functions, labels, rewrites: Rewrites::default(), version }
+        TargetRules {
+            facts,
+            columns,
+            safe_functions,
+            labels,
+            rewrites: Rewrites::default(),
+            content: Vec::new(),
+            version,
+        }
     }
 
     /// The same with statements rewritten for these.
     #[must_use]
     pub fn rewriting(self, rewrites: Rewrites) -> Self {
         TargetRules { rewrites, ..self }
+    }
+
+    /// With these content rules.
+    #[must_use]
+    pub fn with_content(self, content: Vec<Content>) -> Self {
+        TargetRules { content, ..self }
     }
 
     /// Whether anything on the target is labelled.

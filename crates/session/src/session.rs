@@ -7,6 +7,7 @@ use crate::permit::Permit;
 use crate::rules::{Rules, RulesHandle, TargetRules};
 use crate::wire::{Decided, HoldOutcome, Io, RaisedAlert, Verdicts};
 use lockgate_core::{Fault, Identity, SessionId, SqlState, Timestamp};
+use lockgate_mask::ContentPlan;
 use lockgate_policy::ApprovalNeed;
 use lockgate_record::{
     Asked, Blob, Cancelled, CloseReason, Column, Columns, Digest, Done, DoneKind, Event, Failure, Held, Judged,
@@ -66,6 +67,8 @@ pub struct Session {
     /// `who` as digests name it.
     who: String,
     closed: bool,
+    /// How long the content rules count, where policies look at the time.
+    content_until: Option<Timestamp>,
 }
 
 /// Result bytes that wait with other events to be written together, within one event of the connection.
@@ -76,6 +79,9 @@ const DIRECT_BYTES_MIN: usize = 8 * 1024;
 const ALERT_TEXT_CHARS_MAX: usize = 200;
 /// Events that wait to be written together.
 const PENDING_EVENTS_MAX: usize = 64;
+
+/// How long content rules count that may be others at another time.
+const CONTENT_MS_MAX: i64 = 1000;
 
 struct OpenRequest {
     number: u64,
@@ -220,6 +226,7 @@ impl Session {
             alerts: Vec::new(),
             who: String::new(),
             closed: false,
+            content_until: None,
         };
         let identity = Arc::clone(&session.identity);
         session.who = identity.display_chain();
@@ -297,6 +304,19 @@ impl Session {
     /// A judge by the rules of now.
     pub fn judge<'a>(&'a self, rules: &'a Rules, now: Timestamp) -> Judge<'a> {
         Judge::new(rules, &self.target, &self.identity, self.peer.ip(), now)
+    }
+
+    /// The content rules of now, where they may be others than those of the rules' version `known`, and the version they
+    /// are of.
+    pub fn content(&mut self, known: Option<u64>, now: Timestamp) -> Option<(u64, Option<Arc<ContentPlan>>)> {
+        let timely = self.content_until.is_none_or(|until| now < until);
+        if timely && known == Some(self.rules.load().version) {
+            return None;
+        }
+        let rules = self.rules();
+        let (content, depends_on_time) = self.judge(&rules, now).content();
+        self.content_until = depends_on_time.then(|| now.plus_millis(CONTENT_MS_MAX));
+        Some((rules.version, ContentPlan::new(&content, &rules.mask_keys).map(Arc::new)))
     }
 
     /// Puts a request and its verdict on record, then yields the verdict.

@@ -5,7 +5,7 @@ use lockgate_config::{Config, Loaded, TlsMode};
 use lockgate_core::{Identity, Secret, TargetName};
 use lockgate_mask::MaskKeys;
 use lockgate_relay::{Route, tls};
-use lockgate_session::{Rewrites, Rules, TargetRules};
+use lockgate_session::{Content, Rewrites, Rules, TargetRules};
 use lockgate_sql::ColumnRule;
 use rustls::ClientConfig;
 use std::collections::HashMap;
@@ -47,7 +47,8 @@ pub fn build(
         let labelled = kept.map_or(version, |o| o.version);
         let lockgate_config::Rewrites { everybody, groups, kinds } = target.rewrites.clone();
         let fresh = TargetRules::new(target.facts(), columns, target.safe_functions.clone(), labelled)
-            .rewriting(Rewrites { everybody, groups, kinds });
+            .rewriting(Rewrites { everybody, groups, kinds })
+            .with_content(content_rules(&config));
         rules.insert(target.name.clone(), Arc::new(fresh));
         let client = match target.tls {
             TlsMode::Disable => None,
@@ -73,6 +74,18 @@ pub fn column_rules(config: &Config, target: &str) -> Vec<ColumnRule> {
         }
     }
     rules
+}
+
+/// The labels whose values are looked for in whatever a target says.
+pub fn content_rules(config: &Config) -> Vec<Content> {
+    let found = config.classify.iter().filter(|class| !class.detect.is_empty());
+    found
+        .map(|class| Content {
+            label: class.label.clone(),
+            kinds: class.detect.kinds.clone(),
+            custom: class.detect.custom.clone(),
+        })
+        .collect()
 }
 
 impl Targets {

@@ -261,7 +261,7 @@ impl Pump {
             _ => false,
         });
         let known = shape.get().is_some() || statement.as_ref().is_some_and(|s| s.shape.get().is_some());
-        if self.labelled() && !known && !described {
+        if (self.labelled() || self.content.is_some()) && !known && !described {
             // Rows of a portal that nobody described cannot be masked by type. The target is asked, and its answer kept.
             let mut describe = BytesMut::new();
             if own::describe(&mut describe, Object::Portal, &name).is_ok() {

@@ -35,7 +35,7 @@ use call::Called;
 use inquiry::Inquiry;
 use lockgate_core::limits::{HOLD_NOTICE_MS, PG_PORTALS_MAX, PG_STATEMENTS_MAX};
 use lockgate_core::{Fault, SqlState, Timestamp};
-use lockgate_mask::{CopyMasker, OwnMessage, RowMasker, RowStream, Touch};
+use lockgate_mask::{ContentPlan, CopyMasker, OwnMessage, RowMasker, RowStream, Touch};
 use lockgate_record::{CloseReason, DoneKind};
 use lockgate_session::wire::{Ask, Cut, Decided, Io};
 use lockgate_session::{Denial, Ended, Judgement, Parked, Permit, Plan, Plumbing, Session};
@@ -261,6 +261,9 @@ pub(crate) struct Pump {
     /// The request that the client sends data for.
     copy_in: Option<u64>,
     row_stream: Option<RowStream>,
+    /// The content rules, and the version of the rules they are of.
+    content: Option<Arc<ContentPlan>>,
+    content_version: Option<u64>,
     cut: Option<Cut>,
     /// The target's last word was FATAL: the client knows why the connection ends.
     target_said_goodbye: bool,
@@ -331,11 +334,26 @@ impl Pump {
             inquiry: None,
             copy_in: None,
             row_stream: None,
+            content: None,
+            content_version: None,
             cut: None,
             target_said_goodbye: false,
             closed: false,
             base_url,
             comment,
+        }
+    }
+
+    /// Sees to it that what the target says from now on is looked into by the content rules of now.
+    fn keep_content(&mut self, io: &mut Io) {
+        // A row in pieces ends under the rules it began with.
+        if self.row_stream.is_some() {
+            return;
+        }
+        if let Some((version, content)) = self.session.content(self.content_version, io.now) {
+            self.content_version = Some(version);
+            self.content.clone_from(&content);
+            io.client.set_content(content);
         }
     }
 

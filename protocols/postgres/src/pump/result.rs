@@ -100,7 +100,12 @@ impl Pump {
                 rule: rule_of(mask),
             });
         }
-        Ok(Arc::new(RowMasker::new(&columns, &snapshot.types, &rules.mask_keys)))
+        let mut masker = RowMasker::new(&columns, &snapshot.types, &rules.mask_keys);
+        if let Some(content) = &self.content {
+            let names: Vec<&[u8]> = described.fields().map(|field| field.name).collect();
+            masker.look_into(content, &columns, &names, &snapshot.types);
+        }
+        Ok(Arc::new(masker))
     }
 
     /// A masker for a function's result: one column, of type 0 where nobody knows it.
@@ -108,7 +113,13 @@ impl Pump {
         let rules = self.session.rules();
         let rule = rule_of(plan.masks.column(0).cloned());
         let column = Column { type_oid, typmod: -1, format, rule };
-        RowMasker::new(&[column], &self.truth.snapshot.types, &rules.mask_keys)
+        let columns = [column];
+        let types = &self.truth.snapshot.types;
+        let mut masker = RowMasker::new(&columns, types, &rules.mask_keys);
+        if let Some(content) = &self.content {
+            masker.look_into(content, &columns, &[], types);
+        }
+        masker
     }
 
     /// The masker for a COPY TO STDOUT of so many columns.
@@ -180,6 +191,13 @@ impl Pump {
         if !foreseen {
             let hidden: Vec<bool> = columns.iter().map(|c| matches!(c.rule, Rule::Mask { .. })).collect();
             masker.hide_names(&hidden);
+        }
+        if let Some(content) = &self.content {
+            let names: Vec<&[u8]> = match statement.map(|s| &s.outputs) {
+                Some(lockgate_sql::Outputs::Known(outputs)) => outputs.iter().map(|o| o.name.as_bytes()).collect(),
+                _ => Vec::new(),
+            };
+            masker.look_into(content, &format, &columns, &names, &self.truth.snapshot.types);
         }
         Ok(masker)
     }

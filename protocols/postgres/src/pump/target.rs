@@ -21,6 +21,7 @@ use std::sync::Arc;
 impl Pump {
     /// Takes in what the target sent.
     pub(crate) fn target(&mut self, buffer: &mut BytesMut, io: &mut Io) {
+        self.keep_content(io);
         self.take_target(buffer, io);
         self.flush_record(io);
     }

@@ -1,0 +1,198 @@
+//! What holds of any text, and that no text takes longer than its length allows.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
+
+use lockgate_detect::{Column, Detector, Detectors, Hit, Kind, Strength};
+use proptest::prelude::*;
+use std::time::{Duration, Instant};
+
+fn all() -> Detectors {
+    Detectors::new(Kind::ALL.iter().copied(), Vec::new())
+}
+
+fn scan(detectors: &Detectors, text: &[u8]) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    detectors.scan(text, &Column::default(), &mut hits);
+    hits
+}
+
+fn found(text: &str) -> Vec<(&str, &'static str)> {
+    let hits = scan(&all(), text.as_bytes());
+    hits.iter()
+        .filter(|h| h.strength >= Strength::Fair)
+        .map(|h| {
+            let Detector::Kind(kind) = h.detector else { unreachable!() };
+            (&text[h.start..h.end], kind.name())
+        })
+        .collect()
+}
+
+#[test]
+fn published_and_computed_examples_of_national_numbers() {
+    for (text, kind) in [
+        ("12345678Z", "id-es"),
+        ("X1234567L", "id-es"),
+        ("RSSMRA85T10A562S", "id-it"),
+        ("131052-308T", "id-fi"),
+        ("QQ 12 34 56 C", ""),
+        ("AB123456C", "id-gb"),
+        ("S1234567D", "id-sg"),
+        ("A123456789", "id-tw"),
+        ("A123456(3)", "id-hk"),
+        ("HEGG560427MVZRRL04", "id-mx"),
+        ("11010519491231002X", "id-cn"),
+        ("111.444.777-35", "id-br"),
+        ("11.222.333/0001-81", "id-br"),
+        ("12.345.678-5", "id-cl"),
+        ("20-12345678-6", "id-ar"),
+        ("756.9217.0769.85", "id-ch"),
+        ("pesel 44051401359", "id-pl"),
+        ("bsn 111222333", "id-nl"),
+        ("811218-9876", "id-se"),
+        ("nif 123456789", "id-pt"),
+        ("tckn 10000000146", "id-tr"),
+        ("NHS 943 476 5919", "id-gb"),
+        ("id number 8001015009087", "id-za"),
+        ("steuer 86095742719", "id-de"),
+        ("oib 94577403194", "id-hr"),
+        ("sin 046 454 286", "id-ca"),
+        ("egn 7523169263", "id-bg"),
+        ("cnp 1800101221144", "id-ro"),
+    ] {
+        let kinds: Vec<&str> = found(text).iter().map(|(_, kind)| *kind).collect();
+        if kind.is_empty() {
+            assert!(!kinds.contains(&"id-gb"), "{text}: {kinds:?}");
+        } else {
+            assert!(kinds.contains(&kind), "{text}: {kinds:?}");
+        }
+    }
+}
+
+#[test]
+fn secrets_by_their_forms() {
+    // Put together here, so that no scanner of repositories takes them for real ones.
+    let body = "Ab1".repeat(20);
+    for (text, kind) in [
+        (format!("AK{}{}", "IA", "ABCDEFGH23456777"), "aws-key"),
+        (format!("AI{}{}", "za", &body[..35]), "gcp-key"),
+        (format!("gh{}{}", "p_", &body[..36]), "github-token"),
+        (format!("xo{}{}", "xb-", "123456789012-123456789012-abcdefABCDEF"), "slack-token"),
+        (format!("sk_{}{}", "live_", &body[..24]), "stripe-key"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl".to_owned(), "jwt"),
+        ("postgres://app:hunter2@db/shop".to_owned(), "url-credentials"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIB\n-----END RSA PRIVATE KEY-----".to_owned(), "private-key"),
+    ] {
+        let line = format!("see {text} there");
+        let hits = found(&line);
+        assert!(hits.iter().any(|(span, k)| *span == text && *k == kind), "{text}: {hits:?}");
+    }
+}
+
+#[test]
+fn what_is_behind_one_layer() {
+    for text in [
+        "john%40example.com",
+        "john&#64;example.com",
+        "jo\u{200b}hn@exam\u{200d}ple.com",
+        "card ４１１１ １１１１ １１１１ １１１１",
+        "see am9obkBleGFtcGxlLmNvbSBhbmQgbW9yZQ== ok",
+        "see 6a6f686e406578616d706c652e636f6d ok",
+        "mail john=40example=2Ecom",
+        r#"{"m": "john\u0040example.com"}"#,
+    ] {
+        assert_eq!(found(text).len(), 1, "{text}: {:?}", found(text));
+    }
+}
+
+#[test]
+fn look_alikes_are_left_alone() {
+    for text in [
+        "3b7e9353-2096-e2a9-6f05-54ccb5453f55",
+        "2025-04-11T03:54:15.506945Z",
+        "2024-01-02 03:04:05.678901+00",
+        "version 1.2.3.4",
+        "build=9.47.4.90",
+        "-64.521297, -38.031849",
+        "978-1-4362-2662-2",
+        "5591361715213350",
+        "ORD-2024-30749",
+        "e8e7660453c13733e42b3c8c9ef95d2970b1a286faf3427d298558fe09936a59",
+        "00:1b:44:11:3a:b7",
+        "std::io::Error",
+        "icon@2x.png",
+        "$1,204.99",
+        "order 123456789",
+        "1Z686084TVYWEZ498N",
+    ] {
+        assert!(found(text).is_empty(), "{text}: {:?}", found(text));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn hits_lie_in_the_text_in_order(text in proptest::collection::vec(
+        prop_oneof![Just(b'@'), Just(b'.'), Just(b'-'), Just(b' '), Just(b':'), Just(b'%'), b'0'..=b'9', b'a'..=b'z', any::<u8>()], 0..200)) {
+        let mut place = 0;
+        for hit in scan(&all(), &text) {
+            prop_assert!(place <= hit.start && hit.start < hit.end && hit.end <= text.len());
+            place = hit.end;
+        }
+    }
+
+    /// What stands around a value does not hide it, as long as it is apart from it.
+    #[test]
+    fn values_are_found_in_any_surroundings(before in "[a-z ]{0,60}", after in "[a-z ]{0,60}", user in "[a-z]{1,12}") {
+        let mail = format!("{user}@example.com");
+        let text = format!("{before} {mail} {after} 4111 1111 1111 1111 x");
+        let spans: Vec<&str> = found(&text).into_iter().map(|(span, _)| span).collect();
+        prop_assert!(spans.contains(&mail.as_str()), "{text}: {spans:?}");
+        prop_assert!(spans.contains(&"4111 1111 1111 1111"), "{text}: {spans:?}");
+    }
+}
+
+/// Eight times the text takes about eight times as long: far from the sixty-four times of a quadratic scan.
+#[test]
+fn no_text_takes_longer_than_its_length_allows() {
+    let detectors = all();
+    let patterns: [&str; 22] = [
+        "1",
+        "12 ",
+        "1-",
+        "1234 ",
+        "1.",
+        "@",
+        "a@",
+        "a@a.",
+        "://",
+        "a://",
+        "www.",
+        " www.a",
+        ":",
+        "a:",
+        "::",
+        "ab:cd:",
+        "%41",
+        "&#64;",
+        "=",
+        "-----BEGIN ",
+        "P<",
+        "QUJD",
+    ];
+    for pattern in patterns {
+        let time = |bytes: usize| {
+            let text = pattern.repeat(bytes / pattern.len());
+            (0..3)
+                .map(|_| {
+                    let begun = Instant::now();
+                    let _ = scan(&detectors, text.as_bytes());
+                    begun.elapsed()
+                })
+                .min()
+                .unwrap()
+        };
+        let (short, long) = (time(16 * 1024), time(128 * 1024));
+        let limit = short.max(Duration::from_millis(2)) * 24;
+        assert!(long < limit, "`{pattern}`: {short:?} for 16 KiB and {long:?} for 128 KiB");
+    }
+}

@@ -1,0 +1,454 @@
+//! Content rules: what detectors find in the columns that no label covers, and what becomes of it.
+//!
+//! The plan belongs to one identity on one target: each detector with the label it stands for and that label's method. It
+//! looks at rows after their own masks, so that a result without content rules costs one look at an `Option`, and a row
+//! without a hit stays the bytes it was. In texts only what was found is masked; a value of another type is masked whole,
+//! so that it still decodes.
+
+use crate::cell::CellMask;
+use crate::keys::MaskKeys;
+use crate::method::Method;
+use crate::row::{Column, Format, Rule};
+use crate::types::{ScalarKind, Shape, TypeTable};
+use lockgate_core::Label;
+use lockgate_core::limits::MASK_TYPE_DEPTH_MAX;
+use lockgate_detect::{ColumnEvidence, Custom, Detector, Detectors, Hit, Kind, Strength, Weight};
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+/// The OID of `text`.
+const TEXT_OID: u32 = 25;
+
+/// A label, what finds its values, and how they are masked.
+#[derive(Clone, Debug)]
+pub struct ContentRule {
+    /// The label.
+    pub label: Label,
+    /// The built-in detectors.
+    pub kinds: Vec<Kind>,
+    /// The user-defined detectors.
+    pub custom: Vec<Arc<Custom>>,
+    /// How.
+    pub method: Method,
+}
+
+/// The content rules of one identity on one target.
+pub struct ContentPlan {
+    detectors: Detectors,
+    rules: Vec<(Label, Method)>,
+    /// The rule of each built-in detector, and of each user-defined one.
+    kinds: Vec<(Kind, usize)>,
+    custom: Vec<usize>,
+    /// What each rule makes of a text.
+    texts: Vec<CellMask>,
+    keys: Arc<MaskKeys>,
+}
+
+impl ContentPlan {
+    /// A plan by these rules; `None` where nothing is looked for. Where two labels have the same detector, the stronger
+    /// method wins.
+    pub fn new(rules: &[ContentRule], keys: &Arc<MaskKeys>) -> Option<Self> {
+        let mut order: Vec<&ContentRule> = rules.iter().collect();
+        order.sort_by_key(|rule| std::cmp::Reverse(rule.method));
+        let mut kinds: Vec<(Kind, usize)> = Vec::new();
+        let mut custom: Vec<(Arc<Custom>, usize)> = Vec::new();
+        for (index, rule) in order.iter().enumerate() {
+            for kind in &rule.kinds {
+                if !kinds.iter().any(|(known, _)| known == kind) {
+                    kinds.push((*kind, index));
+                }
+            }
+            for one in &rule.custom {
+                if !custom.iter().any(|(known, _)| Arc::ptr_eq(known, one)) {
+                    custom.push((Arc::clone(one), index));
+                }
+            }
+        }
+        let (found, by_custom): (Vec<_>, Vec<_>) = custom.into_iter().unzip();
+        let detectors = Detectors::new(kinds.iter().map(|(kind, _)| *kind), found);
+        if detectors.is_empty() {
+            return None;
+        }
+        let rules: Vec<(Label, Method)> = order.iter().map(|rule| (rule.label.clone(), rule.method)).collect();
+        let text = Column { type_oid: TEXT_OID, typmod: -1, format: Format::Text, rule: Rule::Pass };
+        let texts = masks(&rules, &text, &TypeTable::new(), keys);
+        Some(ContentPlan { detectors, rules, kinds, custom: by_custom, texts, keys: Arc::clone(keys) })
+    }
+
+    /// What is to be looked for in the columns of a result, which carry these names.
+    pub(crate) fn looks(&self, columns: &[Column], names: &[&[u8]], types: &TypeTable) -> Looks {
+        let looks = columns.iter().enumerate().map(|(index, column)| {
+            if !matches!(column.rule, Rule::Pass) {
+                return None;
+            }
+            let way = way(column, types)?;
+            Some(Look {
+                column: lockgate_detect::Column::named(names.get(index).copied().unwrap_or_default()),
+                way,
+                declared: column.typmod >= 0,
+                padded: scalar(types, column.type_oid) == Some(ScalarKind::BpChar),
+                masks: masks(&self.rules, column, types, &self.keys),
+            })
+        });
+        Looks(looks.collect())
+    }
+
+    fn rule(&self, detector: Detector) -> usize {
+        match detector {
+            Detector::Kind(kind) => self.kinds.iter().find(|(k, _)| *k == kind).map_or(0, |(_, rule)| *rule),
+            Detector::Custom(index) => self.custom.get(index).copied().unwrap_or(0),
+        }
+    }
+
+    /// A text without what is found in it; `None` where nothing is.
+    pub(crate) fn text(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let mut hits = Vec::new();
+        self.detectors.scan(text, &lockgate_detect::Column::default(), &mut hits);
+        hits.retain(|hit| hit.strength >= Strength::Fair);
+        if hits.is_empty() { None } else { Some(self.replaced(text, &hits, false)) }
+    }
+
+    fn replaced(&self, text: &[u8], hits: &[Hit], json: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len());
+        let mut copied = 0;
+        for hit in hits {
+            out.extend_from_slice(text.get(copied..hit.start).unwrap_or_default());
+            let value = text.get(hit.start..hit.end).unwrap_or_default();
+            if json && !is_quoted(text, hit.start) {
+                // A number, or part of one: another number stands for it.
+                let start = out.len() - out.iter().rev().take_while(|b| matches!(b, b'-' | b'0'..=b'9' | b'.')).count();
+                out.truncate(start);
+                out.push(b'0');
+                let rest = text.get(hit.end..).unwrap_or_default();
+                copied = hit.end + rest.iter().take_while(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E')).count();
+                continue;
+            }
+            match self.texts.get(self.rule(hit.detector)).and_then(|mask| mask.show(value)) {
+                Some(shown) => out.extend_from_slice(&shown),
+                None => out.extend_from_slice(b"***"),
+            }
+            copied = hit.end;
+        }
+        out.extend_from_slice(text.get(copied..).unwrap_or_default());
+        out
+    }
+}
+
+/// Whether the byte at `place` of a JSON text is inside a string.
+fn is_quoted(text: &[u8], place: usize) -> bool {
+    let mut inside = false;
+    let mut escaped = false;
+    for byte in text.iter().take(place) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if inside => escaped = true,
+            b'"' => inside = !inside,
+            _ => {}
+        }
+    }
+    inside
+}
+
+fn masks(rules: &[(Label, Method)], column: &Column, types: &TypeTable, keys: &MaskKeys) -> Vec<CellMask> {
+    rules
+        .iter()
+        .map(|(label, method)| {
+            let rule = Rule::Mask { method: *method, label: label.clone() };
+            CellMask::plan(&Column { rule, ..column.clone() }, types, keys).unwrap_or(CellMask::Null)
+        })
+        .collect()
+}
+
+/// How a value is read, and what is masked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// As it is; what is found is masked within it.
+    Text,
+    /// As JSON after so many bytes.
+    Json(usize),
+    /// As it is; the value is masked whole.
+    Whole,
+    /// Hexadecimal after `\x`.
+    Hex,
+    /// A binary integer of two, four or eight bytes.
+    Integer,
+    /// A binary `numeric`.
+    Numeric,
+    /// A binary network address.
+    Address,
+}
+
+/// The kind of a type without parts, seen through domains.
+fn scalar(types: &TypeTable, oid: u32) -> Option<ScalarKind> {
+    let mut oid = oid;
+    for _ in 0..=MASK_TYPE_DEPTH_MAX {
+        match types.shape(oid)? {
+            Shape::Scalar(kind) => return Some(kind),
+            Shape::Domain(base) => oid = base,
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// How values of a type are read; `None` for those that hold nothing that detectors know.
+fn way(column: &Column, types: &TypeTable) -> Option<Way> {
+    use ScalarKind as K;
+    let binary = column.format == Format::Binary;
+    let Some(kind) = scalar(types, column.type_oid) else {
+        // What the target did not describe is read as text.
+        let unknown = column.type_oid == 0 && types.shape(0).is_none();
+        return Some(if unknown { Way::Text } else { Way::Whole });
+    };
+    Some(match kind {
+        K::Text | K::VarChar | K::BpChar => Way::Text,
+        K::Name | K::Xml => Way::Text,
+        K::Json => Way::Json(0),
+        K::Jsonb => Way::Json(usize::from(binary)),
+        K::Int2 | K::Int4 | K::Int8 | K::Oid | K::Xid8 if binary => Way::Integer,
+        K::Numeric if binary => Way::Numeric,
+        K::Inet | K::Cidr if binary => Way::Address,
+        K::Bytea if !binary => Way::Hex,
+        K::Bool
+        | K::Char
+        | K::Date
+        | K::Time
+        | K::TimeTz
+        | K::Timestamp
+        | K::TimestampTz
+        | K::Interval
+        | K::Bit
+        | K::VarBit
+        | K::Uuid
+        | K::MacAddr
+        | K::MacAddr8
+        | K::Point
+        | K::Lseg
+        | K::Path
+        | K::Box
+        | K::Polygon
+        | K::Line
+        | K::Circle
+        | K::PgLsn
+        | K::Snapshot
+        | K::Tid
+        | K::Xid
+        | K::Void => return None,
+        K::Float4 | K::Float8 | K::Money if binary => return None,
+        _ => Way::Whole,
+    })
+}
+
+/// What is looked for in the columns of one result.
+pub(crate) struct Looks(Vec<Option<Look>>);
+
+struct Look {
+    column: lockgate_detect::Column,
+    way: Way,
+    /// The type states a length, which a masked text must not exceed.
+    declared: bool,
+    /// The type pads to its length.
+    padded: bool,
+    /// What each rule makes of a whole value.
+    masks: Vec<CellMask>,
+}
+
+impl Looks {
+    /// Whether a column is looked into at all.
+    pub(crate) fn any(&self) -> bool {
+        self.0.iter().any(Option::is_some)
+    }
+
+    /// How many columns there are.
+    pub(crate) fn columns(&self) -> usize {
+        self.0.len()
+    }
+
+    /// For columns of which nothing is known.
+    pub(crate) fn unknown(plan: &ContentPlan, count: usize) -> Self {
+        let column = Column { type_oid: 0, typmod: -1, format: Format::Text, rule: Rule::Pass };
+        plan.looks(&vec![column; count], &[], &TypeTable::new())
+    }
+}
+
+/// The cells of one result so far, in short.
+#[derive(Default)]
+pub(crate) struct Evidence {
+    columns: Vec<ColumnEvidence>,
+    hits: Vec<Hit>,
+    /// Short cells of digits that may be one value cut in pieces.
+    pieces: Pieces,
+}
+
+/// What stands for a value: another one, or NULL.
+pub(crate) enum Shown {
+    /// The value passes.
+    Same,
+    /// It becomes this.
+    Value(Vec<u8>),
+    /// It becomes NULL.
+    Null,
+}
+
+/// The longest cell that counts as a piece, and how many digits of pieces are kept.
+const PIECE_BYTES_MAX: usize = 3;
+const PIECES_MAX: usize = 32;
+
+/// Digits of neighbouring short cells: of one row, and of the rows of a one-column result.
+#[derive(Default)]
+struct Pieces {
+    text: Vec<u8>,
+    /// Cells that continue what was found go on being masked.
+    found: Option<usize>,
+}
+
+impl Evidence {
+    /// A row begins. The pieces of a row with several columns are its own.
+    pub(crate) fn row(&mut self, columns: usize) {
+        if columns != 1 {
+            self.pieces.text.clear();
+            self.pieces.found = None;
+        }
+    }
+
+    /// What the client sees of a value of the column at `index`.
+    pub(crate) fn cell(&mut self, plan: &ContentPlan, looks: &Looks, index: usize, value: &[u8]) -> Shown {
+        let Some(Some(look)) = looks.0.get(index) else { return Shown::Same };
+        if self.columns.len() <= index {
+            self.columns.resize_with(index + 1, ColumnEvidence::default);
+        }
+        let Some(evidence) = self.columns.get_mut(index) else { return Shown::Same };
+        let text = match readable(look.way, value) {
+            Some(text) => text,
+            None => return Shown::Same,
+        };
+        if text.len() <= PIECE_BYTES_MAX {
+            return match self.pieces.add(plan, &text) {
+                Some(rule) => whole(look, rule, value),
+                None => Shown::Same,
+            };
+        }
+        self.pieces.text.clear();
+        self.pieces.found = None;
+        match evidence.weigh(&plan.detectors, &text, &look.column, &mut self.hits) {
+            Weight::Whole(detector) => whole(look, plan.rule(detector), value),
+            Weight::Cells if self.hits.is_empty() => Shown::Same,
+            Weight::Cells => {
+                let strongest = self.hits.iter().map(|hit| plan.rule(hit.detector)).min().unwrap_or(0);
+                let null = matches!(plan.rules.get(strongest), Some((_, Method::Null)));
+                match look.way {
+                    _ if null => Shown::Null,
+                    Way::Text if std::str::from_utf8(value).is_ok() => {
+                        let mut shown = plan.replaced(value, &self.hits, false);
+                        if look.declared && shown.len() > value.len() {
+                            return whole(look, strongest, value);
+                        }
+                        if look.padded {
+                            shown.resize(shown.len().max(value.len()), b' ');
+                        }
+                        Shown::Value(shown)
+                    }
+                    Way::Json(skip) => {
+                        let (head, body) = value.split_at_checked(skip).unwrap_or((&[], value));
+                        let shown = plan.replaced(body, &self.hits, true);
+                        Shown::Value([head, shown.as_slice()].concat())
+                    }
+                    _ => whole(look, strongest, value),
+                }
+            }
+        }
+    }
+}
+
+fn whole(look: &Look, rule: usize, value: &[u8]) -> Shown {
+    match look.masks.get(rule).and_then(|mask| mask.show(value)) {
+        Some(shown) => Shown::Value(shown.into_owned()),
+        None => Shown::Null,
+    }
+}
+
+impl Pieces {
+    /// Adds a short cell; the rule of what it completes.
+    fn add(&mut self, plan: &ContentPlan, piece: &[u8]) -> Option<usize> {
+        let kept = piece.iter().filter(|b| !b.is_ascii_whitespace());
+        if !piece.iter().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.' | b'(' | b')' | b'+')) {
+            self.text.clear();
+            self.found = None;
+            return None;
+        }
+        if let Some(rule) = self.found {
+            return Some(rule);
+        }
+        self.text.extend(kept);
+        if self.text.len() > PIECES_MAX {
+            self.text.drain(..self.text.len() - PIECES_MAX);
+        }
+        if self.text.len() < 9 {
+            return None;
+        }
+        let mut hits = Vec::new();
+        // A value may begin anywhere among the pieces, and it ends with the last.
+        for start in 0..=self.text.len() - 9 {
+            let tail = self.text.get(start..)?;
+            hits.clear();
+            plan.detectors.scan(tail, &lockgate_detect::Column::default(), &mut hits);
+            let sure = hits.iter().find(|h| h.start == 0 && h.end == tail.len() && h.strength >= Strength::Likely);
+            if let Some(hit) = sure {
+                self.found = Some(plan.rule(hit.detector));
+                return self.found;
+            }
+        }
+        None
+    }
+}
+
+/// The text in a value, for detectors.
+fn readable(way: Way, value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    match way {
+        Way::Text | Way::Whole => Some(Cow::Borrowed(value)),
+        Way::Json(skip) => value.get(skip..).map(Cow::Borrowed),
+        Way::Hex => {
+            let digits = value.strip_prefix(b"\\x")?;
+            let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+            digits.chunks_exact(2).map(byte).collect::<Option<Vec<u8>>>().map(Cow::Owned)
+        }
+        Way::Integer => {
+            let number = match *value {
+                [a, b] => i64::from(i16::from_be_bytes([a, b])),
+                [a, b, c, d] => i64::from(i32::from_be_bytes([a, b, c, d])),
+                [a, b, c, d, e, f, g, h] => i64::from_be_bytes([a, b, c, d, e, f, g, h]),
+                _ => return None,
+            };
+            Some(Cow::Owned(number.to_string().into_bytes()))
+        }
+        Way::Numeric => numeric(value).map(Cow::Owned),
+        Way::Address => {
+            // Family, bits, is_cidr, length, address.
+            let (_, address) = value.split_first_chunk::<4>()?;
+            let text = match <[u8; 4]>::try_from(address) {
+                Ok(four) => Ipv4Addr::from(four).to_string(),
+                Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(address).ok()?).to_string(),
+            };
+            Some(Cow::Owned(text.into_bytes()))
+        }
+    }
+}
+
+/// The digits of a whole `numeric`: groups of four with a weight (`numeric_send`). One with a fraction is an amount.
+fn numeric(value: &[u8]) -> Option<Vec<u8>> {
+    let mut words = value.chunks_exact(2).map(|pair| match *pair {
+        [a, b] => i16::from_be_bytes([a, b]),
+        _ => 0,
+    });
+    let (count, weight, _sign, scale) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    if scale != 0 || !(0..=8).contains(&weight) || count < 1 {
+        return None;
+    }
+    let mut text = String::new();
+    for index in 0..=weight {
+        let group = words.next().unwrap_or(0);
+        text.push_str(&if index == 0 { group.to_string() } else { format!("{group:04}") });
+    }
+    Some(text.into_bytes())
+}

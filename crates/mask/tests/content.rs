@@ -1,0 +1,207 @@
+//! Content rules at the outbox: rows in both formats, COPY cut anywhere, texts of other messages.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
+
+mod support;
+
+use lockgate_detect::Kind;
+use lockgate_mask::{
+    Column, ContentPlan, ContentRule, CopyFormat, CopyMasker, Diagnostic, Format, Method, Outbox, RowMasker, RowStream,
+    Touch, TypeTable,
+};
+use std::sync::Arc;
+use support::{Row, body, fields, frame, keys, label, masked, message, messages, pass};
+
+fn content(method: Method) -> Arc<ContentPlan> {
+    let rule = ContentRule {
+        label: label("pii/found"),
+        kinds: vec![Kind::Email, Kind::Phone, Kind::Card, Kind::UsSsn, Kind::Iban, Kind::Ip],
+        custom: Vec::new(),
+        method,
+    };
+    Arc::new(ContentPlan::new(&[rule], &Arc::new(keys())).unwrap())
+}
+
+fn plan(content: &ContentPlan, columns: &[Column], names: &[&str]) -> RowMasker {
+    let types = TypeTable::new();
+    let mut masker = RowMasker::new(columns, &types, &keys());
+    let names: Vec<&[u8]> = names.iter().map(|n| n.as_bytes()).collect();
+    masker.look_into(content, columns, &names, &types);
+    masker
+}
+
+fn outbox(content: &Arc<ContentPlan>) -> Outbox {
+    let mut outbox = Outbox::new();
+    outbox.set_content(Some(Arc::clone(content)));
+    outbox
+}
+
+fn row(values: &[&str]) -> Row {
+    values.iter().map(|v| Some(v.as_bytes().to_vec())).collect()
+}
+
+/// One value in a column of this type, as the client sees it.
+fn value(type_oid: u32, format: Format, name: &str, value: &[u8]) -> Option<Vec<u8>> {
+    let content = content(Method::Redact);
+    let masker = plan(&content, &[pass(type_oid, format)], &[name]);
+    let mut outbox = outbox(&content);
+    outbox.rows(&masker, &frame(&vec![Some(value.to_vec())])).unwrap();
+    fields(&messages(&outbox.take())[0].1).remove(0)
+}
+
+#[test]
+fn what_is_found_is_masked_and_nothing_else_changes() {
+    let content = content(Method::Redact);
+    let columns = [pass(25, Format::Text), masked(25, -1, Format::Text, Method::Redact), pass(25, Format::Binary)];
+    let masker = plan(&content, &columns, &["note", "ssn", "body"]);
+    let mut outbox = outbox(&content);
+    let clean = row(&["nothing here", "x", "order 12"]);
+    let rows = [clean.clone(), row(&["mail jo@example.com now", "x", "card 4111 1111 1111 1111."]), clean.clone()];
+    let frames: Vec<u8> = rows.iter().flat_map(frame).collect();
+    outbox.rows(&masker, &frames).unwrap();
+    let sent: Vec<Row> = messages(&outbox.take()).iter().map(|(_, body)| fields(body)).collect();
+    assert_eq!(sent[0], row(&["nothing here", "***", "order 12"]));
+    assert_eq!(sent[1], row(&["mail *** now", "***", "card ***."]));
+    assert_eq!(sent[2], sent[0]);
+}
+
+#[test]
+fn rows_without_a_hit_are_the_bytes_they_were() {
+    let content = content(Method::Redact);
+    let masker = plan(&content, &[pass(25, Format::Text), pass(23, Format::Binary)], &["note", "n"]);
+    let mut outbox = outbox(&content);
+    let frames: Vec<u8> = (0..100_u32)
+        .flat_map(|n| frame(&vec![Some(format!("line {n}").into_bytes()), Some(n.to_be_bytes().to_vec())]))
+        .collect();
+    outbox.rows(&masker, &frames).unwrap();
+    assert_eq!(&outbox.take()[..], &frames[..]);
+}
+
+#[test]
+fn every_type_still_decodes() {
+    let text = |s: &str| Some(s.as_bytes().to_vec());
+    assert_eq!(value(25, Format::Text, "note", b"a jo@example.com b"), text("a *** b"));
+    assert_eq!(value(114, Format::Text, "doc", br#"{"m": "jo@example.com", "n": 1}"#), text(r#"{"m": "***", "n": 1}"#));
+    assert_eq!(value(114, Format::Text, "doc", br#"{"card": 4111111111111111}"#), text(r#"{"card": 0}"#));
+    let jsonb = [b"\x01".as_slice(), br#"{"m": "jo@example.com"}"#].concat();
+    assert_eq!(value(3802, Format::Binary, "doc", &jsonb), Some([b"\x01".as_slice(), br#"{"m": "***"}"#].concat()));
+    assert_eq!(value(20, Format::Text, "card", b"4111111111111111"), text("0"));
+    assert_eq!(value(20, Format::Binary, "card", &4_111_111_111_111_111_i64.to_be_bytes()), Some(vec![0; 8]));
+    assert_eq!(value(869, Format::Binary, "ip", &[2, 32, 0, 4, 192, 0, 2, 1]), Some(vec![2, 32, 0, 4, 0, 0, 0, 0]));
+    assert_eq!(value(1009, Format::Text, "mails", b"{jo@example.com,x}"), text("{}"));
+    assert_eq!(value(17, Format::Text, "blob", b"\\x6a6f406578616d706c652e636f6d"), text("\\x"));
+    // numeric 4111111111111111: four groups, weight 3.
+    let numeric: Vec<u8> = [4_i16, 3, 0, 0, 4111, 1111, 1111, 1111].iter().flat_map(|w| w.to_be_bytes()).collect();
+    assert_eq!(value(1700, Format::Binary, "card", &numeric), Some(vec![0; 8]));
+    // Types that hold nothing of the sort are not read.
+    assert_eq!(value(1114, Format::Text, "t", b"2024-01-01 00:00:00"), text("2024-01-01 00:00:00"));
+}
+
+#[test]
+fn methods() {
+    let masker = |content: &Arc<ContentPlan>| plan(content, &[pass(25, Format::Text)], &["note"]);
+    let show = |method| {
+        let content = content(method);
+        let mut outbox = outbox(&content);
+        outbox.rows(&masker(&content), &frame(&row(&["to jo@example.com ok"]))).unwrap();
+        fields(&messages(&outbox.take())[0].1).remove(0).map(|v| String::from_utf8(v).unwrap())
+    };
+    assert_eq!(show(Method::Null), None);
+    assert_eq!(show(Method::Partial).as_deref(), Some("to ***@example.com ok"));
+    let token = show(Method::Token).unwrap();
+    assert!(token.starts_with("to ") && token.ends_with(" ok") && !token.contains("jo@"), "{token}");
+    assert_eq!(Some(token), show(Method::Token));
+}
+
+#[test]
+fn a_value_cut_over_cells_is_found() {
+    let content = content(Method::Redact);
+    // In the cells of one row.
+    let columns = vec![pass(25, Format::Text); 6];
+    let masker = plan(&content, &columns, &["a", "b", "c", "d", "e", "f"]);
+    let mut out = outbox(&content);
+    out.rows(&masker, &frame(&row(&["411", "111", "111", "111", "111", "1"]))).unwrap();
+    let cells = fields(&messages(&out.take())[0].1);
+    assert_eq!(cells.last().unwrap().as_deref(), Some(&b"***"[..]));
+    // In the rows of one column.
+    let masker = plan(&content, &[pass(25, Format::Text)], &["digit"]);
+    let mut out = outbox(&content);
+    let frames: Vec<u8> = "4111111111111111".chars().flat_map(|c| frame(&row(&[&c.to_string()]))).collect();
+    out.rows(&masker, &frames).unwrap();
+    let shown: Vec<Row> = messages(&out.take()).iter().map(|(_, body)| fields(body)).collect();
+    assert_eq!(shown.last().unwrap()[0].as_deref(), Some(&b"***"[..]));
+}
+
+#[test]
+fn a_row_in_pieces_is_looked_into_whole() {
+    let content = content(Method::Redact);
+    let masker = Arc::new(plan(&content, &[pass(25, Format::Text)], &["note"]));
+    let long = format!("{} jo@example.com {}", "x ".repeat(50_000), "y ".repeat(50_000));
+    let body = body(&row(&[&long]));
+    for size in [1000, 7777, 65_536] {
+        let mut outbox = outbox(&content);
+        let mut stream = RowStream::new(Arc::clone(&masker), body.len()).unwrap();
+        for piece in body.chunks(size) {
+            outbox.row_piece(&mut stream, piece).unwrap();
+        }
+        let sent = messages(&outbox.take());
+        let cell = fields(&sent[0].1).remove(0).unwrap();
+        assert_eq!(cell, long.replace("jo@example.com", "***").into_bytes());
+    }
+}
+
+fn copied(format: &CopyFormat, columns: &[Column], names: &[&[u8]], stream: &[u8]) -> Vec<u8> {
+    let content = content(Method::Redact);
+    let run = |pieces: &[&[u8]]| {
+        let mut masker = CopyMasker::new(format, columns, &TypeTable::new(), &keys()).unwrap();
+        masker.look_into(&content, format, columns, names, &TypeTable::new());
+        let mut outbox = Outbox::new();
+        for piece in pieces {
+            outbox.copy(&mut masker, piece).unwrap();
+        }
+        masker.finish().unwrap();
+        messages(&outbox.take()).into_iter().flat_map(|(_, body)| body).collect::<Vec<u8>>()
+    };
+    let whole = run(&[stream]);
+    for at in 0..=stream.len() {
+        let (a, b) = stream.split_at(at);
+        assert_eq!(run(&[a, b]), whole, "cut at {at}");
+    }
+    whole
+}
+
+#[test]
+fn copies_in_every_format() {
+    let text = pass(25, Format::Text);
+    let columns = [text.clone(), text.clone()];
+    let out = copied(&CopyFormat::text(), &columns, &[b"a", b"b"], b"1\tx\\ty jo@example.com\n\\N\tplain\\\\\n");
+    assert_eq!(String::from_utf8(out).unwrap(), "1\tx\\ty ***\n\\N\tplain\\\\\n");
+    let csv = b"1,\"say \"\"hi\"\" to jo@example.com,\nnow\"\n,plain\n";
+    let out = copied(&CopyFormat::csv(), &columns, &[b"a", b"b"], csv);
+    assert_eq!(String::from_utf8(out).unwrap(), "1,\"say \"\"hi\"\" to ***,\nnow\"\n,plain\n");
+    let field = |value: &[u8]| [&i32::try_from(value.len()).unwrap().to_be_bytes()[..], value].concat();
+    let tuple = |a: &[u8], b: &[u8]| [&[0, 2][..], &field(a), &field(b)].concat();
+    let head = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+    let stream = [&head[..], &tuple(b"1", b"to jo@example.com"), &tuple(b"2", b"plain"), &[0xff, 0xff]].concat();
+    let wanted = [&head[..], &tuple(b"1", b"to ***"), &tuple(b"2", b"plain"), &[0xff, 0xff]].concat();
+    assert_eq!(copied(&CopyFormat::Binary, &columns, &[], &stream), wanted);
+}
+
+#[test]
+fn texts_of_other_messages() {
+    let content = content(Method::Redact);
+    let mut outbox = outbox(&content);
+    let error = b"SERROR\0VERROR\0C23505\0Mduplicate\0DKey (mail)=(jo@example.com) already exists.\0\0";
+    outbox.diagnostic(Diagnostic::Error, error, Touch::Clean).unwrap();
+    outbox.notification(b"\0\0\0\x01channel\0call +1-202-555-0143\0", Touch::Clean).unwrap();
+    outbox.parameter_status(b"application_name\0jo@example.com\0", Touch::Clean).unwrap();
+    let description = [&[0, 1][..], b"jo@example.com\0", &[0; 18]].concat();
+    outbox.protocol(lockgate_mask::MessageKind::RowDescription, &description).unwrap();
+    let expected = [
+        message(b'E', b"SERROR\0VERROR\0C23505\0Mduplicate\0DKey (mail)=(***) already exists.\0\0"),
+        message(b'A', b"\0\0\0\x01channel\0call ***\0"),
+        message(b'S', b"application_name\0***\0"),
+        message(b'T', &[&[0, 1][..], b"***\0", &[0; 18]].concat()),
+    ]
+    .concat();
+    assert_eq!(outbox.take()[..], expected[..]);
+}

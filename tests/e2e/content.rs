@@ -1,0 +1,86 @@
+//! Content rules: values that no column is labelled for, found in what the target says.
+
+use lockgate_tests::scene::CLASSIFY;
+use lockgate_tests::wire::{self, Client};
+use lockgate_tests::{Scene, process};
+
+const FOUND: [&str; 5] =
+    ["jo.doe@example.org", "4111 1111 1111 1111", "+1-202-555-0143", "GB82 WEST 1234 5698 7654 32", "EMP-00042"];
+
+fn scene() -> Scene {
+    let scene = Scene::with(15, |options| {
+        let detect = "  - label: pii/found\n    detect: [email, card, phone, iban, badge]\n\
+            detectors:\n  - {name: badge, pattern: 'EMP-[0-9]{5}'}\n";
+        options.extra = format!("{CLASSIFY}{detect}");
+    });
+    let letters = FOUND.map(|value| format!("('Dear {value}, hello')")).join(", ");
+    scene
+        .directly(&format!("CREATE TABLE letters (id serial, body text); INSERT INTO letters (body) VALUES {letters}"));
+    scene.directly("CREATE TABLE clean (id int, body text); INSERT INTO clean SELECT i, 'line ' || i FROM generate_series(1, 500) i");
+    scene
+}
+
+fn found(text: &str) -> Option<&'static str> {
+    FOUND.into_iter().find(|value| text.contains(value))
+}
+
+#[test]
+fn what_is_found_is_masked_on_every_way_out() {
+    let scene = scene();
+    let shown = scene.gateway.query("alice", &scene.alice(), "SELECT body FROM letters ORDER BY id");
+    assert_eq!(shown.lines().count(), FOUND.len(), "{shown}");
+    assert!(shown.lines().all(|line| line == "Dear ***, hello"), "{shown}");
+    let mut client = Client::login(scene.gateway.port, "dana", &scene.dana());
+    for sql in [
+        "SELECT upper(body) || body, array_agg(body) FROM letters GROUP BY body",
+        "SELECT to_jsonb(l) FROM letters l",
+        "COPY letters TO STDOUT",
+        "COPY letters TO STDOUT (FORMAT csv, HEADER)",
+        "COPY letters TO STDOUT (FORMAT binary)",
+        "SELECT 4111111111111111",
+        "SELECT 'jo.doe@example.org' AS \"jo.doe@example.org\"",
+        "SELECT 'jo.doe@example.org'::int",
+    ] {
+        let frames = client.query(sql);
+        let all: Vec<u8> = frames.iter().flat_map(|frame| frame.body.clone()).collect();
+        let text = String::from_utf8_lossy(&all);
+        assert_eq!(found(&text), None, "{sql}: {text}");
+        assert!(!text.contains("4111111111111111"), "{sql}: {text}");
+    }
+    // Binary results through the extended protocol.
+    for sql in ["SELECT body FROM letters", "SELECT 4111111111111111::bigint, 4111111111111111::numeric"] {
+        client.send_raw(&wire::parse("", sql));
+        client.send_raw(&wire::bind("", "", &[], 1));
+        client.send_raw(&wire::execute("", 0));
+        client.send_raw(&wire::sync());
+        let frames = client.until_ready();
+        let all: Vec<u8> = frames.iter().flat_map(|frame| frame.body.clone()).collect();
+        assert!(wire::tags(&frames).contains('D'), "{sql}");
+        assert_eq!(found(&String::from_utf8_lossy(&all)), None, "{sql}");
+        assert!(!all.windows(8).any(|w| w == 4_111_111_111_111_111_i64.to_be_bytes()), "{sql}");
+    }
+}
+
+#[test]
+fn who_may_reveal_sees_it_and_clean_rows_are_unchanged() {
+    let scene = scene();
+    let sql = "SELECT * FROM letters ORDER BY id";
+    assert_eq!(scene.gateway.query("frank", &scene.frank(), sql), scene.directly(sql));
+    let sql = "SELECT id, body, now() > '2020-01-01', md5(body) FROM clean ORDER BY id";
+    assert_eq!(scene.gateway.query("alice", &scene.alice(), sql), scene.directly(sql));
+}
+
+#[test]
+fn the_recording_holds_the_masked_form() {
+    let scene = scene();
+    scene.gateway.query("alice", &scene.alice(), "SELECT body FROM letters");
+    let mut shown = String::new();
+    process::eventually("the session is recorded", std::time::Duration::from_secs(10), || {
+        let listed = scene.gateway.here_ok(&["sessions", "list", "-o", "json"]);
+        let sessions: serde_json::Value = serde_json::from_str(&listed).unwrap_or_default();
+        let Some(id) = sessions[0]["id"].as_str() else { return false };
+        shown = String::from_utf8_lossy(&scene.gateway.here(&["sessions", "export", id]).stdout).into_owned();
+        shown.contains("Dear ***, hello")
+    });
+    assert_eq!(found(&shown), None);
+}
