@@ -17,6 +17,7 @@ fn scene() -> Scene {
     scene
         .directly(&format!("CREATE TABLE letters (id serial, body text); INSERT INTO letters (body) VALUES {letters}"));
     scene.directly("CREATE TABLE clean (id int, body text); INSERT INTO clean SELECT i, 'line ' || i FROM generate_series(1, 500) i");
+    scene.directly("GRANT SELECT ON letters, clean TO PUBLIC");
     scene
 }
 

@@ -173,7 +173,7 @@ approvals: {timeout: 15m, notify: [{slack: ${env:URL}}, {webhook: https://exampl
     .filter(|part| !found.iter().any(|f| f.contains(&format!("{part} not carried by this build"))))
     .collect();
     assert!(missing.is_empty(), "{missing:?} not in {found:#?}");
-    assert_eq!(found.len(), 13, "{found:#?}");
+    assert_eq!(found.len(), 12, "{found:#?}");
 }
 
 #[test]

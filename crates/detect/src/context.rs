@@ -152,6 +152,18 @@ pub(crate) fn before_value(text: &[u8], start: usize) -> Topics {
     window(text, end)
 }
 
+/// The topics of two words as if they were one.
+fn of_pair(words: &[u8]) -> u32 {
+    let mut joined = [0; WORD];
+    let mut length = 0;
+    for byte in words.iter().filter(|b| b.is_ascii_alphanumeric()) {
+        let Some(place) = joined.get_mut(length) else { return 0 };
+        *place = *byte;
+        length += 1;
+    }
+    of_word(slice(&joined, 0, length))
+}
+
 /// The topics of the one word right before `start`, across a sign or a blank.
 pub(crate) fn word_before(text: &[u8], start: usize) -> Topics {
     let mut end = start;
@@ -193,9 +205,15 @@ fn window(text: &[u8], end: usize) -> Topics {
     }
     let mut topics = 0;
     let mut word = start;
+    let mut previous = start;
     for place in start..=end {
         if place == end || !is_word(at(text, place)) || at(text, place) == b'_' {
             topics |= of_word(slice(text, word, place));
+            if previous < word {
+                // Two words that mean something together, such as `id number`.
+                topics |= of_pair(slice(text, previous, place));
+            }
+            previous = word;
             word = place + 1;
         }
     }

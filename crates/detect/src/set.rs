@@ -195,34 +195,28 @@ impl Detectors {
 /// Orders hits and takes the better of two that overlap. What remains of the other beyond it stays a hit.
 fn resolve(hits: &mut Vec<Hit>) {
     hits.sort_by_key(|h| (h.start, std::cmp::Reverse(h.end)));
+    // Of two for the same bytes, the one that is a secret.
+    let secret = |h: &Hit| matches!(h.detector, Detector::Kind(kind) if kind.is_secret());
+    let rank = |h: &Hit| {
+        let sure = h.strength >= Strength::Fair;
+        (sure, h.end - h.start, secret(h), h.strength, std::cmp::Reverse(h.detector))
+    };
     let mut kept: Vec<Hit> = Vec::with_capacity(hits.len());
-    for hit in hits.iter() {
-        let Some(last) = kept.last_mut() else {
-            kept.push(*hit);
-            continue;
-        };
-        if hit.start >= last.end {
-            kept.push(*hit);
-            continue;
-        }
-        // Of two for the same bytes, the one that is a secret.
-        let secret = |h: &Hit| matches!(h.detector, Detector::Kind(kind) if kind.is_secret());
-        let rank = |h: &Hit| {
-            let sure = h.strength >= Strength::Fair;
-            (sure, h.end - h.start, secret(h), h.strength, std::cmp::Reverse(h.detector))
-        };
-        let doubtful = hit.strength < Strength::Fair;
-        if rank(hit) > rank(last) {
-            let before = Hit { end: hit.start, ..*last };
-            let keeps = before.end > before.start && before.strength >= Strength::Likely;
-            *last = if keeps { before } else { *hit };
-            if keeps {
-                kept.push(*hit);
+    'next: for hit in hits.iter() {
+        let mut hit = *hit;
+        while let Some(last) = kept.last().copied().filter(|last| hit.start < last.end) {
+            if rank(&hit) > rank(&last) {
+                kept.pop();
+                if last.start < hit.start && last.strength >= Strength::Likely {
+                    kept.push(Hit { end: hit.start, ..last });
+                }
+            } else if hit.end > last.end && hit.strength >= Strength::Likely {
+                hit.start = last.end;
+            } else {
+                continue 'next;
             }
-        } else if hit.end > last.end && !doubtful && hit.strength >= Strength::Likely {
-            let start = last.end;
-            kept.push(Hit { start, ..*hit });
         }
+        kept.push(hit);
     }
     *hits = kept;
 }
