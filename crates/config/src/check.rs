@@ -508,7 +508,7 @@ impl Checker<'_, '_> {
                 Err(error) => {
                     let mut known: Vec<&str> = Kind::names().collect();
                     known.extend(custom.iter().map(|c| c.name()));
-                    let hint = nearest(&name, known.into_iter()).map(|meant| format!("did you mean `{meant}`?"));
+                    let hint = nearest(&name, known).map(|meant| format!("did you mean `{meant}`?"));
                     self.wrong_with(text, error.to_string(), hint);
                 }
             }
