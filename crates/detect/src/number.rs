@@ -161,6 +161,32 @@ impl Number<'_> {
     }
 }
 
+/// The end of the date in ISO 8601 that begins at `start`, with the time after it: `2024-03-04`, `2024-03-04 05:06:07.89Z`.
+pub(crate) fn timestamp(text: &[u8], start: usize) -> Option<usize> {
+    let digits = |from: usize, count: usize| (0..count).all(|i| at(text, start + from + i).is_ascii_digit());
+    let is = |offset: usize, byte: u8| at(text, start + offset) == byte;
+    let century = is(0, b'1') && is(1, b'9') || is(0, b'2') && is(1, b'0');
+    let month = is(5, b'0') || is(5, b'1');
+    let day = matches!(at(text, start + 8), b'0'..=b'3');
+    if !(century && is(4, b'-') && is(7, b'-') && month && day && digits(2, 2) && digits(5, 2) && digits(8, 2)) {
+        return None;
+    }
+    let time = (is(10, b' ') || is(10, b'T'))
+        && digits(11, 2)
+        && is(13, b':')
+        && digits(14, 2)
+        && is(16, b':')
+        && digits(17, 2);
+    if !time {
+        return (!at(text, start + 10).is_ascii_digit() && !is(10, b'-')).then_some(start + 10);
+    }
+    let mut end = start + 19;
+    if at(text, end) == b'.' {
+        end += 1 + (0..9).take_while(|i| at(text, end + 1 + i).is_ascii_digit()).count();
+    }
+    Some(end)
+}
+
 /// Whether a number can begin at `start`: not inside a word, a version, a path or a longer number.
 pub(crate) fn begins(text: &[u8], start: usize) -> bool {
     let previous = before(text, start);

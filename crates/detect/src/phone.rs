@@ -3,7 +3,7 @@
 //!
 //! What is looked for is a possible number, not an assigned one: plans change, and a gap in a table is a leak.
 
-use crate::class::{at, slice};
+use crate::class::at;
 use crate::number::{Gap, Number, Run, begins, ends};
 
 /// How surely a number is a telephone's.
@@ -232,13 +232,12 @@ fn extension(text: &[u8], end: usize) -> usize {
     if at(text, place) == b' ' {
         place += 1;
     }
-    let rest = slice(text, place, (place + 4).min(text.len()));
-    let lower = rest.to_ascii_lowercase();
-    let mark = match lower.as_slice() {
-        [b'e', b'x', b't', b'.'] => 4,
-        [b'e', b'x', b't', ..] => 3,
-        [b'x', ..] if place == end || at(text, place + 1).is_ascii_digit() => 1,
-        [b'#', ..] => 1,
+    let letter = |offset: usize| at(text, place + offset).to_ascii_lowercase();
+    let mark = match (letter(0), letter(1), letter(2), letter(3)) {
+        (b'e', b'x', b't', b'.') => 4,
+        (b'e', b'x', b't', _) => 3,
+        (b'x', next, _, _) if place == end || next.is_ascii_digit() => 1,
+        (b'#', _, _, _) => 1,
         _ => return end,
     };
     place += mark;

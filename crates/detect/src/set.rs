@@ -105,6 +105,9 @@ impl Detectors {
     /// Finds what is in a text. Hits are sorted and do not overlap; those below [`Strength::Fair`] mean something only
     /// to a column's evidence. `hits` must be empty.
     pub fn scan(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
+        if self.custom.is_empty() && is_uuid(text) {
+            return;
+        }
         let summary = Summary::of(text);
         self.plain(text, summary, column, hits);
         if summary.has(class::ESCAPE | class::HIGH | class::CONTROL) {
@@ -221,6 +224,17 @@ fn resolve(hits: &mut Vec<Hit>) {
     *hits = kept;
 }
 
+/// Whether a whole value is a UUID, of which columns of keys are full.
+fn is_uuid(text: &[u8]) -> bool {
+    text.len() == 36
+        && text.iter().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+        // One without a letter could be groups of digits.
+        && text.iter().any(u8::is_ascii_alphabetic)
+}
+
 /// The length of the word that goes on at `start`.
 fn word_length(text: &[u8], start: usize) -> usize {
     slice(text, start, text.len()).iter().take_while(|b| b.is_ascii_alphanumeric()).count()
@@ -335,6 +349,12 @@ impl Scan<'_> {
     fn number(&mut self, start: usize, end: usize) -> usize {
         let text = self.text;
         let next = at(text, end);
+        if next == b'-'
+            && end - start == 4
+            && let Some(past) = crate::number::timestamp(text, start)
+        {
+            return past;
+        }
         if next == b'.'
             && end - start <= 3
             && self.set.has(Kind::Ip)
@@ -429,7 +449,8 @@ impl Scan<'_> {
                 }
             }
         }
-        if self.set.kinds & IDS != 0 {
+        let other = self.column.topics.has(context::OTHER) && !self.column.topics.has(context::NATIONAL | context::SSN);
+        if self.set.kinds & IDS != 0 && !(other && number.is_bare()) {
             let mut called = None;
             let mut found = Vec::new();
             national::digits(number, |hit| found.push(hit));
