@@ -10,6 +10,8 @@ pub struct Case {
     pub id: String,
     /// It runs on the target whose login role is a superuser.
     pub superuser: bool,
+    /// The server's major version.
+    pub version: u32,
     /// Run directly as a superuser, before.
     pub setup: Vec<String>,
     /// Run directly as a superuser, afterwards.
@@ -69,6 +71,7 @@ impl Case {
         Case {
             id: text("id").expect("an id"),
             superuser: text("as").as_deref() == Some("super"),
+            version: json["version"].as_u64().map_or(15, |version| version as u32),
             setup: list("setup"),
             cleanup: list("cleanup"),
             meanwhile: text("side_session"),
@@ -83,6 +86,35 @@ impl Case {
             must_fail: text("expect").as_deref() == Some("block") || json["control_error"] == true,
             masked: masked.iter().map(|at| at.as_u64().expect("a column") as usize).collect(),
         }
+    }
+
+    /// Whether all it does is ask, so that the copy can serve the next one too.
+    pub fn only_asks(&self) -> bool {
+        /// What a question could act with.
+        const ACTS: [&str; 14] = [
+            "insert",
+            "update",
+            "delete",
+            "merge",
+            "into",
+            "nextval",
+            "setval",
+            "set_config",
+            "lo_",
+            "lock",
+            "dblink",
+            "notify",
+            "pg_log",
+            "stat_reset",
+        ];
+        let asks = |step: &Value| {
+            let Some(sql) = step.as_str().or(step["x"].as_str()) else { return false };
+            let sql = sql.to_ascii_lowercase();
+            let begins =
+                ["select", "with", "table", "values", "(", "explain", "copy ("].iter().any(|w| sql.starts_with(w));
+            begins && step["name"].is_null() && !ACTS.iter().any(|word| sql.contains(word)) && !sql.contains(';')
+        };
+        !self.superuser && self.setup.is_empty() && self.effect.is_none() && self.steps.iter().all(asks)
     }
 
     /// What the client says, in a line.

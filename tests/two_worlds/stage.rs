@@ -7,8 +7,8 @@ use lockgate_tests::process::{self, Scratch};
 use lockgate_tests::wire::{self, Client};
 use lockgate_tests::{Gateway, GatewayOptions, Postgres};
 use serde_json::Value;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 /// A database; they differ in the values of labelled columns only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,17 +55,20 @@ pub struct Stage {
     token: String,
     scratch: Scratch,
     canaries: [Vec<String>; 3],
+    /// Copies of each world that nobody changed.
+    unchanged: [Mutex<Vec<String>>; 3],
 }
 
-/// The one stage of this run.
-pub fn stage() -> &'static Stage {
-    static STAGE: OnceLock<Stage> = OnceLock::new();
-    STAGE.get_or_init(Stage::build)
+/// The one stage of this run on a version of the server.
+pub fn stage(version: u32) -> &'static Stage {
+    static STAGES: [OnceLock<Stage>; 4] = [const { OnceLock::new() }; 4];
+    let at = version.checked_sub(15).expect("15 is the oldest") as usize;
+    STAGES[at].get_or_init(|| Stage::build(version))
 }
 
 impl Stage {
-    fn build() -> Stage {
-        let postgres = Postgres::shared(15);
+    fn build(version: u32) -> Stage {
+        let postgres = Postgres::shared(version);
         postgres.sql("postgres", &format!("REVOKE pg_monitor FROM {ROLE}; ALTER ROLE {ROLE} NOCREATEDB"));
         postgres.sql("postgres", &format!("CREATE ROLE dba LOGIN SUPERUSER PASSWORD '{PASSWORD}'; CREATE ROLE repl"));
         let run = |database: &str, file: &str| {
@@ -93,7 +96,7 @@ impl Stage {
         process::run(std::process::Command::new("chmod").arg("777").arg(scratch.path()));
         let gateway = Gateway::start(options(postgres));
         let token = gateway.token("zed", &["engineers"]);
-        Stage { gateway, first_new_oid, postgres, token, scratch, canaries }
+        Stage { gateway, first_new_oid, postgres, token, scratch, canaries, unchanged: Default::default() }
     }
 
     /// What must not be seen in a world.
@@ -102,9 +105,9 @@ impl Stage {
     }
 
     /// Plays a case through the gateway, in a fresh copy of a world.
-    pub fn play(&self, case: &Case, world: World, number: usize) -> Told {
+    pub fn play(&self, case: &Case, world: World) -> Told {
         let target = TARGETS[usize::from(case.superuser)];
-        self.play_at(case, world, number, |database| Place {
+        self.play_at(case, world, |database| Place {
             port: self.gateway.port,
             user: "zed".to_owned(),
             password: self.token.clone(),
@@ -114,8 +117,8 @@ impl Stage {
     }
 
     /// Plays a case without the gateway.
-    pub fn play_directly(&self, case: &Case, world: World, number: usize) -> Told {
-        self.play_at(case, world, number, |database| Place {
+    pub fn play_directly(&self, case: &Case, world: World) -> Told {
+        self.play_at(case, world, |database| Place {
             port: self.postgres.port,
             user: if case.superuser { "dba" } else { ROLE }.to_owned(),
             password: PASSWORD.to_owned(),
@@ -124,19 +127,14 @@ impl Stage {
         })
     }
 
-    fn play_at(&self, case: &Case, world: World, _number: usize, place: impl FnOnce(String) -> Place) -> Told {
-        static NEXT: AtomicU32 = AtomicU32::new(10_000);
-        let database = format!("copy{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    fn play_at(&self, case: &Case, world: World, place: impl FnOnce(String) -> Place) -> Told {
+        let kept = if case.only_asks() { self.kept(world).pop() } else { None };
+        let database = kept.unwrap_or_else(|| self.copy(world));
         let place = place(database.clone());
         let filled = |text: &str| {
             let dir = self.scratch.path().display().to_string();
             text.replace("$DB", &database).replace("$PORT", &self.postgres.port.to_string()).replace("$DIR", &dir)
         };
-        let mut server = Some(self.directly("postgres"));
-        let admin = server.as_mut().expect("it was just made");
-        let template = world.template();
-        done(admin, &format!("CREATE DATABASE {database} TEMPLATE {template} STRATEGY FILE_COPY"));
-        done(admin, &format!("GRANT ALL ON DATABASE {database} TO {ROLE}"));
         let mut side = Some(self.directly(&database));
         for sql in &case.setup {
             done(side.as_mut().expect("it is there"), &filled(sql));
@@ -169,8 +167,27 @@ impl Stage {
             self.directly(&database).query(&filled(sql));
         }
         drop(side);
-        done(admin, &format!("DROP DATABASE {database} WITH (FORCE)"));
+        if case.only_asks() {
+            self.kept(world).push(database);
+        } else {
+            done(&mut self.directly("postgres"), &format!("DROP DATABASE {database} WITH (FORCE)"));
+        }
         told
+    }
+
+    /// A fresh copy of a world.
+    fn copy(&self, world: World) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(10_000);
+        let database = format!("copy{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut admin = self.directly("postgres");
+        let template = world.template();
+        done(&mut admin, &format!("CREATE DATABASE {database} TEMPLATE {template} STRATEGY FILE_COPY"));
+        done(&mut admin, &format!("GRANT ALL ON DATABASE {database} TO {ROLE}"));
+        database
+    }
+
+    fn kept(&self, world: World) -> MutexGuard<'_, Vec<String>> {
+        self.unchanged[world as usize].lock().expect("nobody panics here")
     }
 
     fn directly(&self, database: &str) -> Client {

@@ -11,10 +11,12 @@ use lockgate_core::limits::{MASK_DERIVED_PARTS_MAX, MASK_ROW_GROWTH_BYTES_MAX, M
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// What a column's values become. NULL stays NULL under each.
+/// What a column's values become. NULL stays NULL, except where it becomes the constant too.
 pub(crate) enum CellMask {
     Null,
     Constant(Constant),
+    /// Of NULL too.
+    Always(Constant),
     Derived(Derived),
 }
 
@@ -22,6 +24,11 @@ pub(crate) enum CellMask {
 pub(crate) struct Constant(Box<[u8]>);
 
 impl Constant {
+    fn of(value: &[u8]) -> Option<Constant> {
+        let length = i32::try_from(value.len()).ok()?;
+        Some(Constant([&length.to_be_bytes()[..], value].concat().into()))
+    }
+
     pub(crate) fn value(&self) -> &[u8] {
         self.0.get(4..).unwrap_or_default()
     }
@@ -46,7 +53,14 @@ pub(crate) fn plan(columns: &[Column], types: &TypeTable, keys: &MaskKeys) -> Ve
 impl CellMask {
     /// The mask that a column's rule asks for; `None` when the column passes.
     pub(crate) fn plan(column: &Column, types: &TypeTable, keys: &MaskKeys) -> Option<CellMask> {
-        let Rule::Mask { method, label } = &column.rule else { return None };
+        let (method, label) = match &column.rule {
+            Rule::Pass => return None,
+            Rule::Mask { method, label } => (method, label),
+            Rule::Hide => {
+                let shown = redacted::value(types, column.type_oid, column.typmod, column.format);
+                return Some(shown.and_then(|value| Constant::of(&value)).map_or(CellMask::Null, CellMask::Always));
+            }
+        };
         if *method == Method::Null {
             return Some(CellMask::Null);
         }
@@ -63,7 +77,7 @@ impl CellMask {
     pub(crate) fn growth(&self) -> usize {
         match self {
             CellMask::Null => 0,
-            CellMask::Constant(constant) => constant.0.len(),
+            CellMask::Constant(constant) | CellMask::Always(constant) => constant.0.len(),
             CellMask::Derived(derived) => derived.growth(),
         }
     }
@@ -72,7 +86,7 @@ impl CellMask {
     pub(crate) fn show<'a>(&'a self, value: &[u8]) -> Option<Cow<'a, [u8]>> {
         match self {
             CellMask::Null => None,
-            CellMask::Constant(constant) => Some(Cow::Borrowed(constant.value())),
+            CellMask::Constant(constant) | CellMask::Always(constant) => Some(Cow::Borrowed(constant.value())),
             CellMask::Derived(derived) => Some(derived.show(value)),
         }
     }
@@ -81,8 +95,8 @@ impl CellMask {
     #[inline]
     pub(crate) fn put(&self, value: Option<&[u8]>, out: &mut BytesMut) {
         match (value, self) {
+            (_, CellMask::Always(constant)) | (Some(_), CellMask::Constant(constant)) => out.put_slice(&constant.0),
             (None, _) | (_, CellMask::Null) => out.put_i32(-1),
-            (Some(_), CellMask::Constant(constant)) => out.put_slice(&constant.0),
             (Some(value), CellMask::Derived(derived)) => {
                 let shown = derived.show(value);
                 // Shown values are shorter than a limit or than `value`, whose length was an i32.
@@ -121,7 +135,7 @@ impl Planner<'_> {
                 Some(Shape::Scalar(kind)) => self.scalar(kind, typmod, &redacted),
                 Some(Shape::Array(element)) => match self.value(element, typmod, depth + 1) {
                     // An array of constants would only show how many there are.
-                    CellMask::Null | CellMask::Constant(_) => None,
+                    CellMask::Null | CellMask::Constant(_) | CellMask::Always(_) => None,
                     mask => Some(Derived::array(element, mask, self.format, redacted.clone())),
                 },
                 Some(Shape::Composite(fields)) => self.composite(&fields, depth, &redacted),
@@ -130,10 +144,7 @@ impl Planner<'_> {
         };
         match derived {
             Some(derived) => CellMask::Derived(derived),
-            None => match i32::try_from(redacted.len()) {
-                Ok(length) => CellMask::Constant(Constant([&length.to_be_bytes()[..], &redacted].concat().into())),
-                Err(_) => CellMask::Null,
-            },
+            None => Constant::of(&redacted).map_or(CellMask::Null, CellMask::Constant),
         }
     }
 

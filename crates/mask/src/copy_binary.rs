@@ -132,7 +132,10 @@ impl BinaryCopy {
         let missing = match usize::try_from(length) {
             Ok(missing) => missing,
             Err(_) if length == -1 => {
-                out.put_i32(-1);
+                match self.masks.get(self.field) {
+                    Some(Some(mask)) => mask.put(None, out),
+                    _ => out.put_i32(-1),
+                }
                 self.end_field();
                 return Ok(());
             }

@@ -37,6 +37,8 @@ enum Cell {
     Null,
     /// As it is written, escaped and quoted.
     Constant(Vec<u8>),
+    /// The same, of NULL too.
+    Always(Vec<u8>),
     Derived(Derived),
 }
 
@@ -93,6 +95,7 @@ impl TextCopy {
                 None => Cell::Pass,
                 Some(CellMask::Null) => Cell::Null,
                 Some(CellMask::Constant(constant)) => Cell::Constant(copy.write(constant.value(), field, alone)),
+                Some(CellMask::Always(constant)) => Cell::Always(copy.write(constant.value(), field, alone)),
                 Some(CellMask::Derived(derived)) => Cell::Derived(derived),
             })
             .collect();
@@ -248,7 +251,9 @@ impl TextCopy {
         }
         let raw = std::mem::take(&mut self.raw);
         // NULL is written bare: a value that reads like it is escaped or quoted.
-        if raw == self.null {
+        if let Some(Cell::Always(constant)) = self.cells.get(self.field) {
+            out.put_slice(constant);
+        } else if raw == self.null {
             out.put_slice(&self.null);
         } else {
             match self.cells.get(self.field) {
@@ -257,7 +262,7 @@ impl TextCopy {
                     let value = read(self.dialect, &raw);
                     out.put_slice(&self.write(&derived.show(&value), self.field, self.cells.len() == 1));
                 }
-                Some(Cell::Null | Cell::Pass) | None => out.put_slice(&self.null),
+                Some(Cell::Null | Cell::Pass | Cell::Always(_)) | None => out.put_slice(&self.null),
             }
         }
         self.raw = raw;

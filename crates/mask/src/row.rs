@@ -47,6 +47,9 @@ pub enum Rule {
         /// Under which label: the key of `hash` and `token` belongs to it.
         label: Label,
     },
+    /// Its values are redacted, and NULL with them: of a value that is made from labelled ones, `nullif(salary, 5000)`,
+    /// whether it is NULL tells as much as the value.
+    Hide,
 }
 
 /// One output column as the target describes it, and what happens to it.

@@ -42,6 +42,10 @@ proptest! {
                     prop_assert!(value.is_some() || shown.is_none(), "NULL stays NULL");
                     prop_assert!(shown.as_ref().is_none_or(|shown| !contains(shown, b"CANARY-")));
                 }
+                lockgate_mask::Rule::Hide => {
+                    let empty = mask_row(&plan(std::slice::from_ref(column)), &vec![None]).unwrap().remove(0);
+                    prop_assert_eq!(shown, &empty, "a value and NULL look the same");
+                }
             }
         }
     }
@@ -246,4 +250,14 @@ fn a_plan_knows_whether_it_passes_everything() {
     assert!(!plan(&columns).passes_everything());
     assert!(plan(&columns[..1]).passes_everything());
     assert!(plan(&[]).passes_everything());
+}
+
+#[test]
+fn a_hidden_column_shows_null_as_it_shows_values() {
+    for (oid, format, shown) in [(25, Format::Text, &b"***"[..]), (23, Format::Binary, &[0; 4])] {
+        let column = Column { type_oid: oid, typmod: -1, format, rule: lockgate_mask::Rule::Hide };
+        for value in [None, Some(b"CANARY".to_vec())] {
+            assert_eq!(mask_row(&plan(std::slice::from_ref(&column)), &vec![value]).unwrap(), [Some(shown.to_vec())]);
+        }
+    }
 }

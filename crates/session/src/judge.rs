@@ -26,6 +26,8 @@ pub struct ColumnMask {
     pub method: Method,
     /// The policy, or `None` for the default: what nobody may reveal is redacted.
     pub policy: Option<PolicyRef>,
+    /// The value is made from labelled ones, or may be: whether it is NULL is hidden as well.
+    pub derived: bool,
 }
 
 /// The masks of one result.
@@ -231,7 +233,7 @@ impl<'a> Judge<'a> {
                     let method = if plain { method } else { method.max(Method::Redact) };
                     // Of equal ones the first label by name, so that a column has the same tokens wherever it is.
                     if strongest.as_ref().is_none_or(|s| s.method < method || (s.method == method && label < s.label)) {
-                        strongest = Some(ColumnMask { label, method, policy });
+                        strongest = Some(ColumnMask { label, method, policy, derived: !plain });
                     }
                 }
             }
@@ -386,7 +388,7 @@ impl<'a> Judge<'a> {
     /// The mask when there is nothing better to say. A target without labels has none, and needs none.
     pub fn redacted(&self) -> Option<ColumnMask> {
         let label = self.target.labels.first()?.clone();
-        Some(ColumnMask { label, method: Method::Redact, policy: None })
+        Some(ColumnMask { label, method: Method::Redact, policy: None, derived: true })
     }
 
     fn unknown_plan(&mut self) -> Plan {

@@ -115,20 +115,29 @@ pub(crate) fn leak(schema: &str, relation: &str, column: &str) -> Leak {
             _ => Leak::None,
         };
     }
+    if matches!(relation, "pg_stats" | "pg_stats_ext_exprs") {
+        // All that ANALYZE counted tells of the values: how many, how wide, in which order.
+        let names = ["schemaname", "tablename", "attname", "inherited", "statistics_schemaname", "statistics_name"];
+        let named = names.contains(&column) || matches!(column, "statistics_owner" | "expr");
+        return if named { Leak::None } else { Leak::Values };
+    }
     match (relation, column) {
         ("pg_authid" | "pg_shadow" | "pg_user_mapping" | "pg_hba_file_rules" | "pg_ident_file_mappings", _)
         | ("pg_file_settings" | "pg_backend_memory_contexts" | "pg_shmem_allocations", _)
         | ("pg_user_mappings" | "pg_subscription", _) => Leak::Secrets,
         ("pg_statistic" | "pg_statistic_ext_data" | "pg_largeobject", _)
-        | ("pg_stats_ext" | "pg_stats_ext_exprs", "most_common_vals" | "histogram_bounds" | "most_common_elems")
-        | ("pg_stats", "most_common_vals" | "histogram_bounds" | "most_common_elems" | "range_bounds_histogram")
-        | ("pg_stats", "elem_count_histogram" | "range_length_histogram")
-        | ("pg_stats_ext", "most_common_val_nulls" | "most_common_freqs" | "most_common_base_freqs")
+        | ("pg_stats_ext", "n_distinct" | "dependencies" | "most_common_vals" | "most_common_val_nulls")
+        | ("pg_stats_ext", "most_common_freqs" | "most_common_base_freqs")
         | ("pg_stat_activity", "query")
         // A missing value is the default a column was added with; it stands in for every row written before.
         | ("pg_attribute", "attmissingval") => Leak::Values,
         _ => Leak::None,
     }
+}
+
+/// Whether a row of this system relation is about the table that its column `tablename` names, and nothing else.
+pub(crate) fn tells_of_one_table(schema: &str, relation: &str) -> bool {
+    schema == "pg_catalog" && matches!(relation, "pg_stats" | "pg_stats_ext" | "pg_stats_ext_exprs")
 }
 
 /// What is known of an extension's functions.

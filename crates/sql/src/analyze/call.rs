@@ -187,7 +187,16 @@ impl<'t> Analyzer<'t> {
             rest
         };
         match builtin.class {
-            Class::Total => {}
+            Class::Total => {
+                let fails = fails_by_shape(name, arguments, &|at| {
+                    let node = call.args.get(at);
+                    node.zip(arguments.get(at)).is_some_and(|(node, value)| {
+                        let unsure = value.type_oid == 0 && matches!(tree::kind(node), Some(NodeEnum::ColumnRef(_)));
+                        unsure || self.may_be_array(node, value)
+                    })
+                });
+                self.may_fail(&fails, name, call.location);
+            }
             Class::TotalInFirst => self.may_fail(&rest(), name, call.location),
             Class::TotalInRest => {
                 let first = arguments.first().map_or(Taint::CLEAN, |a| a.taint.clone());
@@ -391,4 +400,25 @@ impl<'t> Analyzer<'t> {
             None => Rel { cols: vec![Col::new("unnest", value.taint.clone())], open: None, bounded },
         }
     }
+}
+
+/// What may make a function fail that otherwise takes any value: an argument of a shape that does not fit. `array` tells
+/// whether the argument at a place may be an array.
+fn fails_by_shape(name: &str, arguments: &[Val<'_>], array: &dyn Fn(usize) -> bool) -> Taint {
+    let mut taint = Taint::CLEAN;
+    for (at, argument) in arguments.iter().enumerate() {
+        let fits = match name {
+            // A key may not be null or an array; a value may be anything.
+            "json_build_object" | "jsonb_build_object" => at % 2 == 1,
+            // Arrays gather only with others of the same shape.
+            "array_agg" => !array(at),
+            // Of bytes, when an encoding says how to read them.
+            "length" => arguments.len() == 1,
+            _ => true,
+        };
+        if !fits {
+            taint.join(&argument.taint);
+        }
+    }
+    taint
 }

@@ -3,7 +3,7 @@
 
 use lockgate_core::Action;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AlterTableType, CreateFunctionStmt, IndexStmt, Node, ObjectType, RangeVar};
+use pg_query::protobuf::{AlterTableType, Constraint, CreateFunctionStmt, IndexStmt, Node, ObjectType, RangeVar};
 
 use super::command::Outcome;
 use super::scope::{From, Rel, Scope};
@@ -24,9 +24,26 @@ impl<'t> Analyzer<'t> {
             Some(NodeEnum::Constraint(constraint)) => {
                 let taint = self.part(&constraint.raw_expr, scope);
                 self.uses(&taint, How::Source, "a column's default or check", -1);
+                self.referenced(constraint);
             }
             _ => {}
         }
+    }
+
+    /// A foreign key tells of each value that is written whether the referenced column has it.
+    fn referenced(&mut self, constraint: &'t Constraint) {
+        let Some(index) = self.found(constraint.pktable.as_ref()) else { return };
+        let Some(relation) = self.catalog.relation(index) else { return };
+        let lineage = self.lineage(index);
+        let mut taint = Taint::CLEAN;
+        for name in tree::texts(&constraint.pk_attrs) {
+            let at = relation.facts.columns.iter().position(|c| c.name == name);
+            taint.join(at.and_then(|at| lineage.columns.get(at)).unwrap_or(&lineage.row));
+        }
+        if constraint.pk_attrs.is_empty() {
+            taint.clone_from(&lineage.row);
+        }
+        self.uses(&taint, How::Predicate, "the columns that a foreign key refers to", -1);
     }
 
     /// `define` on the target, unless it is needed on a relation already.

@@ -18,6 +18,14 @@ const TOTAL_OPERATORS: &[&str] = &[
 const TOTAL_IN_LEFT: &[&str] = &["~~", "!~~", "~~*", "!~~*", "~", "!~", "~*", "!~*"];
 /// Columns that every table has without listing them. They hold no data of a row.
 const SYSTEM_COLUMNS: &[&str] = &["ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"];
+/// The server's own types that columns usually have and that are no arrays.
+const SCALAR_TYPES: &[u32] = &[
+    16, 17, 18, 19, 20, 21, 23, 25, 26, 114, 142, 600, 601, 602, 603, 604, 650, 700, 701, 718, 774, 790, 829, 869,
+    1042, 1043, 1082, 1083, 1114, 1184, 1186, 1266, 1560, 1562, 1700, 2950, 3614, 3615, 3802, 3904, 3906, 3908, 3910,
+    3912, 3926,
+];
+/// Where a row lies follows from the width of its values and of those before it.
+const ROW_PLACE: &str = "ctid";
 /// Types that take any value.
 const TOTAL_CASTS: &[&str] = &["text", "varchar", "bpchar", "name", "char"];
 
@@ -346,7 +354,10 @@ impl<'t> Analyzer<'t> {
         if let Some(row) = self.whole_row(name, scope) {
             return row;
         }
-        if SYSTEM_COLUMNS.contains(&name) || self.arguments.iter().any(|a| a == name) {
+        if SYSTEM_COLUMNS.contains(&name) {
+            return Val::made_of(if name == ROW_PLACE { scope.all() } else { Taint::CLEAN });
+        }
+        if self.arguments.iter().any(|a| a == name) {
             return Val::clean();
         }
         Val::made_of(self.missing(scope))
@@ -364,10 +375,10 @@ impl<'t> Analyzer<'t> {
         if let Some(open) = &item.rel.open {
             return Val::made_of(open.clone());
         }
-        if SYSTEM_COLUMNS.contains(&name) {
-            return Val::clean();
-        }
         let all = item.rel.all();
+        if SYSTEM_COLUMNS.contains(&name) {
+            return Val::made_of(if name == ROW_PLACE { all } else { Taint::CLEAN });
+        }
         let called = self.attribute_call(name);
         if all.is_clean() { Val::made_of(called) } else { Val::made_of(all.with(&called)) }
     }
@@ -394,8 +405,15 @@ impl<'t> Analyzer<'t> {
     }
 
     fn operator(&mut self, e: &'t AExpr, scope: &Scope<'t, '_>) -> Val<'t> {
-        let left = self.part(&e.lexpr, scope);
-        let right = self.part(&e.rexpr, scope);
+        let [left, right] = [&e.lexpr, &e.rexpr].map(|side| match side.as_deref() {
+            Some(node) => self.expr(node, scope),
+            None => Val::clean(),
+        });
+        // Arrays are joined only where their shapes fit.
+        let arrays = [(&e.lexpr, &left), (&e.rexpr, &right)]
+            .iter()
+            .any(|(side, value)| side.as_deref().is_some_and(|node| self.may_be_array(node, value)));
+        let (left, right) = (left.taint, right.taint);
         let taint = left.clone().with(&right);
         let (_, name) = tree::qualified(&e.name);
         let value = taint.clone().with(&self.user_operator(&e.name, &taint, e.location));
@@ -406,7 +424,10 @@ impl<'t> Analyzer<'t> {
             AExprKind::AexprOp | AExprKind::AexprOpAny | AExprKind::AexprOpAll if !name.is_empty() => {
                 let fails = if TOTAL_IN_LEFT.contains(&name) {
                     right.clone()
-                } else if TOTAL_OPERATORS.contains(&name) && !(name == "%" && e.lexpr.is_some()) {
+                } else if TOTAL_OPERATORS.contains(&name)
+                    && !(name == "%" && e.lexpr.is_some())
+                    && !(name == "||" && arrays)
+                {
                     Taint::CLEAN
                 } else {
                     self.fallible = self.fallible.saturating_add(1);
@@ -419,6 +440,24 @@ impl<'t> Analyzer<'t> {
             _ => {}
         }
         Val::made_of(value)
+    }
+
+    /// Whether a value may be an array, as far as it shows.
+    pub(super) fn may_be_array(&self, node: &Node, value: &Val<'t>) -> bool {
+        if value.type_oid != 0 {
+            let user = self.catalog.types().get(&value.type_oid);
+            return user.map_or(!SCALAR_TYPES.contains(&value.type_oid), |t| t.kind == 'A' || t.kind == 'd');
+        }
+        match tree::kind(node) {
+            Some(NodeEnum::AArrayExpr(_)) => true,
+            Some(NodeEnum::SubLink(link)) => link.sub_link_type() == SubLinkType::ArraySublink,
+            Some(NodeEnum::TypeCast(cast)) => cast.type_name.as_ref().is_some_and(|t| !t.array_bounds.is_empty()),
+            Some(NodeEnum::FuncCall(call)) => {
+                let (_, name) = tree::qualified(&call.funcname);
+                name.contains("array") || name.starts_with("regexp_match") || name == "parse_ident"
+            }
+            _ => tree::literal(node).is_some_and(|text| text.trim_start().starts_with(['{', '['])),
+        }
     }
 
     /// What a user's operator of this name adds.

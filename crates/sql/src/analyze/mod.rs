@@ -104,6 +104,8 @@ pub(crate) struct Analyzer<'t> {
     pub(super) windows: Taint,
     /// What the order depends on in which the query being walked finds its rows.
     pub(super) found_in_order_of: Taint,
+    /// The one table that the query being walked asks statistics about.
+    pub(super) asks_about: Option<&'t str>,
     /// The query being walked has an aggregate.
     pub(super) aggregated: bool,
     /// The query walked last has a WHERE clause that looks at a column.
@@ -148,6 +150,7 @@ impl<'t> Analyzer<'t> {
             predicate: Taint::CLEAN,
             windows: Taint::CLEAN,
             found_in_order_of: Taint::CLEAN,
+            asks_about: None,
             aggregated: false,
             filtered: false,
             fallible: 0,

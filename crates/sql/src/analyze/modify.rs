@@ -121,6 +121,9 @@ impl<'t> Analyzer<'t> {
             self.touches.join(&summary.value);
             if *changes_row {
                 taint.join(&summary.value);
+                taint.join(&self.catalog.own_row_in(*function, &relation.facts.columns, &place.rel.all(), |name| {
+                    place.rel.cols.iter().find(|c| c.name == name).map(|c| c.taint.clone())
+                }));
             }
         }
         taint

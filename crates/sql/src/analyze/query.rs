@@ -134,7 +134,12 @@ impl<'t> Analyzer<'t> {
         let windows = std::mem::take(&mut self.windows);
         let aggregated = std::mem::replace(&mut self.aggregated, false);
         let order_around = std::mem::take(&mut self.found_in_order_of);
+        self.asks_about = match (select.from_clause.as_slice(), select.where_clause.as_deref()) {
+            ([_], Some(condition)) => table_asked_about(condition),
+            _ => None,
+        };
         let from = self.items_of(&select.from_clause, outer);
+        self.asks_about = None;
         let order = std::mem::replace(&mut self.found_in_order_of, order_around);
         if select.sort_clause.is_empty() {
             self.uses(&order, How::Order, "rows in the order of an index they were clustered on, without ORDER BY", -1);
@@ -444,13 +449,16 @@ impl<'t> Analyzer<'t> {
             Some(NodeEnum::RangeTableSample(sample)) => {
                 let taint = self.parts(&sample.args, scope).with(&self.part(&sample.repeatable, scope));
                 self.uses(&taint, How::Predicate, "TABLESAMPLE", sample.location);
+                let Some(relation) = sample.relation.as_deref() else { return From::empty() };
                 let read = self.read.len();
-                let from = match sample.relation.as_deref() {
-                    Some(relation) => self.item_of(relation, left, scope),
-                    None => From::empty(),
-                };
+                let from = self.item_of(relation, left, scope);
                 // Only a table can be sampled, nothing that stands in its place.
                 self.read.truncate(read);
+                let whole = sample.args.first().and_then(tree::integer) == Some(100);
+                if !whole && (sample.repeatable.is_some() || tree::qualified(&sample.method).1 != "bernoulli") {
+                    // Which rows share a block, and their places in it, follows from the width of their values.
+                    self.uses(&from.all(), How::Predicate, "TABLESAMPLE by place", sample.location);
+                }
                 from
             }
             Some(NodeEnum::RangeTableFunc(table)) => {
@@ -630,12 +638,15 @@ impl<'t> Analyzer<'t> {
                 let object = Object::Table { schema: schema.to_owned(), name: var.relname.clone() };
                 self.need(Action::Read, object, "a system relation");
                 self.tables.push(format!("{schema}.{}", var.relname));
+                let harmless = self.asks_about.take().is_some_and(|table| {
+                    builtins::tells_of_one_table(schema, &var.relname) && self.is_unlabelled(table)
+                });
                 let mut cols = Vec::with_capacity(columns.len());
                 let mut secret = false;
                 for column in columns {
                     let leak = builtins::leak(schema, &var.relname, column);
                     secret |= leak == Leak::Secrets;
-                    let taint = if leak == Leak::None { Taint::CLEAN } else { self.unknown() };
+                    let taint = if leak == Leak::None || harmless { Taint::CLEAN } else { self.unknown() };
                     cols.push(Col::new(*column, taint));
                 }
                 if secret {
@@ -656,6 +667,12 @@ impl<'t> Analyzer<'t> {
                 Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: self.path_known }
             }
         }
+    }
+
+    /// Whether there are relations of this name, and none of them holds anything labelled.
+    fn is_unlabelled(&self, name: &str) -> bool {
+        let named = self.catalog.relations_named(name);
+        !named.is_empty() && named.iter().all(|index| self.lineage(*index).row.is_clean())
     }
 
     /// Rows lie in the order of the index that they were clustered on, and come in that order to who asks for none.
@@ -706,6 +723,22 @@ impl<'t> Analyzer<'t> {
             })
             .collect();
         Rel { cols, open: None, bounded: lineage.row.is_clean() }
+    }
+}
+
+/// The table that a condition's terms, all of which have to hold, name in a column `tablename`.
+fn table_asked_about(condition: &Node) -> Option<&str> {
+    match tree::kind(condition)? {
+        NodeEnum::BoolExpr(e) if e.boolop() == BoolExprType::AndExpr => e.args.iter().find_map(table_asked_about),
+        NodeEnum::AExpr(e) if e.kind() == AExprKind::AexprOp && tree::qualified(&e.name) == ("", "=") => {
+            match tree::kind_of(&e.lexpr)? {
+                NodeEnum::ColumnRef(c) if c.fields.last().map(tree::text) == Some("tablename") => {
+                    tree::literal(e.rexpr.as_deref()?)
+                }
+                _ => None,
+            }
+        }
+        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use lockgate_core::{Action, limits};
 use pg_query::protobuf::{ScanToken, Token};
 
-use super::facts::Code;
+use super::facts::{Code, ColumnFacts};
 use super::{Catalog, Function, Lineage, Relation, Summary, deparse};
 use crate::analyze::{Analyzer, Context, Frame};
 use crate::builtins::{self, Class, ExtensionFunction};
@@ -240,6 +240,38 @@ impl Catalog {
     /// The most that PL/pgSQL code can read.
     pub(crate) fn reach(&self, source: &str, stack: &[Frame]) -> Taint {
         self.named_in(source, stack).map_or_else(|| self.unknown(), Bound::all)
+    }
+
+    /// What a trigger's function may move from the labelled columns of its own row to others: those that it names, or all
+    /// where it hands OLD or NEW on whole.
+    pub(crate) fn own_row_in(
+        &self,
+        function: usize,
+        columns: &[ColumnFacts],
+        row: &Taint,
+        taint_of: impl Fn(&str) -> Option<Taint>,
+    ) -> Taint {
+        let Some(function) = self.function(function).filter(|f| !f.safe && f.facts.extension.is_none()) else {
+            return Taint::CLEAN;
+        };
+        let source = function.facts.source.as_str();
+        let Ok(tokens) = pg_query::scan_tokens(source) else { return row.clone() };
+        let names: Vec<Option<Cow<'_, str>>> = tokens.iter().map(|token| name_of(token, source)).collect();
+        let mut taint = Taint::CLEAN;
+        for (at, name) in names.iter().enumerate() {
+            let Some(name) = name else { continue };
+            if matches!(name.as_ref(), "old" | "new") {
+                let field = tokens.get(at + 1).is_some_and(|next| next.token() == Token::Ascii46);
+                let returned =
+                    at.checked_sub(1).and_then(|b| names.get(b)).is_some_and(|b| b.as_deref() == Some("return"));
+                if !field && !returned {
+                    taint.join(row);
+                }
+            } else if columns.iter().any(|c| c.name == *name) {
+                taint.join(&taint_of(name).unwrap_or(Taint::UNKNOWN));
+            }
+        }
+        taint
     }
 
     /// The most that code in which these names occur can read. `None` if it could run text that is not shown.

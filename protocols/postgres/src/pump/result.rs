@@ -189,7 +189,7 @@ impl Pump {
             lockgate_sql::Outputs::NoRows | lockgate_sql::Outputs::Each(_) => false,
         });
         if !foreseen {
-            let hidden: Vec<bool> = columns.iter().map(|c| matches!(c.rule, Rule::Mask { .. })).collect();
+            let hidden: Vec<bool> = columns.iter().map(|c| c.rule != Rule::Pass).collect();
             masker.hide_names(&hidden);
         }
         if let Some(content) = &self.content {
@@ -348,6 +348,7 @@ impl Pump {
 fn rule_of(mask: Option<ColumnMask>) -> Rule {
     match mask {
         None => Rule::Pass,
+        Some(mask) if mask.derived && mask.method <= Method::Redact => Rule::Hide,
         Some(mask) => Rule::Mask { method: mask.method, label: mask.label },
     }
 }
@@ -370,11 +371,13 @@ fn stronger(one: Option<ColumnMask>, other: Option<ColumnMask>) -> Option<Column
     match (one, other) {
         (Some(one), Some(other)) => {
             let same_label = one.label == other.label;
+            let derived = one.derived || other.derived;
             let mut strongest = if other.method > one.method { other } else { one };
             // Two answers to which label a value has: a stand-in under either could be that of another value.
             if !same_label {
                 strongest.method = strongest.method.max(Method::Redact);
             }
+            strongest.derived = derived;
             Some(strongest)
         }
         (one, other) => one.or(other),
