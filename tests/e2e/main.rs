@@ -9,6 +9,7 @@ mod content;
 mod crash;
 mod desync;
 mod disk_full;
+mod encodings;
 mod failing_disk;
 mod harness;
 mod holding;

@@ -3,8 +3,8 @@
 //! A copy is one stream that the target cuts into CopyData messages as it likes. The scanners in `copy_text` and
 //! `copy_binary` keep their state between pieces, so that any cut gives the same bytes, and hold at most one value of a
 //! column whose mask looks at it. Columns are found by index; a row with more or fewer fields than the plan is an error.
-//! Text and CSV are read as UTF-8 or another encoding in which no character contains the bytes of ASCII ones: a copy
-//! with an `ENCODING` option of its own must have been refused before.
+//! Text and CSV are read as UTF-8 or another encoding in which no character contains the bytes of ASCII ones: of a copy in
+//! any other, only one in which nothing is masked may come here, and it passes unread.
 
 use crate::cell;
 use crate::content::ContentPlan;
@@ -106,6 +106,8 @@ pub enum CopyError {
 enum Scanner {
     Text(TextCopy),
     Binary(BinaryCopy),
+    /// Nothing is looked for.
+    Passing,
 }
 
 /// The plan for one copy, and how far it has come.
@@ -152,6 +154,12 @@ impl CopyMasker {
         }
     }
 
+    /// For a copy in which nothing is masked, by its columns or by content rules, and whose rows cannot be told apart here, by
+    /// their encoding or by options that are not known: it passes as it is.
+    pub fn passing() -> Self {
+        CopyMasker { scanner: Scanner::Passing, failed: None, content: None }
+    }
+
     /// The names of these columns are not shown in a header line, but `column1`, `column2`, … by position.
     pub fn hide_names(&mut self, hidden: &[bool]) {
         if let Scanner::Text(scanner) = &mut self.scanner {
@@ -168,6 +176,10 @@ impl CopyMasker {
         let mut result = match &mut self.scanner {
             Scanner::Text(scanner) => scanner.feed(chunk, out),
             Scanner::Binary(scanner) => scanner.feed(chunk, out),
+            Scanner::Passing => {
+                out.extend_from_slice(chunk);
+                Ok(())
+            }
         };
         if let (Ok(()), Some(content)) = (result, &mut self.content) {
             let masked = out.split_off(start);
@@ -185,6 +197,7 @@ impl CopyMasker {
         let whole = match &self.scanner {
             Scanner::Text(scanner) => scanner.is_between_rows(),
             Scanner::Binary(scanner) => scanner.is_done(),
+            Scanner::Passing => true,
         };
         let passed = self.content.as_ref().is_none_or(|content| content.is_empty());
         if whole && passed { Ok(()) } else { Err(CopyError::Truncated) }

@@ -156,6 +156,18 @@ fn effects_on_the_session() {
     assert_eq!(effect("RESET search_path"), Effect::SetPath(NewPath::Unknown));
     assert_eq!(effect("SELECT set_config('search_path', 'x', false)"), Effect::SetPath(NewPath::Unknown));
     assert_eq!(effect("SET TIME ZONE 'UTC'"), Effect::Set { name: "timezone".into() });
+    // What makes the server read texts otherwise is not what leaves it as it is.
+    for (text, changes) in [
+        ("SET client_encoding = 'UTF8'", false),
+        ("SET NAMES 'SJIS'", true),
+        ("RESET client_encoding", true),
+        ("SET standard_conforming_strings = on", false),
+        ("SET standard_conforming_strings = 0", true),
+        ("SELECT set_config('client_encoding', 'SJIS', false)", true),
+        ("SELECT set_config('client_encoding', 'UTF8', false)", false),
+    ] {
+        assert_eq!(effect(text) == Effect::SetPath(NewPath::Unknown), changes, "{text}");
+    }
     assert_eq!(effect("CREATE TABLE t (a int)"), Effect::Define);
     assert_eq!(effect("DEALLOCATE PREPARE p"), Effect::Deallocate(Some("p".into())));
     assert_eq!(effect("MOVE 2 FROM c"), Effect::Move { name: "c".into() });

@@ -8,7 +8,7 @@
 
 use crate::cancel::{CancelKey, KEY_BYTES};
 use crate::client_auth::{AuthStep, ClientAuth, Method, ScramOffer};
-use crate::frame::{self, Peer};
+use crate::frame::{self, FrontendTag, Peer};
 use crate::own::{self, OwnReport, Severity};
 use crate::pump::{Lexing, Pump, Start};
 use crate::replication::{self, Replication};
@@ -311,6 +311,15 @@ impl Machine {
     fn auth(&mut self, wishes: Wishes, mut auth: Box<ClientAuth>, buffer: &mut BytesMut, io: &mut Io) -> Phase {
         let message = match frame::take(buffer, Peer::Client, PG_PREAUTH_MESSAGE_BYTES_MAX) {
             Ok(Some(message)) => message,
+            // What is no answer is not waited for.
+            Ok(None)
+                if buffer.first().is_some_and(|tag| FrontendTag::from_byte(*tag) != FrontendTag::PasswordMessage) =>
+            {
+                let text = "the client sent another message where its password was expected";
+                fatal(io, SqlState::PROTOCOL_VIOLATION, text, None, None);
+                io.close(text.to_owned(), Some(Fault::Client));
+                return Phase::Closed;
+            }
             Ok(None) => return Phase::Auth(wishes, auth),
             Err(error) => {
                 fatal(io, error.sqlstate(), &error.to_string(), None, None);

@@ -69,11 +69,35 @@ pub(crate) struct With<'a> {
     pub(crate) snapshot: &'a Arc<Snapshot>,
     pub(crate) path: &'a [String],
     pub(crate) view: View,
-    /// The settings under which the server reads texts are the ones that the analysis assumes.
-    pub(crate) lexing_safe: bool,
+    /// Which texts the server reads as the analysis does, by the settings that decide it.
+    pub(crate) readable: Readable,
     /// What the text reads is replaced where it has hidden columns.
     pub(crate) rewrites: bool,
     pub(crate) now: Timestamp,
+}
+
+/// Of a text that the server reads otherwise than it seems here.
+const UNREAD: &str = "its encoding or the session's settings are not the expected ones";
+
+/// Which texts the server reads as the analysis does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readable {
+    /// Any in UTF-8.
+    Utf8,
+    /// Those of ASCII alone, which every encoding of PostgreSQL's clients takes for itself.
+    Ascii,
+    /// None.
+    Nothing,
+}
+
+impl Readable {
+    fn read(self, text: &[u8]) -> Option<&str> {
+        match self {
+            Readable::Utf8 => std::str::from_utf8(text).ok(),
+            Readable::Ascii => std::str::from_utf8(text).ok().filter(|text| text.is_ascii()),
+            Readable::Nothing => None,
+        }
+    }
 }
 
 impl With<'_> {
@@ -95,14 +119,8 @@ impl With<'_> {
 impl Prepared {
     /// Analyses and judges a text, or takes what is known of it.
     pub(crate) fn of(text: &[u8], with: &With<'_>, shared: &Shared) -> Arc<Prepared> {
-        let readable = std::str::from_utf8(text).ok().filter(|_| with.lexing_safe);
-        let Some(text) = readable else {
-            let lossy = String::from_utf8_lossy(text);
-            let why = Unparsable {
-                why: Why::Unanalysed("its encoding or the session's settings are not the expected ones"),
-                offset: None,
-            };
-            return Arc::new(Prepared::judged(&lossy, None, Err(why), with, shared));
+        let Some(text) = with.readable.read(text) else {
+            return Arc::new(Prepared::unread(&String::from_utf8_lossy(text), with, shared));
         };
         let shape = Shape::of(text);
         if let Some(shape) = &shape
@@ -140,6 +158,22 @@ impl Prepared {
             }
         }
         prepared
+    }
+
+    /// Judges a text that nobody may take for what it seems.
+    fn unread(lossy: &str, with: &With<'_>, shared: &Shared) -> Prepared {
+        let why = Unparsable { why: Why::Unanalysed(UNREAD), offset: None };
+        Prepared::judged(lossy, None, Err(why), with, shared)
+    }
+
+    /// The same text under another view. What the server read under other settings stays unread under all.
+    pub(crate) fn again(&self, with: &With<'_>, shared: &Shared) -> Arc<Prepared> {
+        let unread = |why: &Unparsable| matches!(why.why, Why::Unanalysed(why) if why == UNREAD);
+        if self.batch.as_ref().is_err_and(unread) {
+            return Arc::new(Prepared::unread(&self.text, with, shared));
+        }
+        // It was readable when the server got it, and the server does not read it again.
+        Prepared::of(self.text.as_bytes(), &With { readable: Readable::Utf8, ..*with }, shared)
     }
 
     fn judged(

@@ -262,6 +262,8 @@ impl<'t> Analyzer<'t> {
             Some(name) => {
                 self.sets_path |= name == "search_path";
                 if !settings::is_harmless(&name, value) {
+                    // What is read after that may be another text than it seems.
+                    self.sets_path |= settings::changes_reading(&name);
                     self.need_on_target(Action::Administer, format!("the setting `{name}`"));
                 }
             }

@@ -576,8 +576,13 @@ impl<'t> Analyzer<'t> {
             Some([one]) if !one.is_empty() => Some(*one),
             _ => None,
         };
-        if !settings::is_harmless(&name, value) {
+        let harmless = settings::is_harmless(&name, value);
+        if !harmless {
             self.need_on_target(Action::Administer, format!("the setting `{name}`"));
+        }
+        if !harmless && settings::changes_reading(&name) {
+            // Names are read with the rest of the text: none is certain after that.
+            return Outcome::with_effect(verb, Effect::SetPath(NewPath::Unknown));
         }
         if name == "search_path" {
             let shown = set.kind() == VariableSetKind::VarSetValue;

@@ -63,10 +63,23 @@ impl<'t> Analyzer<'t> {
             self.uses(&taint, crate::How::Source, "a file or program on the server", -1);
             return outcome;
         }
+        if let Some(encoding) = format.as_ref().and_then(|f| f.encoding.as_deref())
+            && !is_utf8(encoding)
+        {
+            // Columns are found by delimiters, and there are encodings in which a delimiter is half of a character.
+            let taint = rel.all();
+            self.uses(&taint, crate::How::Source, "a copy in another encoding than UTF-8", -1);
+        }
         outcome.effect = format.map_or(Effect::None, Effect::CopyOut);
         outcome.result = Some(rel);
         outcome
     }
+}
+
+/// Whether an encoding name means UTF-8. PostgreSQL compares letters and digits only, without regard to case.
+fn is_utf8(name: &str) -> bool {
+    let clean: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    matches!(clean.as_str(), "utf8" | "unicode")
 }
 
 /// The format that COPY's options ask for. `None` if an option is not understood.

@@ -106,6 +106,11 @@ const PINNED: &[(&str, &[&str])] = &[
     ("restrict_nonsystem_relation_kind", &["view, foreign-table", "foreign-table, view"]),
 ];
 
+/// Whether the server reads texts otherwise under another value of this setting (name in lower case).
+pub(super) fn changes_reading(name: &str) -> bool {
+    matches!(name, "client_encoding" | "names" | "standard_conforming_strings")
+}
+
 /// Families of settings that load code, or send statements and plans elsewhere.
 const CLOSED_FAMILIES: &[&str] =
     &["auto_explain", "pgaudit", "plperl", "plpython", "pltcl", "plv8", "pljava", "sepgsql"];

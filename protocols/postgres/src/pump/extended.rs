@@ -41,11 +41,11 @@ impl Pump {
             return self.wait_for_answers(frame, io);
         }
         let prepared = self.prepare(parse.text, io.now);
-        if self.needs_catalog(&prepared, io.now) {
+        if self.needs_catalog_to_read(&prepared, io.now) {
             self.ask_catalog(io);
             return Taken::Waits(Waiting::Catalog(frame));
         }
-        if let Some(denial) = self.catalog_denial(&prepared) {
+        if let Some(denial) = self.reading_denial(&prepared) {
             self.refuse_denial(io, &denial);
             return Taken::Done;
         }

@@ -1,10 +1,10 @@
 //! The gateway's own questions to the target, on the session's connection and inside its transaction: has the catalog
-//! changed, which search path is in effect, and where it changed, what is in it now.
+//! changed, which search path is in effect, how are texts read, and where it changed, what is in it now.
 //!
 //! They are sent as named statements and portals that are closed at once, so that the client's unnamed ones survive and
 //! nothing of them is left behind.
 
-use super::{Expect, Pump, Waiting};
+use super::{Expect, Lexing, Pump, Waiting};
 use crate::message::{self, Object, TransactionStatus};
 use crate::own;
 use crate::prepare::Prepared;
@@ -24,6 +24,9 @@ const NAME: &[u8] = b"lockgate";
 const PATH_SQL: &str = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))";
 /// Whether the answers are of now or of the transaction's beginning: the server itself always looks names up as they are now.
 const ISOLATION_SQL: &str = "SELECT pg_catalog.current_setting('transaction_isolation')";
+/// How the server reads the next text. It reports a change of these only with the ReadyForQuery that follows.
+const LEXING_SQL: &str = "SELECT pg_catalog.current_setting('standard_conforming_strings') || ' ' || \
+                          pg_catalog.current_setting('client_encoding')";
 /// Schemas in a search path.
 const PATH_MAX: usize = 1_000;
 
@@ -53,6 +56,10 @@ pub(super) struct Inquiry {
     broken: Option<String>,
     /// The answers are those of the transaction's beginning.
     of_beginning: bool,
+    /// Something in the answers is not ASCII.
+    beyond_ascii: bool,
+    /// How the server reads texts, once it said so.
+    lexing: Option<Lexing>,
     /// The target dropped it because an earlier message failed; its Sync is answered all the same.
     dropped: bool,
 }
@@ -61,6 +68,23 @@ impl Pump {
     /// Whether the target must be asked before a verdict on this can stand.
     pub(super) fn needs_catalog(&mut self, prepared: &Prepared, now: Timestamp) -> bool {
         !prepared.is_free_of_catalog() && self.catalog_is_stale(now)
+    }
+
+    /// Whether the target may read the next text otherwise than it is known to: something moved, and it reports no settings
+    /// before the pipeline's Sync.
+    fn reads_doubtfully(&self) -> bool {
+        self.unsynced && self.truth.moved && self.labelled()
+    }
+
+    /// The same for a text that comes now.
+    pub(super) fn needs_catalog_to_read(&mut self, prepared: &Prepared, now: Timestamp) -> bool {
+        (self.reads_doubtfully() || !prepared.is_free_of_catalog()) && self.catalog_is_stale(now)
+    }
+
+    /// Why a text that comes now cannot be judged although the catalog was asked for.
+    pub(super) fn reading_denial(&self, prepared: &Prepared) -> Option<Denial> {
+        let doubtful = self.truth.broken && self.reads_doubtfully();
+        doubtful.then(unread_catalog).or_else(|| self.catalog_denial(prepared))
     }
 
     /// Whether what is known of the catalog is too old to judge by.
@@ -106,7 +130,7 @@ impl Pump {
     pub(super) fn ask_catalog(&mut self, io: &mut Io) {
         // The comment lets the target's own logs name the session and who it is.
         let version = format!("{}{VERSION_SQL}", self.comment);
-        self.send_round(io, Stage::State, &[&version, PATH_SQL, ISOLATION_SQL], String::new(), Vec::new());
+        self.send_round(io, Stage::State, &[&version, PATH_SQL, ISOLATION_SQL, LEXING_SQL], String::new(), Vec::new());
     }
 
     fn send_round(&mut self, io: &mut Io, stage: Stage, questions: &[&str], version: String, path: Vec<String>) {
@@ -139,6 +163,8 @@ impl Pump {
             path,
             broken: None,
             of_beginning: false,
+            beyond_ascii: false,
+            lexing: None,
             dropped: false,
         });
         self.expect.push_back(Expect::Inquiry);
@@ -190,12 +216,17 @@ impl Pump {
         let Some(inquiry) = self.inquiry.take() else { return };
         let now = io.now;
         self.truth.asked = now;
+        if let Some(lexing) = inquiry.lexing {
+            self.lexing = lexing;
+        }
         if inquiry.dropped {
             self.truth.moved = true;
             self.go_on(io);
             return;
         }
-        if let Some(why) = inquiry.broken {
+        let misread = inquiry.beyond_ascii && !self.lexing.encoding;
+        let misread = misread.then(|| "it has names that are not ASCII, and the session is not in UTF-8".to_owned());
+        if let Some(why) = inquiry.broken.or(misread) {
             if inquiry.synced && self.status == TransactionStatus::Idle && self.truth.attempts < ATTEMPTS_MAX {
                 // A view that somebody drops while it is read fails the whole answer; the next one no longer has it.
                 self.truth.attempts += 1;
@@ -328,7 +359,10 @@ impl Inquiry {
         let mut values: Vec<Option<&[u8]>> = Vec::with_capacity(cells.left());
         for cell in cells {
             match cell {
-                Ok(cell) => values.push(cell),
+                Ok(cell) => {
+                    self.beyond_ascii |= cell.is_some_and(|value| !value.is_ascii());
+                    values.push(cell);
+                }
                 Err(_) => {
                     self.broken = Some("a row of the answer cannot be read".into());
                     return;
@@ -343,7 +377,11 @@ impl Inquiry {
                 };
                 if self.question == 0 {
                     text.clone_into(&mut self.version);
-                } else if self.question > 1 {
+                } else if self.question == 3 {
+                    let (strings, encoding) = text.split_once(' ').unwrap_or_default();
+                    let lexing = Lexing { strings: strings == "on", encoding: encoding.eq_ignore_ascii_case("UTF8") };
+                    self.lexing = Some(lexing);
+                } else if self.question == 2 {
                     self.of_beginning = text != "read committed" && text != "read uncommitted";
                 } else if self.path.len() < PATH_MAX {
                     self.path.push(text.to_owned());

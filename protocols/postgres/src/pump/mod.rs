@@ -28,7 +28,7 @@ use crate::frame::Frame;
 use crate::message::TransactionStatus;
 use crate::names::Names;
 use crate::own::{self, OwnReport, Severity};
-use crate::prepare::{Prepared, With};
+use crate::prepare::{Prepared, Readable, With};
 use crate::shared::{Shared, Snapshot, View};
 use bytes::{Bytes, BytesMut};
 use call::Called;
@@ -379,11 +379,16 @@ impl Pump {
 
     /// Analyses and judges a text under what is known now.
     fn prepare(&mut self, text: &[u8], now: Timestamp) -> Arc<Prepared> {
-        self.prepare_as(text, false, now)
+        self.prepare_with(false, now, |with, shared| Prepared::of(text, with, shared))
     }
 
     /// `as_it_is`: the target has the text already, so it cannot become another.
-    fn prepare_as(&mut self, text: &[u8], as_it_is: bool, now: Timestamp) -> Arc<Prepared> {
+    fn prepare_with(
+        &mut self,
+        as_it_is: bool,
+        now: Timestamp,
+        make: impl FnOnce(&With<'_>, &Shared) -> Arc<Prepared>,
+    ) -> Arc<Prepared> {
         let rules = self.session.rules();
         if self.status == TransactionStatus::Idle && self.expect.is_empty() {
             self.truth.changes = self.shared.changes();
@@ -396,10 +401,19 @@ impl Pump {
             path: &self.truth.path,
             view: self.view(rules.version, as_it_is),
             rewrites: !as_it_is && self.rewrites(),
-            lexing_safe: self.lexing.strings && self.lexing.encoding,
+            readable: self.readable(),
             now,
         };
-        Prepared::of(text, &with, &self.shared)
+        make(&with, &self.shared)
+    }
+
+    fn readable(&self) -> Readable {
+        match self.lexing {
+            Lexing { strings: true, encoding: true } => Readable::Utf8,
+            // Where something is labelled, values in another encoding are not masked well either.
+            Lexing { strings: true, encoding: false } if !self.labelled() => Readable::Ascii,
+            Lexing { .. } => Readable::Nothing,
+        }
     }
 
     /// The same statement under what is known now.
@@ -408,8 +422,8 @@ impl Pump {
         let as_it_is = self.rewrites();
         let view = self.view(rules.version, as_it_is);
         if statement.prepared.view != view || statement.prepared.judgement.depends_on_time {
-            let text = Arc::clone(statement.prepared.text());
-            statement.prepared = self.prepare_as(text.as_bytes(), as_it_is, now);
+            let before = Arc::clone(&statement.prepared);
+            statement.prepared = self.prepare_with(as_it_is, now, |with, shared| before.again(with, shared));
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{Expect, Flow, Pump};
 use crate::message::{FormatCode, RowDescription};
 use crate::prepare::Prepared;
+use crate::startup::parameters::is_utf8;
 use bytes::BytesMut;
 use lockgate_mask::{Column, CopyFormat, CopyMasker, Format, Mark, Method, RowMasker, RowStream, Rule, Touch};
 use lockgate_session::wire::Io;
@@ -160,6 +161,7 @@ impl Pump {
                 (format, self.copy_types(statement, count))
             }
             // A COPY that was not foreseen: only one in which nothing is masked passes.
+            _ if !plan.masks.any() && self.content.is_none() => return Ok(CopyMasker::passing()),
             _ if !plan.masks.any() => {
                 (if binary { CopyFormat::Binary } else { CopyFormat::text() }, vec![(0, -1); count])
             }
@@ -181,6 +183,16 @@ impl Pump {
                 Column { type_oid, typmod, format: Format::Text, rule }
             })
             .collect();
+        let encoding = match statement.map(|s| &s.effect) {
+            Some(Effect::CopyOut(options)) => options.encoding.as_deref(),
+            _ => None,
+        };
+        let hides = self.content.is_some() || columns.iter().any(|c| matches!(c.rule, Rule::Mask { .. }));
+        if !binary && !encoding.map_or(self.lexing.encoding, is_utf8) {
+            // A delimiter may be half of a character.
+            let error = "a copy with what is to be masked in another encoding than UTF-8";
+            return if hides { Err(error.into()) } else { Ok(CopyMasker::passing()) };
+        }
         let mut masker = CopyMasker::new(&format, &columns, &self.truth.snapshot.types, &rules.mask_keys)
             .map_err(|e| e.to_string())?;
         // Names in a header that the analysis did not foresee are data like any other.

@@ -49,11 +49,11 @@ impl Pump {
         if self.hangs_on_names(&prepared) {
             return self.wait_for_answers(frame, io);
         }
-        if self.needs_catalog(&prepared, io.now) {
+        if self.needs_catalog_to_read(&prepared, io.now) {
             self.ask_catalog(io);
             return Taken::Waits(Waiting::Catalog(frame));
         }
-        if let Some(denial) = self.catalog_denial(&prepared) {
+        if let Some(denial) = self.reading_denial(&prepared) {
             let error = self.report(own::Severity::Error, &denial).freeze();
             self.refuse_query(io, error);
             return Taken::Done;
