@@ -208,3 +208,10 @@ pub const RECORD_PROGRESS_MS: i64 = 10_000;
 pub const RECORD_PROGRESS_FRAMES_MAX: u32 = 1_024;
 /// Leaves that are written to the log of recordings at a time.
 pub const RECORD_LEAVES_BATCH_MAX: usize = 1_024;
+
+/// Bytes of a statement that does not parse which are recorded: to take the secrets out of a text it is cut into words.
+pub const UNREADABLE_TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// How far in the future a token may have been made, in milliseconds. Further, and the clock is wrong: the token would count
+/// longer than whoever made it said.
+pub const TOKEN_EARLY_MS_MAX: i64 = 5 * 60 * 1_000;

@@ -18,7 +18,7 @@ mod taint;
 
 pub use analyze::{Context, analyze, analyze_shaped};
 pub use catalog::{CallByNumber, Catalog, ColumnRule, LabelledColumn, facts, query as catalog_query};
-pub use redact::redact_secrets;
+pub use redact::{redact_error, redact_secrets, redact_unreadable};
 pub use rewrite::{Hiding, rewrite};
 pub use shape::Shape;
 pub use statement::{

@@ -200,11 +200,15 @@ impl Prepared {
             }
             Err(_) => Arc::new(judge().unreadable(catalog)),
         };
-        let shown = match (lockgate_sql::redact_secrets(asked), &sent) {
+        let redacted = |text| match &batch {
+            Ok(_) => lockgate_sql::redact_secrets(text),
+            Err(_) => lockgate_sql::redact_unreadable(text),
+        };
+        let shown = match (redacted(asked), &sent) {
             (Cow::Borrowed(_), None) => None,
             (Cow::Owned(shown), None) => Some(shown),
             (shown, Some(sent)) => {
-                let sent = lockgate_sql::redact_secrets(sent);
+                let sent = redacted(sent);
                 Some(format!("{shown}\n-- rewritten: {}", sent.replace(['\n', '\r'], "\n-- ")))
             }
         };

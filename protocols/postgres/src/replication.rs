@@ -316,6 +316,8 @@ impl Replication {
     }
 
     fn done(&mut self, request: u64, kind: DoneKind, tag: &str, error: Option<(&str, &str, Fault)>, io: &mut Io) {
+        let shown = error.map(|(code, text, fault)| (code, lockgate_sql::redact_error(code, text), fault));
+        let error = shown.as_ref().map(|(code, text, fault)| (*code, &**text, *fault));
         if let Err(failed) = self.session.done(request, &Ended { kind, tag, error }, io.now) {
             self.unrecordable(io, &failed);
         }

@@ -608,6 +608,8 @@ impl Pump {
 
     /// Records the end of a request; a recording that fails ends the session.
     fn done(&mut self, io: &mut Io, request: u64, kind: DoneKind, tag: &str, error: Option<(&str, &str, Fault)>) {
+        let shown = error.map(|(code, text, fault)| (code, lockgate_sql::redact_error(code, text), fault));
+        let error = shown.as_ref().map(|(code, text, fault)| (*code, &**text, *fault));
         if let Err(failed) = self.session.done(request, &Ended { kind, tag, error }, io.now) {
             self.unrecordable(io, &failed);
         }
