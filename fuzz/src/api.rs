@@ -5,7 +5,7 @@ use axum::extract::Extension;
 use axum::http::{Method, Request};
 use lockgate_api::{
     Access, ApiState, BoxFuture, Detokenize, Detokenizer, EventStream, EventView, JournalReader, LiveSessions,
-    NotDetokenized, PeerAddr, StillMay, TargetInfo, TokenValues,
+    NotDetokenized, PeerAddr, Readiness, StillMay, TargetInfo, TokenValues,
 };
 use lockgate_core::{Identity, IdentityKind, SessionId, TargetName, Timestamp};
 use lockgate_store::approvals::Approvals;
@@ -13,7 +13,7 @@ use lockgate_store::{NewToken, Store, clock};
 use std::collections::{BTreeSet, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
@@ -58,6 +58,12 @@ impl Detokenizer for Nothing {
     }
 }
 
+impl Readiness for Nothing {
+    fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
 struct World {
     runtime: Runtime,
     store: Store,
@@ -90,7 +96,7 @@ impl World {
         });
         let (access, sessions, journal) = (Arc::new(Nothing), Arc::new(Nothing), Arc::new(Nothing));
         let detokenizer = Arc::new(Nothing);
-        let ready = Arc::new(AtomicBool::new(true));
+        let ready = Arc::new(Nothing);
         let approvals = Approvals::new(store.clone());
         let state = ApiState::new(store.clone(), approvals, access, sessions, journal, detokenizer, ready);
         let router = lockgate_api::router(state);

@@ -67,6 +67,9 @@ pub(crate) async fn prove(
             state.throttle.refused(source, now);
             Err(ApiError::unauthenticated(match e {
                 TokenError::Expired { .. } => "the token has expired",
+                TokenError::Early { .. } => {
+                    "the token counts from a time that has not come: the gateway's clock is wrong"
+                }
                 TokenError::Revoked { .. } => "the token was revoked",
                 TokenError::Malformed | TokenError::Unknown | TokenError::WrongSecret | TokenError::Store(_) => {
                     "the token is not valid"

@@ -94,7 +94,7 @@ impl ApiError {
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took too long", "try again")
     }
 
-    pub(crate) fn unavailable(what: &'static str) -> Self {
+    pub(crate) fn unavailable(what: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", what, "try again, or look into the gateway's log")
     }
 }

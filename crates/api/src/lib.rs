@@ -22,5 +22,5 @@ pub use openapi::document;
 pub use serve::{metrics_router, serve, serve_plain};
 pub use state::{
     Access, ApiState, BoxFuture, Detokenize, Detokenizer, EventStream, EventView, JournalReader, LiveSessions,
-    NotDetokenized, PeerAddr, StillMay, TargetInfo, TokenValues,
+    NotDetokenized, PeerAddr, Readiness, StillMay, TargetInfo, TokenValues,
 };

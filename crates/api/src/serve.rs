@@ -1,6 +1,7 @@
 //! Accepting connections for the API and for metrics. Every wait and every count here has a limit.
 
-use crate::state::PeerAddr;
+use crate::state::{PeerAddr, Readiness};
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -45,13 +46,17 @@ where
     accept(listener, None, router, shutdown).await;
 }
 
-/// What the metrics listener answers: `/metrics` in Prometheus' text format.
-pub fn metrics_router(handle: PrometheusHandle) -> Router {
+/// What the metrics listener answers: `/metrics` in Prometheus' text format, and `/ready` for who has no TLS.
+pub fn metrics_router(handle: PrometheusHandle, readiness: Arc<dyn Readiness>) -> Router {
+    let ready = async move || match readiness.ready().await {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    };
     let metrics = async move || {
         handle.run_upkeep();
         ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], handle.render())
     };
-    Router::new().route("/metrics", get(metrics))
+    Router::new().route("/metrics", get(metrics)).route("/ready", get(ready))
 }
 
 async fn accept<S>(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, shutdown: S)

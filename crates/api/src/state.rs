@@ -10,7 +10,6 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use tokio::sync::mpsc;
 
 /// A future behind a trait object.
@@ -108,6 +107,12 @@ pub trait Detokenizer: Send + Sync {
     fn detokenize(&self, asked: &Detokenize<'_>) -> Result<Vec<TokenValues>, NotDetokenized>;
 }
 
+/// Whether the gateway takes sessions.
+pub trait Readiness: Send + Sync {
+    /// An error says why not, in words that anybody may read.
+    fn ready(&self) -> BoxFuture<'_, Result<(), String>>;
+}
+
 /// The client's address, as the listener saw it.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddr(pub SocketAddr);
@@ -127,8 +132,8 @@ pub struct ApiState {
     pub journal: Arc<dyn JournalReader>,
     /// The values behind tokens of masked data.
     pub detokenizer: Arc<dyn Detokenizer>,
-    /// Set once every listener is bound, cleared when the gateway drains.
-    pub ready: Arc<AtomicBool>,
+    /// Whether new sessions are welcome.
+    pub readiness: Arc<dyn Readiness>,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) allowance: Arc<Allowance>,
 }
@@ -142,9 +147,9 @@ impl ApiState {
         sessions: Arc<dyn LiveSessions>,
         journal: Arc<dyn JournalReader>,
         detokenizer: Arc<dyn Detokenizer>,
-        ready: Arc<AtomicBool>,
+        readiness: Arc<dyn Readiness>,
     ) -> Self {
         let (throttle, allowance) = (Arc::default(), Arc::default());
-        ApiState { store, approvals, access, sessions, journal, detokenizer, ready, throttle, allowance }
+        ApiState { store, approvals, access, sessions, journal, detokenizer, readiness, throttle, allowance }
     }
 }

@@ -14,7 +14,7 @@ use axum::http::{Method, Request, StatusCode, header};
 use lockgate_api::endpoints::{ENDPOINTS, Role};
 use lockgate_api::{
     Access, ApiState, BoxFuture, Detokenize, Detokenizer, EventStream, EventView, JournalReader, LiveSessions,
-    NotDetokenized, PeerAddr, StillMay, TargetInfo, TokenValues,
+    NotDetokenized, PeerAddr, Readiness, StillMay, TargetInfo, TokenValues,
 };
 use lockgate_core::{Identity, IdentityKind, SessionId, TargetName, Timestamp};
 use lockgate_store::approvals::{Approvals, Decision, Need, NewApproval, Ticket};
@@ -23,7 +23,6 @@ use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
@@ -97,12 +96,22 @@ impl JournalReader for Fakes {
     }
 }
 
+/// Ready as long as it holds nothing against it.
+#[derive(Default)]
+struct Ready(Mutex<Option<String>>);
+
+impl Readiness for Ready {
+    fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { self.0.lock().unwrap().clone().map_or(Ok(()), Err) })
+    }
+}
+
 struct World {
     _dir: tempfile::TempDir,
     store: Store,
     approvals: Approvals,
     fakes: Arc<Fakes>,
-    ready: Arc<AtomicBool>,
+    ready: Arc<Ready>,
     router: Router,
     alice: String,
     bob: String,
@@ -162,7 +171,7 @@ impl World {
         let store = Store::open(dir.path()).await.unwrap();
         let approvals = Approvals::new(store.clone());
         let fakes = Arc::new(Fakes::default());
-        let ready = Arc::new(AtomicBool::new(true));
+        let ready = Arc::new(Ready::default());
         let session = SessionId::new(clock::now(), 3);
         let log = store.session_log();
         log.opened(SessionOpened {
@@ -452,11 +461,12 @@ async fn killing_names_who_did_it() {
 }
 
 #[tokio::test]
-async fn readiness_follows_the_flag() {
+async fn readiness_says_why_not() {
     let world = World::new().await;
-    world.ready.store(false, Ordering::Release);
+    *world.ready.0.lock().unwrap() = Some("the disk is full".to_owned());
     let answer = world.call(Method::GET, "/api/v1/ready", None, None).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "unavailable"));
+    assert!(answer.text.contains("the disk is full"), "{}", answer.text);
     assert_eq!(world.call(Method::GET, "/api/v1/health", None, None).await.status, StatusCode::OK);
 }
 

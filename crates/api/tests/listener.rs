@@ -86,18 +86,29 @@ async fn one_source_cannot_take_every_connection() {
     serving.abort();
 }
 
+struct FullDisk;
+
+impl lockgate_api::Readiness for FullDisk {
+    fn ready(&self) -> lockgate_api::BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Err("the disk is full".to_owned()) })
+    }
+}
+
 #[tokio::test]
 async fn metrics_are_prometheus_text() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-    let router = lockgate_api::metrics_router(recorder.handle());
+    let router = lockgate_api::metrics_router(recorder.handle(), Arc::new(FullDisk));
     metrics::with_local_recorder(&recorder, || {
         metrics::counter!(lockgate_core::metrics::REQUESTS_TOTAL, "protocol" => "postgres", "verdict" => "allow")
             .increment(3);
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+    let url = format!("http://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(lockgate_api::serve_plain(listener, router, std::future::pending()));
-    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let ready = reqwest::get(format!("{url}/ready")).await.unwrap();
+    assert_eq!(ready.status(), 503);
+    assert_eq!(ready.text().await.unwrap(), "the disk is full\n");
+    let text = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
     assert!(text.contains("lockgate_requests_total{protocol=\"postgres\",verdict=\"allow\"} 3"), "{text}");
     serving.abort();
 }

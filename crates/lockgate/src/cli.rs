@@ -175,6 +175,37 @@ pub struct SessionFilter {
     pub until: Option<Timestamp>,
 }
 
+/// Which events.
+#[derive(Args, Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Of this user
+    #[arg(long)]
+    pub user: Option<String>,
+    /// On this target
+    #[arg(long)]
+    pub target: Option<String>,
+    /// Of requests that policy judged so
+    #[arg(long, value_name = "VERDICT")]
+    pub verdict: Option<Verdict>,
+    /// Happened since: `2h`, `7d`, `2026-11-21` or `2026-11-21T05:00:00Z`
+    #[arg(long, value_name = "WHEN", value_parser = when::point)]
+    pub since: Option<Timestamp>,
+    /// Happened before
+    #[arg(long, value_name = "WHEN", value_parser = when::point)]
+    pub until: Option<Timestamp>,
+}
+
+/// What policy said to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Verdict {
+    /// It might run
+    Allow,
+    /// It was refused
+    Deny,
+    /// It had to wait for an approval
+    Hold,
+}
+
 /// `lockgate sessions`
 #[derive(Clone, Debug, Subcommand)]
 pub enum SessionsVerb {
@@ -230,11 +261,12 @@ pub enum AuditVerb {
     Checkpoint,
     /// Find statements, errors and notices that hold a text
     Search {
-        /// The text; upper and lower case are the same
+        /// The text; upper and lower case are the same; without it everything that the filters admit
+        #[arg(default_value = "")]
         text: String,
         /// Where to look
         #[command(flatten)]
-        filter: SessionFilter,
+        filter: EventFilter,
     },
     /// Print the events of every session and of the gateway, one JSON object a line
     Export {

@@ -32,7 +32,9 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let drain = Duration::from_millis(loaded.config.limits.drain_ms_max);
     let (preauth_max, preauth_per_source_max) =
         (loaded.config.limits.preauth_max, loaded.config.limits.preauth_per_source_max);
+    // Heard from the first moment on: without a listener each of these ends the process.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let hangup = signal(SignalKind::hangup())?;
 
     // Bound before anything is opened: a port in use must change nothing on the disk.
     let mut bound = Vec::new();
@@ -59,7 +61,7 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
         gateway.serve_metrics(tcp, stopped.clone())?;
     }
     gateway.start_tasks();
-    let reloads = tokio::spawn(gateway::watch(Arc::clone(&gateway), sources));
+    let reloads = tokio::spawn(gateway::watch(Arc::clone(&gateway), sources, hangup));
     gateway.set_ready(true);
     tracing::info!("ready, with {} and data in {}", place::shown(&path), place::shown(&gateway.config().data_dir));
 

@@ -1,13 +1,9 @@
 //! How people write lengths of time and points in time on the command line.
 
 use lockgate_core::Timestamp;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-/// The wall clock.
-pub fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
-}
+pub use lockgate_store::clock::now;
 
 /// `90s`, `30m`, `1h`, `7d`, `2w`, or several of them: `1h30m`.
 pub fn duration(text: &str) -> Result<Duration, String> {

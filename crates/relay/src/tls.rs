@@ -95,7 +95,14 @@ pub fn private_ca(data_dir: &Path) -> Result<String, TlsError> {
 
 fn make_private_ca(dir: &Path, names: &[String]) -> Result<String, TlsError> {
     let ca_path = dir.join("ca.crt");
-    if ca_path.exists() && dir.join("gateway.crt").exists() && dir.join("gateway.key").exists() {
+    // Written last: where it is, everything was there once, and clients may trust it.
+    if ca_path.exists() {
+        for file in ["gateway.crt", "gateway.key"].map(|name| dir.join(name)) {
+            if !file.exists() {
+                let remedy = "it is missing: restore it, or remove the directory for a new authority";
+                return Err(content(&file, remedy));
+            }
+        }
         return fs::read_to_string(&ca_path).map_err(file_error(&ca_path));
     }
     fs::create_dir_all(dir).map_err(file_error(dir))?;

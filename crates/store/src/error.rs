@@ -35,6 +35,15 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// A gateway has recorded here, and its store is not there any more.
+    #[error(
+        "`{}` is missing or empty, but a gateway has recorded here: restore it from a backup, or use another data_dir",
+        path.display()
+    )]
+    Gone {
+        /// The database file.
+        path: PathBuf,
+    },
     /// Somebody else holds the database.
     #[error("`{}` is locked by another process: stop it, or try again", path.display())]
     Locked {

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// How long a statement waits for another process's write.
 const BUSY: Duration = Duration::from_secs(5);
+/// The same while the store is opened: whoever starts a gateway is told within five seconds that it cannot.
+const BUSY_OPENING: Duration = Duration::from_secs(2);
 /// How long a caller waits for one of the connections.
 const ACQUIRE: Duration = Duration::from_secs(10);
 /// Connections for reading; each is a thread.
@@ -52,8 +54,9 @@ impl Store {
     /// # Errors
     /// One line that says what is wrong and what to do: see [`StoreError`].
     pub async fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        let path = database(data_dir);
+        is_whole(data_dir, &path)?;
         keys::make_private_dir(data_dir)?;
-        let path = data_dir.join("lockgate.db");
         // Made here, because the database engine would make it readable to all.
         OpenOptions::new()
             .append(true)
@@ -80,13 +83,16 @@ impl Store {
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
-        let write =
-            pool(1).connect_with(options(SqliteSynchronous::Full)).await.map_err(|e| StoreError::opening(&path, e))?;
-
-        let mut tx = write.begin_with("BEGIN IMMEDIATE").await.map_err(|e| StoreError::opening(&path, e))?;
-        schema::migrate(&mut tx, &path).await?;
-        let keys = unlock(&mut tx, data_dir).await?;
-        tx.commit().await.map_err(|e| StoreError::opening(&path, e))?;
+        let opening = options(SqliteSynchronous::Full).busy_timeout(BUSY_OPENING);
+        let write = pool(1).connect_with(opening).await.map_err(|e| StoreError::opening(&path, e))?;
+        let keys = match prepare(&write, &path, data_dir).await {
+            Ok(keys) => keys,
+            Err(error) => {
+                // A connection that is not closed leaves its side files behind.
+                write.close().await;
+                return Err(error);
+            }
+        };
 
         Ok(Store {
             inner: Arc::new(Inner {
@@ -103,7 +109,7 @@ impl Store {
 
     /// Whether `data_dir` holds a store already; opening it otherwise makes one.
     pub fn exists(data_dir: &Path) -> bool {
-        fs::metadata(data_dir.join("lockgate.db")).is_ok_and(|m| m.is_file())
+        fs::metadata(database(data_dir)).is_ok_and(|m| m.is_file())
     }
 
     /// The directory this store lives in.
@@ -152,6 +158,37 @@ impl Store {
         self.inner.bulk.close().await;
         self.inner.write.close().await;
     }
+}
+
+fn database(data_dir: &Path) -> PathBuf {
+    data_dir.join("lockgate.db")
+}
+
+/// Whether a directory in which a gateway has recorded still has its store and its key. Without this look a lost store would
+/// be replaced by an empty one, in silence.
+fn is_whole(data_dir: &Path, database: &Path) -> Result<(), StoreError> {
+    let holds = |path: &Path| fs::metadata(path).is_ok_and(|m| !m.is_file() || m.len() > 0);
+    if !holds(&data_dir.join("recordings").join("log").join("leaves")) {
+        return Ok(());
+    }
+    if !holds(database) {
+        return Err(StoreError::Gone { path: database.to_owned() });
+    }
+    let key = keys::key_path(data_dir);
+    if key.exists() { Ok(()) } else { Err(StoreError::KeyMissing { path: key }) }
+}
+
+/// Brings the schema up to date and unlocks the store, in one transaction.
+async fn prepare(write: &SqlitePool, path: &Path, data_dir: &Path) -> Result<Keys, StoreError> {
+    let opening = |e| StoreError::opening(path, e);
+    let mut tx = write.begin_with("BEGIN IMMEDIATE").await.map_err(opening)?;
+    schema::migrate(&mut tx, path).await?;
+    let keys = unlock(&mut tx, data_dir).await?;
+    tx.commit().await.map_err(opening)?;
+    // From here on a statement waits longer. The pool keeps this one connection.
+    let patience = format!("PRAGMA busy_timeout = {}", BUSY.as_millis());
+    sqlx::query(sqlx::AssertSqlSafe(patience)).execute(write).await.map_err(opening)?;
+    Ok(keys)
 }
 
 /// Loads or makes the master key, and proves that it is the one this store was written under. The write transaction of the

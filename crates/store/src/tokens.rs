@@ -66,6 +66,8 @@ pub enum TokenState {
     Live,
     /// Its time is over.
     Expired,
+    /// It was made in the future: the clock is wrong, and nobody can tell how long it would count.
+    Early,
     /// Somebody took it back.
     Revoked,
     /// There is no such token (any more).
@@ -102,6 +104,14 @@ pub enum TokenError {
         /// The token.
         id: String,
         /// When it expired.
+        at: Timestamp,
+    },
+    /// The secret is right, and the clock is wrong.
+    #[error("token `{id}` was made at {at}, which has not come yet: set the gateway's clock and start it again")]
+    Early {
+        /// The token.
+        id: String,
+        /// When it was made.
         at: Timestamp,
     },
     /// The secret is right, and it was revoked.
@@ -169,6 +179,8 @@ impl TokenInfo {
             TokenState::Revoked
         } else if self.expires <= now {
             TokenState::Expired
+        } else if self.created.millis_since(now) > limits::TOKEN_EARLY_MS_MAX {
+            TokenState::Early
         } else {
             TokenState::Live
         }
@@ -186,6 +198,7 @@ impl TokenState {
         match self {
             TokenState::Live => "live",
             TokenState::Expired => "expired",
+            TokenState::Early => "early",
             TokenState::Revoked => "revoked",
             TokenState::Gone => "gone",
             TokenState::Unknown => "unknown",
@@ -279,6 +292,7 @@ impl Store {
         match (info.revoked_at, info.state(now)) {
             (Some(at), _) => Err(TokenError::Revoked { id: info.id, at }),
             (None, TokenState::Live) => Ok(Verified { identity: info.identity(), info }),
+            (None, TokenState::Early) => Err(TokenError::Early { id: info.id, at: info.created }),
             (None, _) => Err(TokenError::Expired { id: info.id, at: info.expires }),
         }
     }

@@ -97,6 +97,7 @@ impl Store {
         match (info.revoked_at, info.state(now)) {
             (Some(at), _) => Err(TokenError::Revoked { id: info.id, at }),
             (None, TokenState::Live) => Ok(lease),
+            (None, TokenState::Early) => Err(TokenError::Early { id: info.id, at: info.created }),
             (None, _) => Err(TokenError::Expired { id: info.id, at: info.expires }),
         }
     }
@@ -173,7 +174,7 @@ impl TokenWatch {
         let Some(cell) = cell else { return };
         let code = match state {
             TokenState::Gone => GONE,
-            TokenState::Revoked | TokenState::Expired | TokenState::Unknown => REVOKED,
+            TokenState::Revoked | TokenState::Expired | TokenState::Early | TokenState::Unknown => REVOKED,
             TokenState::Live => return,
         };
         cell.state.store(code, Ordering::Release);

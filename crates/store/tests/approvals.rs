@@ -253,6 +253,55 @@ async fn a_thousand_races_leave_one_end_each() {
     assert!(ends.len() >= 2, "the race was none: {ends:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_thousand_pairs_of_approvals_in_the_same_instant_one_counts() {
+    let (_dir, _store, approvals) = hub().await;
+    let pair = [identity("dora", &["dba"]), identity("dan", &["dba"])];
+    let mut winners = std::collections::BTreeMap::<String, u32>::new();
+    for round in 0..1_000_u64 {
+        let mut new = request(vec![need(&["dba"], 1)]);
+        // Now and then its time is over in the same instant too.
+        if round % 5 == 0 {
+            new.expires = clock::now().plus_millis(2);
+        }
+        let mut ticket = approvals.open(new, clock::now()).await.unwrap();
+        let id = ticket.id().to_owned();
+        let start = std::sync::Arc::new(tokio::sync::Barrier::new(pair.len()));
+        let deciding = pair.clone().map(|who| {
+            let (approvals, id, start) = (approvals.clone(), id.clone(), start.clone());
+            tokio::spawn(async move {
+                start.wait().await;
+                approvals.decide(&id, &who, Choice::Approve, None, clock::now()).await
+            })
+        });
+        let decision = ticket.wait().await;
+        let mut won = 0;
+        for said in deciding {
+            match said.await.unwrap() {
+                Ok(ApprovalState::Approved) => won += 1,
+                Err(DecideError::NotPending(_)) => {}
+                other => panic!("round {round}: {other:?}"),
+            }
+        }
+        let row = approvals.find(&id).await.unwrap().unwrap();
+        match decision {
+            Decision::Approved(approved) => {
+                assert_eq!((won, row.state), (1, ApprovalState::Used), "round {round}");
+                assert_eq!(row.votes.len(), 1, "round {round}");
+                assert_eq!(approved.by(), [row.votes[0].user.clone()], "round {round}");
+                *winners.entry(row.votes[0].user.clone()).or_default() += 1;
+            }
+            Decision::Expired => {
+                assert_eq!((won, row.state), (0, ApprovalState::Expired), "round {round}");
+                assert!(row.votes.is_empty(), "round {round}");
+            }
+            other => panic!("round {round}: {other:?}"),
+        }
+        assert!(matches!(ticket.wait().await, Decision::Withdrawn), "round {round}: used twice");
+    }
+    assert!(winners.values().sum::<u32>() >= 800, "{winners:?}");
+}
+
 #[tokio::test]
 async fn what_cannot_be_approved_cannot_wait() {
     let (_dir, _store, approvals) = hub().await;

@@ -320,3 +320,46 @@ fn unique() -> String {
     static N: AtomicU32 = AtomicU32::new(0);
     format!("store-{}", N.fetch_add(1, Ordering::Relaxed))
 }
+
+#[tokio::test]
+async fn a_token_from_the_future_counts_only_when_its_time_has_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    let made = at(10 * limits::TOKEN_EARLY_MS_MAX);
+    let (secret, info) = store.create_token(token_for("alice", made.plus_millis(60_000)), made).await.unwrap();
+    let just = made.plus_millis(-limits::TOKEN_EARLY_MS_MAX);
+    for early in [at(0), just.plus_millis(-1)] {
+        assert_eq!(info.state(early), TokenState::Early);
+        assert!(matches!(store.verify_token(secret.expose(), early).await, Err(TokenError::Early { .. })));
+        assert!(matches!(store.lease_token(&info.id, early).await, Err(TokenError::Early { .. })));
+        let offered = store.scram_verifiers("alice", early).await.unwrap();
+        assert!(offered.iter().all(|verifier| verifier.state != TokenState::Live));
+    }
+    for fine in [just, made] {
+        assert_eq!(info.state(fine), TokenState::Live);
+        assert!(store.verify_token(secret.expose(), fine).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_directory_with_recordings_and_no_store_is_not_taken_for_a_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = dir.path().join("lockgate.db");
+    Store::open(dir.path()).await.unwrap().close().await;
+    let log = dir.path().join("recordings/log");
+    std::fs::create_dir_all(&log).unwrap();
+    std::fs::write(log.join("leaves"), "").unwrap();
+    Store::open(dir.path()).await.unwrap().close().await;
+    std::fs::write(log.join("leaves"), "x").unwrap();
+    Store::open(dir.path()).await.unwrap().close().await;
+    let key = dir.path().join("keys/master.key");
+    let saved = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    assert!(matches!(Store::open(dir.path()).await, Err(StoreError::KeyMissing { .. })));
+    std::fs::write(&key, saved).unwrap();
+    std::fs::write(&database, "").unwrap();
+    assert!(matches!(Store::open(dir.path()).await, Err(StoreError::Gone { .. })));
+    std::fs::remove_file(&database).unwrap();
+    assert!(matches!(Store::open(dir.path()).await, Err(StoreError::Gone { .. })));
+    assert!(!database.exists());
+}

@@ -11,7 +11,6 @@ use axum::{Extension, Json};
 use lockgate_store::clock;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
 
 /// How the gateway is.
@@ -27,14 +26,11 @@ pub(crate) async fn health() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Whether the gateway takes sessions: every listener is bound, it does not drain, and its store answers.
+/// Whether the gateway takes sessions: every listener is bound, it does not drain, its store answers and sessions can be recorded.
 #[utoipa::path(get, path = "/api/v1/ready", tag = "system", security(()),
     responses((status = 200, body = Health), (status = 503, body = ErrorBody)))]
 pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Json<Health>, ApiError> {
-    if !state.ready.load(Ordering::Acquire) {
-        return Err(ApiError::unavailable("the gateway is starting or stopping"));
-    }
-    state.store.tokens_changed_since(i64::MAX).await?;
+    state.readiness.ready().await.map_err(ApiError::unavailable)?;
     Ok(Json(Health { status: "ok" }))
 }
 

@@ -5,7 +5,8 @@ use super::Gateway;
 use crate::when;
 use anyhow::Context;
 use lockgate_api::{
-    Access, ApiState, BoxFuture, Detokenizer, EventStream, EventView, JournalReader, LiveSessions, StillMay, TargetInfo,
+    Access, ApiState, BoxFuture, Detokenizer, EventStream, EventView, JournalReader, LiveSessions, Readiness, StillMay,
+    TargetInfo,
 };
 use lockgate_config::Admin;
 use lockgate_core::{Identity, SessionId, TargetName, Timestamp};
@@ -16,11 +17,14 @@ use lockgate_store::journal::{Events, JournalError};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+/// How long an answer about readiness is good for.
+const READY_LOOK: Duration = Duration::from_millis(500);
 /// Lines of a recording that wait for a slow reader.
 const LINES_QUEUE: usize = 64;
 /// How often a session that is followed is looked at.
@@ -40,7 +44,8 @@ impl Gateway {
         let journal: Arc<dyn JournalReader> = Arc::<Gateway>::clone(self);
         let detokenizer: Arc<dyn Detokenizer> = Arc::<Gateway>::clone(self);
         let (store, approvals) = (self.store.clone(), self.approvals.clone());
-        let state = ApiState::new(store, approvals, access, sessions, journal, detokenizer, Arc::clone(&self.ready));
+        let readiness: Arc<dyn Readiness> = Arc::<Gateway>::clone(self);
+        let state = ApiState::new(store, approvals, access, sessions, journal, detokenizer, readiness);
         let tls = Arc::clone(&self.tls.config);
         tokio::spawn(lockgate_api::serve(tcp, tls, lockgate_api::router(state), told(stopped)))
     }
@@ -49,9 +54,10 @@ impl Gateway {
     ///
     /// # Errors
     /// When this process counts already.
-    pub fn serve_metrics(&self, tcp: TcpListener, stopped: watch::Receiver<bool>) -> anyhow::Result<()> {
+    pub fn serve_metrics(self: &Arc<Self>, tcp: TcpListener, stopped: watch::Receiver<bool>) -> anyhow::Result<()> {
         let handle = PrometheusBuilder::new().install_recorder().context("the metrics cannot be counted")?;
-        tokio::spawn(lockgate_api::serve_plain(tcp, lockgate_api::metrics_router(handle), told(stopped)));
+        let readiness: Arc<dyn Readiness> = Arc::<Gateway>::clone(self);
+        tokio::spawn(lockgate_api::serve_plain(tcp, lockgate_api::metrics_router(handle, readiness), told(stopped)));
         Ok(())
     }
 }
@@ -107,6 +113,36 @@ impl LiveSessions for Gateway {
 
     fn live(&self) -> std::collections::HashSet<SessionId> {
         self.live.list().iter().map(|session| session.id).collect()
+    }
+}
+
+impl Readiness for Gateway {
+    fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move {
+            if !self.ready.load(Ordering::Acquire) {
+                return Err("the gateway is starting or stopping".to_owned());
+            }
+            if let Err(error) = self.store.tokens_changed_since(i64::MAX).await {
+                tracing::error!(%error, "not ready: the store cannot answer");
+                return Err("the store cannot answer".to_owned());
+            }
+            // Anybody may ask, and the answer costs a write: once for all who ask within a moment.
+            let mut known = self.recordable.lock().await;
+            if let Some((at, answer)) = known.as_ref()
+                && at.elapsed() < READY_LOOK
+            {
+                return answer.clone();
+            }
+            let journal = self.journal.clone();
+            let accepts = tokio::task::spawn_blocking(move || journal.accepts().map_err(|error| error.to_string()));
+            let answer = accepts.await.unwrap_or_else(|error| Err(error.to_string()));
+            let answer = answer.map_err(|why| format!("sessions cannot be recorded: {why}"));
+            if let Err(why) = &answer {
+                tracing::error!("not ready: {why}");
+            }
+            *known = Some((std::time::Instant::now(), answer.clone()));
+            answer
+        })
     }
 }
 

@@ -30,10 +30,10 @@ use lockgate_core::{Identity, SessionId, Timestamp};
 use lockgate_mask::MaskKeys;
 use lockgate_record::{Digest, GatewayStarted, GatewayStopped, PolicyLoaded, RecorderOptions};
 use lockgate_relay::live::Live;
-use lockgate_relay::tls::ServerTls;
+use lockgate_relay::tls::{ServerTls, private_ca};
 use lockgate_session::{Counts, RulesHandle};
 use lockgate_store::approvals::Approvals;
-use lockgate_store::journal::{Journal, JournalOptions, load_or_create_keys};
+use lockgate_store::journal::{Journal, JournalOptions, expect_keys, load_or_create_keys};
 use lockgate_store::{Claim, SessionCounts, SessionLog, Store, TokenLease};
 use log::GatewayLog;
 use rules::Targets;
@@ -41,7 +41,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -69,7 +69,9 @@ pub struct Gateway {
     indexer: Mutex<Option<Indexer>>,
     config_path: PathBuf,
     versions: AtomicU64,
-    ready: Arc<AtomicBool>,
+    ready: AtomicBool,
+    /// Whether sessions could be recorded when somebody last asked.
+    recordable: tokio::sync::Mutex<Option<(Instant, Result<(), String>)>>,
     _claim: Claim,
 }
 
@@ -97,6 +99,12 @@ impl Gateway {
     pub async fn build(loaded: Loaded, config_path: PathBuf) -> anyhow::Result<Arc<Self>> {
         let now = when::now();
         let data_dir = loaded.config.data_dir.clone();
+        // What can stop the start comes before what changes anything.
+        expect_keys(&data_dir)?;
+        let names = names(&loaded.config);
+        let given = loaded.config.tls.as_ref().map(|tls| (tls.certificate.as_path(), tls.key.as_path()));
+        let tls = || lockgate_relay::tls::server(given, &data_dir, &names);
+        let known_tls = (given.is_some() || private_ca(&data_dir).is_ok()).then(tls).transpose()?;
         let store = Store::open(&data_dir).await?;
         let claim = store.claim(now).await?;
         let keys = Arc::new(load_or_create_keys(&data_dir)?);
@@ -110,9 +118,10 @@ impl Gateway {
         let journal = Journal::open(&data_dir, Arc::clone(&keys), options, now)?;
         let aborted = recover(&journal, now)?;
         let log = GatewayLog::open(&journal, new_id(now)?, now)?;
-        let names = names(&loaded.config);
-        let given = loaded.config.tls.as_ref().map(|tls| (tls.certificate.as_path(), tls.key.as_path()));
-        let tls = lockgate_relay::tls::server(given, &data_dir, &names)?;
+        let tls = match known_tls {
+            Some(tls) => tls,
+            None => tls()?,
+        };
         let mask_keys = Arc::new(MaskKeys::new(&store.keys().derive("mask values")));
         let digest = digest_of(&loaded);
         let policies = policies_digest(&loaded);
@@ -144,7 +153,8 @@ impl Gateway {
             indexer: Mutex::new(Some(Indexer { gone, task })),
             config_path,
             versions: AtomicU64::new(1),
-            ready: Arc::new(AtomicBool::new(false)),
+            ready: AtomicBool::new(false),
+            recordable: tokio::sync::Mutex::new(None),
             _claim: claim,
         }))
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 /// How often files are looked at. Looking finds what file events miss: mounted secrets, renamed folders, network disks.
 /// Short, because a policy that takes a right away has to count within a second.
@@ -22,11 +22,7 @@ const LOOK: Duration = Duration::from_millis(400);
 type Looks = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 /// Watches until the process ends.
-///
-/// # Errors
-/// When the signal cannot be heard.
-pub async fn watch(gateway: Arc<Gateway>, sources: Vec<PathBuf>) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
+pub async fn watch(gateway: Arc<Gateway>, sources: Vec<PathBuf>, mut hangup: Signal) {
     let mut seen = look(&sources);
     let mut sources = sources;
     loop {

@@ -59,6 +59,7 @@ impl Gateway {
         for (id, state) in lost {
             let reason = match state {
                 TokenState::Expired => "the token has expired: get a new one",
+                TokenState::Early => "the gateway's clock is wrong, so that nobody can tell how long the token counts",
                 TokenState::Unknown => "the gateway cannot tell whether the token still counts",
                 TokenState::Live | TokenState::Revoked | TokenState::Gone => "the token was revoked",
             };

@@ -1,7 +1,7 @@
 //! `lockgate audit`: prove that recordings are unaltered, search them, export them. All of it reads the gateway's own
 //! files: a proof that is handed out by what is to be proved would be worth little.
 
-use crate::cli::{AuditVerb, Global, SessionFilter};
+use crate::cli::{AuditVerb, EventFilter, Global, SessionFilter, Verdict};
 use crate::exit::{Code, Ended};
 use crate::output::{self, Output};
 use crate::place;
@@ -9,10 +9,11 @@ use crate::verbs::sessions::{each_event, export_events};
 use crate::view::short;
 use anyhow::Context;
 use lockgate_config::Loaded;
-use lockgate_core::SessionId;
-use lockgate_record::{Event, Recorded, RecordingKind};
+use lockgate_core::{SessionId, Timestamp};
+use lockgate_record::{Event, Recorded, RecordingKind, VerdictKind};
 use lockgate_store::journal::{Archive, Finding, VerifyReport, load_keys, load_public_key, newest_checkpoint, verify};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::PathBuf;
 
@@ -173,21 +174,55 @@ struct Hit {
     text: String,
 }
 
-fn search(loaded: &Loaded, output: Output, text: &str, filter: &SessionFilter) -> anyhow::Result<()> {
+fn search(loaded: &Loaded, output: Output, text: &str, filter: &EventFilter) -> anyhow::Result<()> {
     let needle = text.to_lowercase();
+    let wanted = filter.verdict.map(|verdict| match verdict {
+        Verdict::Allow => VerdictKind::Allow,
+        Verdict::Deny => VerdictKind::Deny,
+        Verdict::Hold => VerdictKind::Hold,
+    });
     let mut hits = Vec::new();
+    // Of the recording that is read: how its requests were judged, and what was asked and is not judged yet.
+    let mut verdicts = HashMap::new();
+    let mut asked: Vec<(u64, Hit)> = Vec::new();
+    let mut recording = None;
     for_each_event(loaded, filter, |seen| {
+        if recording.replace(seen.id) != Some(seen.id) {
+            verdicts.clear();
+            asked.clear();
+        }
+        if let Event::Judged(judged) = &seen.recorded.event {
+            verdicts.insert(judged.request, judged.verdict);
+            for (_, hit) in asked.extract_if(.., |(request, _)| *request == judged.request) {
+                if wanted == Some(judged.verdict) {
+                    hits.push(hit);
+                }
+            }
+        }
+        if !happened(filter, seen.recorded.time) {
+            return;
+        }
         for found in texts(&seen.recorded.event) {
-            if found.to_lowercase().contains(&needle) {
-                hits.push(Hit {
-                    session: seen.id.to_string(),
-                    event: seen.recorded.seq,
-                    time: seen.recorded.time.to_string(),
-                    user: seen.user.to_owned(),
-                    target: seen.target.to_owned(),
-                    kind: seen.recorded.event.name().to_owned(),
-                    text: found,
-                });
+            if !found.to_lowercase().contains(&needle) {
+                continue;
+            }
+            let hit = Hit {
+                session: seen.id.to_string(),
+                event: seen.recorded.seq,
+                time: seen.recorded.time.to_string(),
+                user: seen.user.to_owned(),
+                target: seen.target.to_owned(),
+                kind: as_exported(seen.recorded.event.name()),
+                text: found,
+            };
+            match (wanted, request_of(&seen.recorded.event)) {
+                (None, _) => hits.push(hit),
+                (Some(_), None) => {}
+                (Some(wanted), Some(request)) => match verdicts.get(&request) {
+                    Some(verdict) if *verdict == wanted => hits.push(hit),
+                    Some(_) => {}
+                    None => asked.push((request, hit)),
+                },
             }
         }
     })?;
@@ -227,6 +262,33 @@ fn texts(event: &Event<'_>) -> Vec<String> {
     }
 }
 
+/// The name of an event as the export writes it: `SessionOpened` is `session_opened`.
+fn as_exported(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 4);
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.push(c.to_ascii_lowercase());
+    }
+    text
+}
+
+/// The request that an event with words is of.
+fn request_of(event: &Event<'_>) -> Option<u64> {
+    match event {
+        Event::Asked(asked) => Some(asked.request),
+        Event::Judged(judged) => Some(judged.request),
+        Event::Notice(notice) => notice.request,
+        Event::Done(done) => Some(done.request),
+        _ => None,
+    }
+}
+
+fn happened(filter: &EventFilter, at: Timestamp) -> bool {
+    filter.since.is_none_or(|since| at >= since) && filter.until.is_none_or(|until| at < until)
+}
+
 /// An event, and whose session it is of.
 struct Seen<'e> {
     id: SessionId,
@@ -235,13 +297,16 @@ struct Seen<'e> {
     recorded: &'e Recorded<'static>,
 }
 
-/// Goes through the events of every recording that the filter admits; whose session it is is known from its first event.
-fn for_each_event(loaded: &Loaded, filter: &SessionFilter, mut each: impl FnMut(&Seen<'_>)) -> anyhow::Result<()> {
+/// Goes through the events of every recording that can hold what the filter admits; whose session it is is known from its
+/// first event. When each event happened is for the caller to look at.
+fn for_each_event(loaded: &Loaded, filter: &EventFilter, mut each: impl FnMut(&Seen<'_>)) -> anyhow::Result<()> {
     let data_dir = &loaded.config.data_dir;
     let keys = load_keys(data_dir)?;
     let archive = Archive::new(data_dir);
+    let named = filter.user.is_some() || filter.target.is_some();
     for entry in archive.list()? {
-        if !in_time(filter, entry.session) || (entry.kind == RecordingKind::Gateway && names_session(filter)) {
+        let too_late = filter.until.is_some_and(|until| entry.session.timestamp() >= until);
+        if too_late || (entry.kind == RecordingKind::Gateway && named) {
             continue;
         }
         let (mut user, mut target) = (String::new(), String::new());
@@ -250,7 +315,7 @@ fn for_each_event(loaded: &Loaded, filter: &SessionFilter, mut each: impl FnMut(
             if let Event::SessionOpened(opened) = &recorded.event {
                 user = opened.user.to_string();
                 target = opened.target.to_string();
-                admitted = admits(filter, &user, &target);
+                admitted = is_of(filter.user.as_deref(), filter.target.as_deref(), &user, &target);
             }
             if admitted {
                 each(&Seen { id: entry.session, user: &user, target: &target, recorded });
@@ -270,9 +335,8 @@ fn names_session(filter: &SessionFilter) -> bool {
     filter.user.is_some() || filter.target.is_some()
 }
 
-fn admits(filter: &SessionFilter, user: &str, target: &str) -> bool {
-    filter.user.as_deref().is_none_or(|wanted| wanted == user)
-        && filter.target.as_deref().is_none_or(|wanted| wanted == target)
+fn is_of(wanted_user: Option<&str>, wanted_target: Option<&str>, user: &str, target: &str) -> bool {
+    wanted_user.is_none_or(|wanted| wanted == user) && wanted_target.is_none_or(|wanted| wanted == target)
 }
 
 fn export(loaded: &Loaded, filter: &SessionFilter) -> anyhow::Result<()> {
@@ -288,7 +352,7 @@ fn export(loaded: &Loaded, filter: &SessionFilter) -> anyhow::Result<()> {
             let first = archive.read(&keys, entry.session)?.next();
             let Some(Ok(recorded)) = first else { continue };
             let Event::SessionOpened(opened) = &recorded.event else { continue };
-            if !admits(filter, &opened.user, &opened.target) {
+            if !is_of(filter.user.as_deref(), filter.target.as_deref(), &opened.user, &opened.target) {
                 continue;
             }
         }

@@ -53,6 +53,11 @@ impl Layout {
         self.log_dir().join("checkpoint")
     }
 
+    /// A file that is written and removed again to see whether there is room.
+    pub(super) fn probe(&self) -> PathBuf {
+        self.log_dir().join("probe")
+    }
+
     /// The file of a recording. The day is that of its id, so that the id alone leads to it.
     pub(super) fn recording(&self, kind: RecordingKind, session: SessionId) -> PathBuf {
         let folder = match kind {

@@ -41,13 +41,18 @@ impl Appender {
         Appender { file, good_bytes, durability, health: Health::Sound }
     }
 
+    /// Whether the file takes another record; what a failed write left behind is taken off first.
+    pub(super) fn accepts(&mut self) -> Result<(), SinkError> {
+        match &self.health {
+            Health::Sound => Ok(()),
+            Health::Torn => self.cut_back(),
+            Health::Poisoned(why) => Err(SinkError::Poisoned(why.clone())),
+        }
+    }
+
     /// Appends the parts as one record, whole or not at all.
     pub(super) fn append(&mut self, parts: [&[u8]; 2]) -> Result<(), SinkError> {
-        match &self.health {
-            Health::Sound => {}
-            Health::Torn => self.cut_back()?,
-            Health::Poisoned(why) => return Err(SinkError::Poisoned(why.clone())),
-        }
+        self.accepts()?;
         if let Err(error) = write_all(&mut self.file, parts) {
             self.health = Health::Torn;
             // Where this fails too, the next append tries it again before it writes.

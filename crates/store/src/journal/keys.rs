@@ -1,6 +1,7 @@
 //! The recording keys on disk: made at the first start, never shown, never replaced. Losing the key file makes earlier
 //! recordings unreadable (not unverifiable), so a backup of `data_dir` must hold it.
 
+use super::archive::Layout;
 use super::{JournalError, at};
 use lockgate_record::{RecordingKeys, RecordingPublicKey};
 use std::fs::{DirBuilder, OpenOptions};
@@ -22,13 +23,14 @@ fn public_path(data_dir: &Path) -> PathBuf {
     data_dir.join("keys").join("recordings.pub")
 }
 
-/// Loads the keys in `data_dir/keys`, or makes them (mode 0600) where there are none.
+/// Loads the keys in `data_dir/keys`, or makes them (mode 0600) where there are none and nothing was recorded yet.
 pub fn load_or_create_keys(data_dir: &Path) -> Result<RecordingKeys, JournalError> {
     let path = secret_path(data_dir);
     match load_keys(data_dir) {
         Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
+    expect_keys(data_dir)?;
     let folder = data_dir.join("keys");
     DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(at(&folder))?;
     let mut bytes = Zeroizing::new([0; KEY_FILE_BYTES]);
@@ -47,6 +49,21 @@ pub fn load_or_create_keys(data_dir: &Path) -> Result<RecordingKeys, JournalErro
     let public = public_path(data_dir);
     std::fs::write(&public, format!("{}\n", keys.public())).map_err(at(&public))?;
     Ok(keys)
+}
+
+/// Where something was recorded the keys have to be there: others would make it unreadable, and sign a log that is not theirs.
+/// Changes nothing, so that a start can ask before it opens anything.
+pub fn expect_keys(data_dir: &Path) -> Result<(), JournalError> {
+    let recorded = std::fs::metadata(Layout::new(data_dir).leaves()).is_ok_and(|leaves| leaves.len() > 0);
+    if !recorded {
+        return Ok(());
+    }
+    match load_keys(data_dir) {
+        Err(JournalError::Io { path, source }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(JournalError::KeyGone(path))
+        }
+        other => other.map(drop),
+    }
 }
 
 /// Loads the keys in `data_dir/keys`.

@@ -156,6 +156,11 @@ impl LeafLog {
         std::mem::take(&mut self.found)
     }
 
+    /// Whether the next leaf has a chance.
+    pub(super) fn accepts(&mut self) -> Result<(), SinkError> {
+        self.appender.accepts()
+    }
+
     /// Adds a leaf. Signing may wait; a failure to sign does not undo the leaf and is tried again.
     pub(super) fn push(&mut self, leaf: &Leaf, now: Timestamp) -> Result<(), SinkError> {
         self.push_all(std::iter::once(leaf), now)

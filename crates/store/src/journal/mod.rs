@@ -24,7 +24,7 @@ mod tests;
 mod verify;
 
 pub use archive::{Archive, Events, RecordingEntry};
-pub use keys::{load_keys, load_or_create_keys, load_public_key};
+pub use keys::{expect_keys, load_keys, load_or_create_keys, load_public_key};
 pub use recover::RecoveryReport;
 pub use verify::{Finding, VerifyReport, newest_checkpoint, verify};
 
@@ -39,10 +39,14 @@ use log::LeafLog;
 use progress::{Milestone, Progress};
 use recover::Unfinished;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What must fit the disk for new sessions to be welcome.
+const PROBE_BYTES: usize = 64 * 1024;
 
 /// When a recorded event counts as kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,6 +89,9 @@ pub enum JournalError {
         /// What is wrong with it.
         detail: &'static str,
     },
+    /// The key file of existing recordings is not there.
+    #[error("`{}` is missing, but there are recordings made with it: restore it from a backup", .0.display())]
+    KeyGone(PathBuf),
     /// The keys do not work.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -215,6 +222,24 @@ impl Journal {
         self.tick(now)?;
         progress::log_due(&self.shared, now, 0)?;
         Ok(self.shared.log().sign_if_due(now, 0)?)
+    }
+
+    /// Whether a new session could be recorded now: the log takes leaves, and the disk has room.
+    ///
+    /// # Errors
+    /// What stands against it, in words for whoever runs the gateway.
+    pub fn accepts(&self) -> Result<(), SinkError> {
+        self.shared.log().accepts()?;
+        let probe = self.shared.layout.probe();
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&probe)
+            .and_then(|mut file| file.write_all(&[0; PROBE_BYTES]));
+        let removed = std::fs::remove_file(&probe);
+        written.and(removed).map_err(|error| file::sink_error(&error))
     }
 
     /// The recordings, for reading.
