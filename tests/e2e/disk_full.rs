@@ -8,18 +8,24 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A small file system of its own. Needs root, as CI has; without it the test fails and says so.
-struct SmallDisk {
+pub struct SmallDisk {
     dir: Scratch,
 }
 
 impl SmallDisk {
-    fn mount() -> Self {
+    pub fn mount() -> Self {
         let dir = Scratch::make();
         run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=12m,mode=0755", "lockgate-test"]).arg(dir.path()));
         SmallDisk { dir }
     }
 
-    fn fill(&self) -> PathBuf {
+    /// A data directory on it.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Takes all the room there is.
+    pub fn fill(&self) -> PathBuf {
         let filler = self.dir.path().join("filler");
         let mut file = std::fs::File::create(&filler).unwrap();
         let block = vec![0u8; 4_096];
@@ -37,7 +43,7 @@ impl Drop for SmallDisk {
 #[test]
 fn refuses_while_full_and_resumes() {
     let disk = SmallDisk::mount();
-    let mut scene = Scene::with(15, |options| options.data_dir = Some(disk.dir.path().join("data")));
+    let mut scene = Scene::with(15, |options| options.data_dir = Some(disk.data_dir()));
     let token = scene.alice();
     let mut client = Client::login(scene.gateway.port, "alice", &token);
     client.query("INSERT INTO log VALUES (1, 'before')");

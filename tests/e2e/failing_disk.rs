@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The library that fails, built for this run.
-fn library(dir: &Path) -> PathBuf {
+pub fn library(dir: &Path) -> PathBuf {
     let library = dir.join("failing_disk.so");
     run(Command::new("cc")
         .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])

@@ -200,6 +200,16 @@ fn planted_secrets_are_nowhere() {
         "SELECT 1; ALTER ROLE nobody PASSWORD 'canary-second'",
         "ALTER ROLE nobody PASSWORD 'SCRAM-SHA-256$4096:c2FsdA==$canary-scram:x'",
         "CREATE SUBSCRIPTION s CONNECTION 'host=h password=canary-subscription' PUBLICATION p WITH (connect = false)",
+        // Texts that do not parse: no string of theirs is kept, and no word after one that announces a secret.
+        "CREATE ROLE nobody PASSWORD 'canary-garbage' garbage",
+        "CREATE ROLE nobody PASSWRD 'canary-misspelt'",
+        "CREATE ROLE nobody 'canary-forgotten'",
+        "CREATE USER nobody IDENTIFIED BY 'canary-identified'",
+        "ALTER ROLE nobody PASSWORD canary-bare",
+        "ALTER ROLE nobody PASSWORD \"canary-quoted\"",
+        "ALTER ROLE nobody PASSWORD 'canary-unterminated",
+        "ALTER ROLE nobody PASSWORD $$canary-open-dollar",
+        "SELEKT 1; ALTER ROLE nobody PASSWORD E'canary-escaped'",
     ] {
         client.query(sql);
     }
@@ -213,11 +223,24 @@ fn planted_secrets_are_nowhere() {
         .concat(),
     );
     client.until_ready();
+    client.send_raw(
+        &[wire::parse("", "ALTER ROLE nobody PASSWORD 'canary-parsed-garbage' garbage"), wire::sync()].concat(),
+    );
+    client.until_ready();
+    let mut told = std::mem::take(&mut client.seen);
     drop(client);
     let mut client = Client::login(scene.gateway.port, "alice", &alice);
-    client.query("SELECT id, ssn, doc, tags FROM people ORDER BY id LIMIT 20");
-    client.query("SELECT ssn::int FROM people WHERE id = 7");
-    client.query("INSERT INTO people SELECT * FROM people WHERE id = 7");
+    for sql in [
+        "SELECT id, ssn, doc, tags FROM people ORDER BY id LIMIT 20",
+        "SELECT ssn::int FROM people WHERE id = 7",
+        "INSERT INTO people SELECT * FROM people WHERE id = 7",
+        "SELECT 1/(length(ssn) - length(ssn)) FROM people",
+        "SELECT xmlparse(document ssn) FROM people WHERE id = 7",
+        "SELECT * FROM people WHERE doc = 'x'",
+    ] {
+        client.query(sql);
+    }
+    told.extend(std::mem::take(&mut client.seen));
     drop(client);
     let wrong = format!("lg_canary{}", "x".repeat(40));
     scene.gateway.refuses_login("alice", &wrong);
@@ -232,6 +255,13 @@ fn planted_secrets_are_nowhere() {
         ("the log".to_owned(), scene.gateway.log().into_bytes()),
         ("the metrics".to_owned(), lockgate_tests::api::metrics(&scene.gateway).into_bytes()),
     ];
+    // What the clients were told may repeat what they said themselves, and nothing else.
+    for secret in
+        [&alice, &dana, &olga, "SSN-CANARY-", "DOC-CANARY-", "TAG-CANARY-", lockgate_tests::postgres::PASSWORD]
+    {
+        let found = told.windows(secret.len()).position(|window| window == secret.as_bytes());
+        assert_eq!(found, None, "a client was told `{secret}`");
+    }
     for file in files_below(&scene.gateway.data_dir()) {
         places.push((file.display().to_string(), std::fs::read(&file).unwrap()));
     }
@@ -255,6 +285,84 @@ fn planted_secrets_are_nowhere() {
         }
     }
     assert!(exported(&scene).contains("ALTER ROLE nobody PASSWORD"), "what was asked is on record without the secret");
+}
+
+#[test]
+fn secrets_in_a_text_that_the_target_cannot_parse_are_nowhere() {
+    // Everything is permitted, so that the target is asked and answers with words of the text.
+    let scene = Scene::permit_all(15);
+    let alice = scene.alice();
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    for (n, sql) in [
+        "CREATE ROLE nobody PASSWORD 'canary-0' garbage",
+        "CREATE ROLE nobody 'canary-1'",
+        "CREATE ROLE nobody PASSWORD \"canary-2\"",
+        "CREATE ROLE nobody PASSWORD canary3",
+        "CREATE ROLE nobody PASSWORD 'canary-4",
+        "CREATE ROLE nobody PASSWORD $$canary-5",
+        "SET lc_messages = 'C'; CREATE ROLE nobody 'canary-6'",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let frames = client.query(sql);
+        wire::error(&frames);
+        client.send_raw(&[wire::parse("", sql), wire::sync()].concat());
+        wire::error(&client.until_ready());
+        assert_eq!(client.value(&format!("SELECT {n}")), n.to_string());
+    }
+    let text = exported(&scene);
+    assert!(text.contains("CREATE ROLE nobody") && text.contains("syntax error at or near"), "{text}");
+    for place in [&text, &scene.gateway.log()] {
+        let found =
+            place.find("canary").map(|at| place[at.saturating_sub(200)..].chars().take(300).collect::<String>());
+        assert_eq!(found, None);
+    }
+}
+
+#[test]
+fn a_search_goes_by_words_verdict_and_time() {
+    let scene = scene();
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    client.query("SELECT 'needle allowed'");
+    client.query("DELETE FROM notes /* needle denied */");
+    client.send(b'Q', &wire::text("DELETE FROM notes WHERE id = 1 /* needle held */"));
+    let id = scene.pending(&dana);
+    assert!(scene.gateway.as_user(&dana, &["approvals", "deny", &id]).status.success());
+    client.until_ready();
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    let seconds = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let between = format!("{}", lockgate_core::Timestamp::from_millis(i64::try_from(seconds()).unwrap() * 1_000));
+    let between = between.replace(".000Z", "Z");
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    // The session is older than the point in time; what it does now is not.
+    client.query("SELECT 'needle late'");
+    drop(client);
+    let found = |args: &[&str]| {
+        let printed = scene.gateway.here_ok(&[&["audit", "search", "-o", "json"], args].concat());
+        let hits: Vec<Value> = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+        let asked = hits.iter().filter(|hit| hit["kind"] == "asked");
+        let words = ["allowed", "denied", "held", "late"];
+        asked
+            .flat_map(|hit| {
+                words.iter().filter(|word| hit["text"].as_str().unwrap().contains(&format!("needle {word}")))
+            })
+            .copied()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(&["NEEDLE"]), ["allowed", "denied", "held", "late"]);
+    assert_eq!(found(&["needle", "--verdict", "allow"]), ["allowed", "late"]);
+    assert_eq!(found(&["needle", "--verdict", "deny"]), ["denied"]);
+    assert_eq!(found(&["needle", "--verdict", "hold"]), ["held"]);
+    assert_eq!(found(&["--verdict", "hold"]), ["held"], "a text is not needed");
+    assert_eq!(found(&["needle", "--since", &between]), ["late"]);
+    assert_eq!(found(&["needle", "--until", &between]), ["allowed", "denied", "held"]);
+    assert_eq!(found(&["needle", "--since", &between, "--verdict", "deny"]), [""; 0]);
+    assert_eq!(found(&["needle", "--user", "bob"]), [""; 0]);
+    let policies =
+        scene.gateway.here_ok(&["audit", "search", "delete-without-where", "--verdict", "deny", "-o", "json"]);
+    assert!(policies.contains("judged"), "{policies}");
 }
 
 /// Every request of every recording has exactly one end, and every session an end after which nothing comes. Yields how

@@ -44,12 +44,19 @@ pub fn call(gateway: &Gateway, method: &str, path: &str, token: Option<&str>, bo
 
 /// The metrics page.
 pub fn metrics(gateway: &Gateway) -> String {
+    plain(gateway, "/metrics").1
+}
+
+/// Status and page of a path on the metrics listener.
+pub fn plain(gateway: &Gateway, path: &str) -> (u16, String) {
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", gateway.metrics_port)).expect("the metrics listener");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("a request");
     let mut page = String::new();
     stream.read_to_string(&mut page).expect("an answer");
-    page
+    let status = page.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
+    (status, page)
 }
 
 /// Finds, anywhere in a JSON value, the objects that have `key` equal to `value`.

@@ -220,6 +220,12 @@ impl Client {
         closed
     }
 
+    /// Lets go of what was received, taken or not. The next message may then begin anywhere: only for who waits for the end.
+    pub fn forget_seen(&mut self) {
+        self.seen.clear();
+        self.at = 0;
+    }
+
     /// The messages that come within `limit` from now.
     pub fn frames_within(&mut self, limit: Duration) -> Vec<Frame> {
         self.is_closed_within(limit);

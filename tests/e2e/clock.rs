@@ -1,0 +1,165 @@
+//! A wall clock that jumps, at the start and while the gateway runs: nothing counts longer than it was given for, what is on
+//! record stays in order, and nothing breaks. The clock is libfaketime's; the clock that nobody can set is left alone.
+
+use lockgate_tests::process::{self, Scratch};
+use lockgate_tests::wire::{self, Client};
+use lockgate_tests::{Scene, api};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const JUMPS: [&str; 4] = ["-1h", "-10y", "+1h", "+10y"];
+
+struct Clock {
+    dir: Scratch,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let clock = Clock { dir: Scratch::make() };
+        clock.set("+0");
+        clock
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("now")
+    }
+
+    /// How far the gateway's wall clock is off.
+    fn set(&self, offset: &str) {
+        let fresh = self.dir.path().join("fresh");
+        std::fs::write(&fresh, offset).unwrap();
+        std::fs::rename(fresh, self.file()).unwrap();
+    }
+
+    /// A gateway with this clock. Its target is reached without TLS, whose certificates have a time of their own.
+    fn scene(&self, extra: &str) -> Scene {
+        Scene::with(15, |options| {
+            options.target_extra = "    tls: disable".to_owned();
+            options.extra.push_str(extra);
+            options.environment = vec![
+                ("LD_PRELOAD".to_owned(), library().display().to_string()),
+                ("FAKETIME_TIMESTAMP_FILE".to_owned(), self.file().display().to_string()),
+                ("FAKETIME_NO_CACHE".to_owned(), "1".to_owned()),
+                ("FAKETIME_DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned()),
+            ];
+        })
+    }
+}
+
+fn library() -> PathBuf {
+    let name = "faketime/libfaketimeMT.so.1";
+    let candidates = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"];
+    let found = candidates.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("no {name}: run `scripts/install test`"))
+}
+
+fn login(scene: &Scene, token: &str) -> Result<Client, wire::Frame> {
+    Client::login_with(scene.gateway.port, &[("user", "alice"), ("database", "shop")], token)
+}
+
+/// Numbers without gaps, and times that do not go back in any recording.
+fn order_holds(scene: &Scene) {
+    let mut last = std::collections::BTreeMap::new();
+    for event in scene.gateway.events() {
+        let recording = event["recording"].as_str().unwrap().to_owned();
+        let now = (event["seq"].as_u64().unwrap(), event["time"].as_str().unwrap().to_owned());
+        if let Some((seq, time)) = last.insert(recording, now.clone()) {
+            assert_eq!(now.0, seq + 1, "{event}");
+            assert!(now.1 >= time, "went back from {time}: {event}");
+        }
+    }
+}
+
+#[test]
+fn a_token_counts_no_longer_than_it_was_made_for_when_the_clock_is_set_back() {
+    for jump in ["-1h", "-10y"] {
+        let clock = Clock::new();
+        let scene = clock.scene("");
+        let made = Instant::now();
+        let token = scene.gateway.token_with("alice", &["engineers"], &["--ttl", "6s"]);
+        let token = token["token"].as_str().unwrap();
+        let mut client = login(&scene, token).unwrap();
+        assert_eq!(client.value("SELECT 1"), "1");
+        clock.set(jump);
+        assert_eq!(client.value("SELECT 2"), "2", "{jump}");
+        assert!(client.is_closed_within(Duration::from_secs(10)), "{jump}: the token counts on");
+        let lived = made.elapsed();
+        assert!(lived > Duration::from_secs(4) && lived < Duration::from_secs(10), "{jump}: {lived:?}");
+        assert!(login(&scene, token).is_err(), "{jump}: an expired token opens a session");
+        let who = api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(token), None);
+        assert_eq!(who.0, 401, "{jump}: {who:?}");
+        scene.gateway.verify();
+        order_holds(&scene);
+    }
+}
+
+#[test]
+fn an_approval_waits_no_longer_than_it_may_when_the_clock_is_set_back() {
+    for jump in ["-1h", "-10y"] {
+        let clock = Clock::new();
+        let scene = clock.scene("approvals:\n  timeout: 5s\n");
+        let (alice, dana) = (scene.alice(), scene.dana());
+        let mut client = login(&scene, &alice).unwrap();
+        let begun = Instant::now();
+        client.send(b'Q', &wire::text("DELETE FROM notes WHERE id <= 5"));
+        let id = scene.pending(&dana);
+        clock.set(jump);
+        let told = format!("{:?}", wire::error(&client.until_ready()));
+        assert!(begun.elapsed() < Duration::from_secs(12), "{jump}: it waited for {:?}", begun.elapsed());
+        assert!(told.contains("expired") || told.contains("time"), "{jump}: {told}");
+        assert!(!scene.approve(&dana, &id).status.success(), "{jump}: approved too late");
+        assert_eq!(scene.directly("SELECT count(*) FROM notes"), "20", "{jump}");
+        scene.gateway.verify();
+        order_holds(&scene);
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_forward_ends_what_it_has_to_and_service_resumes_when_it_is_right() {
+    let clock = Clock::new();
+    let mut scene = clock.scene("approvals:\n  timeout: 50m\n");
+    let (alice, dana) = (scene.gateway.token_with("alice", &["engineers"], &["--ttl", "50m"]), scene.dana());
+    let alice = alice["token"].as_str().unwrap();
+    for jump in ["+1h", "+10y"] {
+        let mut idle = login(&scene, alice).unwrap();
+        let mut client = login(&scene, alice).unwrap();
+        client.send(b'Q', &wire::text("DELETE FROM notes WHERE id <= 5"));
+        assert_eq!(client.frame().tag, b'N');
+        let id = scene.pending(&dana);
+        clock.set(jump);
+        assert!(idle.is_closed_within(Duration::from_secs(4)), "{jump}: the token counts on");
+        assert!(client.is_closed_within(Duration::from_secs(4)), "{jump}: the token counts on");
+        assert!(login(&scene, alice).is_err(), "{jump}");
+        clock.set("+0");
+        process::eventually("service resumes", Duration::from_secs(10), || login(&scene, alice).is_ok());
+        assert!(!scene.approve(&dana, &id).status.success(), "{jump}: approved though nobody waits");
+        assert_eq!(scene.directly("SELECT count(*) FROM notes"), "20", "{jump}");
+    }
+    assert!(scene.gateway.is_alive());
+    assert_eq!(scene.gateway.stop(), Some(0));
+    scene.gateway.verify();
+}
+
+#[test]
+fn a_gateway_that_starts_with_a_wrong_clock_lets_nobody_in_for_longer() {
+    let clock = Clock::new();
+    let mut scene = clock.scene("");
+    let short = scene.gateway.token_with("alice", &["engineers"], &["--ttl", "30m"]);
+    let short = short["token"].as_str().unwrap();
+    assert!(login(&scene, short).is_ok());
+    scene.gateway.stop();
+    for jump in JUMPS {
+        clock.set(jump);
+        scene.gateway.resume();
+        // Behind, it cannot tell how long the token counts; ahead, it has expired.
+        assert!(login(&scene, short).is_err(), "{jump}");
+        let (status, _) = api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(short), None);
+        assert_eq!(status, 401, "{jump}");
+        assert_eq!(scene.gateway.stop(), Some(0), "{jump}");
+        scene.gateway.verify();
+    }
+    clock.set("+0");
+    scene.gateway.resume();
+    assert_eq!(login(&scene, short).unwrap().value("SELECT 1"), "1");
+    scene.gateway.verify();
+}
