@@ -46,7 +46,7 @@ docs: ## Build the reference of every crate; warnings are errors
 soak: ## The slow tests: long crash loops, long fuzz runs, PostgreSQL's own suite
 	@scripts/install build test
 	$(CARGO) build --locked -p lockgate
-	$(CARGO) test --locked -p lockgate-tests --test e2e -- --ignored
+	$(CARGO) test --locked -p lockgate-tests --test e2e --test two_worlds -- --ignored
 	@scripts/fuzz 600
 
 fuzz: ## Fuzz every decoder for a minute each

@@ -60,6 +60,11 @@ pub fn data(file: &str) -> PathBuf {
 }
 
 impl Case {
+    /// A case that consists of these steps.
+    pub fn made(id: String, steps: Vec<Value>) -> Case {
+        Case { id, steps, ..Case::new(&serde_json::json!({"id": "", "statements": []})) }
+    }
+
     fn new(json: &Value) -> Case {
         let text = |name: &str| json[name].as_str().map(str::to_owned);
         let list = |name: &str| match &json[name] {

@@ -4,10 +4,15 @@
 //! `data/` holds the shop in three worlds and the cases as data: attacks (`attacks.jsonl`, `more_attacks.jsonl`) and use that
 //! has to go on working (`legitimate.jsonl`). Every case runs in a fresh copy of each world. `data/README.md` has the fields.
 //!
+//! `grammar.rs` makes statements up: the analysis of each is held against the grammar's own account, and a sample is executed in
+//! two worlds.
+//!
 //! `LOCKGATE_CASES=PG-ERR,LG-07` runs the cases whose ids begin so, and tells of a bad one at once.
 
 mod case;
 mod compare;
+mod generated;
+mod grammar;
 mod play;
 mod stage;
 

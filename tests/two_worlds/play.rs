@@ -48,6 +48,12 @@ pub struct Told {
 }
 
 impl Told {
+    /// These messages, on one connection.
+    pub fn of(frames: Vec<Frame>, database: String) -> Told {
+        let heard = Heard { frames, ..Heard::default() };
+        Told { heard: BTreeMap::from([("1".to_owned(), heard)]), database, ..Told::default() }
+    }
+
     /// All messages.
     pub fn frames(&self) -> impl Iterator<Item = &Frame> {
         self.heard.values().flat_map(|heard| &heard.frames)

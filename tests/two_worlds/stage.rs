@@ -175,6 +175,11 @@ impl Stage {
         told
     }
 
+    /// The rows that a question directly to a world's template has.
+    pub fn ask(&self, world: World, sql: &str) -> Vec<Vec<Option<String>>> {
+        wire::rows(&self.directly(world.template()).query(sql))
+    }
+
     /// A fresh copy of a world.
     fn copy(&self, world: World) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(10_000);
@@ -194,6 +199,22 @@ impl Stage {
         let parameters = [("user", SUPERUSER), ("database", database)];
         Client::login_with(self.postgres.port, &parameters, PASSWORD).unwrap_or_else(|e| panic!("{database}: {e:?}"))
     }
+}
+
+/// The labels of `classify.yaml` and their columns, without the target.
+pub fn labelled_columns() -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(data("classify.yaml")).unwrap_or_else(|e| panic!("{e}"));
+    let mut label = "";
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if let Some((_, name)) = line.split_once("label: ") {
+            label = name;
+        }
+        for pattern in line.split('"').skip(1).step_by(2) {
+            found.push((label.to_owned(), pattern.trim_start_matches("*/").to_owned()));
+        }
+    }
+    found
 }
 
 fn done(client: &mut Client, sql: &str) {
