@@ -1,6 +1,7 @@
 //! The gateway with real servers and real clients, by topic. One binary, because each test binary links everything.
 
 mod api;
+mod builtins;
 mod calls;
 mod cancel;
 mod catalog;

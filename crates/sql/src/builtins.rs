@@ -16,6 +16,10 @@ pub(crate) enum Class {
     TotalInFirst,
     /// Never fails because of an argument after the first.
     TotalInRest,
+    /// Never fails because of its only argument; with more, it may.
+    TotalAlone,
+    /// Takes keys and values by turns, and refuses some keys.
+    TotalInValues,
     /// Pure, but may fail depending on a value.
     Pure,
     /// Touches the session or other sessions.
@@ -59,6 +63,8 @@ fn read_function(line: &'static str) -> Option<(&'static str, Builtin)> {
         "t" => Class::Total,
         "f" => Class::TotalInFirst,
         "r" => Class::TotalInRest,
+        "o" => Class::TotalAlone,
+        "v" => Class::TotalInValues,
         "p" => Class::Pure,
         "s" => Class::Stateful,
         "w" => Class::Writes,
@@ -124,6 +130,7 @@ pub(crate) fn leak(schema: &str, relation: &str, column: &str) -> Leak {
     match (relation, column) {
         ("pg_authid" | "pg_shadow" | "pg_user_mapping" | "pg_hba_file_rules" | "pg_ident_file_mappings", _)
         | ("pg_file_settings" | "pg_backend_memory_contexts" | "pg_shmem_allocations", _)
+        | ("pg_shmem_allocations_numa", _)
         | ("pg_user_mappings" | "pg_subscription", _) => Leak::Secrets,
         ("pg_statistic" | "pg_statistic_ext_data" | "pg_largeobject", _)
         | ("pg_stats_ext", "n_distinct" | "dependencies" | "most_common_vals" | "most_common_val_nulls")
@@ -162,7 +169,7 @@ pub(crate) fn extension_function(extension: &str, name: &str) -> ExtensionFuncti
         "intarray" | "hstore" | "ltree" | "cube" | "seg" | "isn" | "citext" | "pg_trgm" | "fuzzystrmatch"
         | "unaccent" | "btree_gist" | "btree_gin" | "uuid-ossp" | "pgcrypto" | "earthdistance" | "xml2" | "vector"
         | "dict_int" | "dict_xsyn" | "tsm_system_rows" | "tsm_system_time" | "bloom" | "jsonb_plperl"
-        | "hstore_plperl" | "pg_uuidv7" | "tcn" => ExtensionFunction::Pure,
+        | "hstore_plperl" | "pg_uuidv7" => ExtensionFunction::Pure,
         "tablefunc" | "pg_stat_statements" | "plpgsql" | "timescaledb" | "postgis" | "pg_partman" => {
             ExtensionFunction::Dynamic
         }

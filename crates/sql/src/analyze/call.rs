@@ -16,9 +16,7 @@ use crate::{catalog, parse};
 impl<'t> Analyzer<'t> {
     /// User functions that a call may reach: by name, schema or path, and number of arguments.
     pub(super) fn candidates(&self, schema: &str, name: &str, arguments: usize) -> Vec<usize> {
-        if schema == "pg_catalog" || schema == "information_schema" {
-            return Vec::new();
-        }
+        // Extensions put functions into `pg_catalog` too.
         let mut found = self.catalog.functions_named(name).to_vec();
         found.retain(|index| {
             self.catalog.function(*index).is_some_and(|f| {
@@ -201,6 +199,19 @@ impl<'t> Analyzer<'t> {
             Class::TotalInRest => {
                 let first = arguments.first().map_or(Taint::CLEAN, |a| a.taint.clone());
                 self.may_fail(&first, name, call.location);
+            }
+            Class::TotalAlone => {
+                if arguments.len() > 1 {
+                    self.may_fail(given, name, call.location);
+                }
+            }
+            Class::TotalInValues => {
+                let mut keys = Taint::CLEAN;
+                let step = if call.func_variadic { 1 } else { 2 };
+                for argument in arguments.iter().step_by(step) {
+                    keys.join(&argument.taint);
+                }
+                self.may_fail(&keys, name, call.location);
             }
             Class::Pure => {
                 self.may_fail(given, name, call.location);

@@ -2,7 +2,9 @@
 //! conditions that choose between values are part of the value.
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AExpr, AExprKind, ColumnRef, Node, SubLink, SubLinkType, TypeName, WindowDef};
+use pg_query::protobuf::{
+    AExpr, AExprKind, ColumnRef, JsonBehavior, JsonOutput, Node, SubLink, SubLinkType, TypeName, WindowDef,
+};
 
 use super::scope::{Col, Scope, Val};
 use super::{Analyzer, tree};
@@ -110,21 +112,24 @@ impl<'t> Analyzer<'t> {
                 self.may_fail(&taint, "xml", e.location);
                 Val::made_of(taint)
             }
-            NodeEnum::XmlSerialize(e) => Val::made_of(self.part(&e.expr, scope)),
+            NodeEnum::XmlSerialize(e) => {
+                let taint = self.part(&e.expr, scope);
+                // AS DOCUMENT refuses a fragment, and a short type what is long.
+                self.may_fail(&taint, "xml", e.location);
+                Val::made_of(taint)
+            }
             NodeEnum::JsonFuncExpr(e) => {
                 let mut taint = self.json_value(e.context_item.as_deref(), scope);
                 taint.join(&self.part(&e.pathspec, scope));
                 taint.join(&self.parts(&e.passing, scope));
-                for behavior in [&e.on_empty, &e.on_error] {
-                    taint.join(&behavior.as_ref().map_or(Taint::CLEAN, |b| self.part(&b.expr, scope)));
-                }
+                taint.join(&self.json_behaviors([&e.on_empty, &e.on_error], scope));
                 self.may_fail(&taint, "json", e.location);
                 Val::made_of(taint)
             }
             NodeEnum::JsonArgument(e) => Val::made_of(self.json_value(e.val.as_deref(), scope)),
             NodeEnum::JsonValueExpr(e) => Val::made_of(self.json_value(Some(e), scope)),
             NodeEnum::JsonKeyValue(e) => {
-                let key = self.part(&e.key, scope);
+                let key = self.json_key(&e.key, scope);
                 Val::made_of(self.json_value(e.value.as_deref(), scope).with(&key))
             }
             NodeEnum::JsonParseExpr(e) => {
@@ -133,28 +138,38 @@ impl<'t> Analyzer<'t> {
                 Val::made_of(taint)
             }
             NodeEnum::JsonScalarExpr(e) => Val::made_of(self.part(&e.expr, scope)),
-            NodeEnum::JsonSerializeExpr(e) => Val::made_of(self.json_value(e.expr.as_deref(), scope)),
+            NodeEnum::JsonSerializeExpr(e) => {
+                let taint = self.json_value(e.expr.as_deref(), scope);
+                Val::made_of(self.json_returning(e.output.as_ref(), taint, e.location))
+            }
             NodeEnum::JsonIsPredicate(e) => Val::made_of(self.part(&e.expr, scope)),
-            NodeEnum::JsonObjectConstructor(e) => Val::made_of(self.parts(&e.exprs, scope)),
-            NodeEnum::JsonArrayConstructor(e) => Val::made_of(self.parts(&e.exprs, scope)),
+            NodeEnum::JsonObjectConstructor(e) => {
+                let taint = self.parts(&e.exprs, scope);
+                Val::made_of(self.json_returning(e.output.as_ref(), taint, e.location))
+            }
+            NodeEnum::JsonArrayConstructor(e) => {
+                let taint = self.parts(&e.exprs, scope);
+                Val::made_of(self.json_returning(e.output.as_ref(), taint, e.location))
+            }
             NodeEnum::JsonArrayQueryConstructor(e) => match tree::kind_of(&e.query) {
                 Some(query) => {
                     let (rel, predicate) = self.subquery(query, scope);
-                    Val::made_of(rel.all().with(&predicate))
+                    let taint = rel.all().with(&predicate);
+                    Val::made_of(self.json_returning(e.output.as_ref(), taint, e.location))
                 }
                 None => Val::clean(),
             },
             NodeEnum::JsonObjectAgg(e) => {
                 let mut taint = Taint::CLEAN;
                 if let Some(arg) = e.arg.as_deref() {
-                    taint = self.part(&arg.key, scope);
+                    taint = self.json_key(&arg.key, scope);
                     taint.join(&self.json_value(arg.value.as_deref(), scope));
                 }
-                Val::made_of(self.json_aggregate(e.constructor.as_deref(), scope).with(&taint))
+                Val::made_of(self.json_aggregate(e.constructor.as_deref(), taint, scope))
             }
             NodeEnum::JsonArrayAgg(e) => {
                 let taint = self.json_value(e.arg.as_deref(), scope);
-                Val::made_of(self.json_aggregate(e.constructor.as_deref(), scope).with(&taint))
+                Val::made_of(self.json_aggregate(e.constructor.as_deref(), taint, scope))
             }
             _ => {
                 // An expression of a later grammar, or one that only the planner makes.
@@ -168,13 +183,45 @@ impl<'t> Analyzer<'t> {
         value.map_or(Taint::CLEAN, |v| self.part(&v.raw_expr, scope).with(&self.part(&v.formatted_expr, scope)))
     }
 
+    /// A key of an object: NULL is refused, and one that is there already if keys have to be unique.
+    fn json_key(&mut self, key: &'t Option<Box<Node>>, scope: &Scope<'t, '_>) -> Taint {
+        let taint = self.part(key, scope);
+        self.may_fail(&taint, "a key of a json object", -1);
+        taint
+    }
+
+    /// RETURNING: a type that does not take every json text refuses some.
+    fn json_returning(&mut self, output: Option<&'t JsonOutput>, taint: Taint, location: i32) -> Taint {
+        let Some(target) = output.and_then(|o| o.type_name.as_ref()) else { return taint };
+        let whole = target.typmods.is_empty() && target.array_bounds.is_empty();
+        if !(whole && matches!(tree::qualified(&target.names), ("" | "pg_catalog", "text" | "json" | "jsonb"))) {
+            self.may_fail(&taint, "json", location);
+        }
+        taint
+    }
+
+    /// What ON EMPTY and ON ERROR put in a value's place.
+    pub(super) fn json_behaviors(
+        &mut self,
+        behaviors: [&'t Option<Box<JsonBehavior>>; 2],
+        scope: &Scope<'t, '_>,
+    ) -> Taint {
+        let mut taint = Taint::CLEAN;
+        for behavior in behaviors {
+            taint.join(&behavior.as_ref().map_or(Taint::CLEAN, |b| self.part(&b.expr, scope)));
+        }
+        taint
+    }
+
     fn json_aggregate(
         &mut self,
         constructor: Option<&'t pg_query::protobuf::JsonAggConstructor>,
+        taint: Taint,
         scope: &Scope<'t, '_>,
     ) -> Taint {
-        let Some(constructor) = constructor else { return Taint::CLEAN };
-        let taint = self.aggregate_extras(
+        let Some(constructor) = constructor else { return taint };
+        let taint = self.json_returning(constructor.output.as_ref(), taint, constructor.location);
+        let extras = self.aggregate_extras(
             &constructor.agg_order,
             &constructor.agg_filter,
             constructor.over.as_deref(),
@@ -182,7 +229,7 @@ impl<'t> Analyzer<'t> {
             constructor.location,
         );
         self.aggregated |= constructor.over.is_none();
-        taint
+        taint.with(&extras)
     }
 
     /// What ORDER BY, FILTER and OVER add to an aggregate or window function.
@@ -464,9 +511,6 @@ impl<'t> Analyzer<'t> {
     pub(super) fn user_operator(&mut self, names: &'t [Node], operands: &Taint, location: i32) -> Taint {
         let (schema, name) = tree::qualified(names);
         let mut value = Taint::CLEAN;
-        if schema == "pg_catalog" {
-            return value;
-        }
         let catalog = self.catalog;
         for (at, function) in catalog.operators_named(name) {
             if !(if schema.is_empty() { self.on_path(at) } else { at == schema }) {

@@ -7,6 +7,8 @@ mod command;
 mod copy;
 mod define;
 mod expr;
+#[cfg(test)]
+mod kinds;
 mod modify;
 mod query;
 mod scope;

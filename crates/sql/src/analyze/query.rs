@@ -485,7 +485,8 @@ impl<'t> Analyzer<'t> {
                 }
                 taint.join(&self.parts(&table.passing, &scope));
                 let mut names = Vec::new();
-                json_columns(&table.columns, &mut names);
+                taint.join(&self.json_behaviors([&table.on_error, &None], &scope));
+                taint.join(&self.json_columns(&table.columns, &mut names, &scope));
                 self.may_fail(&taint, "JSON_TABLE", table.location);
                 self.uses(&taint, How::Predicate, "JSON_TABLE", table.location);
                 self.table_of(names, taint, table.alias.as_ref(), "json_table")
@@ -495,6 +496,25 @@ impl<'t> Analyzer<'t> {
                 From::one(Cow::Borrowed(""), Rel { cols: Vec::new(), open: Some(Taint::UNKNOWN), bounded: false })
             }
         }
+    }
+
+    /// The columns of a JSON_TABLE; what their ON EMPTY and ON ERROR clauses may put there besides the document's values.
+    fn json_columns(&mut self, columns: &'t [Node], names: &mut Vec<&'t str>, scope: &Scope<'t, '_>) -> Taint {
+        let mut taint = Taint::CLEAN;
+        for column in columns {
+            if !self.step() {
+                return self.unknown();
+            }
+            if let Some(NodeEnum::JsonTableColumn(column)) = tree::kind(column) {
+                taint.join(&self.json_behaviors([&column.on_empty, &column.on_error], scope));
+                if column.columns.is_empty() {
+                    names.push(&column.name);
+                } else {
+                    taint.join(&self.json_columns(&column.columns, names, scope));
+                }
+            }
+        }
+        taint
     }
 
     fn table_of(
@@ -765,18 +785,6 @@ pub(super) fn rename<'t>(rel: &mut Rel<'t>, names: impl Iterator<Item = &'t str>
                 // More names than columns that are known: they are among the unknown ones.
                 let taint = rel.open.clone().unwrap_or(Taint::CLEAN);
                 rel.cols.push(Col::new(name, taint));
-            }
-        }
-    }
-}
-
-fn json_columns<'t>(columns: &'t [Node], names: &mut Vec<&'t str>) {
-    for column in columns {
-        if let Some(NodeEnum::JsonTableColumn(column)) = tree::kind(column) {
-            if column.columns.is_empty() {
-                names.push(&column.name);
-            } else {
-                json_columns(&column.columns, names);
             }
         }
     }
