@@ -43,6 +43,7 @@ pub struct Policies {
     by_action: HashMap<Action, Vec<Arc<Rule>>>,
     references: Vec<Reference>,
     pub(crate) names: Names,
+    speak_of_tables: bool,
     version: u64,
 }
 
@@ -92,7 +93,8 @@ impl Policies {
             .into_iter()
             .map(|a| (a, rules.iter().filter(|r| r.scope.matches_action(a)).map(Arc::clone).collect()))
             .collect();
-        Ok(Policies { rules, by_action, references, names, version: version(sources) })
+        let speak_of_tables = rules.iter().any(|r| r.speaks_of_tables());
+        Ok(Policies { rules, by_action, references, names, speak_of_tables, version: version(sources) })
     }
 
     /// A number that changes when any file's name or text does, and is the same on every machine and after every start.
@@ -118,6 +120,11 @@ impl Policies {
     /// Some policy reads `context.client`: decisions hold for one address.
     pub fn depends_on_client(&self) -> bool {
         self.rules.iter().any(|r| r.reads.has(Reads::CLIENT))
+    }
+
+    /// Some policy speaks of tables: a decision may depend on which of them a statement names.
+    pub fn speak_of_tables(&self) -> bool {
+        self.speak_of_tables
     }
 
     pub(crate) fn rules(&self) -> impl Iterator<Item = &Rule> {

@@ -91,6 +91,13 @@ impl Rule {
         }
     }
 
+    /// Whether its head or a clause may name a table: by the entity, by its type, or in `context.sql.tables`. A word that
+    /// only looks so counts as well.
+    pub(crate) fn speaks_of_tables(&self) -> bool {
+        let clause = |c: &Clause| c.text.contains("Table") || c.text.contains("tables");
+        self.scope.resource.is_of("Table") || self.reads.has(Reads::TABLE) || self.clauses.iter().any(clause)
+    }
+
     /// The annotations in words.
     pub(crate) fn softness(&self) -> String {
         let mut words = Vec::new();

@@ -43,6 +43,15 @@ impl Constraint {
         }
     }
 
+    /// Whether only entities of this type fit.
+    pub(crate) fn is_of(&self, kind: &str) -> bool {
+        match self {
+            Constraint::Any => false,
+            Constraint::Eq(e) | Constraint::In(e) => e.kind == kind,
+            Constraint::Is(of) | Constraint::IsIn(of, _) => of == kind,
+        }
+    }
+
     /// As it is written, after `principal` or `resource`.
     pub(crate) fn text(&self, variable: &str) -> String {
         let quote = |e: &Entity| format!("{}::{:?}", e.kind, e.id);

@@ -143,6 +143,17 @@ impl Prepared {
             (Ok(sent), _) => lockgate_sql::analyze(sent.as_deref().unwrap_or(text), &context),
             (Err(why), _) => Err(why.clone()),
         };
+        if let Ok(known) = &mut batch
+            && with.rules.policies.speak_of_tables()
+            && let Some(first) = known.statements.iter().position(may_move).map(|at| at + 1)
+            && first < known.statements.len()
+        {
+            let anywhere = Context { path_known: false, ..context };
+            match lockgate_sql::analyze(sent.as_ref().ok().and_then(|s| s.as_deref()).unwrap_or(text), &anywhere) {
+                Ok(other) => add_other_meanings(known, first, other),
+                Err(why) => batch = Err(why),
+            }
+        }
         if let Ok(batch) = &mut batch
             && with.snapshot.catalog.has_labels()
         {
@@ -346,6 +357,27 @@ fn note_masks(statement: &Statement, masks: &Masks, masked: &mut Vec<(u32, Strin
     }
 }
 
+/// In a batch, names may stand for other relations once a statement moved the search path. From `first` on, the statements
+/// count as using whatever their names stand for under any path.
+fn add_other_meanings(batch: &mut Batch, first: usize, other: Batch) {
+    for (statement, other) in batch.statements.iter_mut().zip(other.statements).skip(first) {
+        for need in other.needs {
+            if !statement.needs.iter().any(|n| n.action == need.action && n.object == need.object) {
+                statement.needs.push(need);
+            }
+        }
+        for change in other.facts.changes {
+            if !statement.facts.changes.contains(&change) {
+                statement.facts.changes.push(change);
+            }
+        }
+        statement.facts.tables.extend(other.facts.tables);
+        statement.facts.tables.sort_unstable();
+        statement.facts.tables.dedup();
+        statement.facts.opaque |= other.facts.opaque;
+    }
+}
+
 /// In a batch, what follows a statement that moves names (DDL, `search_path`, the end of a transaction) was analysed under
 /// names that may no longer hold. It counts as touching everything labelled.
 fn doubt_what_follows_a_change(batch: &mut Batch) {
@@ -366,10 +398,15 @@ fn doubt_what_follows_a_change(batch: &mut Batch) {
                 });
             }
         }
-        // What EXECUTE and FETCH run is not in this text: it may set the search path.
-        let by_name = matches!(statement.effect, Effect::Execute { .. } | Effect::Fetch { .. } | Effect::Move { .. });
-        moved |= by_name || moves_names(&statement.effect) || statement.facts.opaque;
+        moved |= may_move(statement);
     }
+}
+
+/// Whether names in what follows in the same message may mean something else.
+fn may_move(statement: &Statement) -> bool {
+    // What EXECUTE and FETCH run is not in this text: it may set the search path.
+    let by_name = matches!(statement.effect, Effect::Execute { .. } | Effect::Fetch { .. } | Effect::Move { .. });
+    by_name || moves_names(&statement.effect) || statement.facts.opaque
 }
 
 /// Whether names may mean something else after this.

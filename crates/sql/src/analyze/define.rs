@@ -140,6 +140,7 @@ impl<'t> Analyzer<'t> {
             }
             Resolved::Unknown => {
                 self.tables.push(var.relname.clone());
+                self.may_be(&var.schemaname, &var.relname, action);
                 self.need_on_target(action, format!("`{}`, which is not known", var.relname));
             }
         }
@@ -201,7 +202,10 @@ impl<'t> Analyzer<'t> {
             let (schema, name) = tree::qualified(names);
             match self.resolve(schema, name) {
                 Resolved::User(index) if relation || of_relation => self.reads(index, Action::Define),
-                _ => self.need_on_target(Action::Define, "an object to drop"),
+                _ => {
+                    self.may_be(schema, name, Action::Define);
+                    self.need_on_target(Action::Define, "an object to drop");
+                }
             }
         }
     }

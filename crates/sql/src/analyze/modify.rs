@@ -57,6 +57,7 @@ impl<'t> Analyzer<'t> {
             Resolved::Unknown => {
                 self.need_on_target(Action::Write, format!("the relation `{}`, which is not known", var.relname));
                 self.tables.push(var.relname.clone());
+                self.may_be(&var.schemaname, &var.relname, Action::Write);
                 (None, open(self.unknown()))
             }
         };

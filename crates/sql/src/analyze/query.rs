@@ -679,6 +679,7 @@ impl<'t> Analyzer<'t> {
                 let name = if schema.is_empty() { var.relname.clone() } else { format!("{schema}.{}", var.relname) };
                 self.need_on_target(Action::Read, format!("the relation `{name}`, which is not known"));
                 self.tables.push(name);
+                self.may_be(&var.schemaname, &var.relname, Action::Read);
                 // Large objects and TOAST tables are where such a name could lead.
                 if schema.starts_with("pg_") {
                     self.need_on_target(Action::Administer, "a relation of the server's own that is not known");
@@ -693,6 +694,18 @@ impl<'t> Analyzer<'t> {
     fn is_unlabelled(&self, name: &str) -> bool {
         let named = self.catalog.relations_named(name);
         !named.is_empty() && named.iter().all(|index| self.lineage(*index).row.is_clean())
+    }
+
+    /// A name of no schema under a path that nobody knows may stand for any relation of that name.
+    pub(super) fn may_be(&mut self, schema: &str, name: &str, action: Action) {
+        if self.path_known || !schema.is_empty() {
+            return;
+        }
+        let catalog = self.catalog;
+        for index in catalog.relations_named(name) {
+            self.reads(*index, action);
+            let _ = self.user_relation(*index);
+        }
     }
 
     /// Rows lie in the order of the index that they were clustered on, and come in that order to who asks for none.

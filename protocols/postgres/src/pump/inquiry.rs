@@ -100,11 +100,11 @@ impl Pump {
         let stale = self.truth.moved
             || self.truth.snapshot.rules != self.session.target().version
             || if self.truth.private { !asked_lately } else { !self.shared.is_fresh(now) };
-        if self.labelled() {
+        if self.names_matter() || self.truth.moved {
             return stale;
         }
-        // Nothing is labelled, so only the names of functions matter: a look now and then is enough, and never one inside
-        // a transaction of the client.
+        // Nothing depends on tables, so only the names of functions matter: a look now and then is enough, and never one
+        // inside a transaction of the client.
         stale && !asked_lately && self.status == TransactionStatus::Idle && !self.unsynced
     }
 
@@ -119,8 +119,8 @@ impl Pump {
     }
 
     /// Why a statement cannot be judged although its catalog was asked for.
-    pub(super) fn catalog_denial(&self, prepared: &Prepared) -> Option<Denial> {
-        if !self.truth.broken || !self.labelled() || prepared.is_free_of_catalog() {
+    pub(super) fn catalog_denial(&mut self, prepared: &Prepared) -> Option<Denial> {
+        if !self.truth.broken || !self.names_matter() || prepared.is_free_of_catalog() {
             return None;
         }
         Some(unread_catalog())

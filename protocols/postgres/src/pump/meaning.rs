@@ -88,7 +88,7 @@ impl Pump {
         if self.expect.is_empty() {
             self.changing = Changing::default();
         }
-        Changing { catalog: self.changing.catalog && self.labelled(), ..self.changing }
+        Changing { catalog: self.changing.catalog && self.names_matter(), ..self.changing }
     }
 
     /// Notes what a request that was sent may change for those that follow before it is answered.
@@ -178,7 +178,7 @@ impl Pump {
         for (index, statement) in statements.iter().enumerate() {
             let earlier = statements.get(..index).unwrap_or_default();
             // What the name means, and what names in its text mean, was looked up before the message began to run.
-            let doubtful = self.labelled() && earlier.iter().any(|s| self.moves(s));
+            let doubtful = self.names_matter() && earlier.iter().any(|s| self.moves(s));
             let found: Option<Found> = match &statement.effect {
                 Effect::Execute { .. } | Effect::Fetch { .. } if doubtful => None,
                 Effect::Execute { name, .. } => {
@@ -233,7 +233,7 @@ impl Pump {
                     if let (Some(to), Some(from)) = (plans.get_mut(index), unknown.plans.first()) {
                         *to = from.clone();
                     }
-                    if (nested || self.labelled()) && matches!(statement.effect, Effect::Execute { .. }) {
+                    if (nested || self.names_matter()) && matches!(statement.effect, Effect::Execute { .. }) {
                         add_ruling(&mut judgement, &unknown);
                     }
                 }

@@ -362,6 +362,11 @@ impl Pump {
         self.session.target().has_labels()
     }
 
+    /// Whether a verdict depends on which tables a text names: one of them is labelled, or a policy speaks of some.
+    fn names_matter(&mut self) -> bool {
+        self.labelled() || self.session.rules().policies.speak_of_tables()
+    }
+
     fn view(&self, rules: u64, as_it_is: bool) -> View {
         View {
             snapshot: self.truth.snapshot.id,
@@ -657,7 +662,7 @@ impl Pump {
         match self.waiting.take() {
             Some(Waiting::Decision(held)) => {
                 let approved = decided.outcome == lockgate_session::wire::HoldOutcome::Approved;
-                if approved && self.labelled() && self.status != TransactionStatus::Failed && !self.skipping {
+                if approved && self.names_matter() && self.status != TransactionStatus::Failed && !self.skipping {
                     self.ask_catalog(io);
                     self.waiting = Some(Waiting::Approved(held, decided.clone()));
                     return;
