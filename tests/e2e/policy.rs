@@ -317,7 +317,8 @@ fn a_table_is_forbidden_however_the_search_path_comes_to_it() {
                 let seen = String::from_utf8_lossy(&client.seen);
                 assert!(!seen.contains("HIDDEN"), "{how}, {way}, labels: {labels}: {told:?}");
                 // What a name stands for after code that nobody can look into is not known: its rows are masked as a whole.
-                let forgotten = labels && way == "again" && how.starts_with("by code") | how.starts_with("by a function");
+                let forgotten =
+                    labels && way == "again" && how.starts_with("by code") | how.starts_with("by a function");
                 // Where it was turned at all, the policy is what refuses.
                 if !matches!(way, "one message" | "pipeline") && !forgotten {
                     assert!(wire::error(&told).field(b'D').unwrap().contains("hands-off"), "{how}, {way}: {told:?}");

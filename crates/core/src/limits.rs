@@ -57,7 +57,11 @@ pub const SQL_TOKENS_MAX: usize = 300_000;
 pub const SQL_STATEMENTS_MAX: usize = 10_000;
 /// Rounds of the fixpoint for a recursive query.
 pub const SQL_FIXPOINT_ROUNDS_MAX: usize = 16;
-/// Steps of the analysis of one statement.
+/// Columns of one result; a server refuses tuples that are wider. What has more counts as of unknown columns.
+pub const SQL_COLUMNS_MAX: usize = 1_664;
+/// Names that are compared, or columns that are passed over, in one step of the analysis of a statement.
+pub const SQL_COMPARISONS_PER_STEP: usize = 64;
+/// Steps of the analysis of one statement: an expression, a relation, a column that is copied.
 pub const SQL_ANALYSIS_STEPS_MAX: usize = 400_000;
 /// Views in views.
 pub const SQL_VIEW_DEPTH_MAX: usize = 32;

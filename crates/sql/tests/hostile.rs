@@ -58,6 +58,89 @@ fn nesting_is_worked_through_or_refused() {
     }
 }
 
+/// `n` steps of WITH, each made of the one before.
+fn chain(n: usize, first: &str, step: &str, last: &str) -> String {
+    let mut text = format!("with c0 as ({first})");
+    for at in 1..=n {
+        text.push_str(&format!(", c{at} as ({})", step.replace("$", &format!("c{}", at - 1))));
+    }
+    format!("{text} {}", last.replace("$", &format!("c{n}")))
+}
+
+/// The work is bounded by a count of what is copied and compared: what is usual is answered, whatever the machine, and what
+/// grows faster than its text is answered in few columns or refused.
+#[test]
+fn what_grows_faster_than_its_text_is_counted() {
+    let catalog = shop::catalog();
+    let wide = (0..300).map(|n| format!("ssn as c{n}")).collect::<Vec<_>>().join(", ");
+    let answered = [
+        ("cross joins", format!("select 1 from orders{}", " cross join orders".repeat(3_000))),
+        ("a list of tables", format!("select 1 from orders{}", ", orders".repeat(10_000))),
+        ("joins on columns", {
+            let joins: String = (1..400).map(|n| format!(" join customers t{n} on t{n}.id = t0.id")).collect();
+            format!("select t0.name from customers t0{joins}")
+        }),
+        ("a chain of queries", chain(2_000, "select id, ssn from customers", "select * from $", "select * from $")),
+        ("views in a chain", chain(500, "select * from customers", "select x.* from $ x", "select * from $")),
+        (
+            "arms of a union",
+            format!("select ssn from customers{}", " union all select ssn from customers".repeat(1_000)),
+        ),
+        ("grouping sets", format!("select 1 from orders group by cube ({}id)", "id, ".repeat(3_000))),
+        ("predicates", format!("select 1 from customers where {} true", "name = 'x' and ".repeat(3_000))),
+        ("a wide table by name", {
+            let names: String = (0..300).map(|n| format!("w.c{n}, ")).collect();
+            format!("select {names} 1 from (select {wide} from customers) w")
+        }),
+    ];
+    for (what, text) in &answered {
+        assert_eq!(try_one(&catalog, text), Ok(1), "{what}");
+    }
+    let path = shop::PATH.map(str::to_owned);
+    let context = Context { catalog: &catalog, search_path: &path, path_known: true };
+    let bounded = [
+        (
+            "columns doubled",
+            chain(60, "select ssn a, id b from customers", "select x.*, y.* from $ x, $ y", "select * from $"),
+        ),
+        ("columns doubled by *", chain(60, "select ssn from customers", "select * from $ x, $ y", "select * from $")),
+        (
+            "rows in rows",
+            chain(
+                200,
+                "select ssn v from customers",
+                "select x as v, x as w from $ x",
+                "(select * from $) union (select * from $)",
+            ),
+        ),
+        (
+            "rows in rows, made twice",
+            format!(
+                "({}) union ({})",
+                chain(200, "select ssn v from customers", "select row(v, v) as v from $", "select * from $"),
+                chain(200, "select ssn v from customers", "select row(v, v) as v from $", "select * from $")
+            ),
+        ),
+        ("joins that merge all", {
+            let joins = " natural join customers".repeat(3_000);
+            format!("select * from customers{joins}")
+        }),
+        ("lateral items", format!("select * from customers{}", ", lateral (select 1) l".repeat(5_000))),
+        ("names of a wide list", {
+            let tables: String = (0..3_000).map(|n| format!(", customers t{n}")).collect();
+            format!("select {} 1 from customers{tables}", "nothing, ".repeat(30_000))
+        }),
+        ("whole rows", format!("select {} 1 from (select {wide} from customers) w", "w, ".repeat(20_000))),
+    ];
+    for (what, text) in &bounded {
+        if let Ok(batch) = analyze(text, &context) {
+            if let lockgate_sql::Outputs::Known(columns) = &batch.statements[0].outputs {
+                assert!(columns.len() <= lockgate_core::limits::SQL_COLUMNS_MAX, "{what}: {}", columns.len());
+            }
+        }
+    }
+}
+
 #[test]
 fn size_is_refused_before_it_is_read() {
     let catalog = shop::catalog();

@@ -1,12 +1,13 @@
 //! Expressions: every value is made of what goes into it. No function, operator or cast clears a taint, and the
 //! conditions that choose between values are part of the value.
 
+use lockgate_core::limits;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     AExpr, AExprKind, ColumnRef, JsonBehavior, JsonOutput, Node, SubLink, SubLinkType, TypeName, WindowDef,
 };
 
-use super::scope::{Col, Scope, Val};
+use super::scope::{Col, Item, Scope, Val};
 use super::{Analyzer, tree};
 use crate::statement::How;
 use crate::taint::Taint;
@@ -372,6 +373,9 @@ impl<'t> Analyzer<'t> {
         let star = column.fields.last().is_some_and(|f| matches!(tree::kind(f), Some(NodeEnum::AStar(_))));
         let names: Vec<&'t str> = tree::texts(&column.fields).filter(|n| !n.is_empty()).collect();
         let value = match (names.as_slice(), star) {
+            ([], _) if scope.from.star.len() > limits::SQL_COLUMNS_MAX || !self.work(scope.from.star.len()) => {
+                Val::made_of(self.unknown())
+            }
             ([], _) => Val::of_row(scope.from.star.clone()),
             ([.., alias], true) => self.whole_row(alias, scope).unwrap_or_else(|| Val::made_of(self.missing(scope))),
             ([name], false) => self.bare(name, scope),
@@ -383,6 +387,7 @@ impl<'t> Analyzer<'t> {
 
     fn bare(&mut self, name: &'t str, scope: &Scope<'t, '_>) -> Val<'t> {
         for level in scope.levels() {
+            self.search(level.from.star.len());
             let mut found: Option<Val<'t>> = None;
             for col in level.from.star.iter().filter(|c| c.name == name) {
                 match &mut found {
@@ -411,11 +416,12 @@ impl<'t> Analyzer<'t> {
     }
 
     fn of_alias(&mut self, alias: &'t str, name: &'t str, scope: &Scope<'t, '_>) -> Val<'t> {
-        let Some(item) = scope.item(alias) else {
+        let Some(item) = self.item(alias, scope) else {
             // In a function's body, `function.argument`.
             let argument = self.arguments.iter().any(|a| a == name);
             return if argument { Val::clean() } else { Val::made_of(self.missing(scope)) };
         };
+        self.search(item.rel.cols.len());
         if let Some(col) = item.rel.cols.iter().find(|c| c.name == name) {
             return Val::of(col);
         }
@@ -430,8 +436,17 @@ impl<'t> Analyzer<'t> {
         if all.is_clean() { Val::made_of(called) } else { Val::made_of(all.with(&called)) }
     }
 
-    fn whole_row(&self, alias: &str, scope: &Scope<'t, '_>) -> Option<Val<'t>> {
-        let item = scope.item(alias)?;
+    /// The relation that goes by this alias.
+    pub(super) fn item<'s>(&mut self, alias: &str, scope: &'s Scope<'t, '_>) -> Option<&'s Item<'t>> {
+        self.search(scope.levels().map(|level| level.from.items.len().saturating_add(1)).sum());
+        scope.item(alias)
+    }
+
+    fn whole_row(&mut self, alias: &str, scope: &Scope<'t, '_>) -> Option<Val<'t>> {
+        let item = self.item(alias, scope)?;
+        if !self.work(item.rel.cols.len()) {
+            return Some(Val::made_of(self.unknown()));
+        }
         let mut value = Val::of_row(item.rel.cols.clone());
         if let Some(open) = &item.rel.open {
             value.taint.join(open);
@@ -447,7 +462,10 @@ impl<'t> Analyzer<'t> {
     }
 
     /// A name that nothing here has. The server will refuse it; should it not, the value is whatever is in reach.
-    fn missing(&self, scope: &Scope<'t, '_>) -> Taint {
+    fn missing(&mut self, scope: &Scope<'t, '_>) -> Taint {
+        if !self.work(scope.levels().map(|level| level.from.size() / 8).sum()) {
+            return Taint::UNKNOWN;
+        }
         if scope.all().is_clean() { Taint::CLEAN } else { Taint::UNKNOWN }
     }
 

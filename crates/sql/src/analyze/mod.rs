@@ -16,6 +16,9 @@ mod settings;
 pub(crate) mod tree;
 mod verb;
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use lockgate_core::{Action, limits};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ParseResult};
@@ -118,6 +121,8 @@ pub(crate) struct Analyzer<'t> {
     pub(super) columns_seen: u32,
     /// The relations that are read where the text names them; what views and functions read is not among them.
     pub(super) read: Vec<Read>,
+    /// What functions do whose bodies mean something under this path alone, so that many calls of one read it once.
+    summaries: HashMap<usize, Summary>,
     steps: usize,
 }
 
@@ -158,6 +163,7 @@ impl<'t> Analyzer<'t> {
             fallible: 0,
             columns_seen: 0,
             read: Vec::new(),
+            summaries: HashMap::new(),
             steps: 0,
         }
     }
@@ -173,7 +179,19 @@ impl<'t> Analyzer<'t> {
         !self.exhausted()
     }
 
+    /// Counts this many steps; false once there were too many. To be asked before the work is done.
+    pub(super) fn work(&mut self, steps: usize) -> bool {
+        self.steps = self.steps.saturating_add(steps);
+        !self.exhausted()
+    }
+
+    /// Counts a search through this many.
+    pub(super) fn search(&mut self, through: usize) -> bool {
+        self.work(through / limits::SQL_COMPARISONS_PER_STEP)
+    }
+
     pub(super) fn need(&mut self, action: Action, object: Object, why: impl Into<String>) {
+        self.search(self.needs.len());
         if !self.needs.iter().any(|n| n.action == action && n.object == object) {
             self.needs.push(Need { action, object, why: why.into() });
         }
@@ -192,6 +210,7 @@ impl<'t> Analyzer<'t> {
     /// Notes a change of data.
     pub(super) fn changes(&mut self, verb: &'static str, has_where: bool, table: String) {
         let change = Change { verb, has_where, table };
+        self.search(self.changes.len());
         if !self.changes.contains(&change) {
             self.changes.push(change);
         }
@@ -199,7 +218,10 @@ impl<'t> Analyzer<'t> {
 
     /// Records that something labelled is used. Nothing is recorded of a clean taint.
     pub(super) fn uses(&mut self, taint: &Taint, how: How, place: &str, location: i32) {
-        if taint.is_clean() || self.uses.iter().any(|u| u.how == how && u.taint == *taint && u.place == place) {
+        if taint.is_clean()
+            || !self.search(self.uses.len())
+            || self.uses.iter().any(|u| u.how == how && u.taint == *taint && u.place == place)
+        {
             return;
         }
         self.touches.join(taint);
@@ -224,8 +246,15 @@ impl<'t> Analyzer<'t> {
         self.catalog.lineage(relation, self.stack)
     }
 
-    pub(super) fn summary(&self, function: usize) -> std::borrow::Cow<'t, Summary> {
-        self.catalog.summary(function, self.stack, self.path, self.path_known)
+    pub(super) fn summary(&mut self, function: usize) -> Cow<'t, Summary> {
+        if let Some(known) = self.summaries.get(&function) {
+            return Cow::Owned(known.clone());
+        }
+        let summary = self.catalog.summary(function, self.stack, self.path, self.path_known);
+        if let Cow::Owned(own) = &summary {
+            self.summaries.insert(function, own.clone());
+        }
+        summary
     }
 
     /// Analyses one statement whole.

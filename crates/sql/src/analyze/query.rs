@@ -96,6 +96,7 @@ impl<'t> Analyzer<'t> {
         };
         let (left, right) = (arm(&select.larg), arm(&select.rarg));
         self.filtered = filtered;
+        self.work(left.cols.len().saturating_add(right.cols.len()) / 4);
         // Without ALL, how many rows are left tells which values are equal.
         let compared = left.all().with(&right.all());
         if !(select.op() == SetOperation::SetopUnion && select.all) {
@@ -108,7 +109,7 @@ impl<'t> Analyzer<'t> {
                 Some(other) => {
                     col.plain &= other.plain;
                     col.taint.join(&other.taint);
-                    if col.row != other.row {
+                    if !col.has_row_of(other) {
                         col.row = None;
                     }
                 }
@@ -234,7 +235,10 @@ impl<'t> Analyzer<'t> {
                 Some(NodeEnum::AIndirection(e)) if ends_in_star(&e.indirection) => {
                     let value = self.expr(node, scope);
                     match self.spread(&value) {
-                        Some(cols) => rel.cols.extend(cols),
+                        Some(cols) => {
+                            self.work(cols.len());
+                            rel.cols.extend(cols);
+                        }
                         None => rel.open.get_or_insert_default().join(&value.taint),
                     }
                 }
@@ -254,13 +258,27 @@ impl<'t> Analyzer<'t> {
                     });
                 }
             }
+            if rel.cols.len() > limits::SQL_COLUMNS_MAX {
+                return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false };
+            }
         }
         rel
     }
 
     /// `*` and `alias.*`.
     fn star(&mut self, fields: &'t [Node], scope: &Scope<'t, '_>, rel: &mut Rel<'t>) {
-        let (cols, open) = match tree::texts(fields).rfind(|n| !n.is_empty()) {
+        let alias = tree::texts(fields).rfind(|n| !n.is_empty());
+        let width = match alias {
+            None => scope.from.star.len(),
+            Some(alias) => self.item(alias, scope).map_or(0, |item| item.rel.cols.len()),
+        };
+        if width > limits::SQL_COLUMNS_MAX || !self.work(width) {
+            let all = self.unknown();
+            self.touches.join(&all);
+            rel.open.get_or_insert_default().join(&all);
+            return;
+        }
+        let (cols, open) = match alias {
             None => (scope.from.star.clone(), scope.from.open.clone()),
             Some(alias) => match scope.item(alias) {
                 Some(item) => (item.rel.cols.clone(), item.rel.open.clone()),
@@ -295,6 +313,7 @@ impl<'t> Analyzer<'t> {
         if let Some(col) = output_at(node, outputs) {
             return col.taint.clone();
         }
+        self.search(outputs.len());
         if let Some(NodeEnum::ColumnRef(column)) = tree::kind(node)
             && let [only] = column.fields.as_slice()
         {
@@ -322,6 +341,7 @@ impl<'t> Analyzer<'t> {
             }
             Some(NodeEnum::ColumnRef(column)) if column.fields.len() == 1 => {
                 let name = column.fields.first().map(tree::text).unwrap_or_default();
+                self.search(scope.from.star.len().saturating_add(outputs.len()));
                 if !scope.from.star.iter().any(|c| c.name == name)
                     && let Some(col) = outputs.iter().find(|c| c.name == name)
                 {
@@ -418,6 +438,14 @@ impl<'t> Analyzer<'t> {
         from
     }
 
+    /// What an item sees of those before it, for an item that may look.
+    fn seen(&mut self, left: &From<'t>) -> From<'t> {
+        if self.work(left.size()) {
+            return left.clone();
+        }
+        From { open: Some(self.unknown()), ..From::default() }
+    }
+
     /// One item of a FROM clause; `left` is what stands before it, which LATERAL items see.
     pub(super) fn item_of(&mut self, node: &'t Node, left: &From<'t>, scope: &Scope<'t, '_>) -> From<'t> {
         if !self.step() {
@@ -433,7 +461,8 @@ impl<'t> Analyzer<'t> {
             Some(NodeEnum::RangeSubselect(sub)) => {
                 let Some(query) = tree::kind_of(&sub.subquery) else { return From::empty() };
                 let (mut rel, predicate) = if sub.lateral {
-                    self.subquery(query, &Scope::within(scope, left.clone()))
+                    let seen = self.seen(left);
+                    self.subquery(query, &Scope::within(scope, seen))
                 } else {
                     self.subquery(query, scope)
                 };
@@ -444,7 +473,8 @@ impl<'t> Analyzer<'t> {
             }
             Some(NodeEnum::JoinExpr(join)) => self.join(join, left, scope),
             Some(NodeEnum::RangeFunction(function)) => {
-                self.function_in_from(function, &Scope::within(scope, left.clone()))
+                let seen = self.seen(left);
+                self.function_in_from(function, &Scope::within(scope, seen))
             }
             Some(NodeEnum::RangeTableSample(sample)) => {
                 let taint = self.parts(&sample.args, scope).with(&self.part(&sample.repeatable, scope));
@@ -462,7 +492,7 @@ impl<'t> Analyzer<'t> {
                 from
             }
             Some(NodeEnum::RangeTableFunc(table)) => {
-                let scope = Scope::within(scope, left.clone());
+                let scope = Scope::within(scope, self.seen(left));
                 let mut taint = self.part(&table.docexpr, &scope).with(&self.part(&table.rowexpr, &scope));
                 taint.join(&self.parts(&table.namespaces, &scope));
                 let mut names = Vec::new();
@@ -478,7 +508,7 @@ impl<'t> Analyzer<'t> {
                 self.table_of(names, taint, table.alias.as_ref(), "xmltable")
             }
             Some(NodeEnum::JsonTable(table)) => {
-                let scope = Scope::within(scope, left.clone());
+                let scope = Scope::within(scope, self.seen(left));
                 let mut taint = Taint::CLEAN;
                 if let Some(item) = table.context_item.as_deref() {
                     taint = self.part(&item.raw_expr, &scope);
@@ -579,12 +609,24 @@ impl<'t> Analyzer<'t> {
     fn join(&mut self, join: &'t JoinExpr, left: &From<'t>, scope: &Scope<'t, '_>) -> From<'t> {
         let (Some(larg), Some(rarg)) = (join.larg.as_deref(), join.rarg.as_deref()) else { return From::empty() };
         let l = self.item_of(larg, left, scope);
-        let mut seen = left.clone();
-        seen.append(l.clone());
-        let r = self.item_of(rarg, &seen, scope);
+        // Most of what is joined cannot look at what it is joined to, and a chain of joins would copy all of it each time.
+        let r = if looks_left(rarg) {
+            let mut seen = self.seen(left);
+            seen.append(self.seen(&l));
+            self.item_of(rarg, &seen, scope)
+        } else {
+            self.item_of(rarg, &From::empty(), scope)
+        };
 
         let using: Vec<&'t str> = tree::texts(&join.using_clause).collect();
-        let merged: Vec<Cow<'t, str>> = if join.is_natural {
+        let merges = join.is_natural || !using.is_empty();
+        if merges {
+            let names = if join.is_natural { l.star.len() } else { using.len() };
+            self.search(names.saturating_add(1).saturating_mul(l.star.len().saturating_add(r.star.len())));
+        }
+        let merged: Vec<Cow<'t, str>> = if self.exhausted() {
+            Vec::new()
+        } else if join.is_natural {
             let shared = l.star.iter().filter(|c| r.star.iter().any(|d| d.name == c.name));
             shared.map(|c| c.name.clone()).collect()
         } else {
@@ -613,15 +655,13 @@ impl<'t> Analyzer<'t> {
             self.uses(&taint, How::Join, "NATURAL JOIN", -1);
         }
         let merged_rel = Rel { cols: cols.clone(), open: None, bounded: true };
-        let rest = |side: &From<'t>| -> Vec<Col<'t>> {
-            side.star.iter().filter(|c| !merged.contains(&c.name)).cloned().collect()
-        };
-        let mut star = cols;
-        star.extend(rest(&l));
-        star.extend(rest(&r));
         let mut from = l;
         from.append(r);
-        from.star = star;
+        if !cols.is_empty() {
+            let rest = std::mem::take(&mut from.star);
+            from.star = cols;
+            from.star.extend(rest.into_iter().filter(|c| !merged.contains(&c.name)));
+        }
         let scope = Scope::within(scope, from);
         self.condition(join.quals.as_deref(), &scope, How::Join, "ON");
         let mut from = scope.from;
@@ -641,6 +681,9 @@ impl<'t> Analyzer<'t> {
         if var.schemaname.is_empty()
             && let Some(rel) = scope.cte(&var.relname)
         {
+            if !self.work(rel.cols.len()) {
+                return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false };
+            }
             return rel.as_ref().clone();
         }
         match self.resolve(&var.schemaname, &var.relname) {
@@ -649,6 +692,7 @@ impl<'t> Analyzer<'t> {
                 self.found_in_order(index);
                 let read = Read { at: var.location, relation: index, aliased: var.alias.is_some(), only: !var.inh };
                 // A recursive query is walked more than once.
+                self.search(self.read.len() / 4);
                 if !self.read.contains(&read) {
                     self.read.push(read);
                 }
@@ -736,6 +780,9 @@ impl<'t> Analyzer<'t> {
     pub(super) fn user_relation(&mut self, index: usize) -> Rel<'t> {
         let Some(relation) = self.catalog.relation(index) else { return Rel::default() };
         let lineage = self.lineage(index);
+        if !self.work(relation.facts.columns.len().saturating_add(lineage.tables.len())) {
+            return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false };
+        }
         for (how, taint) in &lineage.uses {
             let place = format!("the definition of `{}`", relation.facts.name);
             self.uses(taint, *how, &place, -1);
@@ -778,6 +825,16 @@ fn table_asked_about(condition: &Node) -> Option<&str> {
 /// Whether the query has LIMIT or FETCH FIRST with a number.
 pub(super) fn has_limit(select: &SelectStmt) -> bool {
     select.limit_count.as_deref().is_some_and(|count| !tree::is_null(count))
+}
+
+/// Whether an item of a FROM clause may look at those before it.
+fn looks_left(node: &Node) -> bool {
+    match tree::kind(node) {
+        Some(NodeEnum::RangeVar(_)) => false,
+        Some(NodeEnum::RangeSubselect(sub)) => sub.lateral,
+        Some(NodeEnum::JoinExpr(join)) => [&join.larg, &join.rarg].into_iter().flatten().any(|side| looks_left(side)),
+        _ => true,
+    }
 }
 
 fn ends_in_star(fields: &[Node]) -> bool {

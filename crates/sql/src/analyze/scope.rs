@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::taint::Taint;
 
 /// A column of a query's result or of something in its FROM clause.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Col<'t> {
     pub(super) name: Cow<'t, str>,
     pub(super) taint: Taint,
@@ -19,7 +19,48 @@ pub(super) struct Col<'t> {
     pub(super) row: Option<Rc<Vec<Col<'t>>>>,
 }
 
+/// Two that are not found to be the same after a bounded look count as different.
+impl PartialEq for Col<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let mut left = SAME_FIELDS_MAX;
+        self.is_like(other, &mut left)
+    }
+}
+
+/// Fields of rows within rows that are compared to find two columns the same: rows share their parts, and written out they
+/// may be larger than any memory.
+const SAME_FIELDS_MAX: usize = 4_096;
+
+impl Col<'_> {
+    fn is_like(&self, other: &Self, left: &mut usize) -> bool {
+        let Some(less) = left.checked_sub(1) else { return false };
+        *left = less;
+        self.name == other.name
+            && self.taint == other.taint
+            && self.plain == other.plain
+            && self.type_oid == other.type_oid
+            && same_row(self.row.as_ref(), other.row.as_ref(), left)
+    }
+}
+
+fn same_row(one: Option<&Rc<Vec<Col<'_>>>>, other: Option<&Rc<Vec<Col<'_>>>>, left: &mut usize) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => {
+            Rc::ptr_eq(one, other)
+                || (one.len() == other.len() && one.iter().zip(other.iter()).all(|(a, b)| a.is_like(b, left)))
+        }
+        _ => false,
+    }
+}
+
 impl<'t> Col<'t> {
+    /// Whether a row in both has the same fields.
+    pub(super) fn has_row_of(&self, other: &Col<'t>) -> bool {
+        let mut left = SAME_FIELDS_MAX;
+        same_row(self.row.as_ref(), other.row.as_ref(), &mut left)
+    }
+
     pub(super) fn new(name: impl Into<Cow<'t, str>>, taint: Taint) -> Col<'t> {
         Col { name: name.into(), taint, plain: false, type_oid: 0, row: None }
     }
@@ -125,6 +166,11 @@ impl<'t> From<'t> {
         if let Some(open) = other.open {
             self.open.get_or_insert_default().join(&open);
         }
+    }
+
+    /// How much it is to copy.
+    pub(super) fn size(&self) -> usize {
+        self.items.len().saturating_add(self.star.len())
     }
 
     /// Everything in it.
