@@ -2,7 +2,7 @@
 //! table, and leaves nothing behind that anybody else would wait for.
 
 use crate::masking::leaked;
-use lockgate_tests::wire::Client;
+use lockgate_tests::wire::{self, Client};
 use lockgate_tests::{Scene, scene};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -201,6 +201,46 @@ fn an_open_transaction_holds_no_lock_that_its_own_statements_did_not_take() {
         "SET lock_timeout = '2s'; ALTER TABLE people ADD COLUMN fresh int; ALTER VIEW contacts RENAME TO contacts2",
     );
     client.query("ROLLBACK");
+}
+
+/// What a transaction of a higher isolation level sees is fixed by the client's first statement, not by the gateway's questions.
+#[test]
+fn a_transaction_sees_what_was_there_at_its_first_statement() {
+    let scene = scene();
+    scene.directly("GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC");
+    let dana = scene.dana();
+    for (begin, setting) in [
+        ("BEGIN ISOLATION LEVEL REPEATABLE READ", ""),
+        ("START TRANSACTION ISOLATION LEVEL SERIALIZABLE", ""),
+        ("BEGIN", "SET default_transaction_isolation = 'repeatable read'"),
+        ("BEGIN; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", ""),
+    ] {
+        for extended in [false, true] {
+            for waited in [false, true] {
+                let mut client = Client::login(scene.gateway.port, "dana", &dana);
+                client.query(setting);
+                if waited {
+                    client.query("SELECT body FROM notes LIMIT 1");
+                    // What is known of the catalog grows old.
+                    std::thread::sleep(Duration::from_millis(520));
+                }
+                if extended && !begin.contains(';') {
+                    let begin =
+                        [wire::parse("", begin), wire::bind("", "", &[], 0), wire::execute("", 0), wire::sync()];
+                    client.send_raw(&begin.concat());
+                    client.until_ready();
+                } else {
+                    client.query(begin);
+                }
+                scene.directly("INSERT INTO notes (body) VALUES ('meanwhile')");
+                let now = scene.directly("SELECT count(*) FROM notes");
+                assert_eq!(client.value("SELECT count(*) FROM notes"), now, "{begin}, {extended}, {waited}");
+                scene.directly("INSERT INTO notes (body) VALUES ('later')");
+                assert_eq!(client.value("SELECT count(*) FROM notes"), now, "{begin}, {extended}, {waited}");
+                client.query("COMMIT");
+            }
+        }
+    }
 }
 
 #[test]

@@ -14,8 +14,8 @@ use lockgate_core::limits::CATALOG_AGE_MS_MAX;
 use lockgate_core::{Fault, SqlState, Timestamp};
 use lockgate_session::wire::{HoldOutcome, Io};
 use lockgate_session::{Denial, Plumbing};
-use lockgate_sql::Catalog;
 use lockgate_sql::catalog_query::{FactsBuilder, SNAPSHOT_SQL, VERSION_SQL};
+use lockgate_sql::{Catalog, Effect};
 use std::sync::Arc;
 
 /// Name of the statement and the portal, for as long as a question lasts.
@@ -67,7 +67,18 @@ pub(super) struct Inquiry {
 impl Pump {
     /// Whether the target must be asked before a verdict on this can stand.
     pub(super) fn needs_catalog(&mut self, prepared: &Prepared, now: Timestamp) -> bool {
-        !prepared.is_free_of_catalog() && self.catalog_is_stale(now)
+        if prepared.is_free_of_catalog() {
+            return self.begins(prepared) && self.names_matter() && self.catalog_is_stale(now);
+        }
+        self.catalog_is_stale(now)
+    }
+
+    /// Whether a transaction of the client begins with this. What its first statement needs is asked for before: a question
+    /// within would fix what a transaction of a higher isolation level sees, earlier than the client does.
+    fn begins(&self, prepared: &Prepared) -> bool {
+        self.status == TransactionStatus::Idle
+            && !self.unsynced
+            && prepared.statements().iter().any(|s| matches!(s.effect, Effect::Begin))
     }
 
     /// Whether the target may read the next text otherwise than it is known to: something moved, and it reports no settings
