@@ -89,11 +89,11 @@ impl Pump {
 
     /// The same for a text that comes now.
     pub(super) fn needs_catalog_to_read(&mut self, prepared: &Prepared, now: Timestamp) -> bool {
-        (self.reads_doubtfully() || !prepared.is_free_of_catalog()) && self.catalog_is_stale(now)
+        (self.reads_doubtfully() && self.catalog_is_stale(now)) || self.needs_catalog(prepared, now)
     }
 
     /// Why a text that comes now cannot be judged although the catalog was asked for.
-    pub(super) fn reading_denial(&self, prepared: &Prepared) -> Option<Denial> {
+    pub(super) fn reading_denial(&mut self, prepared: &Prepared) -> Option<Denial> {
         let doubtful = self.truth.broken && self.reads_doubtfully();
         doubtful.then(unread_catalog).or_else(|| self.catalog_denial(prepared))
     }
