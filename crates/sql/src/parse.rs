@@ -29,7 +29,7 @@ pub(crate) fn with_tree<T: Send>(
     if !nested && words(text) <= INLINE_DEPTH {
         return parse(text).map(|tree| work(&tree));
     }
-    let nesting = match pg_query::scan_tokens(text) {
+    let nesting = match tokens(text) {
         Ok(tokens) if tokens.len() > limits::SQL_TOKENS_MAX => {
             return refuse(Why::TooManyTokens(limits::SQL_TOKENS_MAX), None);
         }
@@ -66,7 +66,7 @@ pub(crate) fn has_constants(text: &str) -> bool {
         let kinds = [Token::Sconst, Token::Usconst, Token::Iconst, Token::Fconst, Token::Bconst, Token::Xconst];
         kinds.contains(&token.token())
     };
-    pg_query::scan_tokens(text).map_or(true, |tokens| tokens.iter().any(constant))
+    tokens(text).map_or(true, |tokens| tokens.iter().any(constant))
 }
 
 fn parse(text: &str) -> Result<ParseResult, Unparsable> {
@@ -81,6 +81,13 @@ fn parse(text: &str) -> Result<ParseResult, Unparsable> {
         return Err(Unparsable { why: Why::TooMany(limits::SQL_STATEMENTS_MAX), offset: None });
     }
     Ok(tree)
+}
+
+/// The tokens of a text. The library's scanner answers a text without any with a null pointer, which it must not read.
+#[expect(clippy::disallowed_methods, reason = "this is the place where the scanner is kept from blank texts")]
+pub(crate) fn tokens(text: &str) -> Result<Vec<ScanToken>, pg_query::Error> {
+    let blank = |byte: u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    if text.bytes().all(blank) { Ok(Vec::new()) } else { pg_query::scan_tokens(text) }
 }
 
 /// An upper bound of the words and operators in a text, and so of its nesting, found without a scanner.
@@ -144,4 +151,19 @@ fn nesting(tokens: &[ScanToken]) -> Nesting {
         out.chain = out.chain.max(below.saturating_add(here).saturating_add(set_operations));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tokens;
+
+    #[test]
+    fn a_text_without_tokens_has_none() {
+        for text in ["", " ", "\t\n\x0b\x0c\r "] {
+            assert!(tokens(text).is_ok_and(|found| found.is_empty()), "{text:?}");
+        }
+        for text in [";", "--", "/**/", "a", "\u{a0}", "\u{1}"] {
+            assert!(tokens(text).is_err() || tokens(text).is_ok_and(|found| !found.is_empty()), "{text:?}");
+        }
+    }
 }

@@ -45,7 +45,7 @@ pub fn redact_secrets(text: &str) -> Cow<'_, str> {
     if !may_hold_secrets(text) {
         return Cow::Borrowed(text);
     }
-    match pg_query::scan_tokens(text) {
+    match crate::parse::tokens(text) {
         Ok(tokens) => by_tokens(text, &tokens),
         // Not even words: nothing in quotes is kept.
         Err(_) => Cow::Owned(without_strings(text)),
@@ -60,13 +60,13 @@ pub fn redact_unreadable(text: &str) -> Cow<'_, str> {
         end -= 1;
     }
     let head = text.get(..end).unwrap_or_default();
-    if let Ok(tokens) = pg_query::scan_tokens(head) {
+    if let Ok(tokens) = crate::parse::tokens(head) {
         let kept = without_literals(head, &tokens);
         return if end == text.len() { kept } else { Cow::Owned(format!("{kept}{STARS}")) };
     }
     // Not even words up to its end: nothing behind the first quote is kept.
     let head = head.get(..quote(head)).unwrap_or_default();
-    let kept = pg_query::scan_tokens(head).map(|tokens| without_literals(head, &tokens)).unwrap_or_default();
+    let kept = crate::parse::tokens(head).map(|tokens| without_literals(head, &tokens)).unwrap_or_default();
     Cow::Owned(format!("{kept}{STARS}"))
 }
 

@@ -53,7 +53,7 @@ pub fn rewrite(text: &str, context: &Context<'_>, hiding: &Hiding<'_>) -> Result
     for found in &found {
         let Some(select) = masked_select(found, context.catalog, hiding) else { continue };
         if tokens.is_none() {
-            let scanned = pg_query::scan_tokens(text)
+            let scanned = crate::parse::tokens(text)
                 .map_err(|_| Unparsable { why: Why::Unanalysed("the scanner failed"), offset: None })?;
             tokens = Some(
                 scanned.into_iter().filter(|t| !matches!(t.token(), Token::SqlComment | Token::CComment)).collect(),

@@ -113,7 +113,7 @@ impl Catalog {
 
     /// What a generated column is made of: columns of its own table.
     fn generated(&self, relation: &Relation, expression: &str, stack: &[Frame]) -> Taint {
-        let Ok(tokens) = pg_query::scan_tokens(expression) else { return self.unknown() };
+        let Ok(tokens) = crate::parse::tokens(expression) else { return self.unknown() };
         let mut taint = Taint::CLEAN;
         for (column, base) in relation.facts.columns.iter().zip(&relation.base) {
             if tokens.iter().any(|t| name_of(t, expression).is_some_and(|n| n == column.name)) {
@@ -255,7 +255,7 @@ impl Catalog {
             return Taint::CLEAN;
         };
         let source = function.facts.source.as_str();
-        let Ok(tokens) = pg_query::scan_tokens(source) else { return row.clone() };
+        let Ok(tokens) = crate::parse::tokens(source) else { return row.clone() };
         let names: Vec<Option<Cow<'_, str>>> = tokens.iter().map(|token| name_of(token, source)).collect();
         let mut taint = Taint::CLEAN;
         for (at, name) in names.iter().enumerate() {
@@ -276,7 +276,7 @@ impl Catalog {
 
     /// The most that code in which these names occur can read. `None` if it could run text that is not shown.
     fn named_in(&self, source: &str, stack: &[Frame]) -> Option<Bound> {
-        let tokens = pg_query::scan_tokens(source).ok()?;
+        let tokens = crate::parse::tokens(source).ok()?;
         let mut names = HashSet::new();
         for token in &tokens {
             // U&"…" spells a name in a way this does not read.
