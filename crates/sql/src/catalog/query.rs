@@ -71,7 +71,7 @@ macro_rules! own_relation {
 /// One row of one short text that differs whenever the snapshot would. It costs far less than the snapshot.
 pub const VERSION_SQL: &str = concat!(
     "SELECT pg_catalog.concat_ws('.', ",
-    digest!("c", "c.oid", "1", concat!("pg_catalog.pg_class c WHERE ", own_relation!())),
+    digest!("c", "c.oid", "'1'::pg_catalog.int8", concat!("pg_catalog.pg_class c WHERE ", own_relation!())),
     ", ",
     digest!(
         "a",
@@ -84,32 +84,37 @@ pub const VERSION_SQL: &str = concat!(
         )
     ),
     ", ",
-    digest!("p", "p.oid", "2", concat!("pg_catalog.pg_proc p WHERE ", user!("p.oid"))),
+    digest!("p", "p.oid", "'2'::pg_catalog.int8", concat!("pg_catalog.pg_proc p WHERE ", user!("p.oid"))),
     ", ",
-    digest!("r", "r.oid", "3", concat!("pg_catalog.pg_rewrite r WHERE ", user!("r.oid"))),
+    digest!("r", "r.oid", "'3'::pg_catalog.int8", concat!("pg_catalog.pg_rewrite r WHERE ", user!("r.oid"))),
     ", ",
     digest!(
         "t",
         "t.oid",
-        "4",
+        "'4'::pg_catalog.int8",
         concat!("pg_catalog.pg_type t WHERE ", user!("t.oid"), " AND ", visible!("t.typnamespace"))
     ),
     ", ",
     digest!("i", "i.inhrelid", "i.inhparent::pg_catalog.int8", "pg_catalog.pg_inherits i"),
     ", ",
-    digest!("g", "g.oid", "6", "pg_catalog.pg_trigger g WHERE NOT g.tgisinternal"),
+    digest!("g", "g.oid", "'6'::pg_catalog.int8", "pg_catalog.pg_trigger g WHERE NOT g.tgisinternal"),
     ", ",
-    digest!("o", "o.oid", "7", concat!("pg_catalog.pg_operator o WHERE ", user!("o.oid"))),
+    digest!("o", "o.oid", "'7'::pg_catalog.int8", concat!("pg_catalog.pg_operator o WHERE ", user!("o.oid"))),
     ", ",
-    digest!("k", "k.oid", "8", concat!("pg_catalog.pg_cast k WHERE ", user!("k.oid"))),
+    digest!("k", "k.oid", "'8'::pg_catalog.int8", concat!("pg_catalog.pg_cast k WHERE ", user!("k.oid"))),
     ", ",
-    digest!("d", "d.oid", "9", "pg_catalog.pg_attrdef d"),
+    digest!("d", "d.oid", "'9'::pg_catalog.int8", "pg_catalog.pg_attrdef d"),
     ", ",
-    digest!("e", "e.oid", "10", "pg_catalog.pg_enum e"),
+    digest!("e", "e.oid", "'10'::pg_catalog.int8", "pg_catalog.pg_enum e"),
     ", ",
-    digest!("n", "n.oid", "11", "pg_catalog.pg_namespace n WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)"),
+    digest!(
+        "n",
+        "n.oid",
+        "'11'::pg_catalog.int8",
+        "pg_catalog.pg_namespace n WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)"
+    ),
     ", ",
-    digest!("x", "x.oid", "12", "pg_catalog.pg_extension x"),
+    digest!("x", "x.oid", "'12'::pg_catalog.int8", "pg_catalog.pg_extension x"),
     ", pg_catalog.pg_my_temp_schema()::pg_catalog.text)"
 );
 
