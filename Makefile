@@ -28,7 +28,7 @@ demo: ## See it work on this machine; DEMO=once ends after the show
 bench: ## Measure against a direct connection, HAProxy and PgBouncer
 	@scripts/install build bench
 	$(CARGO) build --locked --release -p lockgate -p lockgate-tests --bins
-	$(CARGO) build --locked --release -p lockgate-detect --example throughput
+	$(CARGO) build --locked --release -p lockgate-detect --example detect_throughput
 	@bench/run
 
 fmt: ## Format the code

@@ -160,13 +160,14 @@ fn a_live_session_is_counted_and_followed_until_it_ends() {
     let there = std::fs::read_to_string(files("tail-there")).unwrap();
     assert!(!there.contains("Person 3"), "an administrator gets no rows: {there}");
     assert!(std::fs::read_to_string(files("tail-here")).unwrap().contains("Person 3"));
-    let counted = |scene: &Scene| {
+    let counted = |scene: &Scene, id: &str| {
         let listed = scene.gateway.as_user(&scene.olga(), &["sessions", "list", "-o", "json"]);
         let list: Value = serde_json::from_slice(&listed.stdout).unwrap();
-        (list[0]["requests"].as_u64().unwrap(), list[0]["denied"].as_u64().unwrap(), list[0]["rows"].as_u64().unwrap())
+        let session = list.as_array().unwrap().iter().find(|session| session["id"] == *id).unwrap();
+        (session["requests"].as_u64().unwrap(), session["denied"].as_u64().unwrap(), session["rows"].as_u64().unwrap())
     };
     // The login is a request too.
-    process::eventually("the list counts", std::time::Duration::from_secs(5), || counted(&scene) == (4, 1, 2));
+    process::eventually("the list counts", std::time::Duration::from_secs(5), || counted(&scene, &id) == (4, 1, 2));
     for tail in &mut tails {
         assert!(tail.try_wait().unwrap().is_none(), "it ended before the session");
     }
@@ -179,11 +180,19 @@ fn a_live_session_is_counted_and_followed_until_it_ends() {
     // A session that a crash cut off is counted to its end.
     let mut client = Client::login(scene.gateway.port, "alice", &alice);
     (0..7).for_each(|n| drop(client.query(&format!("SELECT {n}"))));
+    // So is one that ended just before, which may not be in the list yet.
+    let id = session_of(&mut client);
+    let mut other = Client::login(scene.gateway.port, "alice", &alice);
+    other.query("SELECT 'short'");
+    drop(other);
     scene.gateway.kill();
     scene.gateway.resume();
     process::eventually("what was cut off is counted", std::time::Duration::from_secs(5), || {
-        counted(&scene) == (8, 0, 7)
+        counted(&scene, &id) == (9, 1, 7)
     });
+    let listed = scene.gateway.as_user(&scene.olga(), &["sessions", "list", "-o", "json"]);
+    let list: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(list.len(), 3, "{list:?}");
 }
 
 #[test]

@@ -177,7 +177,7 @@ impl World {
         log.opened(SessionOpened {
             id: session,
             identity: identity("alice", &["engineers"]),
-            protocol: "postgres",
+            protocol: "postgres".into(),
             target: "orders".parse().unwrap(),
             database: None,
             client: "192.0.2.1:5".to_owned(),

@@ -10,6 +10,7 @@ use crate::tokens::{decode_chain, decode_names, encode_chain, encode_names, page
 use lockgate_core::{Identity, IdentityKind, SessionId, TargetName, Timestamp, limits, metrics as names};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use std::borrow::Cow;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,7 +22,7 @@ pub struct SessionOpened {
     /// Who asks.
     pub identity: Identity,
     /// `postgres`, and so on.
-    pub protocol: &'static str,
+    pub protocol: Cow<'static, str>,
     /// The target.
     pub target: TargetName,
     /// The database on it.
@@ -95,8 +96,20 @@ pub struct SessionLog {
 
 enum Entry {
     Opened(Box<SessionOpened>),
-    Counted { id: SessionId, counts: SessionCounts },
-    Closed { id: SessionId, at: Timestamp, reason: String, counts: SessionCounts },
+    Counted {
+        id: SessionId,
+        counts: SessionCounts,
+    },
+    /// Forgets the end that a start gave it.
+    Ended {
+        id: SessionId,
+    },
+    Closed {
+        id: SessionId,
+        at: Timestamp,
+        reason: String,
+        counts: SessionCounts,
+    },
     Flush(oneshot::Sender<()>),
 }
 
@@ -107,7 +120,7 @@ impl SessionLog {
         SessionLog { queue }
     }
 
-    /// A session opened.
+    /// A session opened. One that is listed already stays as it is.
     pub fn opened(&self, session: SessionOpened) {
         self.push(Entry::Opened(Box::new(session)));
     }
@@ -117,8 +130,23 @@ impl SessionLog {
         self.push(Entry::Counted { id, counts });
     }
 
-    /// A session ended. Where it was ended already, as a start does with what an earlier run left open, only its counts
-    /// are corrected.
+    /// A session of an earlier run, as its recording has it: listed if it is not, and with the end that is on record.
+    pub fn recovered(
+        &self,
+        opened: Option<SessionOpened>,
+        id: SessionId,
+        at: Timestamp,
+        reason: &str,
+        counts: SessionCounts,
+    ) {
+        if let Some(opened) = opened {
+            self.opened(opened);
+        }
+        self.push(Entry::Ended { id });
+        self.closed(id, at, reason, counts);
+    }
+
+    /// A session ended. Where it was ended already only its counts are corrected.
     pub fn closed(&self, id: SessionId, at: Timestamp, reason: &str, counts: SessionCounts) {
         let reason = reason.chars().take(REASON_CHARS_MAX).collect();
         self.push(Entry::Closed { id, at, reason, counts });
@@ -216,7 +244,7 @@ async fn write_entry(tx: &mut SqliteConnection, entry: &Entry) -> Result<(), sql
             .bind(s.identity.kind.name())
             .bind(encode_chain(&s.identity.on_behalf_of))
             .bind(&s.identity.token_id)
-            .bind(s.protocol)
+            .bind(&*s.protocol)
             .bind(s.target.as_str())
             .bind(&s.database)
             .bind(&s.client)
@@ -234,6 +262,12 @@ async fn write_entry(tx: &mut SqliteConnection, entry: &Entry) -> Result<(), sql
             .bind(id.to_string())
             .execute(tx)
             .await?;
+        }
+        Entry::Ended { id } => {
+            sqlx::query("UPDATE sessions SET closed = NULL, reason = NULL WHERE id = $1")
+                .bind(id.to_string())
+                .execute(tx)
+                .await?;
         }
         Entry::Closed { id, at, reason, counts } => {
             sqlx::query(
@@ -291,6 +325,22 @@ impl Store {
         rows.iter().map(decode).collect()
     }
 
+    /// Those of `sessions` that are not in the index.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn unlisted(&self, sessions: &[SessionId]) -> Result<Vec<SessionId>, StoreError> {
+        let ids: Vec<String> = sessions.iter().map(ToString::to_string).collect();
+        sqlx::query("SELECT value AS id FROM json_each($1) WHERE value NOT IN (SELECT id FROM sessions)")
+            .bind(serde_json::json!(ids).to_string())
+            .fetch_all(&self.inner.read)
+            .await
+            .map_err(StoreError::doing("list sessions"))?
+            .iter()
+            .map(id_of)
+            .collect()
+    }
+
     /// One session.
     ///
     /// # Errors
@@ -305,14 +355,21 @@ impl Store {
     }
 }
 
-/// Ends the sessions that an earlier gateway left open.
-pub(crate) async fn abort_open(store: &Store, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query("UPDATE sessions SET closed = $1, reason = 'aborted' WHERE closed IS NULL")
+/// Ends the sessions that an earlier gateway left open. Yields them.
+pub(crate) async fn abort_open(store: &Store, now: Timestamp) -> Result<Vec<SessionId>, StoreError> {
+    sqlx::query("UPDATE sessions SET closed = $1, reason = 'aborted' WHERE closed IS NULL RETURNING id")
         .bind(now.millis())
-        .execute(&store.inner.write)
+        .fetch_all(&store.inner.write)
         .await
-        .map(|_| ())
-        .map_err(StoreError::doing("close the sessions of an earlier run"))
+        .map_err(StoreError::doing("close the sessions of an earlier run"))?
+        .iter()
+        .map(id_of)
+        .collect()
+}
+
+fn id_of(row: &SqliteRow) -> Result<SessionId, StoreError> {
+    let id: String = row.try_get("id").map_err(StoreError::doing("read a session"))?;
+    id.parse().map_err(|_| StoreError::Row(format!("the id of session `{id}`")))
 }
 
 fn decode(row: &SqliteRow) -> Result<SessionRow, StoreError> {

@@ -7,7 +7,7 @@ use crate::schema;
 use crate::sessions::{self, SessionLog};
 use crate::tokens::LastUsed;
 use crate::watch::TokenWatch;
-use lockgate_core::Timestamp;
+use lockgate_core::{SessionId, Timestamp};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row as _, SqlitePool};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -45,7 +45,15 @@ pub(crate) struct Inner {
 
 /// Proof that this process is the data directory's only gateway; released when dropped or when the process ends.
 pub struct Claim {
+    aborted: Vec<SessionId>,
     _lock: File,
+}
+
+impl Claim {
+    /// The sessions that an earlier gateway left open in the index.
+    pub fn aborted(&self) -> &[SessionId] {
+        &self.aborted
+    }
 }
 
 impl Store {
@@ -142,9 +150,9 @@ impl Store {
             }
             Err(TryLockError::Error(e)) => return Err(StoreError::file("lock", &path, e)),
         }
-        sessions::abort_open(self, now).await?;
+        let aborted = sessions::abort_open(self, now).await?;
         approvals::abort_pending(self, now).await?;
-        Ok(Claim { _lock: lock })
+        Ok(Claim { aborted, _lock: lock })
     }
 
     /// Starts the writer of the session index. One per process; the writer ends when every [`SessionLog`] is dropped.

@@ -24,7 +24,7 @@ fn opened(n: i64, user: &str, target: &str) -> SessionOpened {
             on_behalf_of: Vec::new(),
             token_id: Some("0123".to_owned()),
         },
-        protocol: "postgres",
+        protocol: "postgres".into(),
         target: target.parse().unwrap(),
         database: None,
         client: "192.0.2.1:5000".to_owned(),
@@ -92,9 +92,23 @@ async fn what_a_crash_left_open_is_aborted_by_the_next_gateway_only() {
     // Another process that only looks changes nothing.
     let other = Store::open(dir.path()).await.unwrap();
     assert!(other.session(session.id).await.unwrap().unwrap().closed.is_none());
-    let _claim = other.claim(at(7_000)).await.unwrap();
+    let claim = other.claim(at(7_000)).await.unwrap();
+    assert_eq!(claim.aborted(), [session.id]);
     let row = other.session(session.id).await.unwrap().unwrap();
     assert_eq!((row.closed, row.reason.as_deref()), (Some(at(7_000)), Some("aborted")));
+    // What the recordings have is listed as they have it.
+    let never_listed = opened(2_000, "bob", "orders");
+    assert_eq!(other.unlisted(&[session.id, never_listed.id]).await.unwrap(), [never_listed.id]);
+    let log = other.session_log();
+    for session in [&session, &never_listed] {
+        log.recovered(Some(session.clone()), session.id, at(3_000), "closed", SessionCounts::default());
+    }
+    log.flush().await;
+    for (id, user) in [(session.id, "alice"), (never_listed.id, "bob")] {
+        let row = other.session(id).await.unwrap().unwrap();
+        assert_eq!((row.closed, row.reason.as_deref()), (Some(at(3_000)), Some("closed")));
+        assert_eq!(row.identity.user, user);
+    }
 }
 
 #[tokio::test]

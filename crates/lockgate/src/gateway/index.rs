@@ -1,18 +1,20 @@
 //! Keeps the list of sessions true: when a session is gone, how it ended and what it did.
 //!
 //! A session whose end is on record has counted that itself. The recording is read only where it has not: after a crash,
-//! or where the end could not be written.
+//! or where the end could not be written. A crash may also come before a session is listed: then its recording lists it.
 
-use lockgate_core::{SessionId, Timestamp};
-use lockgate_record::{CloseReason, Event, RecordingKeys, VerdictKind};
+use lockgate_core::{Identity, Principal, SessionId, Timestamp};
+use lockgate_record::{CloseReason, Event, RecordingKeys, SessionOpened as Opening, VerdictKind};
 use lockgate_store::journal::Archive;
-use lockgate_store::{SessionCounts, SessionLog};
+use lockgate_store::{SessionCounts, SessionLog, SessionOpened};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// What a recording says of a session as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Summary {
+    /// Who opened it, where and when; `None` where its beginning cannot be read.
+    pub opened: Option<SessionOpened>,
     /// Requests, refusals and rows.
     pub counts: SessionCounts,
     /// Why it ended and when; `None` while it has no end.
@@ -25,6 +27,7 @@ pub fn summarize(archive: &Archive, keys: &RecordingKeys, id: SessionId) -> Summ
     let Ok(events) = archive.read(keys, id) else { return summary };
     for recorded in events.map_while(Result::ok) {
         match recorded.event {
+            Event::SessionOpened(opening) => summary.opened = opened(id, &opening, recorded.time),
             Event::Asked(_) => summary.counts.requests += 1,
             Event::Judged(judged) if judged.verdict == VerdictKind::Deny => summary.counts.denied += 1,
             Event::Done(done) => summary.counts.rows = summary.counts.rows.saturating_add(done.rows),
@@ -35,6 +38,32 @@ pub fn summarize(archive: &Archive, keys: &RecordingKeys, id: SessionId) -> Summ
         }
     }
     summary
+}
+
+/// What a recording's beginning says, for a listing.
+fn opened(id: SessionId, opening: &Opening<'_>, at: Timestamp) -> Option<SessionOpened> {
+    Some(SessionOpened {
+        id,
+        identity: Identity {
+            user: opening.user.to_string(),
+            groups: opening.groups.iter().map(ToString::to_string).collect(),
+            kind: opening.kind,
+            on_behalf_of: opening
+                .on_behalf_of
+                .iter()
+                .map(|party| Principal {
+                    user: party.user.to_string(),
+                    groups: party.groups.iter().map(ToString::to_string).collect(),
+                })
+                .collect(),
+            token_id: opening.token_id.as_deref().map(str::to_owned),
+        },
+        protocol: opening.protocol.to_string().into(),
+        target: opening.target.parse().ok()?,
+        database: Some(opening.database.to_string()).filter(|name| !name.is_empty()),
+        client: opening.client.to_string(),
+        opened: at,
+    })
 }
 
 /// Why a session ended, for a listing.
@@ -61,6 +90,6 @@ pub async fn run(mut gone: mpsc::Receiver<SessionId>, archive: Archive, keys: Ar
         let (archive, keys) = (archive.clone(), Arc::clone(&keys));
         let Ok(summary) = tokio::task::spawn_blocking(move || summarize(&archive, &keys, id)).await else { continue };
         let (why, at) = summary.closed.unwrap_or_else(|| ("without an end on record".to_owned(), crate::when::now()));
-        log.closed(id, at, &why, summary.counts);
+        log.recovered(summary.opened, id, at, &why, summary.counts);
     }
 }

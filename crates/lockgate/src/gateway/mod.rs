@@ -37,7 +37,7 @@ use lockgate_store::journal::{Journal, JournalOptions, expect_keys, load_or_crea
 use lockgate_store::{Claim, SessionCounts, SessionLog, Store, TokenLease};
 use log::GatewayLog;
 use rules::Targets;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -132,7 +132,11 @@ impl Gateway {
 
         let index = store.session_log();
         let (gone, queue) = mpsc::channel(GONE_QUEUE);
-        for id in aborted {
+        // The list was written a moment later than the recordings, or not at all.
+        let recorded = journal.archive().sessions()?;
+        let newest = recorded.get(recorded.len().saturating_sub(GONE_QUEUE / 2)..).unwrap_or_default();
+        let unlisted = store.unlisted(newest).await?;
+        for id in aborted.into_iter().chain(claim.aborted().iter().copied()).chain(unlisted).collect::<BTreeSet<_>>() {
             // A queue that is full leaves the numbers of the last moments out of the list; the recordings have them.
             let _ = gone.try_send(id);
         }

@@ -150,7 +150,7 @@ impl Services for Gateway {
         self.index.opened(SessionOpened {
             id,
             identity: (*identity).clone(),
-            protocol,
+            protocol: protocol.into(),
             target: asked.target,
             database: asked.database,
             client: peer.to_string(),

@@ -154,6 +154,12 @@ impl Archive {
         Ok(entries)
     }
 
+    /// The sessions that have a recording, oldest first.
+    pub fn sessions(&self) -> Result<Vec<SessionId>, JournalError> {
+        let recordings = self.layout.recordings()?;
+        Ok(recordings.into_iter().filter(|(kind, _)| *kind == RecordingKind::Session).map(|(_, id)| id).collect())
+    }
+
     /// The events of a recording, in order. The iterator ends after the first error; a recording that is being written
     /// may end in [`lockgate_record::DamageKind::Torn`].
     pub fn read(&self, keys: &RecordingKeys, session: SessionId) -> Result<Events, JournalError> {
