@@ -64,7 +64,7 @@ fn cancels(rounds: u32) {
                     let cancelled = worker % 2 == 1;
                     client.send(
                         b'Q',
-                        &wire::text(&format!("SELECT pg_sleep({}), {round} /*{worker}*/", if cancelled { 20.0 } else { 0.2 })),
+                        &wire::text(&format!("SELECT pg_sleep({}), {round} /*{worker}*/", if cancelled { 60.0 } else { 0.2 })),
                     );
                     if cancelled {
                         // A cancel that overtakes its statement has nothing to end, as with any PostgreSQL.
