@@ -5,6 +5,7 @@ mod builtins;
 mod calls;
 mod cancel;
 mod catalog;
+mod certificates;
 mod clients;
 mod clock;
 mod content;

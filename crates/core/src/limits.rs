@@ -190,6 +190,14 @@ pub const MASK_TOKEN_BYTES_MAX: usize = 1024;
 pub const RECORD_STRING_BYTES_MAX: usize = 64 * 1024;
 /// Items of a list in an event.
 pub const RECORD_LIST_ITEMS_MAX: usize = 65_536;
+/// Certificates that a recording's writer and readers keep at a time; one that was kept no longer is written again.
+pub const RECORD_CERTIFICATES_MAX: usize = 256;
+/// Columns and uses that a certificate lists of one statement; the others are counted.
+pub const CERTIFICATE_ITEMS_MAX: usize = 256;
+/// Labelled columns that a certificate names as the origin of one column or use.
+pub const CERTIFICATE_ORIGINS_MAX: usize = 16;
+/// Bytes of names in a certificate, over which nothing more is listed.
+pub const CERTIFICATE_BYTES_MAX: usize = 32 * 1024;
 /// Row bytes in one event; a larger piece is split over several.
 pub const RECORD_PIECE_BYTES_MAX: usize = 256 * 1024;
 /// Events of one frame in their encoded form, before compression.

@@ -1,7 +1,8 @@
 //! Recordings as JSON lines: one object per event, with the names of fields that `docs/recordings.md` lists. Results come
 //! out as rows of cells where their protocol is known, and as base64 where it is not.
 
-use crate::event::{Event, Recorded, Rows};
+use crate::certificates::Seen;
+use crate::event::{Event, Judged, Recorded, Rows};
 use crate::result::{Item, ResultStream};
 use crate::wire::Blob;
 use lockgate_core::SessionId;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 pub struct JsonLines {
     recording: String,
     results: BTreeMap<u64, Stream>,
+    certificates: Seen,
 }
 
 #[derive(Default)]
@@ -32,7 +34,7 @@ struct Line<'a> {
 impl JsonLines {
     /// For the recording with this id: a session's, or a gateway log's.
     pub fn new(recording: SessionId) -> Self {
-        JsonLines { recording: recording.to_string(), results: BTreeMap::new() }
+        JsonLines { recording: recording.to_string(), results: BTreeMap::new(), certificates: Seen::default() }
     }
 
     /// The object for one event, without a line end.
@@ -46,9 +48,23 @@ impl JsonLines {
                 self.results.remove(&done.request);
             }
             Event::Rows(rows) => return self.rows(recorded, rows),
+            Event::Certificate(_) => self.certificates.see(&recorded.event),
+            Event::Judged(judged) if !judged.certificates.is_empty() => return self.judged(recorded, judged),
             _ => {}
         }
         serde_json::to_string(&Line { recording: &self.recording, recorded })
+    }
+
+    /// A verdict with its certificates in place of their numbers, so that a line says everything itself.
+    fn judged(&self, recorded: &Recorded<'_>, judged: &Judged<'_>) -> Result<String, serde_json::Error> {
+        let certificates = self.certificates.of(judged);
+        let lines: Vec<String> = certificates.iter().flat_map(|certificate| certificate.lines()).collect();
+        let mut line = serde_json::to_value(Line { recording: &self.recording, recorded })?;
+        if let Value::Object(fields) = &mut line {
+            fields.insert("certificates".to_owned(), serde_json::to_value(&certificates)?);
+            fields.insert("lineage".to_owned(), Value::String(lines.join("\n")));
+        }
+        serde_json::to_string(&line)
     }
 
     fn rows(&mut self, recorded: &Recorded<'_>, piece: &Rows<'_>) -> Result<String, serde_json::Error> {

@@ -10,6 +10,7 @@
 //! in as arguments. Files are `lockgate-store`'s journal. The format is described in `docs/recordings.md`.
 
 mod buffers;
+mod certificates;
 mod event;
 mod export;
 mod frame;
@@ -26,11 +27,13 @@ mod visible;
 mod wire;
 
 pub use buffers::RecordingBuffers;
+pub use certificates::{Certificates, Certified};
 pub use event::{
-    ApprovalDecided, Asked, Cancelled, CloseReason, Column, Columns, ConfigReloaded, Decided, Detokenized, Done,
-    DoneKind, Event, Failure, GatewayStarted, GatewayStopped, Held, HoldOutcome, Input, Judged, LoginFailed, MaskUse,
-    Notice, Parameter, Party, PolicyLoaded, PolicyRef, Recorded, Recovered, RequestKind, Rows, RowsCut, SessionClosed,
-    SessionCut, SessionOpened, Setting, TokenCreated, TokenRevoked, Touch, VerdictKind, decode_events, encode_event,
+    ApprovalDecided, Asked, Cancelled, Certificate, CertifiedColumn, CertifiedRule, CertifiedStatement, CertifiedUse,
+    CloseReason, Column, Columns, ConfigReloaded, Decided, Detokenized, Done, DoneKind, Event, Failure, GatewayStarted,
+    GatewayStopped, Held, HoldOutcome, Input, Judged, LoginFailed, MaskUse, Notice, Origin, Parameter, Party,
+    PolicyLoaded, PolicyRef, Recorded, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionCut, SessionOpened,
+    Setting, TokenCreated, TokenRevoked, Touch, VerdictKind, decode_events, encode_event,
 };
 
 pub use export::JsonLines;

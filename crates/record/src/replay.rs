@@ -3,8 +3,10 @@
 //! Everything that came from outside passes [`visible`](crate::visible()) first, so that playing a hostile session does not
 //! act on the auditor's terminal. Tables are shown to a limit, and say what they leave out; the whole is in the export.
 
+use crate::certificates::Seen;
 use crate::event::{
-    Asked, Column, Decided, Done, Event, Failure, Held, Judged, PolicyRef, Recorded, SessionOpened, VerdictKind,
+    Asked, Certificate, Column, Decided, Done, Event, Failure, Held, Judged, PolicyRef, Recorded, SessionOpened,
+    VerdictKind,
 };
 use crate::result::{Item, ResultStream};
 use crate::visible::{visible, visible_line};
@@ -20,6 +22,9 @@ const CELL_CHARS_SHOWN: usize = 60;
 pub struct Replay {
     rows_shown: usize,
     results: BTreeMap<u64, Table>,
+    certificates: Seen,
+    /// The content rules that were shown last.
+    content: Vec<String>,
 }
 
 #[derive(Default)]
@@ -46,8 +51,8 @@ impl Replay {
     }
 
     /// With another limit on the rows shown of each result.
-    pub const fn with_rows_shown(rows_shown: usize) -> Self {
-        Replay { rows_shown, results: BTreeMap::new() }
+    pub fn with_rows_shown(rows_shown: usize) -> Self {
+        Replay { rows_shown, results: BTreeMap::new(), certificates: Seen::default(), content: Vec::new() }
     }
 
     /// The text for one event, in whole lines; empty for one that only shows with a later one.
@@ -64,7 +69,19 @@ impl Replay {
         match event {
             Event::SessionOpened(opened) => show_opened(out, clock, opened),
             Event::Asked(asked) => show_asked(out, clock, asked),
-            Event::Judged(judged) => show_judged(out, judged),
+            Event::Judged(judged) => show_judged(out, judged, &self.certificates.of(judged)),
+            Event::Certificate(certificate) => {
+                self.certificates.see(event);
+                // The rules are mostly the same for all of a session.
+                let content = certificate.content_lines();
+                if content != self.content {
+                    for line in &content {
+                        writeln!(out, "    -- {}", visible_line(line))?;
+                    }
+                    self.content = content;
+                }
+                Ok(())
+            }
             Event::Held(Held { approval, approvers, quorum, expires, .. }) => {
                 let approvers = visible_line(&approvers.join(", ")).into_owned();
                 writeln!(
@@ -229,7 +246,7 @@ fn show_asked(out: &mut String, clock: &str, asked: &Asked<'_>) -> std::fmt::Res
     if asked.parameters_cut { writeln!(out, "    (parameters cut)") } else { Ok(()) }
 }
 
-fn show_judged(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
+fn show_judged(out: &mut String, judged: &Judged<'_>, certificates: &[&Certificate<'_>]) -> std::fmt::Result {
     let word = match judged.verdict {
         VerdictKind::Allow => "allowed",
         VerdictKind::Deny => "denied",
@@ -248,6 +265,12 @@ fn show_judged(out: &mut String, judged: &Judged<'_>) -> std::fmt::Result {
         write!(out, ": {}", visible_line(&judged.reason))?;
     }
     writeln!(out)?;
+    for line in certificates.iter().flat_map(|certificate| certificate.lines()) {
+        writeln!(out, "    -- {}", visible_line(&line))?;
+    }
+    if !certificates.is_empty() {
+        return Ok(());
+    }
     for mask in judged.masks.iter() {
         let (name, label, method) = (visible_line(&mask.name), visible_line(&mask.label), visible_line(&mask.method));
         writeln!(out, "    -- column {} \"{name}\" masked: {label}, {method}", mask.column)?;
@@ -362,9 +385,12 @@ fn show_row(out: &mut String, widths: &[usize], cells: &[String]) -> std::fmt::R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Columns, DoneKind, MaskUse, Parameter, RequestKind, Rows};
+    use crate::event::{
+        CertifiedColumn, CertifiedRule, CertifiedStatement, CertifiedUse, Columns, DoneKind, MaskUse, Origin,
+        Parameter, RequestKind, Rows,
+    };
     use crate::result::tests::data_row;
-    use crate::wire::Digest;
+    use crate::wire::{Digest, List};
     use lockgate_core::{Identity, IdentityKind, Timestamp};
     use std::collections::BTreeSet;
 
@@ -423,6 +449,60 @@ mod tests {
 05:09:00.123 #1 completed SELECT 2 (2 rows, 40 bytes, 1.234 ms)
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_certificate_says_why_a_column_is_as_it_is() {
+        let origin = Origin { column: "public.people.ssn".into(), labels: vec!["pii/ssn".into()].into() };
+        let column = |column, name: &'static str, label: Option<&'static str>| CertifiedColumn {
+            column,
+            name: name.into(),
+            from: if name == "id" { List::default() } else { vec![origin.clone()].into() },
+            derived: name == "upper",
+            method: label.map_or("clear", |_| "redact").into(),
+            label: label.map(Into::into),
+            why: if name == "shown" { "it may be revealed" } else { "policy \"mask\" (a.cedar:1)" }.into(),
+            checked: label.is_none(),
+        };
+        let columns = vec![column(0, "id", None), column(1, "upper", Some("pii/ssn")), column(2, "shown", None)];
+        let used = CertifiedUse { how: "predicate".into(), place: "WHERE".into(), from: vec![origin.clone()].into() };
+        let statement =
+            CertifiedStatement { verb: "select".into(), columns: columns.into(), uses: vec![used].into(), unlisted: 2 };
+        let rule =
+            CertifiedRule { label: "pii/email".into(), detectors: vec!["email".into()].into(), method: "token".into() };
+        let certificate = Certificate {
+            number: 4,
+            policies: 1,
+            catalog: "v".into(),
+            statements: vec![statement].into(),
+            content: vec![rule].into(),
+        };
+        let mut judged = Judged::new(1, VerdictKind::Allow);
+        judged.certificates = vec![4].into();
+        let events = || vec![certificate.clone().into(), judged.clone().into(), judged.clone().into()];
+        let column = "    -- column 1 \"upper\" masked: pii/ssn, redact (policy \"mask\" (a.cedar:1)), made from \
+            public.people.ssn (pii/ssn)\n    -- column 2 \"shown\" clear (it may be revealed), from \
+            public.people.ssn (pii/ssn), content rules look into it\n    -- predicate in WHERE: public.people.ssn (pii/ssn)\n    \
+            -- 1 column: clear, nothing labelled, content rules look into them\n    -- 2 more columns and uses are not listed\n";
+        let verdict = format!("    -- allowed\n{column}");
+        let expected = format!("    -- content: email wherever found, pii/email, token\n{verdict}{verdict}");
+        assert_eq!(play(&mut Replay::new(), events()), expected);
+        // The export has it in place of its number.
+        let mut lines = crate::JsonLines::new(lockgate_core::SessionId::new(Timestamp::from_millis(0), 1));
+        let time = Timestamp::from_millis(0);
+        let lines: Vec<serde_json::Value> = (0..)
+            .zip(events())
+            .map(|(seq, event)| serde_json::from_str(&lines.line(&Recorded { seq, time, event }).unwrap()).unwrap())
+            .collect();
+        assert_eq!(lines[0]["event"], "certificate");
+        for line in &lines[1..] {
+            assert_eq!(line["event"], "judged");
+            assert_eq!(
+                line["certificates"][0]["statements"][0]["columns"][1]["from"][0]["column"],
+                "public.people.ssn"
+            );
+            assert!(line["lineage"].as_str().unwrap().contains("column 1 \"upper\" masked: pii/ssn"), "{line}");
+        }
     }
 
     #[test]

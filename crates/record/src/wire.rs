@@ -434,8 +434,35 @@ impl Wire for Blob<'_> {
     }
 }
 
-/// Declares a struct whose fields are written in the order they stand.
+/// Declares a struct whose fields are written in the order they stand. Fields that came `later` than recordings that are
+/// still to be read have their default where an event ends before them; only an event itself may have such fields.
 macro_rules! wire_struct {
+    (
+        $(#[$meta:meta])* pub struct $name:ident<'a> { $($(#[$field_meta:meta])* pub $field:ident: $type:ty,)* }
+        later { $($(#[$later_meta:meta])* pub $later:ident: $later_type:ty,)* }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+        pub struct $name<'a> {
+            $($(#[$field_meta])* pub $field: $type,)*
+            $($(#[$later_meta])* pub $later: $later_type,)*
+        }
+        impl<'a> $crate::wire::Wire for $name<'a> {
+            fn put(&self, out: &mut Vec<u8>) {
+                $($crate::wire::Wire::put(&self.$field, out);)*
+                $($crate::wire::Wire::put(&self.$later, out);)*
+            }
+            fn read(from: &mut $crate::wire::Decoder<'_>) -> Result<Self, $crate::wire::DecodeError> {
+                Ok($name {
+                    $($field: $crate::wire::Wire::read(from)?,)*
+                    $($later: match from.remaining() {
+                        0 => Default::default(),
+                        _ => $crate::wire::Wire::read(from)?,
+                    },)*
+                })
+            }
+        }
+    };
     ($(#[$meta:meta])* pub struct $name:ident<'a> { $($(#[$field_meta:meta])* pub $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

@@ -3,10 +3,11 @@
 
 use lockgate_core::{IdentityKind, Timestamp};
 use lockgate_record::{
-    Asked, Blob, Cancelled, CloseReason, Column, Columns, Decided, Detokenized, Digest, Done, DoneKind, Event, Failure,
-    FileHeader, Held, HoldOutcome, Input, Judged, Leaf, List, LoginFailed, MaskUse, Notice, Parameter, Party,
-    PolicyLoaded, PolicyRef, RecordingReader, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionOpened,
-    Setting, TokenCreated, Touch, VerdictKind, decode_events, encode_event,
+    Asked, Blob, Cancelled, Certificate, CertifiedColumn, CertifiedRule, CertifiedStatement, CertifiedUse, CloseReason,
+    Column, Columns, Decided, Detokenized, Digest, Done, DoneKind, Event, Failure, FileHeader, Held, HoldOutcome,
+    Input, Judged, Leaf, List, LoginFailed, MaskUse, Notice, Origin, Parameter, Party, PolicyLoaded, PolicyRef,
+    RecordingReader, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionOpened, Setting, TokenCreated, Touch,
+    VerdictKind, decode_events, encode_event,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -95,9 +96,34 @@ fn judged() -> impl Strategy<Value = Event<'static>> {
         label,
         method,
     });
-    (any::<u64>(), one_of(VerdictKind::ALL), list(policy), list(touch), list(mask), text(), text()).prop_map(
-        |(request, verdict, policies, touches, masks, reason, lineage)| {
-            Judged { request, verdict, policies, touches, masks, reason, lineage }.into()
+    let certificates = list(any::<u64>());
+    (any::<u64>(), one_of(VerdictKind::ALL), list(policy), list(touch), list(mask), text(), text(), certificates)
+        .prop_map(|(request, verdict, policies, touches, masks, reason, lineage, certificates)| {
+            Judged { request, verdict, policies, touches, masks, reason, lineage, certificates }.into()
+        })
+}
+
+fn certificate() -> impl Strategy<Value = Event<'static>> {
+    let origins = || list((text(), texts()).prop_map(|(column, labels)| Origin { column, labels }));
+    let column = (any::<u32>(), text(), origins(), any::<bool>(), text(), option::of(text()), text(), any::<bool>())
+        .prop_map(|(column, name, from, derived, method, label, why, checked)| CertifiedColumn {
+            column,
+            name,
+            from,
+            derived,
+            method,
+            label,
+            why,
+            checked,
+        });
+    let used = (text(), text(), origins()).prop_map(|(how, place, from)| CertifiedUse { how, place, from });
+    let statement = (text(), list(column), list(used), any::<u64>())
+        .prop_map(|(verb, columns, uses, unlisted)| CertifiedStatement { verb, columns, uses, unlisted });
+    let rule =
+        (text(), texts(), text()).prop_map(|(label, detectors, method)| CertifiedRule { label, detectors, method });
+    (any::<u64>(), any::<u64>(), text(), list(statement), list(rule)).prop_map(
+        |(number, policies, catalog, statements, content)| {
+            Certificate { number, policies, catalog, statements, content }.into()
         },
     )
 }
@@ -118,6 +144,7 @@ fn event() -> impl Strategy<Value = Event<'static>> {
         opened(),
         asked(),
         judged(),
+        certificate(),
         done(),
         (n(), text(), texts(), any::<u32>(), time()).prop_map(|(request, approval, approvers, quorum, expires)| Held {
             request,
@@ -206,4 +233,18 @@ proptest! {
             while let Ok(Some(_)) = reader.next_frame() {}
         }
     }
+}
+
+/// The bytes of a verdict as they were before verdicts named certificates.
+#[test]
+fn an_event_from_before_a_field_was_added_reads() {
+    let bytes = [3, 9, 0, 0, 0, 0, 7, 1, 0, 0, 0, 2, b'n', b'o', 0];
+    let bytes: Vec<u8> = bytes.into_iter().collect();
+    let length = u8::try_from(bytes.len() - 5).unwrap();
+    let bytes = [&bytes[..1], &[length, 0, 0, 0], &bytes[5..]].concat();
+    let mut expected = Judged::new(7, VerdictKind::Deny);
+    expected.reason = "no".into();
+    assert_eq!(decode_events(&bytes), Ok(vec![(Timestamp::from_millis(0), expected.clone().into())]));
+    // What is written today has one byte more: the number of certificates.
+    assert_eq!(encode_event(&expected.into(), Timestamp::from_millis(0)).len(), bytes.len() + 1);
 }

@@ -5,7 +5,7 @@
 //! it again as long as none of these changed.
 
 use crate::denial::Denial;
-use crate::rules::{Rules, TargetRules};
+use crate::rules::{Content, Rules, TargetRules};
 use lockgate_core::{Action, Identity, Label, Timestamp};
 use lockgate_mask::{ContentRule, Method, Touch};
 use lockgate_policy::{
@@ -268,26 +268,21 @@ impl<'a> Judge<'a> {
         taint.is_unknown() || labels.any(|other| Some(&other) != first.as_ref())
     }
 
-    /// The content rules for what the identity may not reveal, and whether they may be others at another time. What a
-    /// value of these labels is found in was not foreseen, so that a plain `forbid` cannot refuse the statement any more:
-    /// the value is redacted.
-    pub fn content(mut self) -> (Vec<ContentRule>, bool) {
+    /// The content rules of the target, each with how what it finds is masked, or without for what the identity may reveal;
+    /// and whether they may be others at another time. What a value of these labels is found in was not foreseen, so that
+    /// a plain `forbid` cannot refuse the statement any more: the value is redacted.
+    pub fn content(mut self) -> (Vec<(&'a Content, Option<Method>)>, bool) {
         let mut rules = Vec::new();
         for content in &self.target.content {
             let held = self.holds.len();
             let method = match self.reveal(&content.label) {
                 // Nothing can be held for a value that is found in the answer.
-                Reveal::Clear if self.holds.len() > held => Method::Redact,
-                Reveal::Clear => continue,
-                Reveal::Mask(method, _) => method,
-                Reveal::Deny(_) => Method::Redact,
+                Reveal::Clear if self.holds.len() > held => Some(Method::Redact),
+                Reveal::Clear => None,
+                Reveal::Mask(method, _) => Some(method),
+                Reveal::Deny(_) => Some(Method::Redact),
             };
-            rules.push(ContentRule {
-                label: content.label.clone(),
-                kinds: content.kinds.clone(),
-                custom: content.custom.clone(),
-                method,
-            });
+            rules.push((content, method));
         }
         (rules, self.depends_on_time)
     }
@@ -577,6 +572,15 @@ impl<'a> Judge<'a> {
             }
         }
     }
+}
+
+/// The content rules by which something is looked for, as the mask stage takes them.
+pub(crate) fn looked_for(rules: &[(&Content, Option<Method>)]) -> Vec<ContentRule> {
+    let rule = |(content, method): &(&Content, Option<Method>)| {
+        let (label, kinds, custom) = (content.label.clone(), content.kinds.clone(), content.custom.clone());
+        method.map(|method| ContentRule { label, kinds, custom, method })
+    };
+    rules.iter().filter_map(rule).collect()
 }
 
 /// Policy's word for a mask, as the mask stage knows it.

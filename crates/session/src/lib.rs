@@ -4,6 +4,7 @@
 //! into the recording and only then yields a [`Permit`], which the way to the target consumes. Nothing here does I/O of
 //! its own: the recording's sink comes from outside, and so does the time.
 
+mod certificate;
 mod counts;
 mod denial;
 mod judge;
@@ -12,6 +13,7 @@ mod rules;
 mod session;
 pub mod wire;
 
+pub use certificate::{certified_rules, certify};
 pub use counts::{Closed, Counts};
 pub use denial::Denial;
 pub use judge::{ColumnMask, Judge, Judgement, Masks, Plan, Ruling};

@@ -1,8 +1,9 @@
 //! One connection of one identity to one target: its recording, the rules it is judged by, and the only maker of permits.
 
+use crate::certificate::certified_rules;
 use crate::counts::Counts;
 use crate::denial::Denial;
-use crate::judge::{Judge, Judgement, Ruling};
+use crate::judge::{Judge, Judgement, Ruling, looked_for};
 use crate::permit::Permit;
 use crate::rules::{Rules, RulesHandle, TargetRules};
 use crate::wire::{Decided, HoldOutcome, Io, RaisedAlert, Verdicts};
@@ -10,9 +11,9 @@ use lockgate_core::{Fault, Identity, SessionId, SqlState, Timestamp};
 use lockgate_mask::ContentPlan;
 use lockgate_policy::ApprovalNeed;
 use lockgate_record::{
-    Asked, Blob, Cancelled, CloseReason, Column, Columns, Digest, Done, DoneKind, Event, Failure, Held, Judged,
-    MaskUse, Notice, Parameter, PolicyRef, RecordError, RequestKind, Rows, SessionOpened, SessionRecorder, Setting,
-    Touch, VerdictKind,
+    Asked, Blob, Cancelled, Certificates, Certified, CloseReason, Column, Columns, Digest, Done, DoneKind, Event,
+    Failure, Held, Judged, MaskUse, Notice, Parameter, PolicyRef, RecordError, RequestKind, Rows, SessionOpened,
+    SessionRecorder, Setting, Touch, VerdictKind,
 };
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -69,6 +70,8 @@ pub struct Session {
     closed: bool,
     /// How long the content rules count, where policies look at the time.
     content_until: Option<Timestamp>,
+    /// Where results come from, as far as the recording says it already.
+    certificates: Certificates,
 }
 
 /// Result bytes that wait with other events to be written together, within one event of the connection.
@@ -115,7 +118,9 @@ pub struct Request<'a> {
     /// The columns that will be masked, for the recording.
     pub masked: &'a [(u32, String, String, &'static str)],
     /// Where the outputs come from, for the recording.
-    pub lineage: &'a str,
+    pub certificate: Option<&'a Certified>,
+    /// The same of the statements that names in the text stand for.
+    pub runs: &'a [Arc<Certified>],
 }
 
 impl<'a> Request<'a> {
@@ -129,7 +134,8 @@ impl<'a> Request<'a> {
             portal: None,
             parameters: Parameters::default(),
             masked: &[],
-            lineage: "",
+            certificate: None,
+            runs: &[],
         }
     }
 }
@@ -227,6 +233,7 @@ impl Session {
             who: String::new(),
             closed: false,
             content_until: None,
+            certificates: Certificates::default(),
         };
         let identity = Arc::clone(&session.identity);
         session.who = identity.display_chain();
@@ -315,6 +322,8 @@ impl Session {
         }
         let rules = self.rules();
         let (content, depends_on_time) = self.judge(&rules, now).content();
+        let (certified, content) = (certified_rules(&content), looked_for(&content));
+        self.certificates.set_content(certified);
         self.content_until = depends_on_time.then(|| now.plus_millis(CONTENT_MS_MAX));
         Some((rules.version, ContentPlan::new(&content, &rules.mask_keys).map(Arc::new)))
     }
@@ -644,10 +653,12 @@ impl Session {
                 method: Cow::Borrowed(method),
             })
             .collect();
-        judged.lineage = Cow::Borrowed(request.lineage);
-
         let mut events: Vec<Event<'_>> = Vec::with_capacity(3);
         events.push(asked.into());
+        let (numbers, fresh) = self.certificates.numbers(request.certificate, request.runs);
+        let written: Vec<(&Certified, u64)> = fresh.iter().map(|(of, c)| (*of, c.number)).collect();
+        events.extend(fresh.into_iter().map(|(_, certificate)| certificate.into()));
+        judged.certificates = numbers.into();
         match &judgement.ruling {
             Ruling::Deny(denial) => {
                 judged.reason = Cow::Borrowed(denial.detail.as_deref().unwrap_or(&denial.message));
@@ -683,7 +694,11 @@ impl Session {
             }
         }
         self.flush(now)?;
-        self.recorder.append_all(&events, now)
+        self.recorder.append_all(&events, now)?;
+        for (certified, number) in written {
+            self.certificates.holds(certified, number);
+        }
+        Ok(())
     }
 
     fn hold_denial(&self, parked: &Parked, decided: &Decided, judgement: &Judgement) -> Denial {

@@ -8,6 +8,7 @@ use crate::shared::{Shared, Snapshot, View};
 use bytes::Bytes;
 use lockgate_core::Timestamp;
 use lockgate_mask::RowMasker;
+use lockgate_record::Certified;
 use lockgate_session::{Judgement, Masks, Rules, Session};
 use lockgate_sql::{
     Batch, Context, Effect, Hiding, How, Object, Outputs, Shape, Statement, Taint, Unparsable, Use, Why,
@@ -46,7 +47,8 @@ pub(crate) struct Known {
     pub(crate) snapshot: Arc<Snapshot>,
     /// The masked columns, for the recording: position, name, label, method.
     pub(crate) masked: Vec<(u32, String, String, &'static str)>,
-    pub(crate) lineage: String,
+    /// Where its results come from, for the recording; `None` where nothing on the target is looked after.
+    pub(crate) certified: Option<Arc<Certified>>,
     /// Maskers that were made for its results: a repeated statement has the same description.
     maskers: Mutex<Vec<KnownMasker>>,
 }
@@ -235,13 +237,16 @@ impl Prepared {
             })
             .collect();
         let mut masked = Vec::new();
-        let mut lineage = String::new();
         for (statement, plan) in statements.iter().zip(&judgement.plans) {
             if plan.masks.any() {
                 note_masks(statement, &plan.masks, &mut masked);
-                lineage.push_str(&statement.lineage_text(catalog));
             }
         }
+        let target = with.session.target();
+        let certified = (target.has_labels() || !target.content.is_empty())
+            .then(|| lockgate_session::certify(catalog, &batch, &judgement, with.rules.policies.version()))
+            .flatten()
+            .map(|certificate| Arc::new(Certified::new(certificate)));
         let (text, asked) = match sent {
             None => (Arc::from(asked), None),
             Some(sent) => (Arc::from(sent), Some(Arc::from(asked))),
@@ -254,7 +259,7 @@ impl Prepared {
             view: with.view,
             snapshot: Arc::clone(with.snapshot),
             masked,
-            lineage,
+            certified,
             maskers: Mutex::new(Vec::new()),
         };
         Prepared { text, asked, known: Arc::new(known) }

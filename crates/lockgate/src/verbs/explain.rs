@@ -11,9 +11,10 @@ use crate::{catalog, place, when};
 use lockgate_core::{Action, Database, Identity, Principal};
 use lockgate_mask::MaskKeys;
 use lockgate_policy::{Miss, Question, RequestContext, Resource, SqlContext};
-use lockgate_session::{Judge, Judgement, Masks, Ruling, TargetRules};
+use lockgate_record::{Certificate, Certified, CertifiedRule, Origin};
+use lockgate_session::{Judge, Judgement, Ruling, TargetRules, certified_rules, certify};
 use lockgate_sql::facts::CatalogFacts;
-use lockgate_sql::{Batch, Catalog, Context, Output as Column, Outputs, Taint, Unparsable};
+use lockgate_sql::{Batch, Catalog, Context, Unparsable};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ struct Explained {
     policies: Vec<String>,
     asked: Vec<Asked>,
     columns: Vec<ColumnView>,
+    uses: Vec<UseView>,
+    content: Vec<ContentView>,
     near: Vec<String>,
     catalog: &'static str,
 }
@@ -43,12 +46,31 @@ struct ColumnView {
     column: String,
     from: Vec<String>,
     mask: Option<MaskView>,
+    why: String,
+    checked: bool,
+}
+
+/// A use of labelled values other than as output.
+#[derive(Serialize)]
+struct UseView {
+    statement: usize,
+    how: String,
+    place: String,
+    from: Vec<String>,
+}
+
+/// A content rule, and whether it looks for anything.
+#[derive(Serialize)]
+struct ContentView {
+    label: String,
+    detectors: Vec<String>,
+    method: String,
 }
 
 #[derive(Serialize)]
 struct MaskView {
     label: String,
-    method: &'static str,
+    method: String,
     policy: String,
 }
 
@@ -98,7 +120,11 @@ pub async fn run(global: &Global, output: Output, args: ExplainArgs) -> anyhow::
         }
         _ => Vec::new(),
     };
-    let explained = explain(&judgement, &catalog, &analysed, near, live);
+    let content = certified_rules(&judge(&rules).content().0);
+    // The same that the recording of a session would hold.
+    let certificate = certify(&catalog, &analysed, &judgement, rules.policies.version())
+        .map(|certificate| Certified::new(certificate).numbered(0, &content));
+    let explained = explain(&judgement, certificate.as_ref(), &content, &analysed, near, live);
     if output.is_table() {
         output::print(&told(&explained))?;
     } else {
@@ -113,7 +139,8 @@ pub async fn run(global: &Global, output: Output, args: ExplainArgs) -> anyhow::
 
 fn explain(
     judgement: &Judgement,
-    catalog: &Catalog,
+    certificate: Option<&Certificate<'_>>,
+    content: &[CertifiedRule<'_>],
     analysed: &Result<Batch, Unparsable>,
     near: Vec<String>,
     live: bool,
@@ -141,58 +168,60 @@ fn explain(
             .iter()
             .map(|(action, object)| Asked { action: action.name(), object: object.clone() })
             .collect(),
-        columns: analysed.as_ref().map(|batch| columns(judgement, catalog, batch)).unwrap_or_default(),
+        columns: certificate.map(columns).unwrap_or_default(),
+        uses: certificate.map(uses).unwrap_or_default(),
+        content: content
+            .iter()
+            .map(|rule| ContentView {
+                label: rule.label.to_string(),
+                detectors: rule.detectors.iter().map(ToString::to_string).collect(),
+                method: rule.method.to_string(),
+            })
+            .collect(),
         near,
         catalog: if live { "live" } else { "empty" },
     }
 }
 
-fn columns(judgement: &Judgement, catalog: &Catalog, batch: &Batch) -> Vec<ColumnView> {
-    let mut columns = Vec::new();
-    for (at, (statement, plan)) in batch.statements.iter().zip(&judgement.plans).enumerate() {
-        let each = Column { name: "*".to_owned(), value: Taint::UNKNOWN, plain: false };
-        let outputs: Vec<Column> = match &statement.outputs {
-            Outputs::NoRows => Vec::new(),
-            Outputs::Known(outputs) => outputs.clone(),
-            Outputs::Each(taint) => vec![Column { value: taint.clone(), ..each }],
-        };
-        for (index, output) in outputs.iter().enumerate() {
-            columns.push(ColumnView {
-                statement: at + 1,
-                column: output.name.clone(),
-                from: origins(catalog, &output.value),
-                mask: mask(&plan.masks, index),
-            });
-        }
-    }
-    columns
-}
-
-fn origins(catalog: &Catalog, taint: &Taint) -> Vec<String> {
-    let mut from: Vec<String> = taint
-        .columns()
-        .iter()
-        .filter_map(|id| catalog.labelled(*id))
-        .map(|column| {
-            let labels: Vec<&str> = column.labels.iter().map(lockgate_core::Label::as_str).collect();
-            format!("{}.{}.{} ({})", column.schema, column.table, column.column, labels.join(", "))
+fn columns(certificate: &Certificate<'_>) -> Vec<ColumnView> {
+    let each = (1_usize..).zip(certificate.statements.iter());
+    each.flat_map(|(statement, certified)| {
+        certified.columns.iter().map(move |column| ColumnView {
+            statement,
+            column: column.name.to_string(),
+            from: origins(&column.from),
+            mask: column.label.as_ref().map(|label| MaskView {
+                label: label.to_string(),
+                method: column.method.to_string(),
+                policy: column.why.to_string(),
+            }),
+            why: column.why.to_string(),
+            checked: column.checked,
         })
-        .collect();
-    if taint.is_unknown() {
-        from.push("unknown origin, which counts as everything labelled".to_owned());
-    }
-    from
+    })
+    .collect()
 }
 
-fn mask(masks: &Masks, index: usize) -> Option<MaskView> {
-    masks.column(index).map(|mask| MaskView {
-        label: mask.label.to_string(),
-        method: mask.method.name(),
-        policy: mask
-            .policy
-            .as_ref()
-            .map_or_else(|| "default: nothing permits to reveal it".to_owned(), ToString::to_string),
+fn uses(certificate: &Certificate<'_>) -> Vec<UseView> {
+    let each = (1_usize..).zip(certificate.statements.iter());
+    each.flat_map(|(statement, certified)| {
+        certified.uses.iter().map(move |used| UseView {
+            statement,
+            how: used.how.to_string(),
+            place: used.place.to_string(),
+            from: origins(&used.from),
+        })
     })
+    .collect()
+}
+
+fn origins(from: &[Origin<'_>]) -> Vec<String> {
+    from.iter()
+        .map(|origin| match &*origin.column {
+            "" => "unknown origin, which counts as everything labelled".to_owned(),
+            column => format!("{column} ({})", origin.labels.join(", ")),
+        })
+        .collect()
 }
 
 /// The permits that came closest to the first thing that nothing permits.
@@ -259,16 +288,28 @@ fn told(explained: &Explained) -> String {
     part("policies", explained.policies.clone());
     part("close", explained.near.clone());
     let several = explained.columns.iter().any(|c| c.statement > 1);
+    let several = several || explained.uses.iter().any(|u| u.statement > 1);
+    let place = |statement: usize| if several { format!("statement {statement} ") } else { String::new() };
+    let made_of = |from: &[String]| if from.is_empty() { "nothing labelled".to_owned() } else { from.join(", ") };
     let column = |c: &ColumnView| {
-        let place = if several { format!("statement {} ", c.statement) } else { String::new() };
-        let from = if c.from.is_empty() { "nothing labelled".to_owned() } else { c.from.join(", ") };
+        let line = format!("{}{} <- {}", place(c.statement), c.column, made_of(&c.from));
+        let checked = if c.checked { "; content rules look into it" } else { "" };
         match &c.mask {
-            None => format!("{place}{} <- {from}", c.column),
-            Some(mask) => {
-                format!("{place}{} <- {from}: {} for {} ({})", c.column, mask.method, mask.label, mask.policy)
-            }
+            None if c.from.is_empty() => format!("{line}{checked}"),
+            None => format!("{line}: clear ({}){checked}", c.why),
+            Some(mask) => format!("{line}: {} for {} ({})", mask.method, mask.label, mask.policy),
+        }
+    };
+    let used = |u: &UseView| format!("{}{} in {} <- {}", place(u.statement), u.how, u.place, made_of(&u.from));
+    let rule = |rule: &ContentView| {
+        let detectors = rule.detectors.join(", ");
+        match rule.method.as_str() {
+            "clear" => format!("{detectors}: not looked for, {} may be revealed", rule.label),
+            method => format!("{detectors}: {method} for {}, wherever found", rule.label),
         }
     };
     part("columns", explained.columns.iter().map(column).collect());
+    part("uses", explained.uses.iter().map(used).collect());
+    part("content", explained.content.iter().map(rule).collect());
     lockgate_record::visible(&text).into_owned()
 }

@@ -12,6 +12,10 @@ pub struct RequestView {
     text: String,
     verdict: String,
     policies: Vec<String>,
+    /// Where its output comes from and what becomes of it, in lines.
+    lineage: Vec<String>,
+    /// The same as data.
+    certificates: Vec<Value>,
     outcome: String,
     tag: String,
     rows: u64,
@@ -32,7 +36,11 @@ impl RequestView {
             end.push_str(&format!(": {error}"));
         }
         let by = if self.policies.is_empty() { String::new() } else { format!(" by {}", self.policies.join(", ")) };
-        format!("#{} {}\n{}\n{}{by}; {end}", self.request, self.kind, self.text, self.verdict)
+        let mut told = format!("#{} {}\n{}\n{}{by}; {end}", self.request, self.kind, self.text, self.verdict);
+        for line in &self.lineage {
+            told.push_str(&format!("\n-- {line}"));
+        }
+        told
     }
 }
 
@@ -60,6 +68,8 @@ pub fn take(requests: &mut Vec<RequestView>, event: &Value) {
                 .and_then(Value::as_array)
                 .map(|all| all.iter().filter_map(|p| p.get("id")?.as_str().map(str::to_owned)).collect())
                 .unwrap_or_default();
+            request.lineage = text("lineage").lines().map(str::to_owned).collect();
+            request.certificates = event.get("certificates").and_then(Value::as_array).cloned().unwrap_or_default();
         }
         "decided" => request.verdict = format!("{}, {}", request.verdict, text("outcome")),
         "done" => {
@@ -86,7 +96,8 @@ mod tests {
         for event in [
             json!({"event": "session_opened", "user": "alice"}),
             json!({"event": "asked", "request": 1, "kind": "simple", "text": "DELETE FROM t"}),
-            json!({"event": "judged", "request": 1, "verdict": "hold", "policies": [{"id": "p", "place": "a:1"}]}),
+            json!({"event": "judged", "request": 1, "verdict": "hold", "policies": [{"id": "p", "place": "a:1"}],
+                "lineage": "column 0 \"ssn\" masked: pii/ssn, redact (why)\n1 column: clear, nothing labelled"}),
             json!({"event": "decided", "request": 1, "outcome": "approved"}),
             json!({"event": "done", "request": 1, "outcome": "completed", "tag": "DELETE 3", "rows": 0, "error": null}),
             json!({"event": "asked", "request": 2, "kind": "simple", "text": "x"}),
@@ -97,7 +108,11 @@ mod tests {
         let told: Vec<String> = requests.iter().map(RequestView::told).collect();
         assert_eq!(
             told,
-            ["#1 simple\nDELETE FROM t\nhold, approved by p; completed DELETE 3", "#2 simple\nx\n; has no end yet"]
+            [
+                "#1 simple\nDELETE FROM t\nhold, approved by p; completed DELETE 3\n\
+                 -- column 0 \"ssn\" masked: pii/ssn, redact (why)\n-- 1 column: clear, nothing labelled",
+                "#2 simple\nx\n; has no end yet"
+            ]
         );
     }
 }

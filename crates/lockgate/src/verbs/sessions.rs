@@ -288,8 +288,8 @@ fn played(event: &Value) -> String {
     let clock = time.get(11..23).unwrap_or(&time).to_owned();
     let mut rest: Vec<String> = Vec::new();
     for name in [
-        "user", "target", "text", "verdict", "reason", "policies", "approval", "outcome", "by", "tag", "rows", "error",
-        "message",
+        "user", "target", "text", "verdict", "reason", "policies", "lineage", "approval", "outcome", "by", "tag",
+        "rows", "error", "message",
     ] {
         let text = word(name);
         if !text.is_empty() {

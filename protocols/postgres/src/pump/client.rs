@@ -213,7 +213,7 @@ pub(super) fn request_of<'a>(kind: RequestKind, text: &'a [u8], prepared: &'a Pr
     Request {
         shown: prepared.shown().as_bytes(),
         masked: &prepared.masked,
-        lineage: &prepared.lineage,
+        certificate: prepared.certified.as_deref(),
         ..Request::new(kind, text)
     }
 }

@@ -1,7 +1,7 @@
 //! The extended query protocol: Parse, Bind, Describe, Execute and Close, and how one of them is refused.
 
 use super::client::{Taken, request_of, spelt_out};
-use super::meaning::{PortalNow, Spelt};
+use super::meaning::{PortalNow, Spelt, certified};
 use super::{ABORT_TEXT, Execution, Expect, Flow, Portal, Pump, Shape, Statement, Values, Waiting};
 use crate::frame::Frame;
 use crate::message::{self, Object, TransactionStatus};
@@ -221,6 +221,8 @@ impl Pump {
                 let mut request = execute_request(subject.as_ref(), &unseen, spelt.as_ref());
                 request.portal = Some(&portal_name);
                 request.parameters = Parameters { values: &values };
+                let certified = certified(&runs);
+                request.runs = &certified;
                 match self.session.submit(&request, judgement, io.now) {
                     Verdict::Allow(permit) => permit,
                     Verdict::Deny(denial) => {

@@ -5,6 +5,7 @@ use super::result::stronger_plan;
 use super::{Changing, Pump, Statement};
 use crate::prepare::{Prepared, moves_names};
 use lockgate_mask::Touch;
+use lockgate_record::Certified;
 use lockgate_session::wire::Io;
 use lockgate_session::{Judgement, Plan, Ruling};
 use lockgate_sql::Effect;
@@ -65,6 +66,11 @@ impl Spelt {
         }
         Some(spelt)
     }
+}
+
+/// The certificates of what names stand for.
+pub(super) fn certified(runs: &[Runs]) -> Vec<Arc<Certified>> {
+    runs.iter().filter_map(|(_, found)| found.as_ref()?.certified.clone()).collect()
 }
 
 /// Adds `-- name: text`, every line of it as a comment.

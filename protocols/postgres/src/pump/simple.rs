@@ -1,7 +1,7 @@
 //! Simple queries, and how one is refused.
 
 use super::client::{Taken, request_of, spelt_out};
-use super::meaning::Spelt;
+use super::meaning::{Spelt, certified};
 use super::{ABORT_TEXT, Expect, Flow, Pump, Simple, Waiting};
 use crate::frame::Frame;
 use crate::message::{self, TransactionStatus};
@@ -10,7 +10,7 @@ use crate::prepare::Prepared;
 use bytes::{Bytes, BytesMut};
 use lockgate_record::RequestKind;
 use lockgate_session::wire::{Decided, Io};
-use lockgate_session::{Judgement, Parked, Plan, Plumbing, Ruling, Verdict};
+use lockgate_session::{Judgement, Parked, Plan, Plumbing, Request, Ruling, Verdict};
 use lockgate_sql::Why;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -69,7 +69,10 @@ impl Pump {
             (Ruling::Hold(_), Some(resolved)) => Spelt::of(&prepared, &resolved.runs),
             _ => None,
         };
-        let request = spelt_out(request_of(RequestKind::Simple, runs_as(text, &prepared), &prepared), spelt.as_ref());
+        let certified = resolved.as_ref().map(|r| certified(&r.runs)).unwrap_or_default();
+        let request =
+            Request { runs: &certified, ..request_of(RequestKind::Simple, runs_as(text, &prepared), &prepared) };
+        let request = spelt_out(request, spelt.as_ref());
         match self.session.submit(&request, judgement, io.now) {
             Verdict::Allow(permit) => {
                 let request = permit.request();
