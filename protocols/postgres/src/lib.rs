@@ -4,6 +4,7 @@
 //! client prove who it is, [`target_login`] logs in to the target; then `pump` carries the session, or `replication`. [`frame`] and [`message`] are the grammar of it all,
 //! [`own`] writes what the gateway says itself.
 
+mod analyses;
 pub mod cancel;
 pub mod client_auth;
 pub mod frame;
@@ -19,4 +20,5 @@ mod shared;
 pub mod startup;
 pub mod target_login;
 
+pub use analyses::Analyses;
 pub use machine::Postgres;
