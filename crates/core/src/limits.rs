@@ -63,6 +63,9 @@ pub const SQL_COLUMNS_MAX: usize = 1_664;
 pub const SQL_COMPARISONS_PER_STEP: usize = 64;
 /// Steps of the analysis of one statement: an expression, a relation, a column that is copied.
 pub const SQL_ANALYSIS_STEPS_MAX: usize = 400_000;
+/// What a statement may make of a stored value of 256 bytes, in estimate, where a labelled value is part of it; values of a
+/// gigabyte make it fail.
+pub const SQL_GROWTH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Views in views.
 pub const SQL_VIEW_DEPTH_MAX: usize = 32;
 /// Cached analyses of one target.

@@ -16,7 +16,7 @@ mod shape;
 mod statement;
 mod taint;
 
-pub use analyze::{Context, analyze, analyze_shaped};
+pub use analyze::{Context, analyze, analyze_shaped, copied_query};
 pub use catalog::{CallByNumber, Catalog, ColumnRule, LabelledColumn, facts, query as catalog_query};
 pub use redact::{redact_error, redact_secrets, redact_unreadable};
 pub use rewrite::{Hiding, rewrite};

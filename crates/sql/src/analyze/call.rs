@@ -7,6 +7,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{FuncCall, Node};
 
 use super::scope::{Col, Rel, Scope, Val};
+use super::size::{self, Rows};
 use super::{Analyzer, Resolved, settings, tree};
 use crate::builtins::{self, Builtin, Class};
 use crate::statement::How;
@@ -38,6 +39,7 @@ impl<'t> Analyzer<'t> {
         for argument in &arguments {
             given.join(&argument.taint);
         }
+        let sum = arguments.iter().fold(0, |sum: u64, argument| sum.saturating_add(argument.size));
         let extras =
             self.aggregate_extras(&call.agg_order, &call.agg_filter, call.over.as_deref(), scope, call.location);
         let users = self.candidates(schema, name, arguments.len());
@@ -61,11 +63,20 @@ impl<'t> Analyzer<'t> {
             self.aggregated |= builtin.aggregate && call.over.is_none();
             if builtin.set {
                 self.uses(&given, How::Predicate, name, call.location);
+                let rows = size::rows_of_call(name, &call.args, sum);
+                self.times = self.times.saturating_mul(rows.max(1));
             }
             value.taint.join(&self.call_builtin(builtin, name, call, &arguments, &given));
         }
+        value.size = match builtin {
+            // What a query within a text makes is not followed any further.
+            Some(builtin) if builtin.class == Class::RunsText && value.taint.is_clean() => size::ANY,
+            Some(_) => size::of_call(name, call, &arguments, sum, scope.from.rows),
+            None => sum.saturating_add(size::STORED),
+        };
         if users.is_empty() && builtin.is_none() {
-            value = self.call_nothing(schema, name, call, &arguments, given);
+            let size = value.size;
+            value = Val { size, ..self.call_nothing(schema, name, call, &arguments, given) };
         }
         if !extras.is_clean() {
             value.taint.join(&extras);
@@ -331,7 +342,7 @@ impl<'t> Analyzer<'t> {
             let value = self.expr(node, scope);
             let mut col = Col::new(tree::output_name(node), value.taint);
             col.row = value.row;
-            return Rel { cols: vec![col], open: None, bounded: true };
+            return Rel { cols: vec![col], open: None, bounded: true, rows: Rows::TABLE };
         };
         let (schema, name) = tree::qualified(&call.funcname);
         let value = self.call(call, scope);
@@ -348,7 +359,7 @@ impl<'t> Analyzer<'t> {
         } else {
             None
         };
-        let one = |taint: Taint| Rel { cols: vec![Col::new(name, taint)], open: None, bounded };
+        let one = |taint: Taint| Rel { cols: vec![Col::new(name, taint)], open: None, bounded, rows: Rows::TABLE };
         match (users.as_slice(), builtin) {
             ([], Some(builtin)) if !builtin.columns.is_empty() => {
                 let leaks = |column: &str| match builtin.class {
@@ -359,16 +370,16 @@ impl<'t> Analyzer<'t> {
                     let taint = if leaks(column) { value.taint.clone() } else { given.clone() };
                     Col::new(*column, taint)
                 });
-                Rel { cols: cols.collect(), open: None, bounded }
+                Rel { cols: cols.collect(), open: None, bounded, rows: Rows::TABLE }
             }
             ([], Some(_)) if name == "unnest" => self.unnest(call, &value, scope, bounded),
             ([], Some(_)) => {
                 let spread = self.spread(&value);
                 match spread {
-                    Some(cols) => Rel { cols, open: None, bounded },
+                    Some(cols) => Rel { cols, open: None, bounded, rows: Rows::TABLE },
                     // A function of any row type (json_populate_record and its kin) has the columns of its argument.
                     None if name.ends_with("_populate_record") || name.ends_with("_populate_recordset") => {
-                        Rel { cols: Vec::new(), open: Some(value.taint), bounded }
+                        Rel { cols: Vec::new(), open: Some(value.taint), bounded, rows: Rows::TABLE }
                     }
                     None => one(value.taint),
                 }
@@ -376,12 +387,12 @@ impl<'t> Analyzer<'t> {
             ([function], None) => {
                 let summary = self.summary(*function);
                 match self.columns_of(&summary, *function, &given) {
-                    Some(cols) => Rel { cols, open: None, bounded },
+                    Some(cols) => Rel { cols, open: None, bounded, rows: Rows::TABLE },
                     None if self.returns_scalar(*function) => one(value.taint),
-                    None => Rel { cols: Vec::new(), open: Some(value.taint), bounded },
+                    None => Rel { cols: Vec::new(), open: Some(value.taint), bounded, rows: Rows::TABLE },
                 }
             }
-            _ => Rel { cols: Vec::new(), open: Some(value.taint), bounded },
+            _ => Rel { cols: Vec::new(), open: Some(value.taint), bounded, rows: Rows::TABLE },
         }
     }
 
@@ -403,14 +414,14 @@ impl<'t> Analyzer<'t> {
                 let taint = self.expr(arg, scope).taint;
                 cols.push(Col::new("unnest", taint));
             }
-            return Rel { cols, open: None, bounded };
+            return Rel { cols, open: None, bounded, rows: Rows::TABLE };
         }
         let element = call.args.first().map(|arg| self.expr(arg, scope).type_oid).unwrap_or(0);
         let element = self.catalog.types().get(&element).map_or(0, |t| t.element);
         let row = Val { type_oid: element, ..Val::made_of(value.taint.clone()) };
         match self.spread(&row) {
-            Some(cols) => Rel { cols, open: None, bounded },
-            None => Rel { cols: vec![Col::new("unnest", value.taint.clone())], open: None, bounded },
+            Some(cols) => Rel { cols, open: None, bounded, rows: Rows::TABLE },
+            None => Rel { cols: vec![Col::new("unnest", value.taint.clone())], open: None, bounded, rows: Rows::TABLE },
         }
     }
 }

@@ -9,6 +9,7 @@ use pg_query::protobuf::{
 };
 
 use super::scope::{Col, Rel, Scope};
+use super::size::Rows;
 use super::{Analyzer, define, query, settings, tree, verb};
 use crate::statement::{Effect, How, NewPath, Object};
 use crate::taint::Taint;
@@ -39,11 +40,11 @@ impl<'t> Outcome<'t> {
     /// A result of its own columns that hold nothing of any table.
     fn telling(verb: &'static str, columns: &[&'static str]) -> Outcome<'t> {
         let cols = columns.iter().map(|name| Col::new(*name, Taint::CLEAN)).collect();
-        Outcome { result: Some(Rel { cols, open: None, bounded: true }), ..Outcome::of(verb) }
+        Outcome { result: Some(Rel { cols, open: None, bounded: true, rows: Rows::TABLE }), ..Outcome::of(verb) }
     }
 
     pub(super) fn unknown() -> Outcome<'t> {
-        let rel = Rel { cols: Vec::new(), open: Some(Taint::UNKNOWN), bounded: false };
+        let rel = Rel { cols: Vec::new(), open: Some(Taint::UNKNOWN), bounded: false, rows: Rows::TABLE };
         Outcome { result: Some(rel), ..Outcome::of("unknown") }
     }
 }
@@ -96,7 +97,7 @@ impl<'t> Analyzer<'t> {
             }
             NodeEnum::VariableShowStmt(s) => {
                 let col = Col::new(s.name.as_str(), Taint::CLEAN);
-                let rel = Rel { cols: vec![col], open: None, bounded: true };
+                let rel = Rel { cols: vec![col], open: None, bounded: true, rows: Rows::TABLE };
                 Outcome { result: Some(rel), ..Outcome::of("show") }
             }
             NodeEnum::ConstraintsSetStmt(_) => Outcome::of("set_constraints"),
@@ -126,7 +127,10 @@ impl<'t> Analyzer<'t> {
                 self.touches.join(&self.unknown());
                 // The values of INOUT arguments come from the procedure's code.
                 let open = Some(value.with(&self.unknown()));
-                Outcome { result: Some(Rel { cols: Vec::new(), open, bounded: false }), ..Outcome::defines("call") }
+                Outcome {
+                    result: Some(Rel { cols: Vec::new(), open, bounded: false, rows: Rows::TABLE }),
+                    ..Outcome::defines("call")
+                }
             }
             NodeEnum::TruncateStmt(s) => {
                 self.on_relations(&s.relations, Action::Define);
@@ -495,7 +499,7 @@ impl<'t> Analyzer<'t> {
                 let effect = Effect::Execute { name: s.name.clone(), arguments, explain: true };
                 // What the plan shows depends on the prepared statement.
                 let open = Some(self.unknown());
-                let rel = Rel { cols: Vec::new(), open, bounded: true };
+                let rel = Rel { cols: Vec::new(), open, bounded: true, rows: Rows::TABLE };
                 return Outcome { result: Some(rel), ..Outcome::with_effect("explain", effect) };
             }
             // A plan runs functions it takes for constants, and ANALYZE runs it all: the needs are the statement's.
@@ -515,7 +519,8 @@ impl<'t> Analyzer<'t> {
         if matches!(outcome.effect, Effect::DeclareCursor { .. }) {
             outcome.effect = Effect::None;
         }
-        outcome.result = Some(Rel { cols: vec![Col::new("QUERY PLAN", shown)], open: None, bounded: true });
+        outcome.result =
+            Some(Rel { cols: vec![Col::new("QUERY PLAN", shown)], open: None, bounded: true, rows: Rows::TABLE });
         outcome
     }
 

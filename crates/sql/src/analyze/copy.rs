@@ -2,10 +2,11 @@
 
 use lockgate_core::Action;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{CopyStmt, Node};
+use pg_query::protobuf::{CopyStmt, Node, Token};
 
 use super::command::Outcome;
 use super::scope::{Rel, Scope};
+use super::size::Rows;
 use super::{Analyzer, tree};
 use crate::statement::{CopyFormat, CopyKind, Effect, ForceQuote};
 use crate::taint::Taint;
@@ -42,7 +43,7 @@ impl<'t> Analyzer<'t> {
                 outcome.has_limit = rel.bounded && !self.filtered;
                 rel
             }
-            (None, None) => Rel { cols: Vec::new(), open: Some(Taint::UNKNOWN), bounded: false },
+            (None, None) => Rel { cols: Vec::new(), open: Some(Taint::UNKNOWN), bounded: false, rows: Rows::TABLE },
         };
         if !copy.attlist.is_empty() {
             let mut cols = Vec::new();
@@ -74,6 +75,26 @@ impl<'t> Analyzer<'t> {
         outcome.result = Some(rel);
         outcome
     }
+}
+
+/// The query within `COPY (query) TO …`; `None` for any other text.
+pub fn copied_query(text: &str) -> Option<&str> {
+    let tokens = crate::parse::tokens(text).ok()?;
+    let mut words = tokens.iter().filter(|t| !matches!(t.token(), Token::SqlComment | Token::CComment));
+    if words.next()?.token() != Token::Copy {
+        return None;
+    }
+    let open = words.next().filter(|t| t.token() == Token::Ascii40)?;
+    let mut depth = 1_u32;
+    let close = words.find(|token| {
+        match token.token() {
+            Token::Ascii40 => depth = depth.saturating_add(1),
+            Token::Ascii41 => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    })?;
+    text.get(usize::try_from(open.end).ok()?..usize::try_from(close.start).ok()?)
 }
 
 /// Whether an encoding name means UTF-8. PostgreSQL compares letters and digits only, without regard to case.
@@ -167,5 +188,19 @@ fn word(arg: Option<&Node>) -> &str {
         }
         Some(NodeEnum::TypeName(t)) => tree::qualified(&t.names).1,
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::copied_query;
+
+    #[test]
+    fn the_query_within() {
+        assert_eq!(copied_query("copy (SELECT (1)) TO STDOUT (FORMAT csv)"), Some("SELECT (1)"));
+        assert_eq!(copied_query("/* ( */ COPY --(\n ( SELECT ')' ) TO STDOUT"), Some(" SELECT ')' "));
+        for other in ["COPY t TO STDOUT", "COPY t (a) TO STDOUT", "SELECT (1)", "COPY (SELECT 1", "COPY", "COPY 'x"] {
+            assert_eq!(copied_query(other), None, "{other}");
+        }
     }
 }

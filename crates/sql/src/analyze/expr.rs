@@ -7,15 +7,15 @@ use pg_query::protobuf::{
     AExpr, AExprKind, ColumnRef, JsonBehavior, JsonOutput, Node, SubLink, SubLinkType, TypeName, WindowDef,
 };
 
-use super::scope::{Col, Item, Scope, Val};
-use super::{Analyzer, tree};
+use super::scope::{Col, Item, Scope, Val, size_of};
+use super::{Analyzer, size, tree};
 use crate::statement::How;
 use crate::taint::Taint;
 
 /// Operators that never fail because of an operand's value.
 const TOTAL_OPERATORS: &[&str] = &[
     "||", "=", "<>", "!=", "<", ">", "<=", ">=", "->", "->>", "#>", "#>>", "@>", "<@", "?", "?|", "?&", "&&", "@?",
-    "@@", "^@", "<<=", ">>=", "&<", "&>", "-|-", "%", "<->",
+    "@@", "^@", "<<=", ">>=", "&<", "&>", "-|-", "%",
 ];
 /// Operators that never fail because of their left operand: the right one is a pattern.
 const TOTAL_IN_LEFT: &[&str] = &["~~", "!~~", "~~*", "!~~*", "~", "!~", "~*", "!~*"];
@@ -56,6 +56,17 @@ impl<'t> Analyzer<'t> {
         if !self.step() {
             return Val::made_of(self.unknown());
         }
+        let around = std::mem::take(&mut self.parts_size);
+        let mut value = self.kind_of_expr(kind, scope);
+        value.size = size::of(kind, value.size, self.parts_size);
+        self.parts_size = around.saturating_add(value.size);
+        if value.size > limits::SQL_GROWTH_BYTES_MAX {
+            self.may_fail(&value.taint, size::PLACE, -1);
+        }
+        value
+    }
+
+    fn kind_of_expr(&mut self, kind: &'t NodeEnum, scope: &Scope<'t, '_>) -> Val<'t> {
         match kind {
             NodeEnum::AConst(_)
             | NodeEnum::ParamRef(_)
@@ -156,7 +167,8 @@ impl<'t> Analyzer<'t> {
                 Some(query) => {
                     let (rel, predicate) = self.subquery(query, scope);
                     let taint = rel.all().with(&predicate);
-                    Val::made_of(self.json_returning(e.output.as_ref(), taint, e.location))
+                    let size = rel.rows.gathered(size_of(&rel.cols));
+                    Val { size, ..Val::made_of(self.json_returning(e.output.as_ref(), taint, e.location)) }
                 }
                 None => Val::clean(),
             },
@@ -166,11 +178,13 @@ impl<'t> Analyzer<'t> {
                     taint = self.json_key(&arg.key, scope);
                     taint.join(&self.json_value(arg.value.as_deref(), scope));
                 }
-                Val::made_of(self.json_aggregate(e.constructor.as_deref(), taint, scope))
+                let size = scope.from.rows.gathered(self.parts_size);
+                Val { size, ..Val::made_of(self.json_aggregate(e.constructor.as_deref(), taint, scope)) }
             }
             NodeEnum::JsonArrayAgg(e) => {
                 let taint = self.json_value(e.arg.as_deref(), scope);
-                Val::made_of(self.json_aggregate(e.constructor.as_deref(), taint, scope))
+                let size = scope.from.rows.gathered(self.parts_size);
+                Val { size, ..Val::made_of(self.json_aggregate(e.constructor.as_deref(), taint, scope)) }
             }
             _ => {
                 // An expression of a later grammar, or one that only the planner makes.
@@ -478,9 +492,10 @@ impl<'t> Analyzer<'t> {
         let arrays = [(&e.lexpr, &left), (&e.rexpr, &right)]
             .iter()
             .any(|(side, value)| side.as_deref().is_some_and(|node| self.may_be_array(node, value)));
+        let (_, name) = tree::qualified(&e.name);
+        let size = size::of_operator(e.kind(), name, left.size, right.size);
         let (left, right) = (left.taint, right.taint);
         let taint = left.clone().with(&right);
-        let (_, name) = tree::qualified(&e.name);
         let value = taint.clone().with(&self.user_operator(&e.name, &taint, e.location));
         match e.kind() {
             AExprKind::AexprSimilar | AExprKind::AexprLike | AExprKind::AexprIlike => {
@@ -504,7 +519,7 @@ impl<'t> Analyzer<'t> {
             }
             _ => {}
         }
-        Val::made_of(value)
+        Val { size, ..Val::made_of(value) }
     }
 
     /// Whether a value may be an array, as far as it shows.
@@ -582,7 +597,7 @@ impl<'t> Analyzer<'t> {
             test.with(&self.user_operator(&link.oper_name, &operands, link.location))
         };
         match link.sub_link_type() {
-            SubLinkType::ExistsSublink => Val::made_of(predicate),
+            SubLinkType::ExistsSublink => Val { size: size::FIXED, ..Val::made_of(predicate) },
             SubLinkType::ExprSublink => match rel.cols.as_slice() {
                 [only] if rel.open.is_none() => {
                     let mut value = Val::of(only);
@@ -593,9 +608,12 @@ impl<'t> Analyzer<'t> {
                     }
                     value
                 }
-                _ => Val::made_of(rel.all().with(&predicate)),
+                _ => Val { size: size_of(&rel.cols), ..Val::made_of(rel.all().with(&predicate)) },
             },
-            SubLinkType::ArraySublink | SubLinkType::MultiexprSublink => Val::made_of(rel.all().with(&predicate)),
+            SubLinkType::ArraySublink | SubLinkType::MultiexprSublink => {
+                let size = rel.rows.gathered(size_of(&rel.cols));
+                Val { size, ..Val::made_of(rel.all().with(&predicate)) }
+            }
             _ => {
                 let taint = rel.all().with(&test);
                 self.uses(&taint, How::Predicate, "a comparison with a sub-select", link.location);
@@ -609,7 +627,9 @@ impl<'t> Analyzer<'t> {
         let predicate = std::mem::take(&mut self.predicate);
         let windows = std::mem::take(&mut self.windows);
         let aggregated = std::mem::replace(&mut self.aggregated, false);
+        let parts_size = self.parts_size;
         let rel = self.query(query, scope);
+        self.parts_size = parts_size;
         self.aggregated = aggregated;
         self.windows = windows;
         let inner = std::mem::replace(&mut self.predicate, predicate);

@@ -13,6 +13,7 @@ mod modify;
 mod query;
 mod scope;
 mod settings;
+mod size;
 pub(crate) mod tree;
 mod verb;
 
@@ -28,6 +29,7 @@ use crate::shape::{self, Shape};
 use crate::statement::{Batch, Change, Effect, Facts, How, Need, Object, Statement, Unparsable, Use, Why};
 use crate::taint::Taint;
 use crate::{Outputs, parse};
+pub use copy::copied_query;
 use scope::{Rel, Scope};
 
 /// What an analysis rests on.
@@ -117,6 +119,10 @@ pub(crate) struct Analyzer<'t> {
     pub(super) filtered: bool,
     /// Counts expressions that may fail or act: a short-circuit before one tells its condition.
     pub(super) fallible: u32,
+    /// How large the parts of the expression being walked are together, so far.
+    pub(super) parts_size: u64,
+    /// How many rows the calls of the query being walked make of each row, so far.
+    pub(super) times: u64,
     /// Counts column references.
     pub(super) columns_seen: u32,
     /// The relations that are read where the text names them; what views and functions read is not among them.
@@ -161,6 +167,8 @@ impl<'t> Analyzer<'t> {
             aggregated: false,
             filtered: false,
             fallible: 0,
+            parts_size: 0,
+            times: 1,
             columns_seen: 0,
             read: Vec::new(),
             summaries: HashMap::new(),

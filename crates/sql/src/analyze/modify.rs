@@ -10,6 +10,7 @@ use pg_query::protobuf::{
 };
 
 use super::scope::{From, Item, Rel, Scope};
+use super::size::Rows;
 use super::{Analyzer, Resolved, tree};
 use crate::statement::How;
 use crate::taint::Taint;
@@ -42,7 +43,7 @@ impl<'t> Analyzer<'t> {
     }
 
     fn place(&mut self, var: Option<&'t RangeVar>) -> Place<'t> {
-        let open = |taint| Rel { cols: Vec::new(), open: Some(taint), bounded: false };
+        let open = |taint| Rel { cols: Vec::new(), open: Some(taint), bounded: false, rows: Rows::TABLE };
         let Some(var) = var else { return Place { index: None, rel: open(self.unknown()), alias: "", name: "" } };
         let alias = var.alias.as_ref().map_or(var.relname.as_str(), |a| a.aliasname.as_str());
         let (index, rel) = match self.resolve(&var.schemaname, &var.relname) {

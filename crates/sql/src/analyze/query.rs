@@ -10,7 +10,8 @@ use pg_query::protobuf::{
     WithClause,
 };
 
-use super::scope::{Col, From, Item, Rel, Scope};
+use super::scope::{Col, From, Item, Rel, Scope, size_of};
+use super::size::{self, Rows};
 use super::{Analyzer, Read, Resolved, tree};
 use crate::builtins::{self, Leak};
 use crate::statement::{How, Object};
@@ -26,14 +27,14 @@ impl<'t> Analyzer<'t> {
             }
             _ => {
                 self.cannot_see("a query that is not understood");
-                Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false }
+                Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE }
             }
         }
     }
 
     pub(super) fn select(&mut self, select: &'t SelectStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
         if !self.step() {
-            return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false };
+            return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE };
         }
         let scope = self.with(select.with_clause.as_ref(), outer);
         if let Some(into) = &select.into_clause {
@@ -52,6 +53,7 @@ impl<'t> Analyzer<'t> {
             self.predicate.join(&taint);
         }
         rel.bounded |= self.limit(select, &scope);
+        rel.rows = limited_rows(select, rel.rows);
         rel
     }
 
@@ -72,16 +74,19 @@ impl<'t> Analyzer<'t> {
                     Some(col) => {
                         col.taint.join(&value.taint);
                         col.row = None;
+                        col.size = col.size.max(value.size);
                     }
                     None => {
                         let mut col = Col::new(format!("column{}", at + 1), value.taint);
                         col.row = value.row;
+                        col.size = value.size;
                         cols.push(col);
                     }
                 }
             }
         }
-        Rel { cols, open: None, bounded: true }
+        let rows = Rows::made(u64::try_from(lists.len()).unwrap_or(size::ANY));
+        Rel { cols, open: None, bounded: true, rows }
     }
 
     fn set_operation(&mut self, select: &'t SelectStmt, scope: &Scope<'t, '_>) -> Rel<'t> {
@@ -108,6 +113,7 @@ impl<'t> Analyzer<'t> {
             match right.cols.get(at) {
                 Some(other) => {
                     col.plain &= other.plain;
+                    col.size = col.size.max(other.size);
                     col.taint.join(&other.taint);
                     if !col.has_row_of(other) {
                         col.row = None;
@@ -128,6 +134,8 @@ impl<'t> Analyzer<'t> {
             }
         }
         rel.bounded &= right.bounded;
+        let tables = rel.rows.tables.max(right.rows.tables);
+        rel.rows = Rows { times: rel.rows.times.saturating_add(right.rows.times), tables };
         rel
     }
 
@@ -139,7 +147,10 @@ impl<'t> Analyzer<'t> {
             ([_], Some(condition)) => table_asked_about(condition),
             _ => None,
         };
-        let from = self.items_of(&select.from_clause, outer);
+        let times = std::mem::replace(&mut self.times, 1);
+        let mut from = self.items_of(&select.from_clause, outer);
+        from.rows = from.rows.joined(size::links(select.where_clause.as_deref()));
+        let mut rows = from.rows;
         self.asks_about = None;
         let order = std::mem::replace(&mut self.found_in_order_of, order_around);
         if select.sort_clause.is_empty() {
@@ -186,6 +197,9 @@ impl<'t> Analyzer<'t> {
         }
         let limited = self.limit(select, &scope);
         let one_row = self.aggregated && select.group_clause.is_empty();
+        rows.times = rows.times.saturating_mul(self.times);
+        self.times = times;
+        rel.rows = limited_rows(select, if one_row { Rows::ONE } else { rows });
         rel.bounded = filtered || limited || one_row || from_bounded;
         self.windows = windows;
         self.aggregated = aggregated;
@@ -255,12 +269,17 @@ impl<'t> Analyzer<'t> {
                         plain: value.plain,
                         type_oid: value.type_oid,
                         row: value.row,
+                        size: value.size,
                     });
                 }
             }
             if rel.cols.len() > limits::SQL_COLUMNS_MAX {
-                return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false };
+                return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE };
             }
+        }
+        if size_of(&rel.cols) > limits::SQL_GROWTH_BYTES_MAX {
+            // The row as a whole must not be longer than a gigabyte either.
+            self.may_fail(&rel.all(), size::PLACE, -1);
         }
         rel
     }
@@ -373,18 +392,20 @@ impl<'t> Analyzer<'t> {
             return scope;
         }
         // Any of them may name any other: start from nothing and repeat until nothing grows.
-        let nothing = || Rc::new(Rel { cols: Vec::new(), open: Some(Taint::CLEAN), bounded: true });
+        let nothing = || Rc::new(Rel { cols: Vec::new(), open: Some(Taint::CLEAN), bounded: true, rows: Rows::TABLE });
         scope.ctes = ctes.iter().map(|cte| (cte.ctename.as_str(), nothing())).collect();
         for round in 0..limits::SQL_FIXPOINT_ROUNDS_MAX {
             let uses = self.uses.len();
             let mut grown = false;
             for (at, cte) in ctes.iter().enumerate() {
-                let rel = self.cte(cte, &scope);
-                if let Some(known) = scope.ctes.get_mut(at)
-                    && *known.1 != rel
-                {
+                let mut rel = self.cte(cte, &scope);
+                rel.rows = Rows::MANY;
+                for col in &mut rel.cols {
+                    col.size = size::recurring(col.size);
+                }
+                if let Some(known) = scope.ctes.get_mut(at) {
+                    grown |= *known.1 != rel;
                     known.1 = Rc::new(rel);
-                    grown = true;
                 }
             }
             if !grown {
@@ -396,7 +417,7 @@ impl<'t> Analyzer<'t> {
             }
         }
         for known in &mut scope.ctes {
-            known.1 = Rc::new(Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false });
+            known.1 = Rc::new(Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE });
         }
         scope
     }
@@ -449,7 +470,10 @@ impl<'t> Analyzer<'t> {
     /// One item of a FROM clause; `left` is what stands before it, which LATERAL items see.
     pub(super) fn item_of(&mut self, node: &'t Node, left: &From<'t>, scope: &Scope<'t, '_>) -> From<'t> {
         if !self.step() {
-            return From::one(Cow::Borrowed(""), Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false });
+            return From::one(
+                Cow::Borrowed(""),
+                Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE },
+            );
         }
         match tree::kind(node) {
             Some(NodeEnum::RangeVar(var)) => {
@@ -523,7 +547,10 @@ impl<'t> Analyzer<'t> {
             }
             _ => {
                 self.cannot_see("a FROM item that is not understood");
-                From::one(Cow::Borrowed(""), Rel { cols: Vec::new(), open: Some(Taint::UNKNOWN), bounded: false })
+                From::one(
+                    Cow::Borrowed(""),
+                    Rel { cols: Vec::new(), open: Some(Taint::UNKNOWN), bounded: false, rows: Rows::TABLE },
+                )
             }
         }
     }
@@ -555,14 +582,15 @@ impl<'t> Analyzer<'t> {
         default: &'static str,
     ) -> From<'t> {
         let cols = names.into_iter().map(|name| Col::new(name, taint.clone())).collect();
-        let mut rel = Rel { cols, open: None, bounded: true };
+        let mut rel = Rel { cols, open: None, bounded: true, rows: Rows::TABLE };
         rename(&mut rel, tree::column_aliases(alias));
         From::one(Cow::Borrowed(alias.map_or(default, |a| a.aliasname.as_str())), rel)
     }
 
     fn function_in_from(&mut self, function: &'t RangeFunction, scope: &Scope<'t, '_>) -> From<'t> {
-        let mut rel = Rel { cols: Vec::new(), open: None, bounded: true };
+        let mut rel = Rel { cols: Vec::new(), open: None, bounded: true, rows: Rows::ONE };
         let mut single = false;
+        let times = std::mem::replace(&mut self.times, 1);
         for item in &function.functions {
             // Each is a list of the call and its column definitions.
             let parts = tree::items(item);
@@ -589,6 +617,7 @@ impl<'t> Analyzer<'t> {
                 rel.open.get_or_insert_default().join(&open);
             }
         }
+        rel.rows = Rows::made(std::mem::replace(&mut self.times, times));
         let call_name = rel.cols.first().map_or(Cow::Borrowed(""), |c| c.name.clone());
         if function.ordinality {
             rel.cols.push(Col::new("ordinality", Taint::CLEAN));
@@ -654,7 +683,7 @@ impl<'t> Analyzer<'t> {
             let taint = l.all().with(&r.all());
             self.uses(&taint, How::Join, "NATURAL JOIN", -1);
         }
-        let merged_rel = Rel { cols: cols.clone(), open: None, bounded: true };
+        let merged_rel = Rel { cols: cols.clone(), open: None, bounded: true, rows: Rows::TABLE };
         let mut from = l;
         from.append(r);
         if !cols.is_empty() {
@@ -662,6 +691,8 @@ impl<'t> Analyzer<'t> {
             from.star = cols;
             from.star.extend(rest.into_iter().filter(|c| !merged.contains(&c.name)));
         }
+        let links = size::links(join.quals.as_deref());
+        from.rows = from.rows.joined(if merges { links.max(1) } else { links });
         let scope = Scope::within(scope, from);
         self.condition(join.quals.as_deref(), &scope, How::Join, "ON");
         let mut from = scope.from;
@@ -669,7 +700,7 @@ impl<'t> Analyzer<'t> {
             from.items.push(Item { alias: Cow::Borrowed(&alias.aliasname), rel: Rc::new(merged_rel) });
         }
         if let Some(alias) = &join.alias {
-            let mut rel = Rel { cols: from.star, open: from.open, bounded: from.bounded };
+            let mut rel = Rel { cols: from.star, open: from.open, bounded: from.bounded, rows: from.rows };
             rename(&mut rel, tree::column_aliases(Some(alias)));
             return From::one(Cow::Borrowed(&alias.aliasname), rel);
         }
@@ -682,7 +713,7 @@ impl<'t> Analyzer<'t> {
             && let Some(rel) = scope.cte(&var.relname)
         {
             if !self.work(rel.cols.len()) {
-                return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false };
+                return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE };
             }
             return rel.as_ref().clone();
         }
@@ -716,7 +747,7 @@ impl<'t> Analyzer<'t> {
                 if secret {
                     self.need_on_target(Action::Administer, format!("`{}`, which holds credentials", var.relname));
                 }
-                Rel { cols, open: None, bounded: true }
+                Rel { cols, open: None, bounded: true, rows: Rows::TABLE }
             }
             Resolved::Unknown => {
                 let schema = if var.schemaname.is_empty() { "" } else { var.schemaname.as_str() };
@@ -729,7 +760,7 @@ impl<'t> Analyzer<'t> {
                     self.need_on_target(Action::Administer, "a relation of the server's own that is not known");
                 }
                 // When the path is known, the server knows it no better and refuses.
-                Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: self.path_known }
+                Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: self.path_known, rows: Rows::TABLE }
             }
         }
     }
@@ -781,7 +812,7 @@ impl<'t> Analyzer<'t> {
         let Some(relation) = self.catalog.relation(index) else { return Rel::default() };
         let lineage = self.lineage(index);
         if !self.work(relation.facts.columns.len().saturating_add(lineage.tables.len())) {
-            return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false };
+            return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE };
         }
         for (how, taint) in &lineage.uses {
             let place = format!("the definition of `{}`", relation.facts.name);
@@ -799,10 +830,11 @@ impl<'t> Analyzer<'t> {
             .map(|(at, column)| {
                 let taint = lineage.columns.get(at).cloned().unwrap_or(Taint::UNKNOWN);
                 let plain = lineage.plain.get(at).copied().unwrap_or(false);
-                Col { plain, type_oid: column.type_oid, ..Col::new(column.name.as_str(), taint) }
+                let size = size::of_type(column.type_oid);
+                Col { plain, type_oid: column.type_oid, size, ..Col::new(column.name.as_str(), taint) }
             })
             .collect();
-        Rel { cols, open: None, bounded: lineage.row.is_clean() }
+        Rel { cols, open: None, bounded: lineage.row.is_clean(), rows: Rows::TABLE }
     }
 }
 
@@ -820,6 +852,12 @@ fn table_asked_about(condition: &Node) -> Option<&str> {
         }
         _ => None,
     }
+}
+
+/// How many rows are left of so many.
+fn limited_rows(select: &SelectStmt, rows: Rows) -> Rows {
+    let limit = select.limit_count.as_deref().and_then(tree::integer).and_then(|n| u64::try_from(n).ok());
+    limit.map_or(rows, |limit| Rows::made(if rows.tables == 0 { limit.min(rows.times) } else { limit }))
 }
 
 /// Whether the query has LIMIT or FETCH FIRST with a number.

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use super::size::{self, Rows};
 use crate::taint::Taint;
 
 /// A column of a query's result or of something in its FROM clause.
@@ -17,6 +18,8 @@ pub(super) struct Col<'t> {
     pub(super) type_oid: u32,
     /// Its fields, when it is a row whose fields are known.
     pub(super) row: Option<Rc<Vec<Col<'t>>>>,
+    /// How large it may be: see `size`. What is equal but for this is the same.
+    pub(super) size: u64,
 }
 
 /// Two that are not found to be the same after a bounded look count as different.
@@ -62,7 +65,7 @@ impl<'t> Col<'t> {
     }
 
     pub(super) fn new(name: impl Into<Cow<'t, str>>, taint: Taint) -> Col<'t> {
-        Col { name: name.into(), taint, plain: false, type_oid: 0, row: None }
+        Col { name: name.into(), taint, plain: false, type_oid: 0, row: None, size: size::STORED }
     }
 }
 
@@ -73,6 +76,8 @@ pub(super) struct Val<'t> {
     pub(super) plain: bool,
     pub(super) type_oid: u32,
     pub(super) row: Option<Rc<Vec<Col<'t>>>>,
+    /// How large it may be: see `size`.
+    pub(super) size: u64,
 }
 
 impl<'t> Val<'t> {
@@ -85,11 +90,11 @@ impl<'t> Val<'t> {
     }
 
     pub(super) fn of(col: &Col<'t>) -> Val<'t> {
-        Val { taint: col.taint.clone(), plain: col.plain, type_oid: col.type_oid, row: col.row.clone() }
+        Val { taint: col.taint.clone(), plain: col.plain, type_oid: col.type_oid, row: col.row.clone(), size: col.size }
     }
 
     pub(super) fn of_row(cols: Vec<Col<'t>>) -> Val<'t> {
-        Val { taint: all(&cols), row: Some(Rc::new(cols)), ..Val::default() }
+        Val { taint: all(&cols), size: size_of(&cols), row: Some(Rc::new(cols)), ..Val::default() }
     }
 }
 
@@ -102,6 +107,11 @@ pub(super) fn all(cols: &[Col<'_>]) -> Taint {
     taint
 }
 
+/// How large these columns may be together.
+pub(super) fn size_of(cols: &[Col<'_>]) -> u64 {
+    cols.iter().fold(0, |sum, col| sum.saturating_add(col.size))
+}
+
 /// The result of a query, or a relation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Rel<'t> {
@@ -110,6 +120,8 @@ pub(super) struct Rel<'t> {
     pub(super) open: Option<Taint>,
     /// It is known to give out less than a whole table of labelled values.
     pub(super) bounded: bool,
+    /// How many rows it has.
+    pub(super) rows: Rows,
 }
 
 impl Rel<'_> {
@@ -141,12 +153,14 @@ pub(super) struct From<'t> {
     pub(super) open: Option<Taint>,
     /// Every part of it is bounded.
     pub(super) bounded: bool,
+    /// How many rows it has.
+    pub(super) rows: Rows,
 }
 
 impl<'t> From<'t> {
     /// Of nothing.
     pub(super) fn empty() -> From<'t> {
-        From { bounded: true, ..From::default() }
+        From { bounded: true, rows: Rows::ONE, ..From::default() }
     }
 
     /// Of one relation.
@@ -155,6 +169,7 @@ impl<'t> From<'t> {
             star: rel.cols.clone(),
             open: rel.open.clone(),
             bounded: rel.bounded,
+            rows: rel.rows,
             items: vec![Item { alias, rel: Rc::new(rel) }],
         }
     }
@@ -163,6 +178,7 @@ impl<'t> From<'t> {
         self.items.extend(other.items);
         self.star.extend(other.star);
         self.bounded &= other.bounded;
+        self.rows = self.rows.beside(other.rows);
         if let Some(open) = other.open {
             self.open.get_or_insert_default().join(&open);
         }
