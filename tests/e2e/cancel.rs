@@ -1,7 +1,7 @@
 //! A cancel reaches the client's own statement and no other.
 
 use lockgate_tests::wire::{self, Client};
-use lockgate_tests::{process, scene};
+use lockgate_tests::{Postgres, Scene, process, scene};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -37,6 +37,31 @@ fn a_wrong_key_does_nothing() {
     }
     let frames = client.until_ready();
     assert_eq!(wire::rows(&frames).len(), 1, "{frames:?}");
+}
+
+/// What the gateway asks about names before a statement is no statement of the client's, but the client cannot know.
+#[test]
+fn ends_a_statement_that_waits_for_the_gateways_own_question() {
+    let postgres = Postgres::shared(15);
+    let relay = process::Relay::start("toxic.py", postgres.port, &["latency=700"]);
+    let scene = Scene::through(relay.port);
+    let mut client = Client::login(scene.gateway.port, "alice", &scene.alice());
+    let key = client.key.clone().unwrap();
+    let insert = "INSERT INTO notes (id, body) VALUES (990001, 'cancelled')";
+    let simple = wire::message(b'Q', &wire::text(insert));
+    let bind = wire::bind("", "", &[], 0);
+    let extended = [wire::parse("", insert), bind, wire::execute("", 0), wire::sync()].concat();
+    for bytes in [simple, extended] {
+        // By now the last answer about the catalog is too old.
+        std::thread::sleep(Duration::from_millis(800));
+        client.send_raw(&bytes);
+        std::thread::sleep(Duration::from_millis(200));
+        Client::connect(scene.gateway.port).send_raw(&wire::cancel(&key));
+        let frames = client.until_ready();
+        assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("57014"));
+    }
+    assert_eq!(client.value("SELECT count(*) FROM notes WHERE id = 990001"), "0");
+    scene.gateway.verify();
 }
 
 #[test]

@@ -210,6 +210,68 @@ fn copy_out_is_masked_where_it_is_permitted() {
     }
 }
 
+/// The masks of a COPY are those of a SELECT, in every format and however its bytes arrive.
+#[test]
+fn what_a_query_copies_is_masked_as_its_rows_are() {
+    let postgres = lockgate_tests::Postgres::shared(15);
+    let relay = process::Relay::start("shred.py", postgres.port, &[]);
+    let scene = Scene::through(relay.port);
+    let query = "SELECT id, ssn, salary, born, uid, doc, tags, abs(salary) AS twice, lower(email) AS lower, \
+                 NULLIF(id, id) AS gone, name FROM people ORDER BY id LIMIT 3";
+    let mut client = Client::login(scene.gateway.port, "dana", &scene.dana());
+    let rows = wire::rows(&client.query(query));
+    let data = |frames: &[wire::Frame]| -> Vec<u8> {
+        assert!(wire::tags(frames).ends_with("cCZ"), "{frames:?}");
+        frames.iter().filter(|frame| frame.tag == b'd').flat_map(|frame| frame.body.clone()).collect()
+    };
+    let mut copied = |sql: &str| data(&client.query(sql));
+    let delimited = |between: &str, null: &str| -> String {
+        let line = |row: &Vec<Option<String>>| {
+            let cells: Vec<&str> = row.iter().map(|cell| cell.as_deref().unwrap_or(null)).collect();
+            cells.join(between) + "\n"
+        };
+        rows.iter().map(line).collect()
+    };
+    let text = copied(&format!("COPY ({query}) TO STDOUT"));
+    assert_eq!(String::from_utf8_lossy(&text), delimited("\t", "\\N"));
+    assert!(text.starts_with(b"1\t***\t0.00\t2000-01-01\t00000000-0000-0000-0000-000000000000\tnull\t{}\t"));
+    let odd = copied(&format!("COPY ({query}) TO STDOUT (DELIMITER ';', NULL 'nothing', HEADER)"));
+    let header = "id;ssn;salary;born;uid;doc;tags;twice;lower;gone;name\n";
+    assert_eq!(String::from_utf8_lossy(&odd), header.to_owned() + &delimited(";", "nothing"));
+    let csv = copied(&format!("/* ( */ COPY ({query}) TO STDOUT (FORMAT csv, NULL '-', ENCODING 'UTF8')"));
+    assert_eq!(String::from_utf8_lossy(&csv), delimited(",", "-"));
+    let options = "FORMAT csv, QUOTE '|', ESCAPE '!', FORCE_QUOTE (ssn, salary, name), HEADER true";
+    let quoted = String::from_utf8(copied(&format!("COPY ({query}) TO STDOUT ({options})"))).unwrap();
+    let first = quoted.lines().nth(1).unwrap();
+    assert!(first.starts_with("1,|***|,|0.00|,2000-01-01,") && first.ends_with(",|Person 1|"), "{quoted}");
+    let table = copied("COPY people (id, ssn, born) TO STDOUT");
+    assert!(table.starts_with(b"1\t***\t2000-01-01\n"), "{}", String::from_utf8_lossy(&table));
+    // A cell of the binary format holds what a cell of a row in binary holds.
+    let binary = copied(&format!("COPY ({query}) TO STDOUT (FORMAT binary)"));
+    let extended = [wire::parse("", query), wire::bind("", "", &[], 1), wire::execute("", 0), wire::sync()].concat();
+    client.send_raw(&extended);
+    let mut expected = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
+    for frame in client.until_ready().iter().filter(|frame| frame.tag == b'D') {
+        expected.extend(&frame.body);
+    }
+    expected.extend([0xff, 0xff]);
+    assert_eq!(binary, expected);
+    // The same in the extended protocol.
+    let sql = format!("COPY ({query}) TO STDOUT");
+    client.send_raw(&[wire::parse("", &sql), wire::bind("", "", &[], 0), wire::execute("", 0), wire::sync()].concat());
+    assert_eq!(data(&client.until_ready()), text);
+    // What fails, fails as it would without a question before it, also in a transaction.
+    let fails = "COPY (SELECT ssn || lower(1) FROM people) TO STDOUT";
+    client.query("BEGIN");
+    assert_eq!(wire::error(&client.query(fails)).field(b'C').as_deref(), Some("42883"));
+    assert_eq!(wire::tags(&client.query("ROLLBACK")), "CZ");
+    assert_eq!(wire::error(&client.query(fails)).field(b'C').as_deref(), Some("42883"));
+    client.send_raw(&[wire::parse("", fails), wire::bind("", "", &[], 0), wire::execute("", 0), wire::sync()].concat());
+    assert_eq!(wire::error(&client.until_ready()).field(b'C').as_deref(), Some("42883"));
+    assert_eq!(client.value("SELECT 1"), "1");
+    assert_eq!(leaked(&client.seen), None);
+}
+
 #[test]
 fn inference_from_a_masked_value_is_refused_with_the_columns_name() {
     let scene = scene();

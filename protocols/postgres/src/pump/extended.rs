@@ -273,6 +273,10 @@ impl Pump {
             }
         }
         let request = permit.request();
+        if let Some(statement) = &statement {
+            self.describe_copied(&Arc::clone(statement.subject()), Some(&plan), false, io);
+        }
+        let copied = self.copied_shape();
         io.target.request(permit, frame.bytes());
         self.unsynced = true;
         match &statement {
@@ -291,7 +295,7 @@ impl Pump {
             shape,
             masker,
             formats,
-            result: Flow::default(),
+            result: Flow { copied, ..Flow::default() },
         })));
     }
 

@@ -5,6 +5,7 @@
 //! nothing of them is left behind.
 
 use super::{Expect, Lexing, Pump, Waiting};
+use crate::frame::{Frame, FrontendTag};
 use crate::message::{self, Object, TransactionStatus};
 use crate::own;
 use crate::prepare::Prepared;
@@ -322,6 +323,17 @@ impl Pump {
         self.truth.attempts = 0;
     }
 
+    /// Answers a frame that was cancelled before it was sent.
+    fn refuse_cancelled(&mut self, frame: &Frame, io: &mut Io) {
+        match FrontendTag::from_byte(frame.tag()) {
+            FrontendTag::Query | FrontendTag::FunctionCall => {
+                let error = self.report(own::Severity::Error, &cancelled()).freeze();
+                self.refuse_query(io, error);
+            }
+            _ => self.refuse_denial(io, &cancelled()),
+        }
+    }
+
     /// Takes up the frame that waited.
     fn go_on(&mut self, io: &mut Io) {
         match self.waiting.take() {
@@ -329,6 +341,13 @@ impl Pump {
                 io.read_client = true;
                 if !self.skipping {
                     self.one(frame, io);
+                }
+                io.again = true;
+            }
+            Some(Waiting::Cancelled(frame)) => {
+                io.read_client = true;
+                if !self.skipping {
+                    self.refuse_cancelled(&frame, io);
                 }
                 io.again = true;
             }
@@ -343,6 +362,11 @@ impl Pump {
             other => self.waiting = other,
         }
     }
+}
+
+/// What a server says of a statement that was cancelled.
+fn cancelled() -> Denial {
+    Denial::other(Fault::Client, SqlState::QUERY_CANCELED, "canceling statement due to user request", None, None)
 }
 
 fn unread_catalog() -> Denial {

@@ -15,6 +15,7 @@
 
 mod call;
 mod client;
+mod copied;
 mod extended;
 mod inquiry;
 mod meaning;
@@ -32,6 +33,7 @@ use crate::prepare::{Prepared, Readable, With};
 use crate::shared::{Shared, Snapshot, View};
 use bytes::{Bytes, BytesMut};
 use call::Called;
+use copied::Copied;
 use inquiry::Inquiry;
 use lockgate_core::limits::{HOLD_NOTICE_MS, PG_PORTALS_MAX, PG_STATEMENTS_MAX};
 use lockgate_core::{Fault, SqlState, Timestamp};
@@ -114,6 +116,8 @@ enum Expect {
     Sync,
     Call(Box<Called>),
     Inquiry,
+    /// What a COPY of a query gives out; the COPY comes next.
+    Copied(Box<Copied>),
     /// Not from the target: these bytes are the gateway's own and go out when it is their turn.
     Own(Bytes),
     /// The target was made to fail; its error is replaced by this one.
@@ -183,6 +187,8 @@ struct Execution {
 struct Flow {
     masker: Option<Arc<RowMasker>>,
     copy: Option<Box<CopyMasker>>,
+    /// What a copied query gives out, as far as it was asked.
+    copied: Shape,
 }
 
 /// Why client frames are not taken now.
@@ -191,6 +197,8 @@ enum Waiting {
     Answers(Frame),
     /// The gateway asked the target about its catalog.
     Catalog(Frame),
+    /// The same, and meanwhile the client asked to stop what it takes to be running.
+    Cancelled(Frame),
     /// People decide.
     Decision(Box<Held>),
     /// They did; the catalog may have changed meanwhile, and is asked for again.
@@ -261,6 +269,8 @@ pub(crate) struct Pump {
     /// The request that the client sends data for.
     copy_in: Option<u64>,
     row_stream: Option<RowStream>,
+    /// The error with which a question about a COPY made the client's transaction fail.
+    copied_failed: Option<Bytes>,
     /// The content rules, and the version of the rules they are of.
     content: Option<Arc<ContentPlan>>,
     content_version: Option<u64>,
@@ -334,6 +344,7 @@ impl Pump {
             inquiry: None,
             copy_in: None,
             row_stream: None,
+            copied_failed: None,
             content: None,
             content_version: None,
             cut: None,
@@ -558,7 +569,23 @@ impl Pump {
             let decided =
                 Decided { outcome: lockgate_session::wire::HoldOutcome::Withdrawn, by: Vec::new(), reason: None };
             self.decided(&decided, io);
-        } else if self.is_busy() {
+            return;
+        }
+        // Nothing but the gateway's own question is on its way: what waits for it is what the client means.
+        let asks = self.expect.iter().all(|e| matches!(e, Expect::Inquiry | Expect::Own(_)));
+        match self.waiting.take() {
+            Some(Waiting::Catalog(frame) | Waiting::Cancelled(frame)) if asks => {
+                self.waiting = Some(Waiting::Cancelled(frame));
+                return;
+            }
+            Some(Waiting::Approved(held, mut decided)) if asks => {
+                decided.outcome = lockgate_session::wire::HoldOutcome::Withdrawn;
+                self.waiting = Some(Waiting::Approved(held, decided));
+                return;
+            }
+            other => self.waiting = other,
+        }
+        if self.is_busy() {
             self.cancel_at_target(io);
         }
     }
@@ -699,7 +726,7 @@ impl Pump {
                 None => Touch::Labelled,
             },
             // The end of a transaction runs what was put off to it: deferred constraints quote keys.
-            Some(Expect::Sync) => Touch::Labelled,
+            Some(Expect::Sync | Expect::Copied(_)) => Touch::Labelled,
             Some(_) | None => Touch::Clean,
         }
     }

@@ -123,13 +123,16 @@ impl Pump {
         masker
     }
 
-    /// The masker for a COPY TO STDOUT of so many columns.
+    /// The masker for a COPY TO STDOUT of so many columns. `described`: type, modifier, table and number of each, where the
+    /// target was asked.
     pub(super) fn copy_masker(
         &mut self,
         statement: Option<&Statement>,
         plan: &Plan,
         count: usize,
         binary: bool,
+        described: Option<Vec<(u32, i32, u32, i16)>>,
+        io: &Io,
     ) -> Result<CopyMasker, String> {
         let rules = self.session.rules();
         let (format, types) = match statement.map(|s| &s.effect) {
@@ -158,7 +161,11 @@ impl Pump {
                     },
                     CopyKind::Binary => CopyFormat::Binary,
                 };
-                (format, self.copy_types(statement, count))
+                let types = match &described {
+                    Some(columns) => columns.iter().map(|(type_oid, typmod, ..)| (*type_oid, *typmod)).collect(),
+                    None => self.copy_types(statement, count),
+                };
+                (format, types)
             }
             // A COPY that was not foreseen: only one in which nothing is masked passes.
             _ if !plan.masks.any() && self.content.is_none() => return Ok(CopyMasker::passing()),
@@ -175,11 +182,25 @@ impl Pump {
             Masks::Columns { columns, .. } => columns.is_empty(),
             Masks::Clear => true,
         };
+        let labelled = self.labelled();
+        let snapshot = Arc::clone(&self.truth.snapshot);
+        let mut judge = self.session.judge(&rules, io.now);
         let columns: Vec<Column> = (0..count)
             .zip(types)
             .map(|(index, (type_oid, typmod))| {
-                let index = if known { index } else { usize::MAX };
-                let rule = rule_of(plan.masks.column(index).cloned());
+                let at = if known { index } else { usize::MAX };
+                let mut mask = plan.masks.column(at).cloned();
+                if let Some((_, _, table, number)) = described.as_ref().and_then(|d| d.get(index))
+                    && labelled
+                    && *table != 0
+                {
+                    // As with rows: the target's own word can only add to the analysis.
+                    let taint = snapshot.catalog.by_oid(*table, *number);
+                    let own =
+                        judge.mask_of(&snapshot.catalog, &taint, *number > 0).unwrap_or_else(|_| judge.redacted());
+                    mask = stronger(mask, own);
+                }
+                let rule = rule_of(mask);
                 Column { type_oid, typmod, format: Format::Text, rule }
             })
             .collect();
@@ -214,8 +235,8 @@ impl Pump {
         Ok(masker)
     }
 
-    /// The types of a copied table's columns, which the target does not say. Of a copied query they are not known, and its
-    /// masked columns come as NULL.
+    /// The types of a copied table's columns, which the target does not say. Those of a query that nobody asked about are not
+    /// known, and its masked columns come as NULL.
     fn copy_types(&self, statement: Option<&Statement>, count: usize) -> Vec<(u32, i32)> {
         let known = statement.and_then(|statement| {
             let lockgate_sql::Outputs::Known(outputs) = &statement.outputs else { return None };

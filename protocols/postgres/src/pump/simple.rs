@@ -76,6 +76,8 @@ impl Pump {
         match self.session.submit(&request, judgement, io.now) {
             Verdict::Allow(permit) => {
                 let request = permit.request();
+                let plan = judgement.plans.first().map(Arc::clone);
+                self.describe_copied(&prepared, plan.as_deref(), true, io);
                 io.target.request(permit, &query_frame(&frame, &prepared));
                 self.sent_query(request, &prepared, resolved.map(|r| r.plans));
             }
@@ -94,12 +96,13 @@ impl Pump {
     pub(super) fn sent_query(&mut self, request: u64, prepared: &Arc<Prepared>, plans: Option<Vec<Arc<Plan>>>) {
         self.will_change(prepared);
         self.takes_unnamed();
+        let copied = self.copied_shape();
         self.expect.push_back(Expect::Simple(Box::new(Simple {
             request,
             prepared: Arc::clone(prepared),
             plans,
             index: 0,
-            result: Flow::default(),
+            result: Flow { copied, ..Flow::default() },
             tag: String::new(),
             failed: false,
         })));
@@ -163,6 +166,8 @@ impl Pump {
         match self.session.release(parked, decided, &request, judgement, io.now) {
             Verdict::Allow(permit) => {
                 let request = permit.request();
+                let plan = judgement.plans.first().map(Arc::clone);
+                self.describe_copied(&prepared, plan.as_deref(), true, io);
                 io.target.request(permit, &query_frame(frame, &prepared));
                 self.sent_query(request, &prepared, resolved.map(|r| r.plans));
             }

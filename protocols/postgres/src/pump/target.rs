@@ -1,5 +1,6 @@
 //! Messages of the target: each belongs to what was sent, and goes to the client through the mask.
 
+use super::copied::described_columns;
 use super::inquiry::Inquiry;
 use super::meaning::by_name;
 use super::result::RowsEnd;
@@ -102,6 +103,10 @@ impl Pump {
             self.inquiry_frame(header.tag, &body, io);
             return;
         }
+        if matches!(self.expect.front(), Some(Expect::Copied(_))) {
+            self.copied_frame(header.tag, &body, io);
+            return;
+        }
         match header.tag {
             b'1' => self.parse_complete(io),
             b'2' => self.bind_complete(io),
@@ -132,7 +137,7 @@ impl Pump {
     // ---- at any time ----
 
     fn notice_response(&mut self, body: &[u8], io: &mut Io) {
-        if matches!(self.expect.front(), Some(Expect::Inquiry)) {
+        if matches!(self.expect.front(), Some(Expect::Inquiry | Expect::Copied(_))) {
             return;
         }
         let touch = self.touch();
@@ -497,7 +502,9 @@ impl Pump {
         self.truth.moved_in_transaction = true;
     }
 
-    fn error_response(&mut self, body: &[u8], io: &mut Io) {
+    pub(super) fn error_response(&mut self, body: &[u8], io: &mut Io) {
+        let copied = self.copied_error();
+        let body = copied.as_deref().unwrap_or(body);
         match self.expect.front_mut() {
             Some(Expect::Refused(own)) => {
                 let own = std::mem::take(own);
@@ -517,7 +524,8 @@ impl Pump {
         let touch = self.touch();
         let mark = io.client.mark();
         let rewritten = match self.expect.front() {
-            Some(Expect::Simple(simple)) => simple.prepared.rewritten().is_some(),
+            Some(Expect::Simple(simple)) => copied.is_some() || simple.prepared.rewritten().is_some(),
+            Some(Expect::Copied(_)) => true,
             // What Parse sends is the one text that a position of the extended protocol points into.
             Some(Expect::Parse { .. }) => self.statements.front().is_some_and(|s| s.prepared.rewritten().is_some()),
             _ => false,
@@ -613,6 +621,7 @@ impl Pump {
                 Some(
                     Expect::DescribeStatement { .. }
                     | Expect::DescribePortal { .. }
+                    | Expect::Copied(_)
                     | Expect::Sync
                     | Expect::Own(_)
                     | Expect::Refused(_),
@@ -626,7 +635,7 @@ impl Pump {
     fn drop_waiting(&mut self, io: &mut Io) {
         match &self.waiting {
             None => return,
-            Some(Waiting::Catalog(_) | Waiting::Answers(_)) => self.waiting = None,
+            Some(Waiting::Catalog(_) | Waiting::Cancelled(_) | Waiting::Answers(_)) => self.waiting = None,
             Some(Waiting::Decision(_)) => {
                 io.asks.push(Ask::Withdraw);
                 let outcome = HoldOutcome::Withdrawn;
@@ -716,17 +725,22 @@ impl Pump {
             Ok(response) => response,
             Err(error) => return self.target_broke(io, &error.to_string()),
         };
-        let (prepared, index, plan) = match self.expect.front() {
-            Some(Expect::Simple(simple)) => (Some(Arc::clone(&simple.prepared)), simple.index, simple.plan().cloned()),
+        let (prepared, index, plan, copied) = match self.expect.front() {
+            Some(Expect::Simple(simple)) => {
+                let copied = Shape::clone(&simple.result.copied);
+                (Some(Arc::clone(&simple.prepared)), simple.index, simple.plan().cloned(), copied)
+            }
             Some(Expect::Execute(execution)) => {
-                (execution.statement.as_ref().map(|s| Arc::clone(s.subject())), 0, Some(execution.plan.clone()))
+                let prepared = execution.statement.as_ref().map(|s| Arc::clone(s.subject()));
+                (prepared, 0, Some(execution.plan.clone()), Shape::clone(&execution.result.copied))
             }
             _ => return self.target_broke(io, "CopyOutResponse where none was expected"),
         };
         let plan = plan.unwrap_or_else(|| self.fallback_plan(io));
         let statement = prepared.as_ref().and_then(|p| p.statements().get(index));
         let binary = response.format == message::FormatCode::Binary;
-        match self.copy_masker(statement, &plan, response.columns.len(), binary) {
+        let described = described_columns(&copied, response.columns.len());
+        match self.copy_masker(statement, &plan, response.columns.len(), binary, described, io) {
             Ok(masker) => match self.expect.front_mut() {
                 Some(Expect::Simple(simple)) => simple.result.copy = Some(Box::new(masker)),
                 Some(Expect::Execute(execution)) => execution.result.copy = Some(Box::new(masker)),
