@@ -13,12 +13,19 @@ pub(crate) const HIGH: u16 = 64;
 pub(crate) const LETTER: u16 = 128;
 pub(crate) const LESS: u16 = 256;
 pub(crate) const CONTROL: u16 = 512;
+pub(crate) const DOT: u16 = 1024;
+pub(crate) const PLUS: u16 = 2048;
+/// The letter of `www.`.
+pub(crate) const W: u16 = 4096;
 
 /// The class of a byte.
 const fn class(byte: u8) -> u16 {
     match byte {
         b'0'..=b'9' => DIGIT,
+        b'w' => LETTER | W,
         b'A'..=b'Z' | b'a'..=b'z' => LETTER,
+        b'.' => DOT,
+        b'+' => PLUS,
         b'@' => AT,
         b':' => COLON,
         b'/' => SLASH,
@@ -86,6 +93,45 @@ pub(crate) fn before(text: &[u8], at: usize) -> u8 {
 #[inline]
 pub(crate) fn slice(text: &[u8], start: usize, end: usize) -> &[u8] {
     text.get(start..end).unwrap_or_default()
+}
+
+/// The length of the sign that begins at `place` and is not ASCII: quotes, dashes, ellipses, the punctuation of Chinese and
+/// Japanese, full-width signs. 0 for letters.
+pub(crate) fn sign(text: &[u8], place: usize) -> usize {
+    match (at(text, place), at(text, place + 1), at(text, place + 2)) {
+        // U+00A0 to U+00BF, without the letters ª, µ and º.
+        (0xc2, 0xa0..=0xa9 | 0xab..=0xb4 | 0xb6..=0xb9 | 0xbb..=0xbf, _) => 2,
+        // U+2000 to U+206F.
+        (0xe2, 0x80 | 0x81, 0x80..=0xbf) => 3,
+        // U+3000 to U+3003, U+3008 to U+3020.
+        (0xe3, 0x80, 0x80..=0x83 | 0x88..=0xa0) => 3,
+        // U+FF01 to U+FF0F, U+FF1A to U+FF20, U+FF3B to U+FF40, U+FF5B to U+FF65.
+        (0xef, 0xbc, 0x81..=0x8f | 0x9a..=0xa0 | 0xbb..=0xbf) | (0xef, 0xbd, 0x80 | 0x9b..=0xa5) => 3,
+        _ => 0,
+    }
+}
+
+/// The length of the sign that ends at `place` and is not ASCII.
+pub(crate) fn sign_before(text: &[u8], place: usize) -> usize {
+    if before(text, place) < 0x80 {
+        return 0;
+    }
+    [2, 3]
+        .into_iter()
+        .find(|length| place.checked_sub(*length).is_some_and(|from| sign(text, from) == *length))
+        .unwrap_or(0)
+}
+
+/// Whether a word ends at `place`.
+#[inline]
+pub(crate) fn is_word_before(text: &[u8], place: usize) -> bool {
+    is_word(before(text, place)) && sign_before(text, place) == 0
+}
+
+/// Whether a word goes on at `place`.
+#[inline]
+pub(crate) fn is_word_at(text: &[u8], place: usize) -> bool {
+    is_word(at(text, place)) && sign(text, place) == 0
 }
 
 /// Whether a byte can be part of a word: letters, digits, underscore, and everything that is not ASCII.

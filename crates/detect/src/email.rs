@@ -1,6 +1,6 @@
 //! E-mail addresses, from each `@` outwards.
 
-use crate::class::{at, before, slice};
+use crate::class::{at, before, sign, sign_before, slice};
 
 /// What follows an `@` and a file's name in "retina" image names such as `icon@2x.png`.
 const FILES: [&[u8]; 9] = [b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"css", b"js", b"ico"];
@@ -30,7 +30,7 @@ fn local_start(text: &[u8], middle: usize, floor: usize) -> Option<usize> {
         let inside = slice(text, open + 1, start - 1);
         return (!inside.is_empty() && inside.iter().all(|b| *b >= b' ' && *b != b'<')).then_some(open);
     }
-    while start > floor && is_local(before(text, start)) {
+    while start > floor && is_local(before(text, start)) && sign_before(text, start) == 0 {
         start -= 1;
     }
     while start < middle && matches!(at(text, start), b'.' | b'-' | b'\'' | b'%' | b'+') {
@@ -54,7 +54,7 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
     let mut labels = 0;
     loop {
         let byte = at(text, end);
-        if byte.is_ascii_alphanumeric() || byte == b'-' || byte >= 0x80 {
+        if byte.is_ascii_alphanumeric() || byte == b'-' || byte >= 0x80 && sign(text, end) == 0 {
             end += 1;
             continue;
         }

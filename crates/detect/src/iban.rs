@@ -1,7 +1,7 @@
 //! International bank account numbers (ISO 13616): a country's length, then the check digits.
 
 use crate::checks::mod97;
-use crate::class::{at, before, is_word};
+use crate::class::{at, is_word_before};
 
 /// The length of a country's number, from the IBAN registry.
 const fn length(country: &[u8; 2]) -> Option<usize> {
@@ -32,7 +32,7 @@ const IBAN_MAX: usize = 34;
 
 /// The number that begins at `start`, which is at a letter; its end.
 pub(crate) fn iban(text: &[u8], start: usize) -> Option<usize> {
-    if is_word(before(text, start)) {
+    if is_word_before(text, start) {
         return None;
     }
     let country = [at(text, start).to_ascii_uppercase(), at(text, start + 1).to_ascii_uppercase()];

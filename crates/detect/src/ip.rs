@@ -1,6 +1,6 @@
 //! IP addresses in text.
 
-use crate::class::{at, before};
+use crate::class::{at, before, is_word_at, is_word_before};
 
 /// The IPv4 address that begins with the digit at `start`; its end.
 pub(crate) fn v4(text: &[u8], start: usize) -> Option<usize> {
@@ -48,8 +48,7 @@ const V6_BYTES_MAX: usize = 45;
 
 /// The IPv6 address that begins at `start`, which is at a hexadecimal digit or a colon; its end.
 pub(crate) fn v6(text: &[u8], start: usize) -> Option<usize> {
-    let previous = before(text, start);
-    if previous.is_ascii_alphanumeric() || matches!(previous, b':' | b'.' | b'_') || previous >= 0x80 {
+    if is_word_before(text, start) || matches!(before(text, start), b':' | b'.') {
         return None;
     }
     let mut place = start;
@@ -76,7 +75,9 @@ pub(crate) fn v6(text: &[u8], start: usize) -> Option<usize> {
         }
         if at(text, place) == b'.' && (groups == 6 || gap && groups <= 6) {
             v4_end = octets(text, from);
-            break;
+            if v4_end.is_some() {
+                break;
+            }
         }
         groups += 1;
         after_colon = false;
@@ -125,7 +126,7 @@ fn boundary(text: &[u8], end: usize) -> bool {
     let next = at(text, end);
     !(next.is_ascii_alphanumeric()
         || next == b'_'
-        || next >= 0x80
+        || next >= 0x80 && is_word_at(text, end)
         || matches!(next, b':' | b'.') && at(text, end + 1).is_ascii_alphanumeric())
 }
 

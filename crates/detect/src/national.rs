@@ -4,7 +4,7 @@
 //! number has by chance, must be called what it is, by a column's name or the words before it.
 
 use crate::checks::{is_day, luhn, mod11_10, number as value, remainder, verhoeff, weighted};
-use crate::class::{at, before, is_word, slice};
+use crate::class::{at, before, is_word, is_word_before, slice};
 use crate::kind::Kind;
 use crate::number::{Gap, Number};
 
@@ -296,7 +296,7 @@ fn ds(token: &[u8]) -> Option<Vec<u8>> {
 
 /// The national number with letters in the word from `start` to `end`, or one that begins with this word.
 pub(crate) fn word(text: &[u8], start: usize, end: usize) -> Option<National> {
-    if is_word(before(text, start)) || matches!(before(text, start), b'-' | b'.' | b'/') {
+    if is_word_before(text, start) || matches!(before(text, start), b'-' | b'.' | b'/') {
         return None;
     }
     let token = slice(text, start, end);

@@ -3,7 +3,7 @@
 //!
 //! What is looked for is a possible number, not an assigned one: plans change, and a gap in a table is a leak.
 
-use crate::class::at;
+use crate::class::{at, before};
 use crate::number::{Gap, Number, Run, begins, ends};
 
 /// How surely a number is a telephone's.
@@ -86,15 +86,20 @@ pub(crate) fn phone(run: &Run<'_>) -> Option<Phone> {
     let text = run.text;
     let digits_start = first.start();
     let mut start = digits_start;
-    let open = crate::class::before(text, start) == b'(';
+    // A parenthesis around the first group belongs to the number, one around all of it does not.
+    let closed = at(text, first.end()) == b')';
+    let open = closed && before(text, start) == b'(';
     if open {
         start -= 1;
     }
-    let plus = crate::class::before(text, start) == b'+';
+    let plus = before(text, start) == b'+';
     if plus {
         start -= 1;
+        if closed && !open && before(text, start) == b'(' {
+            start -= 1;
+        }
     }
-    if !begins(text, start) || start > 0 && crate::class::before(text, start) == b'/' {
+    if !begins(text, start) || start > 0 && before(text, start) == b'/' {
         return None;
     }
     let mut best: Option<Phone> = None;
@@ -103,7 +108,7 @@ pub(crate) fn phone(run: &Run<'_>) -> Option<Phone> {
         if number.digits.len() > 17 {
             break;
         }
-        if number.digits.len() < 7 || breaks(&number) {
+        if number.digits.len() < 7 || breaks(&number, plus) {
             continue;
         }
         let sure = if plus { international(&number, 0) } else { national(&number, open) };
@@ -120,7 +125,7 @@ pub(crate) fn phone(run: &Run<'_>) -> Option<Phone> {
 }
 
 /// Whether the number is a date or a time, or is written as no telephone number is.
-fn breaks(number: &Number<'_>) -> bool {
+fn breaks(number: &Number<'_>, plus: bool) -> bool {
     let value = |index: usize| {
         let Some(group) = number.groups.get(index) else { return 0 };
         crate::checks::number(number.digits, group.digits - (group.end - group.start), group.end - group.start)
@@ -138,8 +143,21 @@ fn breaks(number: &Number<'_>) -> bool {
     }
     // Amounts such as `1.234.567` and decimals.
     number.groups.len() == 2 && gap == Gap::Dot
-        || number.groups.iter().skip(1).any(|g| g.gap == Gap::Slash) && number.groups.len() > 2
+        || number.groups.iter().skip(1).any(|g| g.gap == Gap::Slash)
+            && number.groups.len() > 2
+            && !after_area(number)
+            && !(plus && number.groups.iter().filter(|g| g.gap == Gap::Slash).count() == 1)
         || number.digits.iter().all(|d| *d == number.digit(0))
+}
+
+/// Whether an area code with its 0 and a slash stand before groups that are joined in one way: `0471/12.34.56`.
+fn after_area(number: &Number<'_>) -> bool {
+    let rest = number.gap_before(2);
+    number.digit(0) == 0
+        && (3..=5).contains(&number.group_len(0))
+        && number.gap_before(1) == Gap::Slash
+        && matches!(rest, Gap::Dot | Gap::Space)
+        && number.groups.iter().skip(2).all(|g| g.gap == rest)
 }
 
 /// `+` or an international prefix of so many digits before the country code.
@@ -195,7 +213,7 @@ fn national(number: &Number<'_>, open: bool) -> Option<Sure> {
     if number.is_shape(&[1, 3, 3, 4]) && number.digit(0) == 1 && north_american(1) {
         return Some(Sure::Itself);
     }
-    if number.is_shape(&[1, 3, 3, 2, 2]) && matches!(number.digit(0), 7 | 8) {
+    if number.is_shape(&[1, 3, 3, 2, 2]) && matches!(number.digit(0), 0 | 7 | 8) {
         return Some(Sure::Itself);
     }
     let groups = number.groups.len();
@@ -203,7 +221,11 @@ fn national(number: &Number<'_>, open: bool) -> Option<Sure> {
         number.groups.iter().skip(1).all(|g| matches!(g.gap, Gap::Space | Gap::Dash | Gap::Paren | Gap::Slash));
     // A national prefix: 0 and an area, in whatever groups.
     if number.digit(0) == 0 && (9..=12).contains(&count) && groups <= 6 {
-        let dotted = number.gap() == Some(Gap::Dot) && groups >= 4;
+        let dotted = number.gap() == Some(Gap::Dot) && groups >= 4 || after_area(number);
+        // As a postal code of the United States with its extension.
+        if number.is_shape(&[5, 4]) && number.gap() == Some(Gap::Dash) {
+            return Some(Sure::IfCalledSo);
+        }
         if (spaced || dotted) && number.group_len(0) >= 2 && number.group_len(0) <= 6 {
             return Some(if number.group_len(0) == 6 { Sure::IfCalledSo } else { Sure::Itself });
         }

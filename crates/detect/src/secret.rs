@@ -78,12 +78,23 @@ pub(crate) fn slack_webhook(text: &[u8], start: usize, end: usize) -> bool {
         && end - start > HOST.len() + 20
 }
 
+/// Where the next line that begins a block in PEM is: five dashes, and what they begin.
+fn begin(text: &[u8], from: usize) -> Option<usize> {
+    let rest = slice(text, from, text.len());
+    if rest.len() < 32 {
+        return None;
+    }
+    let dashes = memchr::memchr_iter(b'-', rest).map(|dash| dash + from);
+    dashes.into_iter().find(|dash| slice(text, *dash, dash + BEGIN.len()) == BEGIN)
+}
+
+const BEGIN: &[u8] = b"-----BEGIN ";
+
 /// Calls `found` for each private key in PEM. One that is not ended goes to the end of the text.
 pub(crate) fn private_keys(text: &[u8], mut found: impl FnMut(usize, usize)) {
-    const BEGIN: &[u8] = b"-----BEGIN ";
     const END: &[u8] = b"-----END ";
     let mut place = 0;
-    while let Some(start) = memchr::memmem::find(slice(text, place, text.len()), BEGIN).map(|n| n + place) {
+    while let Some(start) = begin(text, place) {
         let label = slice(text, start + BEGIN.len(), (start + BEGIN.len() + 48).min(text.len()));
         place = start + BEGIN.len();
         let Some(close) = memchr::memmem::find(label, b"-----") else { continue };

@@ -183,8 +183,12 @@ impl Detectors {
         if summary.has(class::COLON) && self.has(Kind::Ip) {
             scan.v6();
         }
-        if summary.has(class::DIGIT) && text.len() >= 7 && self.kinds & !WITHOUT_WORDS != 0 {
-            scan.words();
+        if summary.digits > 0 && text.len() >= 7 && self.kinds & !WITHOUT_WORDS != 0 {
+            if summary.has(class::LETTER | class::HIGH) || column.topics.has(context::PASSPORT) {
+                scan.words();
+            } else if summary.has(class::DASH | class::PLUS) && self.has(Kind::IdFi) {
+                scan.signed();
+            }
         }
         if summary.has(class::DASH) && self.has(Kind::PrivateKey) {
             secret::private_keys(text, |start, end| scan.push(Kind::PrivateKey, start, end, Strength::Certain));
@@ -278,8 +282,8 @@ impl Scan<'_> {
     fn urls(&mut self, summary: Summary) {
         let mut floor = 0;
         if summary.has(class::COLON) && summary.has(class::SLASH) {
-            for colon in memchr::memmem::find_iter(self.text, b"://") {
-                if colon < floor {
+            for colon in memchr::memchr_iter(b':', self.text) {
+                if colon < floor || slice(self.text, colon + 1, colon + 3) != b"//" {
                     continue;
                 }
                 let Some(url) = url::url(self.text, colon, floor) else { continue };
@@ -293,8 +297,9 @@ impl Scan<'_> {
                 self.push(Kind::Url, url.start, url.end, Strength::Certain);
             }
         }
-        if self.set.has(Kind::Url) {
-            for start in memchr::memmem::find_iter(self.text, b"www.") {
+        if summary.has(class::W) && summary.has(class::DOT) && self.set.has(Kind::Url) {
+            let dots = memchr::memchr_iter(b'.', self.text).filter_map(|dot| dot.checked_sub(3));
+            for start in dots.filter(|start| slice(self.text, *start, start + 3) == b"www") {
                 if let Some((start, end)) = url::www(self.text, start) {
                     self.push(Kind::Url, start, end, Strength::Certain);
                 }
@@ -499,6 +504,20 @@ impl Scan<'_> {
             Sure::AsField if whole && memchr::memchr(b' ', self.text).is_some() => Some(Strength::Fair),
             _ if whole => Some(Strength::Possible),
             _ => None,
+        }
+    }
+
+    /// Identity numbers without a letter that are told by the sign inside: Finland's.
+    fn signed(&mut self) {
+        let text = self.text;
+        for sign in memchr::memchr2_iter(b'-', b'+', text) {
+            let Some(start) = sign.checked_sub(6) else { continue };
+            if slice(text, start, sign).iter().all(u8::is_ascii_digit)
+                && let Some(hit) = national::word(text, start, sign)
+                && (hit.itself || self.is_called(start, context::NATIONAL))
+            {
+                self.push(hit.kind, start, hit.end, Strength::Likely);
+            }
         }
     }
 

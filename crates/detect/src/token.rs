@@ -1,6 +1,6 @@
 //! The pass over words: secrets, account numbers, identity numbers with letters, addresses, and encoded runs.
 
-use crate::class::{at, before, is_word, slice};
+use crate::class::{at, before, is_word_before, slice};
 
 /// A word of letters and digits, or a run of base64 characters.
 pub(crate) enum Token {
@@ -77,5 +77,5 @@ fn padding(text: &[u8], place: usize) -> bool {
 
 /// Whether a word begins at `start`.
 pub(crate) fn begins_word(text: &[u8], start: usize) -> bool {
-    !is_word(before(text, start))
+    !is_word_before(text, start)
 }

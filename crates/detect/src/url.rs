@@ -1,6 +1,6 @@
 //! URLs, from each `://` outwards, and names that begin with `www.`.
 
-use crate::class::{at, before, is_word, slice};
+use crate::class::{at, before, is_word, is_word_before, sign, slice};
 
 /// A URL.
 pub(crate) struct Url {
@@ -27,6 +27,7 @@ pub(crate) fn url(text: &[u8], colon: usize, floor: usize) -> Option<Url> {
     let stop = |b: &u8| matches!(b, b'/' | b'?' | b'#') || is_stop(*b);
     let after = slice(text, authority, text.len());
     let host_end = authority + after.iter().position(stop).unwrap_or(after.len());
+    let host_end = (authority..host_end).find(|place| sign(text, *place) > 0).unwrap_or(host_end);
     let host_end = if at(text, host_end) == b'/' || at(text, host_end) == b'?' || at(text, host_end) == b'#' {
         host_end
     } else {
@@ -51,7 +52,7 @@ pub(crate) fn url(text: &[u8], colon: usize, floor: usize) -> Option<Url> {
 
 /// The address that begins with the `www.` at `start`.
 pub(crate) fn www(text: &[u8], start: usize) -> Option<(usize, usize)> {
-    if is_word(before(text, start)) || matches!(before(text, start), b'.' | b'/' | b'@' | b'-') {
+    if is_word_before(text, start) || matches!(before(text, start), b'.' | b'/' | b'@' | b'-') {
         return None;
     }
     let end = trimmed(text, start, end_of(text, start));
@@ -83,7 +84,12 @@ const fn is_stop(b: u8) -> bool {
 
 /// Where a URL that has begun must end.
 fn end_of(text: &[u8], from: usize) -> usize {
-    slice(text, from, text.len()).iter().position(|b| is_stop(*b)).map_or(text.len(), |n| from + n)
+    let rest = slice(text, from, text.len());
+    let end = rest.iter().position(|b| is_stop(*b)).map_or(text.len(), |n| from + n);
+    // Quotes and stops that are not ASCII end it too. Dashes do not: titles in addresses have them.
+    let high = slice(text, from, end).iter().enumerate().filter(|(_, b)| **b >= 0xc2).map(|(at, _)| from + at);
+    let is_dash = |place: usize| at(text, place) == 0xe2 && matches!(at(text, place + 2), 0x90..=0x95);
+    high.into_iter().find(|place| sign(text, *place) > 0 && !is_dash(*place)).unwrap_or(end)
 }
 
 /// Without the punctuation of the sentence around it; a closing parenthesis stays where it was opened inside.
