@@ -17,11 +17,21 @@ pub(crate) const DOT: u16 = 1024;
 pub(crate) const PLUS: u16 = 2048;
 /// The letter of `www.`.
 pub(crate) const W: u16 = 4096;
+pub(crate) const UNDERSCORE: u16 = 8192;
+/// The letters of hexadecimal.
+pub(crate) const HEX: u16 = 16384;
+
+/// Letters and digits of ASCII.
+pub(crate) const ALNUM: u16 = DIGIT | LETTER;
+/// Characters of a run of base64, padding aside.
+pub(crate) const RUN: u16 = ALNUM | PLUS | SLASH | UNDERSCORE | DASH;
 
 /// The class of a byte.
 const fn class(byte: u8) -> u16 {
     match byte {
         b'0'..=b'9' => DIGIT,
+        b'A'..=b'F' | b'a'..=b'f' => LETTER | HEX,
+        b'_' => UNDERSCORE,
         b'w' => LETTER | W,
         b'A'..=b'Z' | b'a'..=b'z' => LETTER,
         b'.' => DOT,
@@ -53,6 +63,20 @@ static CLASSES: [u16; 256] = {
         byte -= 1;
     }
 };
+
+/// Whether a byte is of one of these classes. A look into a table, because letters and digits that follow each other as
+/// dice fall make every comparison a wrong guess of the processor.
+#[inline]
+pub(crate) fn is(byte: u8, classes: u16) -> bool {
+    CLASSES.get(usize::from(byte)).is_some_and(|class| class & classes != 0)
+}
+
+/// How many bytes from `start` on are of these classes.
+#[inline]
+pub(crate) fn run(text: &[u8], start: usize, classes: u16) -> usize {
+    let rest = slice(text, start, text.len());
+    rest.iter().position(|b| !is(*b, classes)).unwrap_or(rest.len())
+}
 
 /// What a value is made of.
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 //!
 //! One layer is taken off, once. What is found under it is reported where it stands in the text as it came.
 
-use crate::class::{at, slice};
+use crate::class::{self, at, slice};
 
 /// A text without its layer, and where its bytes came from.
 pub(crate) struct Peeled {
@@ -207,9 +207,22 @@ const PIECE_BYTES: usize = 16 * 1024;
 
 /// What a run of base64 or hexadecimal characters says; `None` where that is no text. `run` is one piece.
 pub(crate) fn decode(run: &[u8]) -> Option<Vec<u8>> {
-    if run.iter().all(u8::is_ascii_hexdigit) && run.len().is_multiple_of(2) {
+    if class::run(run, 0, class::DIGIT | class::HEX) == run.len() && run.len().is_multiple_of(2) {
+        let head = slice(run, 0, HEAD_BYTES * 2).chunks_exact(2);
+        if !head.into_iter().all(|pair| {
+            nibble(at(pair, 0)).is_some_and(|high| !is_control(high << 4 | nibble(at(pair, 1)).unwrap_or(0)))
+        }) {
+            return None;
+        }
         let pairs = run.chunks_exact(2).map(|pair| Some(nibble(*pair.first()?)? << 4 | nibble(*pair.get(1)?)?));
         return readable(pairs);
+    }
+    // Most runs are no text, which their first bytes tell.
+    for quad in slice(run, 0, HEAD_BYTES / 3 * 4).chunks_exact(4) {
+        let bits = quad.iter().try_fold(0_u32, |bits, byte| Some(bits << 6 | sextet(*byte)?));
+        if bits.is_some_and(|bits| bits.to_be_bytes().into_iter().skip(1).any(is_control)) {
+            return None;
+        }
     }
     let body = run.strip_suffix(b"==").or_else(|| run.strip_suffix(b"=")).unwrap_or(run);
     let quads = body.chunks(4).flat_map(|quad| {
@@ -232,6 +245,14 @@ pub(crate) fn pieces(start: usize, end: usize) -> impl Iterator<Item = (usize, u
     (start..end).step_by(PIECE_BYTES).map(move |from| (from, end.min(from + PIECE_BYTES)))
 }
 
+/// The bytes at the beginning that are looked at before anything is kept: whole groups of base64.
+const HEAD_BYTES: usize = 12;
+
+/// What stands in no text.
+const fn is_control(byte: u8) -> bool {
+    byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r') || byte == 0x7f
+}
+
 /// The bytes, as long as they read as text.
 fn readable(bytes: impl Iterator<Item = Option<u8>>) -> Option<Vec<u8>> {
     let mut text: Vec<u8> = Vec::new();
@@ -242,7 +263,7 @@ fn readable(bytes: impl Iterator<Item = Option<u8>>) -> Option<Vec<u8>> {
         if high > 3 && high > text.len() / 2 {
             return None;
         }
-        if byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r') || byte == 0x7f {
+        if is_control(byte) {
             return None;
         }
         text.push(byte);
@@ -251,24 +272,45 @@ fn readable(bytes: impl Iterator<Item = Option<u8>>) -> Option<Vec<u8>> {
     (std::str::from_utf8(&text).is_ok() && text.len() >= 8).then_some(text)
 }
 
-fn nibble(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
+/// What a table has where there is no value.
+const NONE: u8 = 0xff;
+
+/// The values of all bytes as hexadecimal digits, and as characters of base64 in either alphabet.
+static VALUES: [(u8, u8); 256] = {
+    let mut all = [(NONE, NONE); 256];
+    let mut byte: u8 = 255;
+    loop {
+        let nibble = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            _ => NONE,
+        };
+        let sextet = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => NONE,
+        };
+        #[expect(clippy::indexing_slicing, clippy::as_conversions, reason = "a byte is an index of 256 places")]
+        {
+            all[byte as usize] = (nibble, sextet);
+        }
+        if byte == 0 {
+            break all;
+        }
+        byte -= 1;
     }
+};
+
+fn nibble(byte: u8) -> Option<u8> {
+    VALUES.get(usize::from(byte)).map(|(nibble, _)| *nibble).filter(|value| *value != NONE)
 }
 
 fn sextet(byte: u8) -> Option<u32> {
-    Some(u32::from(match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' | b'-' => 62,
-        b'/' | b'_' => 63,
-        _ => return None,
-    }))
+    VALUES.get(usize::from(byte)).map(|(_, sextet)| *sextet).filter(|value| *value != NONE).map(u32::from)
 }
 
 #[cfg(test)]

@@ -52,9 +52,17 @@ pub(crate) struct Number<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// The run that begins with the digit at `start`. `None` for a group that is longer than any number of interest.
-    pub(crate) fn at(text: &'a [u8], start: usize) -> Option<Self> {
-        let mut run = Run { text, groups: [NO_GROUP; GROUPS_MAX], count: 0, digits: [0; DIGITS_MAX] };
+    /// A run without groups.
+    #[inline]
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        Run { text, groups: [NO_GROUP; GROUPS_MAX], count: 0, digits: [0; DIGITS_MAX] }
+    }
+
+    /// Reads the run that begins with the digit at `start`. False for a group that is longer than any number of interest.
+    /// Where it stands, because moving it costs as much as reading it.
+    pub(crate) fn read(&mut self, start: usize) -> bool {
+        let text = self.text;
+        let run = self;
         let mut digits = 0;
         let mut gap = Gap::None;
         let mut place = start;
@@ -65,7 +73,7 @@ impl<'a> Run<'a> {
                 if let Some(to) = run.digits.get_mut(total) {
                     *to = at(text, end) - b'0';
                 } else {
-                    return (run.count > 0).then_some(run);
+                    return run.count > 0;
                 }
                 total += 1;
                 end += 1;
@@ -79,7 +87,7 @@ impl<'a> Run<'a> {
             gap = next_gap;
             place = next;
         }
-        Some(run)
+        true
     }
 
     /// The number made of the first groups.

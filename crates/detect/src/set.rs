@@ -81,6 +81,9 @@ const TOKENS: u64 = Kind::AwsKey.bit()
 /// National numbers.
 const IDS: u64 = Kind::IDS;
 
+/// How many countries' numbers one number can be: more than there are for any length.
+const IDS_AT_ONCE: usize = 16;
+
 impl Detectors {
     /// A set of built-in and user-defined detectors.
     pub fn new(kinds: impl IntoIterator<Item = Kind>, custom: Vec<Arc<Custom>>) -> Self {
@@ -177,7 +180,9 @@ impl Detectors {
         if self.kinds & (Kind::Url.bit() | Kind::UrlCredentials.bit() | Kind::SlackToken.bit()) != 0 {
             scan.urls(summary);
         }
-        if summary.digits >= 4 {
+        // Nothing of interest has less than seven digits, but for addresses with their three dots.
+        let dots = || text.iter().filter(|b| **b == b'.').count();
+        if summary.digits >= 7 || summary.digits >= 4 && summary.has(class::DOT) && dots() >= 3 {
             scan.numbers();
         }
         if summary.has(class::COLON) && self.has(Kind::Ip) {
@@ -233,7 +238,7 @@ fn is_uuid(text: &[u8]) -> bool {
     text.len() == 36
         && text.iter().enumerate().all(|(place, byte)| match place {
             8 | 13 | 18 | 23 => *byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
+            _ => class::is(*byte, class::DIGIT | class::HEX),
         })
         // One without a letter could be groups of digits.
         && text.iter().any(u8::is_ascii_alphabetic)
@@ -241,7 +246,7 @@ fn is_uuid(text: &[u8]) -> bool {
 
 /// The length of the word that goes on at `start`.
 fn word_length(text: &[u8], start: usize) -> usize {
-    slice(text, start, text.len()).iter().take_while(|b| b.is_ascii_alphanumeric()).count()
+    class::run(text, start, class::ALNUM)
 }
 
 /// One scan of one text.
@@ -383,7 +388,10 @@ impl Scan<'_> {
         if !crate::number::begins(text, start) {
             return end;
         }
-        let Some(run) = Run::at(text, start) else { return end };
+        let mut run = Run::new(text);
+        if !run.read(start) {
+            return end;
+        }
         let total = run.first(run.len()).map_or(0, |n| n.digits.len());
         if total < 7 {
             return end;
@@ -403,8 +411,12 @@ impl Scan<'_> {
                 self.push(rut.kind, number.start(), rut.end, Strength::Likely);
             }
         }
+        // Digits in one piece are a telephone number only where something says so, which the column's name rules out here.
+        let topics = self.column.topics;
+        let other = topics.has(context::OTHER) && !topics.has(context::PHONE | context::CONTACT);
         if past == end
             && self.set.has(Kind::Phone)
+            && !(single && other && before(text, start) != b'+')
             && let Some(found) = phone(&run)
             && let Some(strength) = self.phone_strength(&found)
         {
@@ -457,12 +469,17 @@ impl Scan<'_> {
         let other = self.column.topics.has(context::OTHER) && !self.column.topics.has(context::NATIONAL | context::SSN);
         if self.set.kinds & IDS != 0 && !(other && number.is_bare()) {
             let mut called = None;
-            let mut found = Vec::new();
-            national::digits(number, |hit| found.push(hit));
-            for hit in found {
-                if !self.set.has(hit.kind) {
-                    continue;
+            let mut found = [const { None }; IDS_AT_ONCE];
+            let mut places = found.iter_mut();
+            let kinds = self.set.kinds;
+            national::digits(number, |hit| {
+                if kinds & hit.kind.bit() != 0
+                    && let Some(place) = places.next()
+                {
+                    *place = Some(hit);
                 }
+            });
+            for hit in found.into_iter().flatten() {
                 let named = *called.get_or_insert_with(|| self.is_called(start, context::NATIONAL | context::SSN));
                 let other = self.column.topics.has(context::OTHER);
                 let strength = match (named, hit.itself && !(other && number.is_bare())) {

@@ -1,6 +1,6 @@
 //! The pass over words: secrets, account numbers, identity numbers with letters, addresses, and encoded runs.
 
-use crate::class::{at, before, is_word_before, slice};
+use crate::class::{self, at, before, is_word_before, slice};
 
 /// A word of letters and digits, or a run of base64 characters.
 pub(crate) enum Token {
@@ -16,10 +16,9 @@ pub(crate) fn tokens(text: &[u8], run_min: usize, mut found: impl FnMut(Token)) 
     let mut run: Option<usize> = None;
     while place < text.len() {
         let byte = at(text, place);
-        if byte.is_ascii_alphanumeric() {
+        if class::is(byte, class::ALNUM) {
             let start = place;
-            let length = slice(text, start, text.len()).iter().take_while(|b| b.is_ascii_alphanumeric()).count();
-            place += length;
+            place += class::run(text, start, class::ALNUM);
             run.get_or_insert(start);
             found(Token::Word(start, place));
         } else {
@@ -42,22 +41,18 @@ pub(crate) fn tokens(text: &[u8], run_min: usize, mut found: impl FnMut(Token)) 
     }
 }
 
-/// Characters of a run of base64, padding aside.
-const fn is_run(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'_' | b'-')
-}
-
 /// Calls `found` for every run of at least `least` characters of base64. Most text is not looked at: a run that long
 /// covers one of the places that are that far apart.
 pub(crate) fn runs(text: &[u8], least: usize, mut found: impl FnMut(usize, usize)) {
     let mut probe = least.saturating_sub(1);
     while probe < text.len() {
-        if !is_run(at(text, probe)) {
+        if !class::is(at(text, probe), class::RUN) {
             probe += least;
             continue;
         }
-        let start = probe - slice(text, 0, probe).iter().rev().take(least).take_while(|b| is_run(**b)).count();
-        let mut end = probe + slice(text, probe, text.len()).iter().take_while(|b| is_run(**b)).count();
+        let before = slice(text, probe.saturating_sub(least), probe);
+        let start = probe - before.iter().rev().position(|b| !class::is(*b, class::RUN)).unwrap_or(before.len());
+        let mut end = probe + class::run(text, probe, class::RUN);
         let next = end;
         while at(text, end) == b'=' && end - next < 2 && padding(text, end) {
             end += 1;
