@@ -41,26 +41,23 @@ pub(crate) fn tokens(text: &[u8], run_min: usize, mut found: impl FnMut(Token)) 
     }
 }
 
-/// Calls `found` for every run of at least `least` characters of base64. Most text is not looked at: a run that long
-/// covers one of the places that are that far apart.
+/// Calls `found` for every run of at least `least` characters of base64. Most text is not looked at: where a run that long
+/// could begin, the last of its characters is looked at first.
 pub(crate) fn runs(text: &[u8], least: usize, mut found: impl FnMut(usize, usize)) {
-    let mut probe = least.saturating_sub(1);
-    while probe < text.len() {
-        if !class::is(at(text, probe), class::RUN) {
-            probe += least;
+    let mut start = 0;
+    while start + least <= text.len() {
+        let window = slice(text, start, start + least);
+        if let Some(other) = window.iter().rposition(|b| !class::is(*b, class::RUN)) {
+            start += other + 1;
             continue;
         }
-        let before = slice(text, probe.saturating_sub(least), probe);
-        let start = probe - before.iter().rev().position(|b| !class::is(*b, class::RUN)).unwrap_or(before.len());
-        let mut end = probe + class::run(text, probe, class::RUN);
-        let next = end;
+        let next = start + least + class::run(text, start + least, class::RUN);
+        let mut end = next;
         while at(text, end) == b'=' && end - next < 2 && padding(text, end) {
             end += 1;
         }
-        if end - start >= least {
-            found(start, end);
-        }
-        probe = next + least;
+        found(start, end);
+        start = next + 1;
     }
 }
 
@@ -73,4 +70,23 @@ fn padding(text: &[u8], place: usize) -> bool {
 /// Whether a word begins at `start`.
 pub(crate) fn begins_word(text: &[u8], start: usize) -> bool {
     !is_word_before(text, start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_found_whole() {
+        let all = |text: &str| {
+            let mut all = Vec::new();
+            runs(text.as_bytes(), 4, |start, end| all.push(text[start..end].to_owned()));
+            all
+        };
+        assert_eq!(all("abcd"), ["abcd"]);
+        assert_eq!(all("abc defg hi jklm+/== x"), ["defg", "jklm+/=="]);
+        assert_eq!(all("a abcdefgh, wxyz=1 abcd= "), ["abcdefgh", "wxyz", "abcd="]);
+        assert_eq!(all("abc abc abc"), [""; 0]);
+        assert_eq!(all(""), [""; 0]);
+    }
 }
