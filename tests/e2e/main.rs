@@ -18,6 +18,7 @@ mod failing_disk;
 mod harness;
 mod holding;
 mod login;
+mod long_rows;
 mod masking;
 mod methods;
 mod mistakes;

@@ -20,7 +20,8 @@ pub const PG_CLIENT_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const PG_SERVER_CONTROL_BYTES_MAX: usize = 1024 * 1024;
 /// A message either side may send at all (PostgreSQL's own limit is 1 GiB).
 pub const PG_MESSAGE_BYTES_MAX: usize = 0x3fff_ffff;
-/// A row that has a masked column and must be held whole.
+/// What of one row is held: what passes before its last masked column, a value that its mask looks at, all that content
+/// rules look into.
 pub const PG_MASKED_ROW_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Prepared statements of one session.
 pub const PG_STATEMENTS_MAX: usize = 20_000;

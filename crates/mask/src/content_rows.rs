@@ -5,9 +5,10 @@
 use crate::content::{ContentPlan, Evidence, Looks, Shown};
 use crate::message::MessageError;
 use crate::outbox::set_length;
-use crate::row::{RowError, RowMasker, RowStream, split_field, split_frame};
+use crate::row::{RowError, RowMasker, split_field, split_frame};
+use crate::stream::RowStream;
 use bytes::{BufMut, BytesMut};
-use lockgate_core::limits::{PG_MASKED_ROW_BYTES_MAX, PG_MESSAGE_BYTES_MAX};
+use lockgate_core::limits::PG_MESSAGE_BYTES_MAX;
 use std::sync::Arc;
 
 /// Where the strings of a message are.
@@ -121,19 +122,16 @@ impl Content {
         Ok(changed)
     }
 
-    /// Takes the next piece of a row that comes in pieces. It is held until it is whole.
+    /// Takes the next piece of a row that comes in pieces. What is not masked is held until the row is whole.
     pub(crate) fn row_piece(
         &mut self,
         row: &mut RowStream,
         piece: &[u8],
         bytes: &mut BytesMut,
     ) -> Result<(), RowError> {
-        let whole = row.missing().saturating_add(self.held.len());
-        if whole > PG_MASKED_ROW_BYTES_MAX {
-            return Err(RowError::TooLong { bytes: whole, limit: PG_MASKED_ROW_BYTES_MAX });
-        }
+        row.hold_whole();
         row.feed(piece, &mut self.held)?;
-        if row.missing() > 0 {
+        if row.missing() > 0 || row.is_refused() {
             return Ok(());
         }
         let held = std::mem::take(&mut self.held);

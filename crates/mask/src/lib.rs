@@ -30,6 +30,7 @@ mod outbox;
 mod partial;
 mod redacted;
 mod row;
+mod stream;
 mod token;
 mod types;
 
@@ -41,5 +42,6 @@ pub use keys::MaskKeys;
 pub use message::{MessageError, MessageKind, OwnMessage, described};
 pub use method::{Method, UnknownMethod};
 pub use outbox::{Mark, Masked, Outbox};
-pub use row::{Column, Format, RowError, RowMasker, RowStream, Rule};
+pub use row::{Column, Format, RowError, RowMasker, Rule};
+pub use stream::RowStream;
 pub use types::{TypeFact, TypeKind, TypeTable};

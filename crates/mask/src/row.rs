@@ -13,7 +13,6 @@ use crate::types::TypeTable;
 use bytes::{BufMut, BytesMut};
 use lockgate_core::Label;
 use lockgate_core::limits::{PG_MASKED_ROW_BYTES_MAX, PG_MESSAGE_BYTES_MAX};
-use std::sync::Arc;
 
 /// How a column's values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,7 +94,7 @@ pub enum RowError {
     },
 }
 
-enum Step {
+pub(crate) enum Step {
     /// So many columns in a row that pass.
     Pass(usize),
     Mask(CellMask),
@@ -193,8 +192,13 @@ impl RowMasker {
         if rest.is_empty() { Ok(()) } else { Err(RowError::Trailing) }
     }
 
+    /// The runs of columns that pass and the masks between them.
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
     /// Checks the number of fields of a DataRow body and returns what follows it.
-    fn check_count<'a>(&self, body: &'a [u8]) -> Result<&'a [u8], RowError> {
+    pub(crate) fn check_count<'a>(&self, body: &'a [u8]) -> Result<&'a [u8], RowError> {
         let (count, fields) = body.split_first_chunk::<2>().ok_or(RowError::Truncated)?;
         let got = usize::from(u16::from_be_bytes(*count));
         if got == self.columns { Ok(fields) } else { Err(RowError::FieldCount { expected: self.columns, got }) }
@@ -248,69 +252,5 @@ pub(crate) fn split_field(fields: &[u8]) -> Result<(Option<&[u8]>, &[u8]), RowEr
         }
         Err(_) if length == -1 => Ok((None, rest)),
         Err(_) => Err(RowError::Length(length)),
-    }
-}
-
-/// One row that comes in pieces, because it is longer than a read.
-///
-/// A plan that passes everything lets the pieces through as they come. One that masks holds the row until it is whole, up
-/// to [`PG_MASKED_ROW_BYTES_MAX`]: the length of a message stands before its fields.
-pub struct RowStream {
-    masker: Arc<RowMasker>,
-    body: usize,
-    missing: usize,
-    /// The row so far, or of one that passes only its field count.
-    held: BytesMut,
-    begun: bool,
-}
-
-impl RowStream {
-    /// A row whose body (without the message's tag and length) has `body` bytes.
-    pub fn new(masker: Arc<RowMasker>, body: usize) -> Result<Self, RowError> {
-        let limit = if masker.masks { PG_MASKED_ROW_BYTES_MAX } else { PG_MESSAGE_BYTES_MAX - 4 };
-        if body > limit {
-            return Err(RowError::TooLong { bytes: body, limit });
-        }
-        if body < 2 {
-            return Err(RowError::Truncated);
-        }
-        Ok(RowStream { masker, body, missing: body, held: BytesMut::new(), begun: false })
-    }
-
-    /// The plan of the row.
-    pub(crate) fn masker(&self) -> &Arc<RowMasker> {
-        &self.masker
-    }
-
-    /// The bytes of the body that have not been fed yet.
-    pub fn missing(&self) -> usize {
-        self.missing
-    }
-
-    /// Takes the next piece of the body, which must not be longer than what is missing.
-    pub(crate) fn feed(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), RowError> {
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        self.missing = self.missing.checked_sub(chunk.len()).ok_or(RowError::Trailing)?;
-        if self.begun {
-            out.put_slice(chunk);
-            return Ok(());
-        }
-        self.held.put_slice(chunk);
-        if self.masker.masks {
-            if self.missing == 0 {
-                let whole = std::mem::take(&mut self.held);
-                self.masker.mask(&whole, out)?;
-            }
-        } else if self.held.len() >= 2 {
-            self.masker.check_count(&self.held)?;
-            let length = i32::try_from(self.body + 4).map_err(|_| RowError::Truncated)?;
-            out.put_u8(b'D');
-            out.put_i32(length);
-            out.put_slice(&std::mem::take(&mut self.held));
-            self.begun = true;
-        }
-        Ok(())
     }
 }

@@ -19,6 +19,7 @@ mod copied;
 mod extended;
 mod inquiry;
 mod meaning;
+mod overlong;
 mod result;
 mod simple;
 mod target;
@@ -269,6 +270,12 @@ pub(crate) struct Pump {
     /// The request that the client sends data for.
     copy_in: Option<u64>,
     row_stream: Option<RowStream>,
+    /// A row was too long to be masked: what the client is told in the place of the target's next word on that statement.
+    overlong: Option<Bytes>,
+    /// Bytes of a row that are still to be dropped.
+    dropping: usize,
+    /// Bytes of a CopyData message that are still to come, which is longer than what is held.
+    copy_left: usize,
     /// The error with which a question about a COPY made the client's transaction fail.
     copied_failed: Option<Bytes>,
     /// The content rules, and the version of the rules they are of.
@@ -344,6 +351,9 @@ impl Pump {
             inquiry: None,
             copy_in: None,
             row_stream: None,
+            overlong: None,
+            dropping: 0,
+            copy_left: 0,
             copied_failed: None,
             content: None,
             content_version: None,

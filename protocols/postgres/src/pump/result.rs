@@ -255,6 +255,9 @@ impl Pump {
         if self.row_stream.is_some() {
             return self.row_piece(buffer, io);
         }
+        if self.overlong.is_some() {
+            return if self.drop_rows(buffer) { RowsEnd::Other } else { RowsEnd::More };
+        }
         if let Err(why) = self.begin_execution(io) {
             return RowsEnd::Broken(why);
         }
@@ -327,7 +330,9 @@ impl Pump {
             return RowsEnd::Broken(error.to_string());
         }
         let finished = stream.missing() == 0;
-        if let Some(end) = self.record_rows(request, u64::from(finished), mark, io) {
+        if stream.is_refused() {
+            self.refuse_row(io);
+        } else if let Some(end) = self.record_rows(request, u64::from(finished), mark, io) {
             return end;
         }
         if !finished {

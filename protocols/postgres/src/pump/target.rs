@@ -11,7 +11,7 @@ use crate::message::{self, CommandComplete, CopyResponse, TransactionStatus};
 use bytes::{Bytes, BytesMut};
 use lockgate_core::Fault;
 use lockgate_core::limits::{PG_MASKED_ROW_BYTES_MAX, PG_SERVER_CONTROL_BYTES_MAX};
-use lockgate_mask::{Diagnostic, MessageKind, OwnMessage, Touch};
+use lockgate_mask::{CopyError, Diagnostic, MessageKind, OwnMessage, Touch};
 use lockgate_record::{Column, DoneKind};
 use lockgate_session::wire::{Ask, Decided, HoldOutcome, Io};
 use lockgate_session::{Masks, Plan};
@@ -32,7 +32,13 @@ impl Pump {
             self.say_own(io);
             self.take_up(io);
             let in_inquiry = matches!(self.expect.front(), Some(Expect::Inquiry));
-            if self.row_stream.is_some() || (buffer.first() == Some(&b'D') && !in_inquiry) {
+            if self.copy_left > 0 {
+                if self.copy_piece(buffer, io) {
+                    continue;
+                }
+                return;
+            }
+            if self.row_stream.is_some() || self.dropping > 0 || (buffer.first() == Some(&b'D') && !in_inquiry) {
                 match self.rows(buffer, io) {
                     RowsEnd::More => return,
                     RowsEnd::Other => continue,
@@ -50,6 +56,9 @@ impl Pump {
                     return;
                 }
             };
+            if self.begins_long_copy(&header, buffer) {
+                continue;
+            }
             let limit =
                 if header.tag == b'd' || in_inquiry { PG_MASKED_ROW_BYTES_MAX } else { PG_SERVER_CONTROL_BYTES_MAX };
             if let Err(error) = header.bounded(Peer::Target, limit) {
@@ -382,6 +391,9 @@ impl Pump {
             Ok(complete) => String::from_utf8_lossy(complete.tag).into_owned(),
             Err(error) => return self.target_broke(io, &error.to_string()),
         };
+        if self.overlong_completed(io) {
+            return;
+        }
         if let Some(Expect::Simple(simple)) = self.expect.front_mut() {
             let prepared = Arc::clone(&simple.prepared);
             let index = simple.index;
@@ -403,6 +415,9 @@ impl Pump {
 
     /// The end of an Execute, or an empty simple query.
     fn finished(&mut self, tag: &str, kind: MessageKind, body: &[u8], io: &mut Io) {
+        if self.overlong_completed(io) {
+            return;
+        }
         match self.expect.front_mut() {
             Some(Expect::Simple(_)) if kind == MessageKind::EmptyQueryResponse => {}
             Some(Expect::Execute(execution)) => {
@@ -482,7 +497,7 @@ impl Pump {
     }
 
     /// A statement failed. What it prepared before that stays: prepared statements know no transactions.
-    fn failed(&mut self, prepared: &crate::prepare::Prepared) {
+    pub(super) fn failed(&mut self, prepared: &crate::prepare::Prepared) {
         if prepared.batch.is_err() || prepared.statements().iter().any(|s| self.may_rename(s)) {
             self.forget_names();
         }
@@ -531,8 +546,14 @@ impl Pump {
             _ => false,
         };
         let body = if rewritten { without_position(body) } else { Cow::Borrowed(body) };
-        if let Err(error) = io.client.diagnostic(Diagnostic::Error, &body, touch) {
-            return self.target_broke(io, &error.to_string());
+        match self.overlong.take() {
+            // The statement was cancelled for it.
+            Some(own) => self.own(io, own),
+            None => {
+                if let Err(error) = io.client.diagnostic(Diagnostic::Error, &body, touch) {
+                    return self.target_broke(io, &error.to_string());
+                }
+            }
         }
         let (severity, code, text) = shown(io.client.bytes_since(mark));
         self.target_said_goodbye |= matches!(severity.as_str(), "FATAL" | "PANIC");
@@ -751,16 +772,21 @@ impl Pump {
         self.plain(MessageKind::CopyOutResponse, body, io);
     }
 
-    fn copy_data_out(&mut self, body: &[u8], io: &mut Io) {
+    pub(super) fn copy_data_out(&mut self, body: &[u8], io: &mut Io) {
         let mark = io.client.mark();
         let (request, copy) = match self.expect.front_mut() {
             Some(Expect::Simple(simple)) => (simple.request, simple.result.copy.as_deref_mut()),
             Some(Expect::Execute(execution)) => (execution.request, execution.result.copy.as_deref_mut()),
             _ => return self.target_broke(io, "COPY data where none was expected"),
         };
+        if self.overlong.is_some() {
+            return;
+        }
         let Some(copy) = copy else { return self.target_broke(io, "COPY data before CopyOutResponse") };
-        if let Err(error) = io.client.copy(copy, body) {
-            return self.target_broke(io, &error.to_string());
+        match io.client.copy(copy, body) {
+            Ok(()) => {}
+            Err(CopyError::TooLong { .. }) => return self.refuse_row(io),
+            Err(error) => return self.target_broke(io, &error.to_string()),
         }
         if let Err(error) = self.session.rows(request, 1, io.client.bytes_since(mark), io.now) {
             self.unrecordable(io, &error);
@@ -768,6 +794,9 @@ impl Pump {
     }
 
     fn copy_done(&mut self, io: &mut Io) {
+        if self.overlong.is_some() {
+            return;
+        }
         let copy = match self.expect.front_mut() {
             Some(Expect::Simple(simple)) => simple.result.copy.take(),
             Some(Expect::Execute(execution)) => execution.result.copy.take(),
