@@ -17,6 +17,7 @@ mod encodings;
 mod failing_disk;
 mod harness;
 mod holding;
+mod infer;
 mod login;
 mod long_rows;
 mod masking;

@@ -9,7 +9,7 @@ use lockgate_postgres::Analyses;
 use lockgate_record::{
     FileHeader, MemorySink, RecorderOptions, RecordingBuffers, RecordingKeys, RecordingKind, SessionRecorder,
 };
-use lockgate_session::{Rules, Session, SessionParts, TargetRules};
+use lockgate_session::{InferRules, Rules, Session, SessionParts, TargetRules};
 use lockgate_sql::{Catalog, ColumnRule, Context, catalog_query};
 use lockgate_tests::postgres::{PASSWORD, SUPERUSER};
 use lockgate_tests::{Client, Postgres, process, wire};
@@ -87,6 +87,8 @@ fn session(columns: Vec<ColumnRule>, now: Timestamp) -> Session {
         targets: HashMap::from([(name, Arc::clone(&target))]),
         version: 1,
         mask_keys: Arc::new(MaskKeys::new(&[1; 32])),
+        infer: InferRules::default(),
+        ledger: Arc::default(),
     };
     let id = SessionId::new(now, 1);
     let recorder = SessionRecorder::new(

@@ -9,7 +9,8 @@ pub const PEOPLE: usize = 50;
 /// Values that only who may see personal data may ever see. Row 7 has this one; every row's begins with `SSN-CANARY-`.
 pub const SSN: &str = "SSN-CANARY-0007";
 
-const SHOP: &str = r#"
+/// What is in the database.
+pub const SHOP: &str = r#"
 CREATE TABLE people (id int PRIMARY KEY, name text NOT NULL, email text, ssn text, salary numeric(10,2), born date,
   uid uuid, doc jsonb, tags text[], points int);
 INSERT INTO people SELECT i, 'Person ' || i, 'canary' || i || '@leak.example', 'SSN-CANARY-' || lpad(i::text, 4, '0'),

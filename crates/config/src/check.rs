@@ -2,8 +2,8 @@
 
 use crate::excerpt::Page;
 use crate::model::{
-    Admin, Classification, Config, Detect, Durability, Limits, Listen, Recording, Rewrites, RoleName, Target, TlsFiles,
-    TlsMode,
+    Admin, Classification, Config, Detect, Durability, Infer, Limits, Listen, Recording, Rewrites, RoleName, Target,
+    TlsFiles, TlsMode,
 };
 use crate::patterns::{ColumnPattern, matches_glob};
 use crate::placeholders::Filler;
@@ -28,6 +28,8 @@ pub(crate) struct Checker<'p, 't> {
 /// Approval time-outs end within a week: a held statement keeps a connection open.
 const APPROVAL_MS: (u64, u64) = (1_000, 7 * 86_400_000);
 const APPROVAL_MS_DEFAULT: u64 = 15 * 60_000;
+/// A window in which is counted what an identity finds out: it is kept in memory.
+const INFER_WINDOW_MS: (u64, u64) = (1_000, 7 * 86_400_000);
 /// Times that limit a wait.
 const WAIT_MS: (u64, u64) = (100, 86_400_000);
 
@@ -213,6 +215,7 @@ impl Checker<'_, '_> {
             targets,
             classify,
             approval_timeout_ms: self.duration(root.approvals.timeout.as_ref(), APPROVAL_MS_DEFAULT, APPROVAL_MS),
+            infer: self.infer(&root.infer),
             limits: self.limits(&root.limits),
             policies: self.path(root.policies.as_ref(), "policies"),
         }
@@ -524,6 +527,14 @@ impl Checker<'_, '_> {
         let hint = nearest(&pattern.target, targets.iter().map(|t| t.name.as_str()))
             .map(|meant| format!("did you mean `{meant}`?"));
         self.wrong_with(text, format!("no target is called `{}`", pattern.target), hint);
+    }
+
+    fn infer(&mut self, raw: &raw::Infer) -> Infer {
+        let window = self.duration(raw.window.as_ref(), limits::INFER_WINDOW_MS, INFER_WINDOW_MS);
+        Infer {
+            probes_max: self.count(raw.probes.as_ref(), limits::INFER_PROBES, limits::INFER_PROBES_MAX),
+            window_ms: i64::try_from(window).unwrap_or(i64::MAX),
+        }
     }
 
     fn limits(&mut self, raw: &raw::Limits) -> Limits {

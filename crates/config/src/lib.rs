@@ -17,7 +17,7 @@ mod values;
 pub use cases::load_cases;
 pub use load::{Loaded, Report, schema};
 pub use model::{
-    Address, Admin, Classification, Config, Detect, Durability, Limits, Listen, Recording, Rewrites, RoleName, Target,
-    TlsFiles, TlsMode,
+    Address, Admin, Classification, Config, Detect, Durability, Infer, Limits, Listen, Recording, Rewrites, RoleName,
+    Target, TlsFiles, TlsMode,
 };
 pub use patterns::{ColumnPattern, ColumnPatternError, matches_glob};

@@ -30,6 +30,8 @@ pub struct Config {
     pub classify: Vec<Classification>,
     /// How long a request waits for approval, in milliseconds.
     pub approval_timeout_ms: u64,
+    /// How far a permitted `infer` goes.
+    pub infer: Infer,
     /// The limits that may be set.
     pub limits: Limits,
     /// The folder of policies.
@@ -201,6 +203,15 @@ pub enum Durability {
     None,
     /// Once the disk has it: survives a power cut.
     Fsync,
+}
+
+/// How far a permitted `infer` goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Infer {
+    /// Different values that an identity may compare one labelled column with in a window.
+    pub probes_max: usize,
+    /// The window, in milliseconds.
+    pub window_ms: i64,
 }
 
 /// The limits that may be set. Their defaults are in `lockgate_core::limits`.

@@ -46,6 +46,9 @@ pub(crate) struct Root {
     /// How approvals work.
     #[serde(default)]
     pub(crate) approvals: Approvals,
+    /// How far a permitted `infer` goes.
+    #[serde(default)]
+    pub(crate) infer: Infer,
     /// Limits. Each has a default.
     #[serde(default)]
     pub(crate) limits: Limits,
@@ -270,6 +273,18 @@ pub(crate) struct Notify {
     pub(crate) slack: Option<String>,
     /// Any webhook.
     pub(crate) webhook: Option<String>,
+}
+
+/// How far a permitted `infer` goes.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Infer {
+    /// Different values that an identity may compare one labelled column with in a window (`@mode("equality")`). Default: 20.
+    #[schemars(with = "Option<u64>")]
+    pub(crate) probes: Option<Text>,
+    /// The window, as in `1h` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) window: Option<Text>,
 }
 
 /// The limits that may be set.

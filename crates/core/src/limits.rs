@@ -69,6 +69,17 @@ pub const SQL_ANALYSIS_STEPS_MAX: usize = 400_000;
 pub const SQL_GROWTH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Views in views.
 pub const SQL_VIEW_DEPTH_MAX: usize = 32;
+/// Different values that an identity may compare a labelled column with in a window, by default.
+pub const INFER_PROBES: usize = 20;
+/// That window, by default.
+pub const INFER_WINDOW_MS: u64 = 60 * 60 * 1_000;
+/// The most that may be set: each is kept as a digest.
+pub const INFER_PROBES_MAX: u64 = 1_000;
+/// Columns that identities compare with values, counted for each identity, of which is kept which values these were.
+pub const INFER_COLUMNS_MAX: usize = 10_000;
+/// Comparisons of one column before it is an alarm that most of them found nothing.
+pub const INFER_ALARM_PROBES_MIN: usize = 6;
+
 /// Cached analyses of one target.
 pub const ANALYSIS_CACHE_ENTRIES_MAX: usize = 10_000;
 /// Bytes of statement text that one target's analysis cache keeps.

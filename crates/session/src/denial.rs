@@ -1,7 +1,8 @@
 //! A refusal in words that every protocol can send: what happened, which policy and where it is written, what to do next.
 
-use lockgate_core::{Fault, SessionId, SqlState};
-use lockgate_policy::PolicyRef;
+use crate::ledger::InferRules;
+use lockgate_core::{Fault, SessionId, SqlState, Timestamp};
+use lockgate_policy::{InferMode, InferModes, PolicyRef};
 use std::fmt::Write;
 
 /// Why a request is not forwarded.
@@ -50,11 +51,17 @@ impl Denial {
     }
 
     /// Refused because a labelled value would be used without being shown. Names of columns are not secret.
-    pub fn infer(column: &str, label: &str, place: &str, who: &str, policy: Option<&PolicyRef>) -> Self {
+    pub fn infer(inference: &Inference<'_>) -> Self {
+        let Inference { column, label, place, who, policy, needs, has } = *inference;
         let mut detail =
             format!("column {column} is labelled {label}, which {who} may not reveal, and {place} uses it");
         if let Some(policy) = policy {
             let _ = write!(detail, "; policy \"{}\" ({}:{}) forbids infer", policy.id, policy.path, policy.line);
+        } else {
+            let _ = write!(detail, "; it takes a permit of infer with mode \"{needs}\"");
+            for mode in InferMode::ALL.iter().filter(|mode| has.allows(**mode)) {
+                let _ = write!(detail, ", and mode \"{mode}\" permits {}", permits(*mode));
+            }
         }
         Denial {
             fault: Fault::Policy,
@@ -65,6 +72,51 @@ impl Denial {
                 "leave {column} out of conditions, joins, order and copies; as an output column it comes masked"
             )),
             policies: policy.into_iter().cloned().collect(),
+        }
+    }
+
+    /// Refused because a statement compares labelled columns with more than one value.
+    pub fn second_probe(column: &str, who: &str) -> Self {
+        Denial::refused(
+            format!(
+                "mode \"equality\" permits {who} one comparison with one value in a statement, and the one of column \
+                 {column} is not the only one"
+            ),
+            "ask about one value at a time".into(),
+        )
+    }
+
+    /// Refused because the budget of comparisons is used up.
+    pub fn probes_spent(column: &str, who: &str, rules: &InferRules, more: Timestamp, now: Timestamp) -> Self {
+        let left = more.millis_since(now).max(0) / 1_000 + 1;
+        Denial::refused(
+            format!(
+                "{who} has compared column {column} with {} different values within {}, which is all that mode \
+                 \"equality\" permits; more is possible at {more}, in {}",
+                rules.probes_max,
+                duration(rules.window_ms / 1_000),
+                duration(left)
+            ),
+            "values that were asked about before may be asked about again".into(),
+        )
+    }
+
+    /// Refused because the gateway cannot keep track of more comparisons.
+    pub fn probes_full(column: &str) -> Self {
+        Denial::refused(
+            format!("too many columns are being compared with values for the gateway to keep count of column {column}"),
+            "try again later".into(),
+        )
+    }
+
+    fn refused(detail: String, hint: String) -> Self {
+        Denial {
+            fault: Fault::Policy,
+            sqlstate: SqlState::INSUFFICIENT_PRIVILEGE,
+            message: "refused by policy".into(),
+            detail: Some(detail),
+            hint: Some(hint),
+            policies: Vec::new(),
         }
     }
 
@@ -96,6 +148,46 @@ impl Denial {
             Some(hint) => format!("{hint}   session {session}"),
             None => format!("session {session}"),
         }
+    }
+}
+
+/// A use of a labelled value that is not permitted.
+#[derive(Clone, Copy)]
+pub struct Inference<'a> {
+    /// The column.
+    pub column: &'a str,
+    /// Its label.
+    pub label: &'a str,
+    /// What uses it.
+    pub place: &'a str,
+    /// Who asks.
+    pub who: &'a str,
+    /// The policy that forbids it.
+    pub policy: Option<&'a PolicyRef>,
+    /// The mode that would permit it.
+    pub needs: InferMode,
+    /// The modes that are permitted.
+    pub has: InferModes,
+}
+
+/// What a mode permits, for who asks for something else.
+const fn permits(mode: InferMode) -> &'static str {
+    match mode {
+        InferMode::Equality => "one comparison with one value by = in the outermost WHERE",
+        InferMode::Join => "comparing it with a column of the same labels by =",
+        InferMode::Aggregate => "nothing of this kind",
+        InferMode::Any => "anything",
+    }
+}
+
+/// `1h`, `14m50s`.
+fn duration(seconds: i64) -> String {
+    match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s}s"),
+        (0, m, 0) => format!("{m}m"),
+        (0, m, s) => format!("{m}m{s:02}s"),
+        (h, 0, 0) => format!("{h}h"),
+        (h, m, _) => format!("{h}h{m:02}m"),
     }
 }
 

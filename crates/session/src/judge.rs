@@ -4,6 +4,10 @@
 //! A judgement is a pure function of the rules, the identity, the circumstances and the analysis. Callers keep it and use
 //! it again as long as none of these changed.
 
+mod infer;
+
+pub use infer::Charge;
+
 use crate::denial::Denial;
 use crate::rules::{Content, Rules, TargetRules};
 use lockgate_core::{Action, Identity, Label, Timestamp};
@@ -92,6 +96,8 @@ pub struct Judgement {
     pub ruling: Ruling,
     /// One plan per statement.
     pub plans: Vec<Arc<Plan>>,
+    /// What is permitted within a budget only.
+    pub charges: Vec<Charge>,
     /// The policies that took part.
     pub policies: Vec<PolicyRef>,
     /// Where each of them is written, as `file:line`.
@@ -129,6 +135,7 @@ pub struct Judge<'a> {
     alerts: Vec<Alert>,
     observed: Vec<PolicyRef>,
     holds: Vec<ApprovalNeed>,
+    charges: Vec<Charge>,
     denial: Option<Denial>,
     depends_on_time: bool,
 }
@@ -158,6 +165,7 @@ impl<'a> Judge<'a> {
             alerts: Vec::new(),
             observed: Vec::new(),
             holds: Vec::new(),
+            charges: Vec::new(),
             denial: None,
             depends_on_time: false,
         }
@@ -198,7 +206,8 @@ impl<'a> Judge<'a> {
     /// What policy says of a batch of statements. They are forwarded together, so what one of them may not, none may.
     pub fn batch(mut self, catalog: &Catalog, batch: &Batch) -> Judgement {
         let count = u32::try_from(batch.statements.len()).unwrap_or(u32::MAX);
-        let plans = batch.statements.iter().map(|statement| self.statement(catalog, statement, count)).collect();
+        let plans =
+            batch.statements.iter().enumerate().map(|(at, one)| self.statement(catalog, one, at, count)).collect();
         self.finish(plans)
     }
 
@@ -215,8 +224,9 @@ impl<'a> Judge<'a> {
                 how: How::Source,
                 place: "a statement that cannot be read".into(),
                 offset: None,
+                probe: None,
             };
-            self.infer(catalog, &everything);
+            self.infer(catalog, &everything, InferMode::Any);
         }
         let plan = self.unknown_plan();
         self.finish(vec![plan])
@@ -297,6 +307,7 @@ impl<'a> Judge<'a> {
             ruling,
             plans: plans.into_iter().map(Arc::new).collect(),
             places: self.policies.iter().map(|p| format!("{}:{}", p.path, p.line)).collect(),
+            charges: self.charges,
             policies: self.policies,
             asked: self.asked,
             alerts: self.alerts,
@@ -306,7 +317,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn statement(&mut self, catalog: &Catalog, statement: &Statement, count: u32) -> Plan {
+    fn statement(&mut self, catalog: &Catalog, statement: &Statement, at: usize, count: u32) -> Plan {
         self.context.sql = Some(SqlContext {
             verb: statement.verb.to_owned(),
             tables: statement.facts.tables.iter().cloned().collect(),
@@ -339,9 +350,7 @@ impl<'a> Judge<'a> {
         if !self.target.has_labels() {
             return Plan { masks: Masks::Clear, touch: Touch::Clean };
         }
-        for used in &statement.uses {
-            self.infer(catalog, used);
-        }
+        self.uses(catalog, statement, at);
         let masks = self.masks(catalog, &statement.outputs);
         let touch = match self.mask_of(catalog, &statement.touches, true) {
             Ok(None) => Touch::Clean,
@@ -457,43 +466,6 @@ impl<'a> Judge<'a> {
         };
         self.reveals.insert(label.clone(), reveal.clone());
         reveal
-    }
-
-    fn infer(&mut self, catalog: &Catalog, used: &Use) {
-        let mode = match used.how {
-            How::Equality => InferMode::Equality,
-            How::Join => InferMode::Join,
-            How::Aggregate | How::Group => InferMode::Aggregate,
-            How::Predicate | How::Order | How::Distinct | How::Expression | How::Source | How::Condition => {
-                InferMode::Any
-            }
-        };
-        for (label, column) in self.labels_of(catalog, &used.taint) {
-            if matches!(self.reveal(&label), Reveal::Clear) {
-                continue;
-            }
-            let decision = self.rules.policies.decide(&Question {
-                identity: self.identity,
-                action: Action::Infer,
-                resource: Resource::Label { target: &self.target.facts, label: &label, table: None },
-                context: &self.context,
-            });
-            self.note(&decision.policies, &decision.alerts, &decision.observed, decision.depends_on_time);
-            let column = column.unwrap_or_else(|| "of unknown origin".to_owned());
-            let place = if used.place.is_empty() { used.how.name() } else { used.place.as_str() };
-            match decision.outcome {
-                Outcome::Allow if decision.infer.allows(mode) => {}
-                Outcome::Approve(needs) if decision.infer.allows(mode) => self.hold(needs),
-                Outcome::Deny(DenyReason::Forbidden(policy)) => {
-                    let denial = Denial::infer(&column, label.as_str(), place, &self.who, Some(&policy));
-                    self.deny(denial);
-                }
-                _ => {
-                    let denial = Denial::infer(&column, label.as_str(), place, &self.who, None);
-                    self.deny(denial);
-                }
-            }
-        }
     }
 
     fn need(&mut self, need: &Need) {

@@ -1,6 +1,7 @@
 //! What requests are judged by: the policies, and what the configuration says of each target. Replaced as a whole when
 //! either changes, so that every judgement is of one version.
 
+use crate::ledger::{InferRules, Ledger};
 use arc_swap::ArcSwap;
 use lockgate_core::{Identity, IdentityKind, Label, TargetName};
 use lockgate_detect::{Custom, Kind};
@@ -18,8 +19,12 @@ pub struct Rules {
     pub targets: HashMap<TargetName, Arc<TargetRules>>,
     /// Grows with each load, so that a judgement knows whether it is still of today.
     pub version: u64,
-    /// The keys of `hash` and `token`.
+    /// The keys of `hash` and `token`, and of the digests in the ledger.
     pub mask_keys: Arc<MaskKeys>,
+    /// How far permitted uses of labelled values go.
+    pub infer: InferRules,
+    /// What has been found out by them. A load takes it over.
+    pub ledger: Arc<Ledger>,
 }
 
 /// A label and the detectors that find its values wherever they are.

@@ -5,6 +5,7 @@ use crate::counts::Counts;
 use crate::denial::Denial;
 use crate::judge::{Judge, Judgement, Ruling, looked_for};
 use crate::permit::Permit;
+use crate::probing::{Probe, Probing};
 use crate::rules::{Rules, RulesHandle, TargetRules};
 use crate::wire::{Decided, HoldOutcome, Io, RaisedAlert, Verdicts};
 use lockgate_core::{Fault, Identity, SessionId, SqlState, Timestamp};
@@ -65,6 +66,8 @@ pub struct Session {
     verdicts: Verdicts,
     counts: Arc<Counts>,
     alerts: Vec<RaisedAlert>,
+    /// Comparisons of labelled columns with values that are not answered yet.
+    pub(crate) probes: Vec<Probe>,
     /// `who` as digests name it.
     who: String,
     closed: bool,
@@ -121,6 +124,8 @@ pub struct Request<'a> {
     pub certificate: Option<&'a Certified>,
     /// The same of the statements that names in the text stand for.
     pub runs: &'a [Arc<Certified>],
+    /// The comparisons it makes that have a budget.
+    pub probing: &'a [Probing<'a>],
 }
 
 impl<'a> Request<'a> {
@@ -136,6 +141,7 @@ impl<'a> Request<'a> {
             masked: &[],
             certificate: None,
             runs: &[],
+            probing: &[],
         }
     }
 }
@@ -230,6 +236,7 @@ impl Session {
             verdicts: Verdicts::default(),
             counts: Arc::default(),
             alerts: Vec::new(),
+            probes: Vec::new(),
             who: String::new(),
             closed: false,
             content_until: None,
@@ -330,6 +337,9 @@ impl Session {
 
     /// Puts a request and its verdict on record, then yields the verdict.
     pub fn submit(&mut self, request: &Request<'_>, judgement: &Judgement, now: Timestamp) -> Verdict {
+        // A request that waits for people is charged once they have approved.
+        let goes_on = matches!(judgement.ruling, Ruling::Allow);
+        let judgement = &*if goes_on { self.within_budget(request, judgement, now) } else { Cow::Borrowed(judgement) };
         let number = self.requests;
         let digest = self.digest(request);
         let parked = match &judgement.ruling {
@@ -343,6 +353,7 @@ impl Session {
         };
         let expires = now.plus_millis(i64::try_from(self.hold_ms_max).unwrap_or(i64::MAX));
         if let Err(error) = self.record_verdict(request, judgement, number, digest, parked.as_ref(), expires, now) {
+            self.drop_probes();
             return Verdict::Deny(Box::new(Denial::unrecordable(&error)));
         }
         self.requests += 1;
@@ -390,6 +401,8 @@ impl Session {
             Ruling::Deny(_) => false,
         };
         let fine = decided.outcome == HoldOutcome::Approved && same && still;
+        let judgement = &*if fine { self.within_budget(request, judgement, now) } else { Cow::Borrowed(judgement) };
+        let fine = fine && !matches!(judgement.ruling, Ruling::Deny(_));
         let outcome = match decided.outcome {
             HoldOutcome::Approved if fine => lockgate_record::HoldOutcome::Approved,
             HoldOutcome::Approved => lockgate_record::HoldOutcome::Void,
@@ -407,9 +420,11 @@ impl Session {
             reason: Cow::Borrowed(decided.reason.as_deref().unwrap_or("")),
         };
         if let Err(error) = self.flush(now).and_then(|()| self.recorder.append(event.into(), now)) {
+            self.drop_probes();
             return Verdict::Deny(Box::new(Denial::unrecordable(&error)));
         }
         if fine {
+            self.adopt_probes(parked.request);
             return Verdict::Allow(Permit::new(parked.request));
         }
         let denial = self.hold_denial(&parked, decided, judgement);
@@ -520,6 +535,11 @@ impl Session {
         let Some(at) = self.open.iter().position(|o| o.number == request) else { return Ok(()) };
         let open = self.open.swap_remove(at);
         self.counts.ended(open.rows);
+        if ended.kind == DoneKind::Skipped {
+            // It never ran.
+            self.probes.retain(|probe| !probe.is_of(request));
+        }
+        self.unanswered(request, now);
         let event = Done {
             request,
             outcome: ended.kind,
@@ -578,7 +598,38 @@ impl Session {
         }
     }
 
+    /// The judgement, after what the request compares is taken from the identity's budget.
+    fn within_budget<'j>(
+        &mut self,
+        request: &Request<'_>,
+        judgement: &'j Judgement,
+        now: Timestamp,
+    ) -> Cow<'j, Judgement> {
+        if request.probing.is_empty() {
+            return Cow::Borrowed(judgement);
+        }
+        let rules = self.rules();
+        match self.charge(&rules, request.probing, now) {
+            Ok(()) => Cow::Borrowed(judgement),
+            Err(denial) => {
+                self.drop_probes();
+                Cow::Owned(Judgement { ruling: Ruling::Deny(denial), ..judgement.clone() })
+            }
+        }
+    }
+
+    /// Raises an alert that is no policy's own.
+    pub(crate) fn raise(&mut self, alert: RaisedAlert) {
+        self.alerts.push(alert);
+    }
+
+    /// Whose it is, in words.
+    pub(crate) fn who(&self) -> &str {
+        &self.who
+    }
+
     fn begin(&mut self, number: u64, now: Timestamp) {
+        self.adopt_probes(number);
         self.open.push(OpenRequest { number, asked: now, rows: 0, bytes: 0 });
     }
 

@@ -10,6 +10,7 @@ mod builtins;
 mod catalog;
 mod explain;
 mod parse;
+mod probe;
 mod redact;
 mod rewrite;
 mod shape;
@@ -18,6 +19,7 @@ mod taint;
 
 pub use analyze::{Context, analyze, analyze_shaped, copied_query};
 pub use catalog::{CallByNumber, Catalog, ColumnRule, LabelledColumn, facts, query as catalog_query};
+pub use probe::{Operand, Probe};
 pub use redact::{redact_error, redact_secrets, redact_unreadable};
 pub use rewrite::{Hiding, rewrite};
 pub use shape::Shape;

@@ -5,8 +5,8 @@
 //! of the same kind of token. A text in which anything could make digits something else (a comment, a dollar sign, a
 //! backslash, a string or name with a prefix, a letter or dot beside the digits) has no shape, or keeps those digits. The
 //! second is about meaning: a number is *idle* only where it stands as it is beside a column in a comparison or in plain
-//! arithmetic of an assignment, or as a value of INSERT. The analysis looks at no value in these places. Every other
-//! number belongs to the text like any word.
+//! arithmetic of an assignment, or as a value of INSERT. The analysis looks at no value in these places, save that which a
+//! labelled column is compared with, and that is not idle. Every other number belongs to the text like any word.
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AExpr, AExprKind, Node, ParseResult, RawStmt, a_const};
@@ -169,6 +169,15 @@ pub(crate) enum Idle {
     Plain(usize),
     /// At the sign before it.
     Negative(usize),
+}
+
+impl Idle {
+    /// Where the parser says that the constant is.
+    pub(crate) fn place(self) -> usize {
+        match self {
+            Idle::Plain(at) | Idle::Negative(at) => at,
+        }
+    }
 }
 
 /// The idle numbers of a parsed text; none where any statement is not a plain SELECT, INSERT, UPDATE or DELETE.

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use lockgate_core::Action;
 
+use crate::probe::Probe;
 use crate::taint::Taint;
 
 /// The statements of one text, in order. An empty text has none.
@@ -202,6 +203,9 @@ pub struct Use {
     pub place: String,
     /// The byte of the text where it stands, when known.
     pub offset: Option<usize>,
+    /// Of an equality test, the one value that the column is compared with. `None` for any other use, and for a test that
+    /// does not show all that it asks: within a sub-query, or in the body of a view or function.
+    pub probe: Option<Probe>,
 }
 
 /// The place of a use. `Equality` and `Join` are what a policy's `@mode` may permit on their own.
@@ -211,7 +215,7 @@ pub enum How {
     Equality,
     /// Any other test that decides which rows there are (WHERE, HAVING, LIMIT, EXISTS, IN …).
     Predicate,
-    /// A join condition, USING or NATURAL.
+    /// `column = column` of two columns with the same labels, USING or NATURAL with such.
     Join,
     /// ORDER BY or a window's order.
     Order,
@@ -294,6 +298,8 @@ pub enum Effect {
         name: String,
         /// What the arguments hold.
         arguments: Taint,
+        /// The arguments as text, where they are constants.
+        values: Vec<Option<String>>,
         /// The result is a plan of it, not its rows.
         explain: bool,
     },

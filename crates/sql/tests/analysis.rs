@@ -4,7 +4,7 @@
 
 mod shop;
 
-use lockgate_sql::{Catalog, Context, Outputs, Statement, Taint, analyze};
+use lockgate_sql::{Catalog, Context, Operand, Outputs, Statement, Taint, Use, analyze};
 
 fn taint(catalog: &Catalog, taint: &Taint) -> String {
     let mut names: Vec<String> = taint
@@ -41,7 +41,14 @@ fn render(catalog: &Catalog, s: &Statement) -> String {
             .collect::<Vec<_>>()
             .join(", "),
     };
-    let uses: Vec<String> = s.uses.iter().map(|u| format!("{} {}", u.how.name(), taint(catalog, &u.taint))).collect();
+    let used = |u: &Use| {
+        let value = u.probe.as_ref().map(|probe| match &probe.operand {
+            Operand::Constant(text) => format!(" = '{text}'{}", if probe.rows_tell { "" } else { " in one row" }),
+            Operand::Parameter(number) => format!(" = ${number}{}", if probe.rows_tell { "" } else { " in one row" }),
+        });
+        format!("{} {}{}", u.how.name(), taint(catalog, &u.taint), value.unwrap_or_default())
+    };
+    let uses: Vec<String> = s.uses.iter().map(used).collect();
     let mut facts = String::new();
     for change in &s.facts.changes {
         let filtered = if change.has_where { " where" } else { "" };

@@ -122,6 +122,24 @@ fn what_could_be_read_otherwise_has_no_shape_or_keeps_its_digits() {
     assert_eq!(Shape::of(&format!("select 1{}", " ".repeat(20_000))), None);
 }
 
+#[test]
+fn what_a_labelled_column_is_compared_with_is_not_idle() {
+    let catalog = shop::catalog();
+    let path = shop::PATH.map(str::to_owned);
+    let context = Context { catalog: &catalog, search_path: &path, path_known: true };
+    for (text, expected) in [
+        ("select id from customers where id = 7 and salary = 50", vec![true, false]),
+        ("select id from customers where salary = 50 and salary = 50", vec![false, false]),
+        ("select id from customers where -50 = salary and id > 3", vec![false, true]),
+        // Nothing but `any` permits these, whatever the value is.
+        ("select id from customers where salary > 50", vec![true]),
+        ("select id from customers where salary = 50 or id = 3", vec![true, true]),
+    ] {
+        let shape = Shape::of(text).unwrap();
+        assert_eq!(analyze_shaped(text, &shape, &context).unwrap().1, expected, "{text}");
+    }
+}
+
 /// The analysis without places in the text.
 fn placeless(batch: &Batch) -> Batch {
     let mut batch = batch.clone();

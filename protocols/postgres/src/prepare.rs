@@ -400,6 +400,7 @@ fn doubt_what_follows_a_change(batch: &mut Batch) {
                     how: if writes { How::Source } else { How::Predicate },
                     place: "a statement after one that changes names in the same message".into(),
                     offset: None,
+                    probe: None,
                 });
             }
         }
@@ -505,6 +506,7 @@ fn what_it_does(batch: &Batch) -> Box<[u8]> {
             text(&mut out, used.how.name());
             text(&mut out, &used.place);
             taint(&mut out, &used.taint);
+            out.push(u8::from(used.probe.is_some()));
         }
         taint(&mut out, touches);
     }

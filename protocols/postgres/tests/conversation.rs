@@ -20,7 +20,7 @@ use lockgate_record::{
     FileHeader, MemorySink, RecorderOptions, RecordingBuffers, RecordingKeys, RecordingKind, SessionRecorder,
 };
 use lockgate_session::wire::{Ask, Decided, Dialed, Event, HoldOutcome, Io, Protocol, TargetTls, Wire};
-use lockgate_session::{Rules, Session, SessionParts, TargetRules};
+use lockgate_session::{InferRules, Rules, Session, SessionParts, TargetRules};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -168,6 +168,8 @@ impl Scene {
             targets: HashMap::from([("shop".parse().unwrap(), Arc::clone(&target))]),
             version: 1,
             mask_keys: Arc::new(MaskKeys::new(&[1; 32])),
+            infer: InferRules::default(),
+            ledger: Arc::default(),
         };
         let now = Timestamp::from_millis(1_700_000_000_000);
         let id = SessionId::new(now, 1);

@@ -5,7 +5,7 @@ use lockgate_config::{Config, Loaded, TlsMode};
 use lockgate_core::{Identity, Secret, TargetName};
 use lockgate_mask::MaskKeys;
 use lockgate_relay::{Route, tls};
-use lockgate_session::{Content, Rewrites, Rules, TargetRules};
+use lockgate_session::{Content, InferRules, Rewrites, Rules, TargetRules};
 use lockgate_sql::ColumnRule;
 use rustls::ClientConfig;
 use std::collections::HashMap;
@@ -58,8 +58,11 @@ pub fn build(
         let client = client.transpose().with_context(|| format!("target `{}`", target.name))?;
         tls.insert(target.name.clone(), client);
     }
+    let infer = InferRules { probes_max: config.infer.probes_max, window_ms: config.infer.window_ms };
+    // What identities have found out under the rules of before they still know.
+    let ledger = before.map_or_else(Arc::default, |rules| Arc::clone(&rules.ledger));
     Ok(Version {
-        rules: Rules { policies, targets: rules, version, mask_keys },
+        rules: Rules { policies, targets: rules, version, mask_keys, infer, ledger },
         targets: Targets { config: Arc::new(config), tls },
     })
 }

@@ -76,7 +76,9 @@ impl<'t> Analyzer<'t> {
             }
             NodeEnum::ExecuteStmt(s) => {
                 let arguments = self.parts(&s.params, scope);
-                Outcome::with_effect("execute", Effect::Execute { name: s.name.clone(), arguments, explain: false })
+                let values = s.params.iter().map(constant).collect();
+                let effect = Effect::Execute { name: s.name.clone(), arguments, values, explain: false };
+                Outcome::with_effect("execute", effect)
             }
             NodeEnum::DeallocateStmt(s) => {
                 Outcome::with_effect("deallocate", Effect::Deallocate((!s.isall).then(|| s.name.clone())))
@@ -496,7 +498,8 @@ impl<'t> Analyzer<'t> {
         let mut outcome = match tree::kind_of(&explain.query) {
             Some(NodeEnum::ExecuteStmt(s)) => {
                 let arguments = self.parts(&s.params, scope);
-                let effect = Effect::Execute { name: s.name.clone(), arguments, explain: true };
+                let values = s.params.iter().map(constant).collect();
+                let effect = Effect::Execute { name: s.name.clone(), arguments, values, explain: true };
                 // What the plan shows depends on the prepared statement.
                 let open = Some(self.unknown());
                 let rel = Rel { cols: Vec::new(), open, bounded: true, rows: Rows::TABLE };
@@ -607,6 +610,14 @@ fn into_of(select: &SelectStmt) -> Option<&IntoClause> {
             return Some(into);
         }
         select = select.larg.as_deref()?;
+    }
+}
+
+/// The text of a constant argument.
+fn constant(node: &pg_query::protobuf::Node) -> Option<String> {
+    match tree::kind(node)? {
+        NodeEnum::AConst(constant) => crate::probe::constant_text(constant),
+        _ => None,
     }
 }
 

@@ -628,7 +628,9 @@ impl<'t> Analyzer<'t> {
         let windows = std::mem::take(&mut self.windows);
         let aggregated = std::mem::replace(&mut self.aggregated, false);
         let parts_size = self.parts_size;
+        self.nested = self.nested.saturating_add(1);
         let rel = self.query(query, scope);
+        self.nested = self.nested.saturating_sub(1);
         self.parts_size = parts_size;
         self.aggregated = aggregated;
         self.windows = windows;

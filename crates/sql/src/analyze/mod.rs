@@ -4,6 +4,7 @@
 
 mod call;
 mod command;
+mod condition;
 mod copy;
 mod define;
 mod expr;
@@ -25,6 +26,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ParseResult};
 
 use crate::catalog::{Catalog, Lineage, Resolved, Summary};
+use crate::probe::Probe;
 use crate::shape::{self, Shape};
 use crate::statement::{Batch, Change, Effect, Facts, How, Need, Object, Statement, Unparsable, Use, Why};
 use crate::taint::Taint;
@@ -51,7 +53,17 @@ pub fn analyze(text: &str, context: &Context<'_>) -> Result<Batch, Unparsable> {
 /// Analyses a text, and says which numbers of its shape are idle: texts of the same shape with the same numbers in all
 /// other places have the same analysis, but for [`Statement::range`] and [`Use::offset`].
 pub fn analyze_shaped(text: &str, shape: &Shape, context: &Context<'_>) -> Result<(Batch, Vec<bool>), Unparsable> {
-    parse::with_tree(text, false, |tree| Ok((batch(text, tree, context)?, shape.idle(text, &shape::idle(tree)))))?
+    parse::with_tree(text, false, |tree| {
+        let batch = batch(text, tree, context)?;
+        let mut idle = shape::idle(tree);
+        // The number that a labelled column is compared with is what a probe is about.
+        let probed = |at: usize| {
+            let uses = batch.statements.iter().flat_map(|s| &s.uses);
+            uses.filter(|used| used.probe.is_some()).any(|used| used.offset == Some(at))
+        };
+        idle.retain(|number| !probed(number.place()));
+        Ok((batch, shape.idle(text, &idle)))
+    })?
 }
 
 fn batch(text: &str, tree: &ParseResult, context: &Context<'_>) -> Result<Batch, Unparsable> {
@@ -117,6 +129,8 @@ pub(crate) struct Analyzer<'t> {
     pub(super) aggregated: bool,
     /// The query walked last has a WHERE clause that looks at a column.
     pub(super) filtered: bool,
+    /// How many queries there are around the one being walked.
+    pub(super) nested: u32,
     /// Counts expressions that may fail or act: a short-circuit before one tells its condition.
     pub(super) fallible: u32,
     /// How large the parts of the expression being walked are together, so far.
@@ -166,6 +180,7 @@ impl<'t> Analyzer<'t> {
             asks_about: None,
             aggregated: false,
             filtered: false,
+            nested: 0,
             fallible: 0,
             parts_size: 0,
             times: 1,
@@ -228,7 +243,7 @@ impl<'t> Analyzer<'t> {
     pub(super) fn uses(&mut self, taint: &Taint, how: How, place: &str, location: i32) {
         if taint.is_clean()
             || !self.search(self.uses.len())
-            || self.uses.iter().any(|u| u.how == how && u.taint == *taint && u.place == place)
+            || self.uses.iter().any(|u| u.how == how && u.taint == *taint && u.place == place && u.probe.is_none())
         {
             return;
         }
@@ -238,6 +253,20 @@ impl<'t> Analyzer<'t> {
             how,
             place: place.to_owned(),
             offset: usize::try_from(location).ok().filter(|l| *l > 0),
+            probe: None,
+        });
+    }
+
+    /// Records that a labelled column is compared with one value. Two comparisons with the same value are two: texts of one
+    /// shape may differ in either.
+    pub(super) fn probes(&mut self, taint: &Taint, probe: Probe, place: &str, location: i32) {
+        self.touches.join(taint);
+        self.uses.push(Use {
+            taint: taint.clone(),
+            how: How::Equality,
+            place: place.to_owned(),
+            offset: usize::try_from(location).ok(),
+            probe: Some(probe),
         });
     }
 

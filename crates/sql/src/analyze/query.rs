@@ -10,7 +10,7 @@ use pg_query::protobuf::{
     WithClause,
 };
 
-use super::scope::{Col, From, Item, Rel, Scope, size_of};
+use super::scope::{Col, From, Item, Rel, Scope, Val, size_of};
 use super::size::{self, Rows};
 use super::{Analyzer, Read, Resolved, tree};
 use crate::builtins::{self, Leak};
@@ -93,7 +93,9 @@ impl<'t> Analyzer<'t> {
         let mut filtered = true;
         let mut arm = |side: &'t Option<Box<SelectStmt>>| match side {
             Some(side) => {
+                self.nested = self.nested.saturating_add(1);
                 let rel = self.select(side, scope);
+                self.nested = self.nested.saturating_sub(1);
                 filtered &= self.filtered;
                 rel
             }
@@ -159,8 +161,10 @@ impl<'t> Analyzer<'t> {
         let from_bounded = from.bounded;
         let scope = Scope::within(outer, from);
         let columns_before = self.columns_seen;
+        let uses_before = self.uses.len();
         self.condition(select.where_clause.as_deref(), &scope, How::Predicate, "WHERE");
         let filtered = self.columns_seen != columns_before;
+        let uses_after = self.uses.len();
         for window in &select.window_clause {
             if let Some(NodeEnum::WindowDef(window)) = tree::kind(window) {
                 let taint = self.window(window, &scope);
@@ -200,39 +204,14 @@ impl<'t> Analyzer<'t> {
         rows.times = rows.times.saturating_mul(self.times);
         self.times = times;
         rel.rows = limited_rows(select, if one_row { Rows::ONE } else { rows });
+        if one_row {
+            self.rows_tell_nothing(uses_before..uses_after);
+        }
         rel.bounded = filtered || limited || one_row || from_bounded;
         self.windows = windows;
         self.aggregated = aggregated;
         self.filtered = filtered;
         rel
-    }
-
-    /// WHERE, HAVING, ON. Terms that only compare a column with a constant, or two columns of a join, are told apart.
-    pub(super) fn condition(
-        &mut self,
-        node: Option<&'t Node>,
-        scope: &Scope<'t, '_>,
-        how: How,
-        place: &'static str,
-    ) -> Taint {
-        let Some(node) = node else { return Taint::CLEAN };
-        let terms: &'t [Node] = match tree::kind(node) {
-            Some(NodeEnum::BoolExpr(e)) if e.boolop() == BoolExprType::AndExpr => &e.args,
-            _ => std::slice::from_ref(node),
-        };
-        let mut all = Taint::CLEAN;
-        for term in terms {
-            let before = self.uses.len();
-            let taint = self.expr(term, scope).taint;
-            let how = match how {
-                How::Predicate if self.uses.len() == before && is_equality_with_constant(term) => How::Equality,
-                other => other,
-            };
-            self.uses(&taint, how, place, -1);
-            all.join(&taint);
-        }
-        self.predicate.join(&all);
-        all
     }
 
     /// The select list.
@@ -674,14 +653,19 @@ impl<'t> Analyzer<'t> {
                     None => taint.join(side.open.as_ref().unwrap_or(&Taint::CLEAN)),
                 }
             }
-            self.uses(&taint, How::Join, "a join's columns", -1);
+            let sides = [&l, &r].map(|side| side.star.iter().find(|c| c.name == *name));
+            let how = match sides {
+                [Some(one), Some(other)] => self.how_compared(&Val::of(one), &Val::of(other)),
+                _ => How::Predicate,
+            };
+            self.uses(&taint, how, "a join's columns", -1);
             self.predicate.join(&taint);
             cols.push(Col { plain, ..Col::new(name.clone(), taint) });
         }
         if join.is_natural && (l.open.is_some() || r.open.is_some()) {
             // Which columns are compared is not known.
             let taint = l.all().with(&r.all());
-            self.uses(&taint, How::Join, "NATURAL JOIN", -1);
+            self.uses(&taint, How::Predicate, "NATURAL JOIN", -1);
         }
         let merged_rel = Rel { cols: cols.clone(), open: None, bounded: true, rows: Rows::TABLE };
         let mut from = l;
@@ -896,12 +880,4 @@ pub(super) fn rename<'t>(rel: &mut Rel<'t>, names: impl Iterator<Item = &'t str>
             }
         }
     }
-}
-
-fn is_equality_with_constant(node: &Node) -> bool {
-    let Some(NodeEnum::AExpr(e)) = tree::kind(node) else { return false };
-    let (Some(left), Some(right)) = (e.lexpr.as_deref(), e.rexpr.as_deref()) else { return false };
-    let column = |n: &Node| matches!(tree::kind(n), Some(NodeEnum::ColumnRef(_)));
-    let equals = e.kind() == AExprKind::AexprOp && tree::qualified(&e.name).1 == "=";
-    equals && ((column(left) && tree::is_constant(right)) || (tree::is_constant(left) && column(right)))
 }

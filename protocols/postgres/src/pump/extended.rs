@@ -2,6 +2,7 @@
 
 use super::client::{Taken, request_of, spelt_out};
 use super::meaning::{PortalNow, Spelt, certified};
+use super::probes::Compared;
 use super::{ABORT_TEXT, Execution, Expect, Flow, Portal, Pump, Shape, Statement, Values, Waiting};
 use crate::frame::Frame;
 use crate::message::{self, Object, TransactionStatus};
@@ -123,7 +124,10 @@ impl Pump {
                 Ruling::Hold(_) => {
                     let values = borrowed(&parameters);
                     let name = String::from_utf8_lossy(bind.statement);
+                    let compared = Compared::of(&subject, &parameters, &[]);
+                    let probing = compared.probing();
                     let mut request = request_of(RequestKind::Bind, subject.text().as_bytes(), &subject);
+                    request.probing = &probing;
                     request.statement = Some(&name);
                     request.parameters = Parameters { values: &values };
                     match self.session.submit(&request, &subject.judgement, io.now) {
@@ -149,6 +153,7 @@ impl Pump {
             shape: Shape::default(),
             masker: Arc::default(),
             approved: permit.is_some(),
+            begun: false,
             permit,
             holds: false,
         };
@@ -188,11 +193,11 @@ impl Pump {
                 return Taken::Done;
             }
         }
-        let PortalNow { subject, mut own, plan: own_plan, alone, runs } =
+        let PortalNow { subject, mut own, plan: own_plan, alone, runs, executed } =
             self.portal_now(&name, statement.as_ref(), io);
-        let (permit, approved, parameters) = match self.portals.get_mut(&name) {
-            Some(portal) => (portal.permit.take(), portal.approved, Arc::clone(&portal.parameters)),
-            None => (None, false, Arc::default()),
+        let (permit, approved, begun, parameters) = match self.portals.get_mut(&name) {
+            Some(portal) => (portal.permit.take(), portal.approved, portal.begun, Arc::clone(&portal.parameters)),
+            None => (None, false, false, Arc::default()),
         };
         let statements_own = subject.as_ref().map(|s| &*s.judgement);
         if approved
@@ -218,11 +223,15 @@ impl Pump {
                     (Ruling::Hold(_), Some(subject)) => Spelt::of(subject, &runs),
                     _ => None,
                 };
+                let compared = subject.as_ref().filter(|_| !begun).map(|s| Compared::of(s, &parameters, &executed));
+                let compared = compared.unwrap_or_default();
+                let probing = compared.probing();
                 let mut request = execute_request(subject.as_ref(), &unseen, spelt.as_ref());
                 request.portal = Some(&portal_name);
                 request.parameters = Parameters { values: &values };
                 let certified = certified(&runs);
                 request.runs = &certified;
+                request.probing = &probing;
                 match self.session.submit(&request, judgement, io.now) {
                     Verdict::Allow(permit) => permit,
                     Verdict::Deny(denial) => {
@@ -250,8 +259,11 @@ impl Pump {
         permit: Permit,
         io: &mut Io,
     ) {
-        let (shape, masker, formats) = match self.portals.get(&name) {
-            Some(portal) => (Arc::clone(&portal.shape), Arc::clone(&portal.masker), Arc::clone(&portal.formats)),
+        let (shape, masker, formats) = match self.portals.get_mut(&name) {
+            Some(portal) => {
+                portal.begun = true;
+                (Arc::clone(&portal.shape), Arc::clone(&portal.masker), Arc::clone(&portal.formats))
+            }
             // A cursor that was opened out of our sight: what its shape is, this Execute alone will know.
             None => (Shape::default(), Arc::default(), Arc::default()),
         };
@@ -384,7 +396,10 @@ impl Pump {
         let subject = Arc::clone(statement.subject());
         let values = borrowed(&parameters);
         let name = String::from_utf8_lossy(bind.statement);
+        let compared = Compared::of(&subject, &parameters, &[]);
+        let probing = compared.probing();
         let mut request = request_of(RequestKind::Bind, subject.text().as_bytes(), &subject);
+        request.probing = &probing;
         request.statement = Some(&name);
         request.parameters = Parameters { values: &values };
         match self.session.release(parked, decided, &request, &subject.judgement, io.now) {
@@ -398,6 +413,7 @@ impl Pump {
                     masker: Arc::default(),
                     permit: Some(permit),
                     approved: true,
+                    begun: false,
                     holds: false,
                 };
                 self.sent_bind(frame, bind.portal, portal, io);
@@ -411,7 +427,7 @@ impl Pump {
         let Ok(execute) = message::Execute::decode(frame.body()) else { return };
         let name: Box<[u8]> = execute.portal.into();
         let statement = self.portals.get(&name).and_then(|p| p.statement.clone());
-        let PortalNow { subject, own, plan, alone, runs } = self.portal_now(&name, statement.as_ref(), io);
+        let PortalNow { subject, own, plan, alone, runs, executed } = self.portal_now(&name, statement.as_ref(), io);
         let Some(judgement) = own.or_else(|| subject.as_ref().map(|s| Judgement::clone(&s.judgement))) else { return };
         let plan = plan.or_else(|| judgement.plans.first().cloned());
         let plan = plan.unwrap_or_else(|| {
@@ -422,9 +438,12 @@ impl Pump {
         let portal_name = String::from_utf8_lossy(&name);
         let unseen = unseen_portal(&portal_name);
         let spelt = subject.as_ref().and_then(|subject| Spelt::of(subject, &runs));
+        let compared = subject.as_ref().map(|s| Compared::of(s, &parameters, &executed)).unwrap_or_default();
+        let probing = compared.probing();
         let mut request = execute_request(subject.as_ref(), &unseen, spelt.as_ref());
         request.portal = Some(&portal_name);
         request.parameters = Parameters { values: &values };
+        request.probing = &probing;
         match self.session.release(parked, decided, &request, &judgement, io.now) {
             Verdict::Allow(permit) => {
                 if let Some(portal) = self.portals.get_mut(&name) {

@@ -1,13 +1,15 @@
 //! What a frame means: the statements and cursors that the session's names stand for, under the catalog and the rules of
 //! now, and what requests that are still on their way may change about that.
 
+use super::probes::Executed;
 use super::result::stronger_plan;
 use super::{Changing, Pump, Statement};
 use crate::prepare::{Prepared, moves_names};
+use lockgate_core::{Fault, SqlState};
 use lockgate_mask::Touch;
 use lockgate_record::Certified;
 use lockgate_session::wire::Io;
-use lockgate_session::{Judgement, Plan, Ruling};
+use lockgate_session::{Charge, Denial, Judgement, Plan, Ruling};
 use lockgate_sql::Effect;
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ pub(super) struct Found {
 }
 
 /// What an Execute does.
+#[derive(Default)]
 pub(super) struct PortalNow {
     /// The portal's statement; `None` where it was opened out of our sight.
     pub(super) subject: Option<Arc<Prepared>>,
@@ -30,6 +33,8 @@ pub(super) struct PortalNow {
     pub(super) alone: bool,
     /// What its EXECUTE or FETCH runs.
     pub(super) runs: Vec<Runs>,
+    /// What its EXECUTE runs, with the arguments.
+    pub(super) executed: Vec<Executed>,
 }
 
 /// A name that a statement runs, and what it stands for; `None` for a name that was given out of our sight.
@@ -40,6 +45,7 @@ pub(super) struct Resolved {
     pub(super) judgement: Judgement,
     pub(super) plans: Vec<Arc<Plan>>,
     pub(super) runs: Vec<Runs>,
+    pub(super) executed: Vec<Executed>,
 }
 
 /// A request's text with what its names stand for, a comment below it: `EXECUTE d(7)` says nothing to those who are to
@@ -181,6 +187,7 @@ impl Pump {
         let mut judgement = Judgement::clone(&prepared.judgement);
         let mut plans = judgement.plans.clone();
         let mut runs = Vec::new();
+        let mut executed = Vec::new();
         for (index, statement) in statements.iter().enumerate() {
             let earlier = statements.get(..index).unwrap_or_default();
             // What the name means, and what names in its text mean, was looked up before the message began to run.
@@ -229,8 +236,13 @@ impl Pump {
                     if let (Some(to), Some(from)) = (plans.get_mut(index), from) {
                         *to = from;
                     }
-                    if matches!(statement.effect, Effect::Execute { .. }) {
+                    if let Effect::Execute { values, .. } = &statement.effect {
                         add_ruling(&mut judgement, found);
+                        if explained && let Some(charge) = found.charges.first() {
+                            deny_plan(&mut judgement, charge);
+                        }
+                        let (subject, values) = (Arc::clone(&subject), values.clone());
+                        executed.push(Executed { statement: index, subject, values });
                     }
                 }
                 None => {
@@ -245,7 +257,7 @@ impl Pump {
                 }
             }
         }
-        Some(Resolved { judgement, plans, runs })
+        Some(Resolved { judgement, plans, runs, executed })
     }
 
     /// What an open portal or cursor yields. Its plan was made when it was opened, under the names of then; what it calls is
@@ -273,7 +285,7 @@ impl Pump {
     pub(super) fn portal_now(&mut self, name: &[u8], statement: Option<&Statement>, io: &Io) -> PortalNow {
         let Some(statement) = statement else {
             let own = Some(self.unknown_plan(io.now));
-            return PortalNow { subject: None, own, plan: None, alone: false, runs: Vec::new() };
+            return PortalNow { own, ..PortalNow::default() };
         };
         let Found { subject, both } = self.opened(statement, io);
         let changed = both.is_some();
@@ -285,12 +297,12 @@ impl Pump {
         }
         let Some(resolved) = self.resolve(&subject, io) else {
             let plan = both.as_ref().and_then(|j| j.plans.first().cloned());
-            return PortalNow { subject: Some(subject), own: both, plan, alone: changed, runs: Vec::new() };
+            return PortalNow { subject: Some(subject), own: both, plan, alone: changed, ..PortalNow::default() };
         };
-        let Resolved { judgement, plans, runs } = resolved;
+        let Resolved { judgement, plans, runs, executed } = resolved;
         // An EXECUTE that has begun goes on with what its name meant then.
         let plan = if begun { self.unknown_plan(io.now).plans.into_iter().next() } else { plans.into_iter().next() };
-        PortalNow { subject: Some(subject), own: Some(judgement), plan, alone: true, runs }
+        PortalNow { subject: Some(subject), own: Some(judgement), plan, alone: true, runs, executed }
     }
 
     /// What a prepared statement's name means now, judged by the rules of now.
@@ -319,6 +331,20 @@ fn gives_or_takes_names(effect: &Effect) -> bool {
 /// Whether it runs what a name of the session stands for.
 pub(super) fn by_name(effect: &Effect) -> bool {
     matches!(effect, Effect::Execute { .. } | Effect::Fetch { .. } | Effect::Move { .. })
+}
+
+/// A plan quotes what the target knows of a column's values, which is more than whether one is there.
+fn deny_plan(judgement: &mut Judgement, charge: &Charge) {
+    let column = charge.columns.first().map_or("", String::as_str);
+    if !matches!(judgement.ruling, Ruling::Deny(_)) {
+        judgement.ruling = Ruling::Deny(Denial::other(
+            Fault::Policy,
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            "refused by policy",
+            Some(format!("a plan tells more of column {column} than mode \"equality\" permits")),
+            None,
+        ));
+    }
 }
 
 /// What an EXECUTE runs is asked for as well.

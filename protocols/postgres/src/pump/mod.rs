@@ -20,6 +20,7 @@ mod extended;
 mod inquiry;
 mod meaning;
 mod overlong;
+mod probes;
 mod result;
 mod simple;
 mod target;
@@ -91,6 +92,8 @@ pub(crate) struct Portal {
     permit: Option<Permit>,
     /// A request on it was approved: later pieces of the same portal belong to it.
     approved: bool,
+    /// It was executed before: what it compares has been paid for.
+    begun: bool,
     /// It outlives the transaction.
     holds: bool,
 }

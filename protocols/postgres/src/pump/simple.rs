@@ -2,6 +2,7 @@
 
 use super::client::{Taken, request_of, spelt_out};
 use super::meaning::{Spelt, certified};
+use super::probes::Compared;
 use super::{ABORT_TEXT, Expect, Flow, Pump, Simple, Waiting};
 use crate::frame::Frame;
 use crate::message::{self, TransactionStatus};
@@ -70,8 +71,10 @@ impl Pump {
             _ => None,
         };
         let certified = resolved.as_ref().map(|r| certified(&r.runs)).unwrap_or_default();
-        let request =
-            Request { runs: &certified, ..request_of(RequestKind::Simple, runs_as(text, &prepared), &prepared) };
+        let compared = Compared::of(&prepared, &[], resolved.as_ref().map_or(&[], |r| &r.executed));
+        let probing = compared.probing();
+        let request = request_of(RequestKind::Simple, runs_as(text, &prepared), &prepared);
+        let request = Request { runs: &certified, probing: &probing, ..request };
         let request = spelt_out(request, spelt.as_ref());
         match self.session.submit(&request, judgement, io.now) {
             Verdict::Allow(permit) => {
@@ -161,8 +164,10 @@ impl Pump {
         let resolved = self.resolve(&prepared, io);
         let judgement = resolved.as_ref().map_or(&*prepared.judgement, |r| &r.judgement);
         let spelt = resolved.as_ref().and_then(|r| Spelt::of(&prepared, &r.runs));
-        let request =
-            spelt_out(request_of(RequestKind::Simple, runs_as(query.text, &prepared), &prepared), spelt.as_ref());
+        let compared = Compared::of(&prepared, &[], resolved.as_ref().map_or(&[], |r| &r.executed));
+        let probing = compared.probing();
+        let request = request_of(RequestKind::Simple, runs_as(query.text, &prepared), &prepared);
+        let request = spelt_out(Request { probing: &probing, ..request }, spelt.as_ref());
         match self.session.release(parked, decided, &request, judgement, io.now) {
             Verdict::Allow(permit) => {
                 let request = permit.request();

@@ -400,6 +400,8 @@ impl Pump {
             simple.index += 1;
             simple.result = super::Flow::default();
             simple.tag.clone_from(&tag);
+            let request = simple.request;
+            self.told_by_tag(request, index, &tag, io);
             self.effect(&prepared, index);
             self.plain(MessageKind::CommandComplete, body, io);
             return;
@@ -423,6 +425,11 @@ impl Pump {
             Some(Expect::Execute(execution)) => {
                 let request = execution.request;
                 self.expect.pop_front();
+                match kind {
+                    // Some rows came, and there may be more.
+                    MessageKind::PortalSuspended => self.session.answered(request, 0, 1, io.now),
+                    _ => self.told_by_tag(request, 0, tag, io),
+                }
                 self.done(io, request, DoneKind::Completed, tag, None);
             }
             _ => return self.target_broke(io, "the end of a request that was not running"),
@@ -820,6 +827,7 @@ impl Portal {
             masker: Arc::default(),
             permit: None,
             approved: false,
+            begun: false,
             holds,
         }
     }

@@ -1,0 +1,325 @@
+//! Permitted uses of what may not be seen: `equality` within a budget that is the identity's own, `join` for columns of one
+//! kind. Everything else stays refused, and without a permit these are refused too.
+
+use crate::masking::leaked;
+use lockgate_tests::Scene;
+use lockgate_tests::process::eventually;
+use lockgate_tests::scene::{POLICIES, SSN};
+use lockgate_tests::wire::{self, Client, Frame};
+use std::time::Duration;
+
+const PERMITS: &str = r#"
+@id("support-works")
+permit (principal in Group::"support", action in [Action::"connect", Action::"read", Action::"write"], resource in Target::"shop");
+
+@id("support-looks-up")
+@mode("equality")
+permit (principal in Group::"support", action == Action::"infer", resource in Label::"pii");
+
+@id("linkers-work")
+permit (principal in Group::"linkers", action in [Action::"connect", Action::"read"], resource in Target::"shop");
+
+@id("linkers-link")
+@mode("join")
+permit (principal in Group::"linkers", action == Action::"infer", resource in Label::"pii");
+"#;
+
+fn policies() -> String {
+    format!("{POLICIES}{PERMITS}")
+}
+
+fn scene_with(infer: &str) -> Scene {
+    Scene::with(15, |options| {
+        options.policies = policies();
+        options.extra.push_str(infer);
+    })
+}
+
+/// A client of a new user of this group.
+fn client(scene: &Scene, user: &str, group: &str) -> Client {
+    Client::login(scene.gateway.port, user, &scene.gateway.token(user, &[group]))
+}
+
+fn refused(frames: &[Frame], words: &[&str]) {
+    let error = wire::error(frames);
+    let told = format!("{:?} {:?}", error.field(b'D'), error.field(b'H'));
+    assert_eq!(error.field(b'C').as_deref(), Some("42501"), "{told}");
+    for word in words {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+}
+
+fn lookup(ssn: &str) -> String {
+    format!("SELECT name FROM people WHERE ssn = '{ssn}'")
+}
+
+/// The same by the extended protocol.
+fn lookup_by_parameter(client: &mut Client, ssn: &str) -> Vec<Frame> {
+    let parts = [
+        wire::parse("", "SELECT name FROM people WHERE ssn = $1"),
+        wire::bind("", "", &[ssn], 0),
+        wire::execute("", 0),
+        wire::sync(),
+    ];
+    client.send_raw(&parts.concat());
+    client.until_ready()
+}
+
+#[test]
+fn one_comparison_with_one_value_is_answered() {
+    let scene = scene_with("");
+    let mut client = client(&scene, "sue", "support");
+    let found = [[Some("Person 7".to_owned())]];
+    for sql in [
+        lookup(SSN),
+        format!("SELECT name FROM people WHERE '{SSN}'::text = ssn AND id > 3"),
+        format!("SELECT who FROM contacts WHERE number = '{SSN}'"),
+        format!("PREPARE p (text) AS SELECT name FROM people WHERE ssn = $1; EXECUTE p ('{SSN}')"),
+        format!("UPDATE people SET points = 1 WHERE ssn = '{SSN}' RETURNING name"),
+    ] {
+        assert_eq!(wire::rows(&client.query(&sql)), found, "{sql}");
+    }
+    assert_eq!(wire::rows(&lookup_by_parameter(&mut client, SSN)), found);
+    assert_eq!(wire::rows(&client.query(&lookup("nobody's"))), [[None::<String>; 0]; 0]);
+    // What comes out is masked as ever.
+    let row = wire::rows(&client.query(&format!("SELECT name, ssn, email FROM people WHERE ssn = '{SSN}'")));
+    assert_eq!(row.len(), 1);
+    assert_eq!(leaked(&client.seen), None);
+}
+
+#[test]
+fn nothing_but_that_comparison_is() {
+    let scene = scene_with("");
+    let mut client = client(&scene, "sue", "support");
+    let ways = [
+        "SELECT name FROM people WHERE ssn LIKE 'SSN%'",
+        "SELECT name FROM people WHERE ssn > 'SSN'",
+        "SELECT name FROM people WHERE ssn BETWEEN 'A' AND 'Z'",
+        "SELECT name FROM people WHERE ssn <> 'x'",
+        "SELECT name FROM people WHERE NOT ssn = 'x'",
+        "SELECT name FROM people WHERE ssn = 'x' OR ssn = 'y'",
+        "SELECT name FROM people WHERE ssn = 'x' OR id = 1",
+        "SELECT name FROM people WHERE ssn IN ('x', 'y')",
+        "SELECT name FROM people WHERE ssn = ANY (ARRAY['x', 'y'])",
+        "SELECT name FROM people WHERE ssn = 'x' AND email = 'y'",
+        "SELECT name FROM people WHERE ssn = lower('X')",
+        "SELECT name FROM people WHERE lower(ssn) = 'x'",
+        "SELECT name FROM people WHERE left(ssn, 3) = 'SSN'",
+        "SELECT name FROM people WHERE (ssn = 'x') IS NULL",
+        "SELECT name FROM people WHERE ssn IS NULL",
+        "SELECT name FROM people WHERE ssn = email",
+        "SELECT a.name FROM people a JOIN people b ON a.ssn = b.ssn",
+        "SELECT a.name FROM people a JOIN (VALUES ('x'), ('y')) g (s) ON a.ssn = g.s",
+        "SELECT n.id FROM notes n LEFT JOIN people p ON p.id = n.id AND p.ssn = 'x'",
+        "SELECT count(*) FROM (SELECT 1 FROM people WHERE ssn = 'x') q",
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM people WHERE ssn = 'x')",
+        "SELECT name FROM people WHERE ssn = 'x' UNION ALL SELECT name FROM people WHERE ssn = 'y'",
+        "WITH p AS (SELECT name FROM people WHERE ssn = 'x') SELECT * FROM p",
+        "SELECT name FROM people GROUP BY name, ssn HAVING ssn = 'x'",
+        "SELECT name FROM people ORDER BY ssn = 'x'",
+        "EXPLAIN SELECT name FROM people WHERE ssn = 'x'",
+        "PREPARE e AS SELECT name FROM people WHERE ssn = 'x'; EXPLAIN EXECUTE e",
+        "BEGIN; DECLARE c CURSOR FOR SELECT name FROM people WHERE ssn = 'x'",
+        "INSERT INTO notes (body) SELECT name FROM people WHERE ssn = 'x'",
+        "SELECT name FROM people WHERE people = (SELECT p FROM people p LIMIT 1)",
+    ];
+    for sql in ways {
+        refused(&client.query(sql), &["column"]);
+        client.query("ROLLBACK");
+    }
+    // Nothing of that used the budget.
+    assert_eq!(wire::rows(&client.query(&lookup(SSN))).len(), 1);
+}
+
+#[test]
+fn without_a_permit_it_is_refused_and_says_what_it_takes() {
+    let scene = scene_with("");
+    let alice = scene.alice();
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    refused(&client.query(&lookup(SSN)), &["public.people.ssn", "mode \\\"equality\\\""]);
+    refused(&lookup_by_parameter(&mut client, SSN), &["public.people.ssn"]);
+    refused(&client.query("SELECT a.id FROM people a JOIN people b USING (ssn)"), &["mode \\\"join\\\""]);
+    refused(&client.query("SELECT id FROM people WHERE ssn LIKE '5%'"), &["mode \\\"any\\\""]);
+    let told = scene.gateway.here(&[
+        "explain",
+        "--user",
+        "sue",
+        "--group",
+        "support",
+        "--target",
+        "shop",
+        "SELECT id FROM people ORDER BY ssn",
+    ]);
+    let told = lockgate_tests::process::text(&told);
+    assert!(told.contains("mode \"any\"") && told.contains("mode \"equality\" permits"), "{told}");
+}
+
+#[test]
+fn the_budget_is_the_identitys_and_not_the_sessions() {
+    let scene = scene_with("infer: {probes: 4, window: 1h}\n");
+    let token = scene.gateway.token("sue", &["support"]);
+    let login = || Client::login(scene.gateway.port, "sue", &token);
+    let (mut one, mut other) = (login(), login());
+    assert_eq!(wire::rows(&one.query(&lookup("guess 1"))).len(), 0);
+    assert_eq!(wire::rows(&lookup_by_parameter(&mut other, "guess 2")).len(), 0);
+    drop(one);
+    let mut again = login();
+    assert_eq!(wire::rows(&again.query(&lookup(SSN))).len(), 1);
+    // The same values again are free, however they are written.
+    for value in ["guess 1", "guess 2", SSN] {
+        assert!(!wire::tags(&again.query(&lookup(value))).contains('E'), "{value}");
+        assert!(!wire::tags(&lookup_by_parameter(&mut other, value)).contains('E'), "{value}");
+    }
+    // A message of several statements stops where the budget does: nothing of it runs.
+    refused(
+        &again.query(&format!("{}; {}", lookup("guess 3"), lookup("guess 4"))),
+        &["public.people.ssn", "4 different"],
+    );
+    for client in [&mut again, &mut other] {
+        refused(
+            &client.query(&lookup("guess 5")),
+            &["public.people.ssn", "4 different values within 1h", "more is possible at"],
+        );
+        refused(&lookup_by_parameter(client, "guess 6"), &["public.people.ssn", "more is possible at"]);
+        refused(
+            &client.query("PREPARE q (text) AS SELECT 1 FROM people WHERE ssn = $1; EXECUTE q ('guess 7')"),
+            &["public.people.ssn"],
+        );
+        client.query("DEALLOCATE ALL");
+        assert_eq!(wire::rows(&client.query(&lookup(SSN))).len(), 1, "what is known stays known");
+    }
+    // Another column has its own budget, and so has another identity.
+    assert!(!wire::tags(&again.query("SELECT 1 FROM people WHERE email = 'x'")).contains('E'));
+    let mut max = client(&scene, "max", "support");
+    assert!(!wire::tags(&max.query(&lookup("guess 8"))).contains('E'));
+    // New rules are no new budget.
+    std::fs::write(scene.gateway.policy_file(), format!("{}\n// again\n", policies())).unwrap();
+    scene.gateway.reload();
+    std::thread::sleep(Duration::from_millis(500));
+    refused(&login().query(&lookup("guess 9")), &["more is possible at"]);
+}
+
+#[test]
+fn numbers_that_only_differ_are_different_probes() {
+    let scene = scene_with("infer: {probes: 3}\n");
+    let mut client = client(&scene, "sue", "support");
+    let ask = |salary: u32| format!("SELECT name FROM people WHERE id > 0 AND salary = {salary}");
+    for salary in [71_001, 71_002, 71_003, 71_001, 71_003] {
+        assert!(!wire::tags(&client.query(&ask(salary))).contains('E'), "{salary}");
+    }
+    refused(&client.query(&ask(71_004)), &["public.people.salary"]);
+    // A date may be read in several ways: each time counts.
+    for round in 0..4 {
+        let frames = client.query("SELECT name FROM people WHERE born = '1971-02-10'");
+        assert_eq!(wire::tags(&frames).contains('E'), round == 3, "{frames:?}");
+    }
+}
+
+#[test]
+fn an_approval_comes_before_the_charge() {
+    let scene = scene_with("infer: {probes: 1}\n");
+    let mut client = client(&scene, "sue", "support");
+    assert!(!wire::tags(&client.query(&lookup("guess 1"))).contains('E'));
+    // What is held is charged when it is released, and then there is nothing left.
+    client.send(b'Q', &wire::text("DELETE FROM people WHERE ssn = 'guess 2'"));
+    let dana = scene.dana();
+    let id = scene.pending(&dana);
+    assert!(scene.approve(&dana, &id).status.success());
+    refused(&client.until_ready(), &["more is possible at"]);
+    assert_eq!(scene.directly("SELECT count(*) FROM people"), "50");
+}
+
+#[test]
+fn guessing_raises_an_alarm() {
+    let scene = scene_with("");
+    let mut good = client(&scene, "sue", "support");
+    for number in 1..=8 {
+        assert_eq!(wire::rows(&good.query(&lookup(&format!("SSN-CANARY-{number:04}")))).len(), 1);
+    }
+    assert!(!scene.gateway.log().contains("found nothing"), "{}", scene.gateway.log());
+    let mut bad = client(&scene, "mallory", "support");
+    for number in 0..4 {
+        lookup_by_parameter(&mut bad, &format!("guess {number}"));
+        bad.query(&lookup(&format!("other guess {number}")));
+    }
+    eventually("the alarm is in the log", Duration::from_secs(10), || {
+        let log = scene.gateway.log();
+        log.contains("alert") && log.contains("mallory") && log.contains("comparisons of column public.people.ssn")
+    });
+    assert!(scene.gateway.log().contains("support-looks-up"));
+    assert!(!scene.gateway.log().contains("guess 1"), "no value is in the log");
+}
+
+#[test]
+fn columns_of_one_kind_may_be_joined_by_who_may_join() {
+    let scene = Scene::with_database(
+        15,
+        &format!(
+            "{}CREATE TABLE members (ssn text, club text); INSERT INTO members SELECT ssn, 'chess' FROM people WHERE id <= 7;",
+            lockgate_tests::scene::SHOP
+        ),
+        |options| {
+            options.policies = policies();
+            options.extra =
+                options.extra.replace("[shop/public.people.ssn]", "[shop/public.people.ssn, shop/public.members.ssn]");
+        },
+    );
+    let joins = [
+        "SELECT name, club FROM people p JOIN members m ON p.ssn = m.ssn",
+        "SELECT name, club FROM people JOIN members USING (ssn)",
+        "SELECT name, club FROM people NATURAL JOIN members",
+        "SELECT name, club FROM people p, members m WHERE m.ssn = p.ssn AND p.id < 100",
+    ];
+    let mut linker = client(&scene, "lin", "linkers");
+    for sql in joins {
+        assert_eq!(wire::rows(&linker.query(sql)).len(), 7, "{sql}");
+    }
+    for sql in [
+        "SELECT name FROM people p JOIN members m ON p.email = m.ssn",
+        "SELECT name FROM people p JOIN members m ON p.ssn < m.ssn",
+        "SELECT name FROM people p JOIN members m ON p.ssn = m.ssn || ''",
+        "SELECT name FROM people p JOIN (VALUES ('x')) g (ssn) USING (ssn)",
+        "SELECT name FROM people p NATURAL JOIN (VALUES ('x')) g (ssn)",
+        "SELECT name FROM people p JOIN notes n ON p.ssn = n.body",
+        "SELECT name FROM people p LEFT JOIN members m ON p.ssn = 'x'",
+        "SELECT name FROM people WHERE ssn = 'x'",
+        "SELECT name FROM people WHERE ssn IN (SELECT ssn FROM members)",
+    ] {
+        refused(&linker.query(sql), &["column"]);
+    }
+    assert_eq!(leaked(&linker.seen), None);
+    let mut support = client(&scene, "sue", "support");
+    for sql in joins {
+        refused(&support.query(sql), &["mode \\\"join\\\""]);
+    }
+}
+
+#[test]
+fn a_right_that_ends_ends_for_what_is_prepared() {
+    let scene = scene_with("");
+    let mut client = client(&scene, "sue", "support");
+    client.send_raw(&[wire::parse("s", "SELECT name FROM people WHERE ssn = $1"), wire::sync()].concat());
+    client.until_ready();
+    let ask = |client: &mut Client| {
+        client.send_raw(&[wire::bind("", "s", &[SSN], 0), wire::execute("", 0), wire::sync()].concat());
+        client.until_ready()
+    };
+    assert_eq!(wire::rows(&ask(&mut client)).len(), 1);
+    let without = policies().replace("@id(\"support-looks-up\")", "@id(\"nobody-looks-up\")").replace(
+        "permit (principal in Group::\"support\", action == Action::\"infer\"",
+        "permit (principal in Group::\"nobody\", action == Action::\"infer\"",
+    );
+    std::fs::write(scene.gateway.policy_file(), without).unwrap();
+    scene.gateway.reload();
+    eventually("the right is gone", Duration::from_secs(10), || wire::tags(&ask(&mut client)).contains('E'));
+    refused(&ask(&mut client), &["public.people.ssn"]);
+}
+
+#[test]
+fn an_unknown_mode_is_a_mistake() {
+    let scene = scene_with("");
+    std::fs::write(scene.gateway.policy_file(), policies().replace("@mode(\"equality\")", "@mode(\"equal\")")).unwrap();
+    let output = scene.gateway.here(&["policy", "check"]);
+    let told = lockgate_tests::process::text(&output);
+    assert!(!output.status.success() && told.contains("equal") && told.contains("equality"), "{told}");
+}
