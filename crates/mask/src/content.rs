@@ -6,6 +6,7 @@
 //! so that it still decodes.
 
 use crate::cell::CellMask;
+use crate::content_pieces::{PIECE_BYTES_MAX, Pieces};
 use crate::keys::MaskKeys;
 use crate::method::Method;
 use crate::row::{Column, Format, Rule};
@@ -35,7 +36,7 @@ pub struct ContentRule {
 
 /// The content rules of one identity on one target.
 pub struct ContentPlan {
-    detectors: Detectors,
+    pub(crate) detectors: Detectors,
     rules: Vec<(Label, Method)>,
     /// The rule of each built-in detector, and of each user-defined one.
     kinds: Vec<(Kind, usize)>,
@@ -94,7 +95,7 @@ impl ContentPlan {
         Looks(looks.collect())
     }
 
-    fn rule(&self, detector: Detector) -> usize {
+    pub(crate) fn rule(&self, detector: Detector) -> usize {
         match detector {
             Detector::Kind(kind) => self.kinds.iter().find(|(k, _)| *k == kind).map_or(0, |(_, rule)| *rule),
             Detector::Custom(index) => self.custom.get(index).copied().unwrap_or(0),
@@ -255,6 +256,11 @@ struct Look {
 }
 
 impl Looks {
+    /// Whether a row has enough columns for a value to be cut over them.
+    pub(crate) fn may_split(&self) -> bool {
+        self.0.len() > 2
+    }
+
     /// Whether a column is looked into at all.
     pub(crate) fn any(&self) -> bool {
         self.0.iter().any(Option::is_some)
@@ -291,25 +297,24 @@ pub(crate) enum Shown {
     Null,
 }
 
-/// The longest cell that counts as a piece, and how many digits of pieces are kept.
-const PIECE_BYTES_MAX: usize = 3;
-const PIECES_MAX: usize = 32;
-
-/// Digits of neighbouring short cells: of one row, and of the rows of a one-column result.
-#[derive(Default)]
-struct Pieces {
-    text: Vec<u8>,
-    /// Cells that continue what was found go on being masked.
-    found: Option<usize>,
-}
-
 impl Evidence {
     /// A row begins. The pieces of a row with several columns are its own.
     pub(crate) fn row(&mut self, columns: usize) {
-        if columns != 1 {
-            self.pieces.text.clear();
-            self.pieces.found = None;
-        }
+        self.pieces.row(columns);
+    }
+
+    /// Looks at the next cell of a row that is whole, before the row is changed.
+    pub(crate) fn ahead(&mut self, plan: &ContentPlan, looks: &Looks, index: usize, value: Option<&[u8]>) {
+        let look = looks.0.get(index).and_then(Option::as_ref);
+        // No way of writing a piece takes more.
+        let short = value.filter(|value| value.len() <= 16);
+        let text = look.zip(short).and_then(|(look, value)| readable(look.way, value));
+        self.pieces.ahead(plan, index, text.as_deref());
+    }
+
+    /// All cells of the row were looked at.
+    pub(crate) fn ahead_ends(&mut self, plan: &ContentPlan) {
+        self.pieces.together(plan);
     }
 
     /// What the client sees of a value of the column at `index`.
@@ -324,13 +329,12 @@ impl Evidence {
             None => return Shown::Same,
         };
         if text.len() <= PIECE_BYTES_MAX {
-            return match self.pieces.add(plan, &text) {
+            return match self.pieces.rule(plan, index, &text) {
                 Some(rule) => whole(look, rule, value),
                 None => Shown::Same,
             };
         }
-        self.pieces.text.clear();
-        self.pieces.found = None;
+        self.pieces.clear();
         match evidence.weigh(&plan.detectors, &text, &look.column, &mut self.hits) {
             Weight::Whole(detector) => whole(look, plan.rule(detector), value),
             Weight::Cells if self.hits.is_empty() => Shown::Same,
@@ -365,41 +369,6 @@ fn whole(look: &Look, rule: usize, value: &[u8]) -> Shown {
     match look.masks.get(rule).and_then(|mask| mask.show(value)) {
         Some(shown) => Shown::Value(shown.into_owned()),
         None => Shown::Null,
-    }
-}
-
-impl Pieces {
-    /// Adds a short cell; the rule of what it completes.
-    fn add(&mut self, plan: &ContentPlan, piece: &[u8]) -> Option<usize> {
-        let kept = piece.iter().filter(|b| !b.is_ascii_whitespace());
-        if !piece.iter().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.' | b'(' | b')' | b'+')) {
-            self.text.clear();
-            self.found = None;
-            return None;
-        }
-        if let Some(rule) = self.found {
-            return Some(rule);
-        }
-        self.text.extend(kept);
-        if self.text.len() > PIECES_MAX {
-            self.text.drain(..self.text.len() - PIECES_MAX);
-        }
-        if self.text.len() < 9 {
-            return None;
-        }
-        let mut hits = Vec::new();
-        // A value may begin anywhere among the pieces, and it ends with the last.
-        for start in 0..=self.text.len() - 9 {
-            let tail = self.text.get(start..)?;
-            hits.clear();
-            plan.detectors.scan(tail, &lockgate_detect::Column::default(), &mut hits);
-            let sure = hits.iter().find(|h| h.start == 0 && h.end == tail.len() && h.strength >= Strength::Likely);
-            if let Some(hit) = sure {
-                self.found = Some(plan.rule(hit.detector));
-                return self.found;
-            }
-        }
-        None
     }
 }
 

@@ -103,6 +103,16 @@ impl CopyContent {
         let Shape::Text { delimiter, null } = &self.shape else { return };
         self.evidence.row(self.looks.columns());
         let line = row.strip_suffix(b"\n").unwrap_or(row);
+        if self.looks.may_split() {
+            let mut rest = line;
+            for index in 0..self.looks.columns() {
+                let end = field_end(rest, *delimiter);
+                // A number in pieces has nothing to escape.
+                self.evidence.ahead(&self.plan, &self.looks, index, rest.get(..end));
+                rest = rest.get(end + 1..).unwrap_or_default();
+            }
+            self.evidence.ahead_ends(&self.plan);
+        }
         let mut rest = line;
         let mut index = 0;
         loop {
@@ -129,6 +139,15 @@ impl CopyContent {
         let Shape::Csv { delimiter, quote, escape, null, .. } = &self.shape else { return };
         self.evidence.row(self.looks.columns());
         let line = row.strip_suffix(b"\n").unwrap_or(row);
+        if self.looks.may_split() {
+            let mut rest = line;
+            for index in 0..self.looks.columns() {
+                let (end, value, _) = csv_field(rest, *delimiter, *quote, *escape);
+                self.evidence.ahead(&self.plan, &self.looks, index, Some(&value));
+                rest = rest.get(end + 1..).unwrap_or_default();
+            }
+            self.evidence.ahead_ends(&self.plan);
+        }
         let mut rest = line;
         let mut index = 0;
         loop {
@@ -174,6 +193,16 @@ impl CopyContent {
         }
         out.put_slice(count);
         self.evidence.row(self.looks.columns());
+        if self.looks.may_split() {
+            let mut rest = fields;
+            for index in 0..self.looks.columns() {
+                let Some((length, after)) = rest.split_first_chunk::<4>() else { break };
+                let bytes = usize::try_from(i32::from_be_bytes(*length)).ok();
+                self.evidence.ahead(&self.plan, &self.looks, index, bytes.and_then(|bytes| after.get(..bytes)));
+                rest = after.get(bytes.unwrap_or(0)..).unwrap_or_default();
+            }
+            self.evidence.ahead_ends(&self.plan);
+        }
         let mut rest = fields;
         let mut index = 0;
         while let Some((length, after)) = rest.split_first_chunk::<4>() {

@@ -121,8 +121,16 @@ fn a_value_cut_over_cells_is_found() {
     let mut out = outbox(&content);
     out.rows(&masker, &frame(&row(&["411", "111", "111", "111", "111", "1"]))).unwrap();
     let cells = fields(&messages(&out.take())[0].1);
-    assert_eq!(cells.last().unwrap().as_deref(), Some(&b"***"[..]));
-    // In the rows of one column.
+    assert!(cells.iter().all(|cell| cell.as_deref() == Some(&b"***"[..])), "all its pieces: {cells:?}");
+    // What stands beside the value stays.
+    let around = ["7", "x", "411", "111", "111", "111", "111", "1", "word", "12"];
+    let masker = plan(&content, &vec![pass(25, Format::Text); around.len()], &["c"; 10]);
+    let mut out = outbox(&content);
+    out.rows(&masker, &frame(&row(&around))).unwrap();
+    let cells = fields(&messages(&out.take())[0].1);
+    let shown: Vec<String> = cells.into_iter().map(|c| String::from_utf8(c.unwrap()).unwrap()).collect();
+    assert_eq!(shown, ["7", "x", "***", "***", "***", "***", "***", "***", "word", "12"]);
+    // In the rows of one column: what completes it, and what goes on from there.
     let masker = plan(&content, &[pass(25, Format::Text)], &["digit"]);
     let mut out = outbox(&content);
     let frames: Vec<u8> = "4111111111111111".chars().flat_map(|c| frame(&row(&[&c.to_string()]))).collect();
@@ -184,6 +192,24 @@ fn copies_in_every_format() {
     let stream = [&head[..], &tuple(b"1", b"to jo@example.com"), &tuple(b"2", b"plain"), &[0xff, 0xff]].concat();
     let wanted = [&head[..], &tuple(b"1", b"to ***"), &tuple(b"2", b"plain"), &[0xff, 0xff]].concat();
     assert_eq!(copied(&CopyFormat::Binary, &columns, &[], &stream), wanted);
+}
+
+#[test]
+fn a_value_cut_over_the_cells_of_a_row_is_masked_in_copies() {
+    let columns = vec![pass(25, Format::Text); 7];
+    let names = [&b"c"[..]; 7];
+    let cells = ["id", "411", "111", "111", "111", "111", "1"];
+    let shown = ["id", "***", "***", "***", "***", "***", "***"];
+    let text = copied(&CopyFormat::text(), &columns, &names, format!("{}\n", cells.join("\t")).as_bytes());
+    assert_eq!(String::from_utf8(text).unwrap(), format!("{}\n", shown.join("\t")));
+    let csv = copied(&CopyFormat::csv(), &columns, &names, format!("{}\n", cells.join(",")).as_bytes());
+    assert_eq!(String::from_utf8(csv).unwrap(), format!("{}\n", shown.join(",")));
+    let binary = |cells: &[&str]| {
+        let field = |cell: &&str| [&i32::try_from(cell.len()).unwrap().to_be_bytes()[..], cell.as_bytes()].concat();
+        let fields: Vec<u8> = cells.iter().flat_map(field).collect();
+        [&b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0"[..], &[0, 7], &fields, &[0xff, 0xff]].concat()
+    };
+    assert_eq!(copied(&CopyFormat::Binary, &columns, &names, &binary(&cells)), binary(&shown));
 }
 
 #[test]
