@@ -94,7 +94,8 @@ fn of_word(word: &[u8]) -> u32 {
         | "mobiel" | "mobil" | "móvil" | "movil" | "celular" | "cell" | "cellphone" | "cellulare" | "handy"
         | "handynummer" | "fax" | "landline" | "msisdn" | "whatsapp" | "sms" | "call" | "dial" | "rufnummer"
         | "komórka" | "puhelin" | "puhelinnumero" | "tlf" | "hotline" | "callback" | "caller" | "dialed" | "texted"
-        | "phoned" | "gsm" => PHONE,
+        | "phoned" | "gsm" | "appelez" | "appeler" | "appelle" | "llame" | "llamar" | "llámame" | "llámeme"
+        | "anrufen" | "chiama" | "chiamare" | "chiamami" | "ligue" | "ligar" | "bel" | "bellen" | "zadzwoń" => PHONE,
         "card" | "cards" | "pan" | "cc" | "ccnum" | "ccnumber" | "creditcard" | "cardnumber" | "cardno" | "credit"
         | "debit" | "debitcard" | "visa" | "mastercard" | "amex" | "discover" | "diners" | "jcb" | "unionpay"
         | "maestro" | "karte" | "kreditkarte" | "kartennummer" | "carte" | "tarjeta" | "carta" | "cartão"
@@ -169,7 +170,7 @@ pub(crate) fn word_before(text: &[u8], start: usize) -> Topics {
     let mut end = start;
     while end > 0
         && start - end < 4
-        && matches!(before(text, end), b' ' | b'"' | b'\'' | b'(' | b':' | b'=' | b'/' | b'-')
+        && matches!(before(text, end), b' ' | b'"' | b'\'' | b'(' | b':' | b'=' | b'/' | b'-' | b'.')
     {
         end -= 1;
     }

@@ -67,6 +67,14 @@ fn domain_end(text: &[u8], start: usize) -> Option<usize> {
         let name = part.get(..trimmed).unwrap_or_default();
         let top = name.len() >= 2
             && (name.iter().all(|b| b.is_ascii_alphabetic() || *b >= 0x80) || name.starts_with(b"xn--"));
+        // The next sentence, without a blank before it: `jo@example.com.Thanks`.
+        let sentence = good.is_some()
+            && name.first().is_some_and(u8::is_ascii_uppercase)
+            && name.iter().skip(1).all(u8::is_ascii_lowercase)
+            && !slice(text, start, label).iter().any(u8::is_ascii_uppercase);
+        if sentence {
+            break;
+        }
         if labels >= 2 && top {
             good = Some((label + trimmed, labels, name));
         }
@@ -103,6 +111,8 @@ mod tests {
             ("a@b", None),
             ("@example.com", None),
             ("jo@example.com-", Some("jo@example.com")),
+            ("jo@example.com.Thanks", Some("jo@example.com")),
+            ("Jo@Mail.Example.Com", Some("Jo@Mail.Example.Com")),
         ] {
             let middle = text.rfind('@').unwrap();
             let found = email(text.as_bytes(), middle, 0).map(|(s, e)| &text[s..e]);

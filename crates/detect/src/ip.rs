@@ -1,12 +1,21 @@
 //! IP addresses in text.
 
-use crate::class::{at, before, is_word_at, is_word_before};
+use crate::class::{at, before, is_word_at, is_word_before, slice};
 
 /// The IPv4 address that begins with the digit at `start`; its end.
 pub(crate) fn v4(text: &[u8], start: usize) -> Option<usize> {
     let previous = before(text, start);
-    if previous.is_ascii_alphanumeric() || matches!(previous, b'.' | b'_' | b'-' | b'+') {
+    if previous.is_ascii_alphanumeric() || matches!(previous, b'.' | b'_' | b'+') {
         return None;
+    }
+    // A dash joins it to what stands before, unless that is an address too: a range.
+    if previous == b'-' {
+        let dash = start - 1;
+        let first = slice(text, dash.saturating_sub(15), dash);
+        let length = first.iter().rev().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+        if octets(text, dash - length) != Some(dash) {
+            return None;
+        }
     }
     let end = octets(text, start)?;
     let next = at(text, end);
@@ -144,10 +153,13 @@ mod tests {
             ("1.2.3.256", false),
             ("1.2.3.04", false),
             ("1.2.3.4-rc1", false),
+            ("1.2.3.4-1.2.3.9", true),
         ] {
             assert_eq!(v4(text.as_bytes(), 0).is_some(), fine, "{text}");
         }
         assert_eq!(v4(b"v1.2.3.4", 1), None);
+        assert_eq!(v4(b"x 10.0.0.1-10.0.0.9", 11), Some(19));
+        assert_eq!(v4(b"lib-1.2.3.4", 4), None);
         for (text, fine) in [
             ("2001:db8:0:0:1:0:0:1", true),
             ("2001:db8::1", true),

@@ -99,7 +99,7 @@ pub(crate) fn phone(run: &Run<'_>) -> Option<Phone> {
             start -= 1;
         }
     }
-    if !begins(text, start) || start > 0 && before(text, start) == b'/' {
+    if !begins(text, start) || !plus && before(text, start) == b'/' {
         return None;
     }
     let mut best: Option<Phone> = None;
@@ -214,6 +214,12 @@ fn national(number: &Number<'_>, open: bool) -> Option<Sure> {
         return Some(Sure::Itself);
     }
     if number.is_shape(&[1, 3, 3, 2, 2]) && matches!(number.digit(0), 0 | 7 | 8) {
+        return Some(Sure::Itself);
+    }
+    // Australia's numbers for businesses.
+    if number.is_shape(&[4, 3, 3])
+        && (number.digits.starts_with(&[1, 3, 0, 0]) || number.digits.starts_with(&[1, 8, 0, 0]))
+    {
         return Some(Sure::Itself);
     }
     let groups = number.groups.len();

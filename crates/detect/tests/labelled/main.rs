@@ -154,6 +154,8 @@ const PROSE: &[&str] = &[
     "Meine Nummer ist {p}, meine IBAN {b}.",
     "电话：{p}，邮箱：{e}。",
     "Llámame al {p} o escribe a {e}",
+    "from {i}-{i} (ver. 1.2.3.4), tel. {p}/{p}",
+    "Write to {e}.Thanks a lot",
     // Nothing is in these.
     "Release {-} of build {-} took {-} on shard {-}.",
     "Order {-} shipped with {-}, total 1,299.00, due 2024-11-30.",
