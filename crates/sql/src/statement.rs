@@ -190,6 +190,8 @@ pub struct Output {
     /// The value is a column passed on unchanged, so any mask method fits. Otherwise it is made from labelled values
     /// and must be masked whole.
     pub plain: bool,
+    /// How large it may be, in estimate and bytes: what the statement adds to what is stored.
+    pub size: u64,
 }
 
 /// A use of labelled values other than handing them out.

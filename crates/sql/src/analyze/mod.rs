@@ -363,7 +363,7 @@ fn outputs(rel: Rel<'_>) -> Outputs {
     Outputs::Known(
         rel.cols
             .into_iter()
-            .map(|c| crate::Output { name: c.name.into_owned(), plain: c.plain, value: c.taint })
+            .map(|c| crate::Output { name: c.name.into_owned(), plain: c.plain, value: c.taint, size: c.size })
             .collect(),
     )
 }

@@ -814,7 +814,7 @@ impl<'t> Analyzer<'t> {
             .map(|(at, column)| {
                 let taint = lineage.columns.get(at).cloned().unwrap_or(Taint::UNKNOWN);
                 let plain = lineage.plain.get(at).copied().unwrap_or(false);
-                let size = size::of_type(column.type_oid);
+                let size = lineage.sizes.get(at).copied().unwrap_or_else(|| size::of_type(column.type_oid));
                 Col { plain, type_oid: column.type_oid, size, ..Col::new(column.name.as_str(), taint) }
             })
             .collect();

@@ -23,6 +23,7 @@ impl Catalog {
         static NOTHING: Lineage = Lineage {
             columns: Vec::new(),
             plain: Vec::new(),
+            sizes: Vec::new(),
             row: Taint::UNKNOWN,
             uses: Vec::new(),
             needs: Vec::new(),
@@ -104,6 +105,9 @@ impl Catalog {
                 Outputs::Known(outputs) => outputs.get(at).is_some_and(|o| o.plain),
                 Outputs::Each(_) | Outputs::NoRows => false,
             };
+        }
+        if let Outputs::Known(outputs) = &statement.outputs {
+            lineage.sizes = outputs.iter().map(|output| output.size).collect();
         }
         lineage.uses = statement.uses.into_iter().map(|u| (u.how, u.taint)).collect();
         lineage.needs = statement.needs;

@@ -93,6 +93,8 @@ pub(crate) struct Lineage {
     pub(crate) columns: Vec<Taint>,
     /// Whether each is a table's column as it is.
     pub(crate) plain: Vec<bool>,
+    /// Of a view, how large each may be, in estimate.
+    pub(crate) sizes: Vec<u64>,
     /// All of them together.
     pub(crate) row: Taint,
     /// What reading it takes besides: of a view, the uses in its definition.

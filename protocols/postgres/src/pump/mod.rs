@@ -16,6 +16,7 @@
 mod call;
 mod client;
 mod copied;
+mod copying;
 mod extended;
 mod inquiry;
 mod meaning;

@@ -1,17 +1,16 @@
 //! Messages of the target: each belongs to what was sent, and goes to the client through the mask.
 
-use super::copied::described_columns;
 use super::inquiry::Inquiry;
 use super::meaning::by_name;
 use super::result::RowsEnd;
 use super::titles::Foreseen;
 use super::{Expect, Portal, Pump, Shape, Statement, Waiting};
 use crate::frame::{self, Header, Peer};
-use crate::message::{self, CommandComplete, CopyResponse, TransactionStatus};
+use crate::message::{self, CommandComplete, TransactionStatus};
 use bytes::{Bytes, BytesMut};
 use lockgate_core::Fault;
 use lockgate_core::limits::{PG_MASKED_ROW_BYTES_MAX, PG_SERVER_CONTROL_BYTES_MAX};
-use lockgate_mask::{CopyError, Diagnostic, MessageKind, OwnMessage, Touch};
+use lockgate_mask::{Diagnostic, MessageKind, OwnMessage, Touch};
 use lockgate_record::{Column, DoneKind};
 use lockgate_session::wire::{Ask, Decided, HoldOutcome, Io};
 use lockgate_session::{Masks, Plan};
@@ -137,7 +136,7 @@ impl Pump {
         }
     }
 
-    fn plain(&mut self, kind: MessageKind, body: &[u8], io: &mut Io) {
+    pub(super) fn plain(&mut self, kind: MessageKind, body: &[u8], io: &mut Io) {
         if let Err(error) = io.client.protocol(kind, body) {
             self.target_broke(io, &error.to_string());
         }
@@ -311,7 +310,7 @@ impl Pump {
     }
 
     /// The plan for a result that nobody foresaw.
-    fn fallback_plan(&mut self, io: &Io) -> Arc<Plan> {
+    pub(super) fn fallback_plan(&mut self, io: &Io) -> Arc<Plan> {
         let unknown = self.unknown_plan(io.now).plans.into_iter().next();
         unknown.unwrap_or_else(|| Arc::new(Plan { masks: Masks::Clear, touch: Touch::Labelled }))
     }
@@ -722,98 +721,6 @@ impl Pump {
         }
         self.status = status;
         self.plain(MessageKind::ReadyForQuery, body, io);
-    }
-
-    // ---- COPY ----
-
-    fn copy_in_response(&mut self, body: &[u8], io: &mut Io) {
-        let request = match self.expect.front() {
-            Some(Expect::Simple(simple)) => simple.request,
-            Some(Expect::Execute(execution)) => execution.request,
-            _ => return self.target_broke(io, "CopyInResponse where none was expected"),
-        };
-        let extended = matches!(self.expect.front(), Some(Expect::Execute(_)));
-        // A Sync that was sent before the data is read as part of it, and never answered.
-        while matches!(self.expect.get(1), Some(Expect::Sync)) {
-            self.expect.remove(1);
-            self.unsynced |= extended;
-        }
-        self.copy_in = Some(request);
-        self.plain(MessageKind::CopyInResponse, body, io);
-        if let Some(Waiting::Answers(frame)) = self.waiting.take() {
-            // What waits behind the COPY is its data.
-            io.read_client = true;
-            self.one(frame, io);
-            io.again = true;
-        }
-    }
-
-    fn copy_out_response(&mut self, body: &[u8], io: &mut Io) {
-        let response = match CopyResponse::decode(body) {
-            Ok(response) => response,
-            Err(error) => return self.target_broke(io, &error.to_string()),
-        };
-        let (prepared, index, plan, copied) = match self.expect.front() {
-            Some(Expect::Simple(simple)) => {
-                let copied = Shape::clone(&simple.result.copied);
-                (Some(Arc::clone(&simple.prepared)), simple.index, simple.plan().cloned(), copied)
-            }
-            Some(Expect::Execute(execution)) => {
-                let prepared = execution.statement.as_ref().map(|s| Arc::clone(s.subject()));
-                (prepared, 0, Some(execution.plan.clone()), Shape::clone(&execution.result.copied))
-            }
-            _ => return self.target_broke(io, "CopyOutResponse where none was expected"),
-        };
-        let plan = plan.unwrap_or_else(|| self.fallback_plan(io));
-        let statement = prepared.as_ref().and_then(|p| p.statements().get(index));
-        let binary = response.format == message::FormatCode::Binary;
-        let described = described_columns(&copied, response.columns.len());
-        match self.copy_masker(statement, &plan, response.columns.len(), binary, described, io) {
-            Ok(masker) => match self.expect.front_mut() {
-                Some(Expect::Simple(simple)) => simple.result.copy = Some(Box::new(masker)),
-                Some(Expect::Execute(execution)) => execution.result.copy = Some(Box::new(masker)),
-                _ => {}
-            },
-            Err(why) => return self.target_broke(io, &why),
-        }
-        self.plain(MessageKind::CopyOutResponse, body, io);
-    }
-
-    pub(super) fn copy_data_out(&mut self, body: &[u8], io: &mut Io) {
-        let mark = io.client.mark();
-        let (request, copy) = match self.expect.front_mut() {
-            Some(Expect::Simple(simple)) => (simple.request, simple.result.copy.as_deref_mut()),
-            Some(Expect::Execute(execution)) => (execution.request, execution.result.copy.as_deref_mut()),
-            _ => return self.target_broke(io, "COPY data where none was expected"),
-        };
-        if self.overlong.is_some() {
-            return;
-        }
-        let Some(copy) = copy else { return self.target_broke(io, "COPY data before CopyOutResponse") };
-        match io.client.copy(copy, body) {
-            Ok(()) => {}
-            Err(CopyError::TooLong { .. }) => return self.refuse_row(io),
-            Err(error) => return self.target_broke(io, &error.to_string()),
-        }
-        if let Err(error) = self.session.rows(request, 1, io.client.bytes_since(mark), io.now) {
-            self.unrecordable(io, &error);
-        }
-    }
-
-    fn copy_done(&mut self, io: &mut Io) {
-        if self.overlong.is_some() {
-            return;
-        }
-        let copy = match self.expect.front_mut() {
-            Some(Expect::Simple(simple)) => simple.result.copy.take(),
-            Some(Expect::Execute(execution)) => execution.result.copy.take(),
-            _ => None,
-        };
-        match copy.map(|copy| copy.finish()) {
-            Some(Ok(())) => self.plain(MessageKind::CopyDone, b"", io),
-            Some(Err(error)) => self.target_broke(io, &error.to_string()),
-            None => self.target_broke(io, "CopyDone where none was expected"),
-        }
     }
 }
 
