@@ -145,6 +145,21 @@ pub enum Outputs {
     Each(Taint),
 }
 
+impl Statement {
+    /// Everything labelled that its rows hold or that its course depends on.
+    pub(crate) fn gives(&self) -> Taint {
+        let mut taint = match &self.outputs {
+            Outputs::NoRows => Taint::CLEAN,
+            Outputs::Each(each) => each.clone(),
+            Outputs::Known(outputs) => outputs.iter().fold(Taint::CLEAN, |all, output| all.with(&output.value)),
+        };
+        for used in &self.uses {
+            taint.join(&used.taint);
+        }
+        taint
+    }
+}
+
 impl Outputs {
     /// The taint of the column at `index`, counted from zero.
     pub fn taint(&self, index: usize) -> Taint {

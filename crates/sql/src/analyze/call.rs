@@ -30,6 +30,7 @@ impl<'t> Analyzer<'t> {
 
     /// The value of a call.
     pub(super) fn call(&mut self, call: &'t FuncCall, scope: &Scope<'t, '_>) -> Val<'t> {
+        self.sees("FuncCall", call.location);
         let (schema, name) = tree::qualified(&call.funcname);
         let mut arguments = Vec::with_capacity(call.args.len());
         for arg in &call.args {

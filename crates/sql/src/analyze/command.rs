@@ -4,13 +4,13 @@
 use lockgate_core::Action;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AlterTableType, DeclareCursorStmt, DiscardMode, ExplainStmt, IntoClause, ObjectType, SelectStmt, TransactionStmt,
+    DeclareCursorStmt, DiscardMode, ExplainStmt, IntoClause, ObjectType, SelectStmt, TransactionStmt,
     TransactionStmtKind, VariableSetKind, VariableSetStmt,
 };
 
 use super::scope::{Col, Rel, Scope};
 use super::size::Rows;
-use super::{Analyzer, define, query, settings, tree, verb};
+use super::{Analyzer, query, settings, tree, verb};
 use crate::statement::{Effect, How, NewPath, Object};
 use crate::taint::Taint;
 
@@ -178,51 +178,16 @@ impl<'t> Analyzer<'t> {
             }
             NodeEnum::IndexStmt(s) => self.index(s, scope),
             NodeEnum::CreateStmt(s) => {
-                self.defines_at(s.relation.as_ref());
-                for parent in &s.inh_relations {
-                    self.on_relation_node(parent, Action::Define);
-                }
-                for element in &s.table_elts {
-                    self.default_of(element, scope);
-                }
+                self.create_table(s, scope);
                 Outcome::defines("create_table")
             }
-            NodeEnum::AlterTableStmt(s) => {
-                self.on_relation(s.relation.as_ref(), Action::Define);
-                let mut relabels = false;
-                for cmd in &s.cmds {
-                    if let Some(NodeEnum::AlterTableCmd(cmd)) = tree::kind(cmd) {
-                        relabels |= !define::keeps_values(cmd.subtype());
-                        if define::weakens(cmd.subtype()) {
-                            self.need_on_target(Action::Administer, "a change of row security or replication");
-                        }
-                        if let Some(NodeEnum::PartitionCmd(part)) = cmd.def.as_deref().and_then(tree::kind) {
-                            self.on_relation(part.name.as_ref(), Action::Define);
-                            self.relabels(part.name.as_ref());
-                        }
-                        if let Some(node) = cmd.def.as_deref() {
-                            self.on_relation_node(node, Action::Define);
-                            self.default_of(node, scope);
-                            if cmd.subtype() == AlterTableType::AtColumnDefault {
-                                let taint = self.expr(node, scope).taint;
-                                self.uses(&taint, How::Source, "a column's default", -1);
-                            }
-                        }
-                    }
-                }
-                if relabels {
-                    self.relabels(s.relation.as_ref());
-                }
-                if verb::administers(s.objtype()) {
-                    self.need_on_target(Action::Administer, "a kind of object that reaches outside the database");
-                }
-                Outcome::defines(verb::alter(s.objtype()))
-            }
+            NodeEnum::AlterTableStmt(s) => self.alter_table(s, scope),
             NodeEnum::RenameStmt(s) => {
                 self.on_relation(s.relation.as_ref(), Action::Define);
                 // Labels are found by name: under another name a column would have none.
                 self.relabels(s.relation.as_ref());
                 self.relabels_schema(s.rename_type(), &s.subname);
+                self.named_as_declared(&s.newname);
                 self.need_some_define("a new name");
                 if verb::administers(s.rename_type()) {
                     self.need_on_target(Action::Administer, "a kind of object that reaches outside the database");
@@ -236,6 +201,10 @@ impl<'t> Analyzer<'t> {
             NodeEnum::AlterObjectSchemaStmt(s) => {
                 self.on_relation(s.relation.as_ref(), Action::Define);
                 self.relabels(s.relation.as_ref());
+                if let Some(NodeEnum::ObjectWithArgs(object)) = tree::kind_of(&s.object) {
+                    let (_, name) = tree::qualified(&object.objname);
+                    self.named_as_declared(name);
+                }
                 self.defined(s.object_type())
             }
             NodeEnum::DropStmt(s) => {
@@ -248,16 +217,10 @@ impl<'t> Analyzer<'t> {
                 Outcome::defines("create_rule")
             }
             NodeEnum::CreateTrigStmt(s) => {
-                self.on_relation(s.relation.as_ref(), Action::Define);
-                self.runs_later(s.relation.as_ref(), "a trigger");
-                let (schema, name) = tree::qualified(&s.funcname);
-                for function in self.candidates(schema, name, 0) {
-                    let reach = self.summary(function).value.clone();
-                    self.uses(&reach, How::Source, "a trigger's function", -1);
-                }
+                self.create_trigger(s, scope);
                 Outcome::defines("create_trigger")
             }
-            NodeEnum::CreateFunctionStmt(s) => self.create_function(s),
+            NodeEnum::CreateFunctionStmt(s) => self.create_function(s, scope),
             NodeEnum::DefineStmt(s) => {
                 let kind = s.kind();
                 self.need_on_target(Action::Define, "a new object");
@@ -330,7 +293,10 @@ impl<'t> Analyzer<'t> {
                 self.defined_as("create_type")
             }
             NodeEnum::AlterEnumStmt(_) | NodeEnum::AlterTypeStmt(_) => self.defined_as("alter_type"),
-            NodeEnum::AlterDomainStmt(_) => self.defined_as("alter_domain"),
+            NodeEnum::AlterDomainStmt(s) => {
+                self.alter_domain(s, scope);
+                self.defined_as("alter_domain")
+            }
             NodeEnum::CreateSeqStmt(s) => {
                 self.defines_at(s.sequence.as_ref());
                 Outcome::defines("create_sequence")
@@ -339,7 +305,10 @@ impl<'t> Analyzer<'t> {
                 self.on_relation(s.sequence.as_ref(), Action::Define);
                 Outcome::defines("alter_sequence")
             }
-            NodeEnum::CreateStatsStmt(_) => self.defined_as("create_statistics"),
+            NodeEnum::CreateStatsStmt(s) => {
+                self.create_statistics(s, scope);
+                self.defined_as("create_statistics")
+            }
             NodeEnum::AlterStatsStmt(_) => self.defined_as("alter_statistics"),
             NodeEnum::AlterFunctionStmt(_) => self.administered("alter_function"),
             NodeEnum::AlterOwnerStmt(s) => {
@@ -579,6 +548,7 @@ impl<'t> Analyzer<'t> {
             }
             return Outcome::with_effect("set_transaction", Effect::Set { name });
         }
+        self.parts(&set.args, &Scope::root());
         let words: Option<Vec<&str>> = set.args.iter().map(|arg| tree::literal(arg).or(Some(""))).collect();
         let value = match words.as_deref() {
             Some([one]) if !one.is_empty() => Some(*one),

@@ -3,30 +3,185 @@
 
 use lockgate_core::Action;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AlterTableType, Constraint, CreateFunctionStmt, IndexStmt, Node, ObjectType, RangeVar};
+use pg_query::protobuf::{
+    AlterDomainStmt, AlterTableCmd, AlterTableStmt, AlterTableType, Constraint, CreateFunctionStmt, CreateStatsStmt,
+    CreateStmt, CreateTrigStmt, IndexStmt, Node, ObjectType, PartitionBoundSpec, RangeVar,
+};
 
 use super::command::Outcome;
-use super::scope::{From, Rel, Scope};
-use super::{Analyzer, Resolved, tree, verb};
+use super::scope::{From, Item, Rel, Scope};
+use super::{Analyzer, Context, Resolved, tree, verb};
 use crate::statement::{How, Object};
 use crate::taint::Taint;
 
 impl<'t> Analyzer<'t> {
-    /// What a column's default or check brings: it runs in statements of others, which are not asked about it. Names of
-    /// the columns themselves mean nothing here.
+    /// What a column's default, check or key brings: it runs in statements of others, which are not asked about it.
     pub(super) fn default_of(&mut self, node: &'t Node, scope: &Scope<'t, '_>) {
         match tree::kind(node) {
             Some(NodeEnum::ColumnDef(column)) => {
+                // Of ALTER … TYPE, this is what USING says.
+                let taint = self.part(&column.raw_default, scope);
+                self.uses(&taint, How::Source, "a column's default", -1);
                 for constraint in &column.constraints {
                     self.default_of(constraint, scope);
                 }
             }
             Some(NodeEnum::Constraint(constraint)) => {
-                let taint = self.part(&constraint.raw_expr, scope);
+                let mut taint = self.part(&constraint.raw_expr, scope);
+                taint.join(&self.part(&constraint.where_clause, scope));
+                for exclusion in &constraint.exclusions {
+                    // The element and its operator.
+                    for part in tree::items(exclusion) {
+                        if let Some(NodeEnum::IndexElem(element)) = tree::kind(part) {
+                            taint.join(&self.part(&element.expr, scope));
+                        }
+                    }
+                }
                 self.uses(&taint, How::Source, "a column's default or check", -1);
                 self.referenced(constraint);
             }
             _ => {}
+        }
+    }
+
+    /// A new table. Names of its own columns mean nothing here.
+    pub(super) fn create_table(&mut self, create: &'t CreateStmt, scope: &Scope<'t, '_>) {
+        self.defines_at(create.relation.as_ref());
+        for parent in &create.inh_relations {
+            self.on_relation_node(parent, Action::Define);
+        }
+        for element in create.table_elts.iter().chain(&create.constraints) {
+            self.default_of(element, scope);
+        }
+        for element in create.partspec.iter().flat_map(|spec| &spec.part_params) {
+            if let Some(NodeEnum::PartitionElem(element)) = tree::kind(element) {
+                let taint = self.part(&element.expr, scope);
+                self.uses(&taint, How::Source, "a partition's key", -1);
+            }
+        }
+        let Some(bound) = &create.partbound else { return };
+        self.bound(bound, scope);
+        for parent in &create.inh_relations {
+            if let Some(NodeEnum::RangeVar(parent)) = tree::kind(parent)
+                && let Some(index) = self.found(Some(parent))
+            {
+                // Whether a row of the default partition belongs here is found out.
+                let row = self.lineage(index).row.clone();
+                self.uses(&row, How::Predicate, "the bound of a partition", -1);
+            }
+        }
+    }
+
+    /// A partition's bound is kept as the value it has now.
+    fn bound(&mut self, bound: &'t PartitionBoundSpec, scope: &Scope<'t, '_>) {
+        let mut taint = self.parts(&bound.listdatums, scope);
+        taint.join(&self.parts(&bound.lowerdatums, scope));
+        taint.join(&self.parts(&bound.upperdatums, scope));
+        self.uses(&taint, How::Source, "the bound of a partition", -1);
+    }
+
+    pub(super) fn alter_table(&mut self, alter: &'t AlterTableStmt, scope: &Scope<'t, '_>) -> Outcome<'t> {
+        self.on_relation(alter.relation.as_ref(), Action::Define);
+        let inner = self.of_table(alter.relation.as_ref(), scope);
+        let mut relabels = false;
+        for cmd in &alter.cmds {
+            if let Some(NodeEnum::AlterTableCmd(cmd)) = tree::kind(cmd) {
+                relabels |= !keeps_values(cmd.subtype());
+                self.alter_table_by(cmd, &inner);
+            }
+        }
+        if relabels {
+            self.relabels(alter.relation.as_ref());
+        }
+        if verb::administers(alter.objtype()) {
+            self.need_on_target(Action::Administer, "a kind of object that reaches outside the database");
+        }
+        Outcome::defines(verb::alter(alter.objtype()))
+    }
+
+    fn alter_table_by(&mut self, cmd: &'t AlterTableCmd, scope: &Scope<'t, '_>) {
+        if weakens(cmd.subtype()) {
+            self.need_on_target(Action::Administer, "a change of row security or replication");
+        }
+        let Some(node) = cmd.def.as_deref() else { return };
+        if let Some(NodeEnum::PartitionCmd(part)) = tree::kind(node) {
+            self.on_relation(part.name.as_ref(), Action::Define);
+            self.relabels(part.name.as_ref());
+            if let Some(bound) = &part.bound {
+                self.bound(bound, scope);
+            }
+        }
+        self.on_relation_node(node, Action::Define);
+        self.default_of(node, scope);
+        if matches!(cmd.subtype(), AlterTableType::AtColumnDefault | AlterTableType::AtSetExpression) {
+            let taint = self.expr(node, scope).taint;
+            self.uses(&taint, How::Source, "a column's default", -1);
+        }
+    }
+
+    /// Within a table's own expressions, its columns have their names.
+    fn of_table<'s>(&mut self, var: Option<&'t RangeVar>, scope: &'s Scope<'t, '_>) -> Scope<'t, 's> {
+        let from = match (var, self.found(var)) {
+            (Some(var), Some(index)) => From::one(var.relname.as_str().into(), self.user_relation(index)),
+            _ => From::empty(),
+        };
+        Scope::within(scope, from)
+    }
+
+    pub(super) fn create_trigger(&mut self, create: &'t CreateTrigStmt, scope: &Scope<'t, '_>) {
+        self.on_relation(create.relation.as_ref(), Action::Define);
+        self.runs_later(create.relation.as_ref(), "a trigger");
+        let (schema, name) = tree::qualified(&create.funcname);
+        for function in self.candidates(schema, name, 0) {
+            let reach = self.summary(function).value.clone();
+            self.uses(&reach, How::Source, "a trigger's function", -1);
+        }
+        let mut inner = Scope::within(scope, From::empty());
+        if let Some(index) = self.found(create.relation.as_ref()) {
+            let rel = std::rc::Rc::new(self.user_relation(index));
+            for alias in ["old", "new"] {
+                inner.from.items.push(Item { alias: alias.into(), rel: std::rc::Rc::clone(&rel) });
+            }
+        }
+        // Whether it fires tells what its condition says.
+        let condition = self.part(&create.when_clause, &inner);
+        self.uses(&condition, How::Source, "a trigger's condition", -1);
+    }
+
+    /// What an expression gives is kept for each table, and shown.
+    pub(super) fn create_statistics(&mut self, create: &'t CreateStatsStmt, scope: &Scope<'t, '_>) {
+        let relation = create.relations.first().and_then(|node| match tree::kind(node) {
+            Some(NodeEnum::RangeVar(var)) => Some(var),
+            _ => None,
+        });
+        let inner = self.of_table(relation, scope);
+        let mut taint = Taint::CLEAN;
+        for element in &create.exprs {
+            if let Some(NodeEnum::StatsElem(element)) = tree::kind(element) {
+                taint.join(&self.part(&element.expr, &inner));
+            }
+        }
+        self.uses(&taint, How::Source, "an expression of statistics", -1);
+    }
+
+    pub(super) fn alter_domain(&mut self, alter: &'t AlterDomainStmt, scope: &Scope<'t, '_>) {
+        if let Some(node) = alter.def.as_deref() {
+            match tree::kind(node) {
+                Some(NodeEnum::Constraint(_)) => self.default_of(node, scope),
+                _ => {
+                    let taint = self.expr(node, scope).taint;
+                    self.uses(&taint, How::Source, "a domain's default", -1);
+                }
+            }
+        }
+        // A constraint (C), NOT NULL (O), a validation (V): every value of the domain is looked at.
+        if matches!(alter.subtype.as_str(), "C" | "O" | "V") {
+            let (_, name) = tree::qualified(&alter.type_name);
+            let mut taint = Taint::CLEAN;
+            for domain in self.catalog.types_named(name) {
+                taint.join(&self.catalog.held_as(domain.oid, self.stack));
+            }
+            self.uses(&taint, How::Predicate, "a constraint of a domain", -1);
         }
     }
 
@@ -53,7 +208,7 @@ impl<'t> Analyzer<'t> {
         }
     }
 
-    pub(super) fn create_function(&mut self, create: &'t CreateFunctionStmt) -> Outcome<'t> {
+    pub(super) fn create_function(&mut self, create: &'t CreateFunctionStmt, scope: &Scope<'t, '_>) -> Outcome<'t> {
         let verb = if create.is_procedure { "create_procedure" } else { "create_function" };
         self.need_on_target(Action::Define, "a function");
         let mut language = "sql";
@@ -74,14 +229,72 @@ impl<'t> Analyzer<'t> {
                 }
             }
         }
+        let (_, name) = tree::qualified(&create.funcname);
+        self.named_as_declared(name);
+        // A trigger, a default or a view may call it in statements of others, which are not asked about it.
         if language.eq_ignore_ascii_case("plpgsql") {
-            // A trigger may call it in statements of others, which are not asked about it.
             let reach = self.catalog.reach(body, self.stack);
             self.uses(&reach, How::Source, "a function's body", -1);
-        } else if !language.eq_ignore_ascii_case("sql") {
+        } else if language.eq_ignore_ascii_case("sql") {
+            let made = self.sql_body(create, body);
+            self.uses(&made, How::Source, "a function's body", -1);
+        } else {
             self.need_on_target(Action::Administer, format!("a function in the language `{language}`"));
         }
+        for parameter in &create.parameters {
+            if let Some(NodeEnum::FunctionParameter(parameter)) = tree::kind(parameter) {
+                let taint = self.part(&parameter.defexpr, scope);
+                self.uses(&taint, How::Source, "a parameter's default", -1);
+            }
+        }
         Outcome::defines(verb)
+    }
+
+    /// What a body in SQL can give its caller.
+    fn sql_body(&mut self, create: &'t CreateFunctionStmt, text: &str) -> Taint {
+        let names: Vec<String> = create
+            .parameters
+            .iter()
+            .filter_map(|parameter| match tree::kind(parameter) {
+                Some(NodeEnum::FunctionParameter(parameter)) => Some(parameter.name.clone()),
+                _ => None,
+            })
+            .collect();
+        let Some(body) = create.sql_body.as_deref() else {
+            // Its names will mean what the path of whoever calls it makes of them.
+            return self.catalog.text_gives(text, &names, self.stack);
+        };
+        let mut taint = Taint::CLEAN;
+        let mut open = vec![body];
+        while let Some(node) = open.pop() {
+            if let Some(NodeEnum::List(list)) = tree::kind(node) {
+                open.extend(&list.items);
+                continue;
+            }
+            let context = Context { catalog: self.catalog, search_path: self.path, path_known: self.path_known };
+            let mut inner = Analyzer::new(&context, self.stack);
+            inner.arguments = &names;
+            inner.steps = self.steps;
+            let statement = match tree::kind(node) {
+                Some(NodeEnum::ReturnStmt(give)) => {
+                    let root = Scope::root();
+                    taint.join(&inner.part(&give.returnval, &root));
+                    inner.finish(Outcome::of("select"))
+                }
+                _ => inner.statement(node),
+            };
+            self.steps = inner.steps;
+            self.seen.append(&mut inner.seen);
+            taint.join(&statement.gives());
+        }
+        taint
+    }
+
+    /// What an administrator declared free of labelled data is known by its name.
+    pub(super) fn named_as_declared(&mut self, name: &str) {
+        if self.catalog.is_declared(name) {
+            self.need_on_target(Action::Administer, format!("the name `{name}`, which is declared safe"));
+        }
     }
 
     pub(super) fn index(&mut self, index: &'t IndexStmt, scope: &Scope<'t, '_>) -> Outcome<'t> {
@@ -254,7 +467,7 @@ impl<'t> Analyzer<'t> {
 }
 
 /// Whether a change of a table leaves every column's values and name as they were, and tells nothing of them.
-pub(super) fn keeps_values(kind: AlterTableType) -> bool {
+fn keeps_values(kind: AlterTableType) -> bool {
     matches!(
         kind,
         AlterTableType::AtAddColumn
@@ -288,7 +501,7 @@ pub(super) fn keeps_values(kind: AlterTableType) -> bool {
 }
 
 /// Whether a change of a table takes a protection away.
-pub(super) fn weakens(kind: AlterTableType) -> bool {
+fn weakens(kind: AlterTableType) -> bool {
     matches!(
         kind,
         AlterTableType::AtDisableRowSecurity

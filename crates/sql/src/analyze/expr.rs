@@ -84,9 +84,15 @@ impl<'t> Analyzer<'t> {
                 Val::clean()
             }
             NodeEnum::FuncCall(call) => self.call(call, scope),
-            NodeEnum::AExpr(e) => self.operator(e, scope),
+            NodeEnum::AExpr(e) => {
+                self.sees("AExpr", e.location);
+                self.operator(e, scope)
+            }
             NodeEnum::BoolExpr(e) => Val::made_of(self.short_circuit(&e.args, scope, e.location)),
-            NodeEnum::SubLink(link) => self.sublink(link, scope),
+            NodeEnum::SubLink(link) => {
+                self.sees("SubLink", link.location);
+                self.sublink(link, scope)
+            }
             NodeEnum::CaseExpr(case) => self.case(case, scope),
             NodeEnum::CoalesceExpr(e) => Val::made_of(self.short_circuit(&e.args, scope, e.location)),
             NodeEnum::MinMaxExpr(e) => Val::made_of(self.parts(&e.args, scope)),
@@ -109,6 +115,7 @@ impl<'t> Analyzer<'t> {
                 self.indirection(value, &e.indirection, scope)
             }
             NodeEnum::TypeCast(e) => {
+                self.sees("TypeCast", e.location);
                 let Some(arg) = e.arg.as_deref() else { return Val::clean() };
                 let value = self.expr(arg, scope);
                 let constant = tree::is_constant(arg);

@@ -4,6 +4,7 @@
 
 mod call;
 mod command;
+mod complete;
 mod condition;
 mod copy;
 mod define;
@@ -143,6 +144,8 @@ pub(crate) struct Analyzer<'t> {
     pub(super) read: Vec<Read>,
     /// What functions do whose bodies mean something under this path alone, so that many calls of one read it once.
     summaries: HashMap<usize, Summary>,
+    /// Parts of the statement that the walk came by.
+    seen: Vec<complete::Part>,
     steps: usize,
 }
 
@@ -187,6 +190,7 @@ impl<'t> Analyzer<'t> {
             columns_seen: 0,
             read: Vec::new(),
             summaries: HashMap::new(),
+            seen: Vec::new(),
             steps: 0,
         }
     }
@@ -301,7 +305,31 @@ impl<'t> Analyzer<'t> {
             Some(kind) => self.command(kind, &root),
             None => command::Outcome::unknown(),
         };
+        self.overlooked(node);
         self.finish(outcome)
+    }
+
+    /// The walk came by this part of the statement.
+    pub(super) fn sees(&mut self, kind: &'static str, location: i32) {
+        self.seen.push((kind, location));
+    }
+
+    /// What stands in the statement where no rule looked for it could be anything.
+    fn overlooked(&mut self, node: &'t Node) {
+        let administers = |n: &Need| n.action == Action::Administer && n.object == Object::Target;
+        if self.exhausted() || self.needs.iter().any(administers) {
+            return;
+        }
+        self.seen.sort_unstable();
+        self.seen.dedup();
+        for part in complete::parts_of(node) {
+            if self.seen.binary_search(&part).is_err() {
+                let (_, location) = part;
+                self.cannot_see("a part of the statement that is not understood");
+                self.uses(&self.unknown(), How::Source, "a part of the statement that is not understood", location);
+                return;
+            }
+        }
     }
 
     /// Puts together what the walk gathered.
@@ -352,6 +380,7 @@ impl<'t> Analyzer<'t> {
         let outcome = wrapped.unwrap_or_else(command::Outcome::unknown);
         self.steps = inner.steps;
         self.read.append(&mut inner.read);
+        self.seen.append(&mut inner.seen);
         inner.finish(outcome)
     }
 }

@@ -134,6 +134,7 @@ impl<'t> Analyzer<'t> {
     fn insert(&mut self, insert: &'t InsertStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
         let scope = self.with(insert.with_clause.as_ref(), outer);
         let place = self.place(insert.relation.as_ref());
+        self.subscripts(&insert.cols, &scope);
         if let Some(source) = tree::kind_of(&insert.select_stmt) {
             let (rel, predicate) = self.subquery(source, &scope);
             self.predicate.join(&predicate);
@@ -199,6 +200,22 @@ impl<'t> Analyzer<'t> {
                     }
                 }
                 self.store(place, &target.name, &taint, target.location);
+            }
+        }
+    }
+
+    /// `column[subscript]` as a target: where a value is put tells what decided about the place.
+    fn subscripts(&mut self, targets: &'t [Node], scope: &Scope<'t, '_>) {
+        for target in targets {
+            if let Some(NodeEnum::ResTarget(target)) = tree::kind(target) {
+                let mut taint = Taint::CLEAN;
+                for step in &target.indirection {
+                    if let Some(NodeEnum::AIndices(indices)) = tree::kind(step) {
+                        taint.join(&self.part(&indices.lidx, scope));
+                        taint.join(&self.part(&indices.uidx, scope));
+                    }
+                }
+                self.uses(&taint, How::Source, "a subscript", target.location);
             }
         }
     }
@@ -270,6 +287,7 @@ impl<'t> Analyzer<'t> {
                 self.assignments(&clause.target_list, &place, &inner);
                 continue;
             }
+            self.subscripts(&clause.target_list, &inner);
             for (at, value) in clause.values.iter().enumerate() {
                 let taint = self.expr(value, &inner).taint;
                 let column = match clause.target_list.get(at) {

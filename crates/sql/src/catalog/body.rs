@@ -155,6 +155,18 @@ impl Catalog {
         .flatten()
     }
 
+    /// What a text in SQL can give to whoever runs it, under whatever path.
+    pub(crate) fn text_gives(&self, text: &str, arguments: &[String], stack: &[Frame]) -> Taint {
+        let Some(statements) = self.statements(text, &self.search_path, false, arguments, stack) else {
+            return self.unknown();
+        };
+        let mut taint = Taint::CLEAN;
+        for statement in &statements {
+            taint.join(&statement.gives());
+        }
+        taint
+    }
+
     /// What calling a function amounts to, for a session with this search path.
     pub(crate) fn summary(&self, index: usize, stack: &[Frame], path: &[String], path_known: bool) -> Cow<'_, Summary> {
         let Some(function) = self.function(index) else { return Cow::Owned(Summary::opaque()) };

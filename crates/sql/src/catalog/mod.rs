@@ -19,6 +19,7 @@ use std::sync::OnceLock;
 
 use lockgate_core::{Label, limits};
 
+use crate::analyze::Frame;
 use crate::statement::{Change, Need};
 use crate::taint::{ColumnId, Taint};
 use crate::{How, builtins};
@@ -71,6 +72,8 @@ pub struct Catalog {
     casts: HashMap<String, Vec<usize>>,
     types: HashMap<u32, TypeFacts>,
     types_by_name: HashMap<String, Vec<u32>>,
+    /// Functions declared free of labelled data, as `schema.name`.
+    declared: Vec<String>,
 }
 
 /// A relation of the snapshot.
@@ -255,6 +258,7 @@ impl Catalog {
             casts,
             types,
             types_by_name,
+            declared: safe_functions.to_vec(),
         }
     }
 
@@ -326,6 +330,45 @@ impl Catalog {
     /// The types that users made, row types of tables included, by id.
     pub fn types(&self) -> &HashMap<u32, TypeFacts> {
         &self.types
+    }
+
+    /// Whether a function of this name, or one in a schema of this name, is declared free of labelled data.
+    pub(crate) fn is_declared(&self, name: &str) -> bool {
+        let schema_and_name = |declared: &String| {
+            declared.split_once('.').is_some_and(|(schema, function)| schema == name || function == name)
+        };
+        self.declared.iter().any(schema_and_name)
+    }
+
+    /// Everything in columns whose type is this one, or is made of it.
+    pub(crate) fn held_as(&self, type_oid: u32, stack: &[Frame]) -> Taint {
+        let mut taint = Taint::CLEAN;
+        for (index, relation) in self.relations() {
+            let lineage = self.lineage(index, stack);
+            for (column, held) in relation.facts.columns.iter().zip(&lineage.columns) {
+                if !held.is_clean() && self.types_within(column.type_oid).contains(&type_oid) {
+                    taint.join(held);
+                }
+            }
+        }
+        taint
+    }
+
+    /// A type and those it is made of.
+    pub(crate) fn types_within(&self, type_oid: u32) -> Vec<u32> {
+        let mut within = vec![type_oid];
+        let mut at = 0;
+        while let Some(facts) = within.get(at).map(|oid| self.types.get(oid)) {
+            at += 1;
+            let Some(facts) = facts else { continue };
+            let fields = facts.fields.iter().map(|(_, oid)| *oid);
+            for oid in [facts.element, facts.base, facts.subtype].into_iter().chain(fields) {
+                if oid != 0 && !within.contains(&oid) {
+                    within.push(oid);
+                }
+            }
+        }
+        within
     }
 
     pub(crate) fn major(&self) -> u32 {

@@ -1,0 +1,127 @@
+//! Code that a statement leaves behind to run later, and clauses in which few expect any: what is labelled in it is seen
+//! wherever it stands, and what is not labelled stays free.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
+mod shop;
+
+use lockgate_core::Action;
+use lockgate_sql::{Catalog, Context, Statement, analyze};
+
+fn statement(catalog: &Catalog, sql: &str) -> Statement {
+    let path = shop::PATH.map(str::to_owned);
+    let context = Context { catalog, search_path: &path, path_known: true };
+    analyze(sql, &context).unwrap_or_else(|e| panic!("{sql}: {e}")).statements.remove(0)
+}
+
+#[test]
+fn labelled_values_are_seen_in_every_clause() {
+    let catalog = shop::catalog();
+    for sql in [
+        // Subscripts of what a value is put into.
+        "INSERT INTO kv(k, v[(SELECT ssn FROM customers WHERE id = 1)]) VALUES ('a', 'b')",
+        "INSERT INTO kv(k, v[1:(SELECT ssn FROM customers WHERE id = 1)]) VALUES ('a', 'b')",
+        "MERGE INTO kv USING orders o ON false WHEN NOT MATCHED THEN INSERT (k, v[(SELECT ssn FROM customers LIMIT 1)]) VALUES ('a', 'b')",
+        "UPDATE kv SET v[(SELECT ssn FROM customers WHERE id = 1)] = 'b'",
+        // Functions: the body, however it is written, and what stands in for parameters.
+        "CREATE FUNCTION h(a text DEFAULT get_ssn(1)) RETURNS text LANGUAGE sql AS 'SELECT a'",
+        "CREATE FUNCTION h() RETURNS text LANGUAGE sql AS 'SELECT ssn FROM customers WHERE id = 1'",
+        "CREATE FUNCTION h() RETURNS text LANGUAGE sql AS 'SELECT get_ssn(1)'",
+        "CREATE FUNCTION h() RETURNS int LANGUAGE sql AS 'SELECT 1 FROM customers WHERE ssn LIKE ''5%'''",
+        "CREATE OR REPLACE FUNCTION h() RETURNS text AS 'SELECT ssn FROM customers WHERE id = 1' LANGUAGE sql",
+        "CREATE FUNCTION h() RETURNS text RETURN (SELECT ssn FROM customers WHERE id = 1)",
+        "CREATE FUNCTION h() RETURNS text BEGIN ATOMIC SELECT 1; SELECT ssn FROM customers WHERE id = 1; END",
+        "CREATE FUNCTION h() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT ssn FROM customers LIMIT 1); END'",
+        // A name that may come to stand for something else.
+        "CREATE FUNCTION h() RETURNS text LANGUAGE sql AS 'SELECT x FROM later'",
+        "CREATE FUNCTION h() RETURNS text LANGUAGE sql AS 'SELECT later()'",
+        // Tables.
+        "CREATE TABLE t (x text DEFAULT get_ssn(1))",
+        "CREATE TABLE t (x text, y text GENERATED ALWAYS AS (get_ssn(x::int)) STORED)",
+        "CREATE TABLE t (x text CHECK (x <> get_ssn(1)))",
+        "CREATE TABLE t (x text, EXCLUDE ((get_ssn(x::int)) WITH =))",
+        "CREATE TABLE t (x text, EXCLUDE (x WITH =) WHERE (x > get_ssn(1)))",
+        "CREATE TABLE t (x int) PARTITION BY LIST (get_ssn(x))",
+        "CREATE TABLE t PARTITION OF kv FOR VALUES IN (get_ssn(1))",
+        "CREATE TABLE t PARTITION OF kv FOR VALUES FROM (get_ssn(1)) TO ('z')",
+        "CREATE TABLE t PARTITION OF customers FOR VALUES FROM ('5') TO ('6')",
+        "ALTER TABLE kv ATTACH PARTITION kv2 FOR VALUES IN (get_ssn(1))",
+        "ALTER TABLE kv ALTER v TYPE text USING get_ssn(1)",
+        "ALTER TABLE kv ALTER v SET DEFAULT get_ssn(1)",
+        "ALTER TABLE kv ALTER v SET EXPRESSION AS (get_ssn(1))",
+        "ALTER TABLE kv ADD c text DEFAULT get_ssn(1)",
+        "ALTER TABLE customers ADD g int GENERATED ALWAYS AS (ssn::int) STORED",
+        "ALTER TABLE customers ADD c int CHECK (ssn LIKE '5%' OR id <> 1)",
+        "ALTER TABLE public.customers ADD c int CHECK (customers.ssn LIKE '5%')",
+        "CREATE INDEX ON kv (get_ssn(1))",
+        "CREATE INDEX ON kv (k) WHERE v > get_ssn(1)",
+        "CREATE STATISTICS s ON (get_ssn(id)), id FROM orders",
+        "CREATE STATISTICS s ON (ssn || 'x') FROM customers",
+        "CREATE TRIGGER t BEFORE INSERT ON kv FOR EACH ROW WHEN (new.v > get_ssn(1)) EXECUTE FUNCTION noted()",
+        // Domains.
+        "CREATE DOMAIN d AS text DEFAULT get_ssn(1)",
+        "CREATE DOMAIN d AS text CHECK (value > get_ssn(1))",
+        "ALTER DOMAIN d SET DEFAULT get_ssn(1)",
+        "ALTER DOMAIN d ADD CHECK (value > get_ssn(1))",
+        // What no rule looks at stands for anything.
+        "CREATE RULE r AS ON INSERT TO kv WHERE new.v > get_ssn(1) DO NOTHING",
+    ] {
+        assert!(!statement(&catalog, sql).uses.is_empty(), "{sql}");
+    }
+}
+
+#[test]
+fn what_is_not_labelled_stays_free() {
+    let catalog = shop::catalog();
+    for sql in [
+        "INSERT INTO kv(k, v[1]) VALUES ('a', 'b')",
+        "CREATE FUNCTION h(a int DEFAULT 1) RETURNS text LANGUAGE sql AS 'SELECT status FROM orders WHERE id = a'",
+        "CREATE FUNCTION h(a int) RETURNS text LANGUAGE sql AS 'SELECT status FROM orders o WHERE o.id = h.a AND qty > $1'",
+        "CREATE FUNCTION h(a int) RETURNS text RETURN (SELECT status FROM orders WHERE id = a)",
+        "CREATE FUNCTION h(a int) RETURNS text BEGIN ATOMIC SELECT status FROM orders WHERE id = a; END",
+        "CREATE FUNCTION h() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT max(id) FROM orders); END'",
+        "CREATE TABLE t (x text DEFAULT lower('A') CHECK (length(x) > 2), y int UNIQUE, CHECK (y > 1))",
+        "CREATE TABLE t (ts timestamptz DEFAULT now(), n int GENERATED ALWAYS AS IDENTITY)",
+        "CREATE TABLE t (x int) PARTITION BY RANGE (abs(x))",
+        "CREATE TABLE t PARTITION OF orders FOR VALUES FROM (MINVALUE) TO (10)",
+        "CREATE TABLE t (r int4range, EXCLUDE USING gist (r WITH &&) WHERE (lower(r) > 1))",
+        "ALTER TABLE orders ADD CHECK (qty > 0), ADD c numeric(10, 2) DEFAULT round(1.5)",
+        "ALTER TABLE orders ALTER qty TYPE bigint USING qty::bigint",
+        "ALTER TABLE customers ADD c int DEFAULT abs(1)",
+        "ALTER TABLE customers ADD c text CHECK (lower(region) > 'a')",
+        "CREATE INDEX ON orders (lower(status)) WHERE qty > abs(1)",
+        "CREATE STATISTICS s ON (lower(status)), qty FROM orders",
+        "CREATE DOMAIN d AS text CHECK (lower(value) > 'a') DEFAULT lower('A')",
+        "ALTER DOMAIN d ADD CHECK (lower(value) > 'a')",
+        "SET TIME ZONE INTERVAL '1' HOUR TO MINUTE",
+        "CREATE TABLE t (g geometry(Point, 4326))",
+    ] {
+        let statement = statement(&catalog, sql);
+        let free = statement.uses.is_empty() && !statement.facts.opaque;
+        assert!(free, "{sql}: {:?} {:?}", statement.uses, statement.needs);
+    }
+}
+
+#[test]
+fn a_name_that_is_declared_safe_is_not_everybodys_to_give() {
+    let rule = lockgate_sql::ColumnRule { label: "pii".parse().unwrap(), pattern: "*.customers.ssn".into() };
+    let catalog = Catalog::build(shop::facts(), &[rule], &["public.region_of".to_owned()]);
+    let administers = |sql: &str| statement(&catalog, sql).needs.iter().any(|n| n.action == Action::Administer);
+    for sql in [
+        "CREATE FUNCTION public.region_of(text) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "CREATE OR REPLACE FUNCTION region_of(int) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "CREATE PROCEDURE scratch.region_of(int) LANGUAGE sql AS 'SELECT 1'",
+        "ALTER FUNCTION f(int) RENAME TO region_of",
+        "ALTER FUNCTION scratch.region_of(int) SET SCHEMA public",
+        "ALTER SCHEMA scratch RENAME TO public",
+    ] {
+        assert!(administers(sql), "{sql}");
+    }
+    for sql in [
+        "CREATE FUNCTION public.region_to(text) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "ALTER FUNCTION f(int) RENAME TO g",
+        "ALTER FUNCTION f(int) SET SCHEMA public",
+    ] {
+        assert!(!administers(sql), "{sql}");
+    }
+}
