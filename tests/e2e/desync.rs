@@ -28,13 +28,21 @@ fn all(client: &mut Client, sent: &[u8]) -> String {
     client.until_ready().iter().map(|frame| String::from_utf8_lossy(&frame.body).into_owned()).collect()
 }
 
+/// Up to the next ReadyForQuery.
+fn rest(client: &mut Client) -> String {
+    client.until_ready().iter().map(|frame| String::from_utf8_lossy(&frame.body).into_owned()).collect()
+}
+
+/// Sets the path to where something is labelled.
+const MOVE: &str = "set_config('search_path', 'public', false)";
+
 /// What it tries, the statements before (one at a time), what is sent at once, and the statements after.
 type Case = (&'static str, Vec<String>, Vec<u8>, Vec<&'static str>);
 
 #[test]
 fn a_name_is_looked_up_where_the_server_looks() {
     let scene = two_worlds();
-    let alice = scene.alice();
+    let (alice, dana) = (scene.alice(), scene.dana());
     let set = |path: &str| format!("SET search_path = {path}");
 
     let cases: Vec<Case> = vec![
@@ -123,13 +131,91 @@ fn a_name_is_looked_up_where_the_server_looks() {
             [run(SECRET), wire::sync()].concat(),
             vec![SECRET],
         ),
+        (
+            "a path that is set by a portal that says there is more",
+            vec![set("x, public"), SECRET.into()],
+            [
+                wire::parse("", &format!("SELECT {MOVE}")),
+                wire::bind("", "", &[], 0),
+                wire::execute("", 1),
+                run(SECRET),
+                wire::sync(),
+            ]
+            .concat(),
+            vec![SECRET],
+        ),
+        (
+            "a path that is set by an argument of EXECUTE",
+            vec![set("x, public"), "PREPARE p(text) AS SELECT $1".into(), SECRET.into(), format!("EXECUTE p({MOVE})")],
+            [run(SECRET), wire::sync()].concat(),
+            vec![SECRET],
+        ),
+        (
+            "a path that is set by a query that is copied",
+            vec![set("x, public"), SECRET.into(), format!("COPY (SELECT {MOVE}) TO STDOUT")],
+            [run(SECRET), wire::sync()].concat(),
+            vec![SECRET],
+        ),
+        (
+            "a path that is set by a query that is copied in the same message",
+            vec![set("x, public"), SECRET.into()],
+            wire::message(b'Q', &wire::text(&format!("COPY (SELECT {MOVE}) TO STDOUT; {SECRET}"))),
+            vec![SECRET],
+        ),
+        (
+            "a path that is set at the end of the transaction",
+            vec![
+                set("x, public"),
+                "BEGIN".into(),
+                format!("DECLARE c CURSOR WITH HOLD FOR SELECT {MOVE}"),
+                SECRET.into(),
+                "COMMIT".into(),
+            ],
+            [run(SECRET), wire::sync()].concat(),
+            vec![SECRET],
+        ),
+        (
+            "a path that is set by the explanation of a cursor",
+            vec![
+                set("x, public"),
+                "BEGIN".into(),
+                SECRET.into(),
+                format!("EXPLAIN ANALYZE DECLARE c CURSOR FOR SELECT {MOVE}"),
+            ],
+            [run(SECRET), wire::sync()].concat(),
+            vec![],
+        ),
+        (
+            "a cursor whose name a portal could not take",
+            vec![
+                set("x, public"),
+                "BEGIN".into(),
+                format!("DECLARE c CURSOR FOR SELECT {MOVE}"),
+                "SAVEPOINT s".into(),
+                SECRET.into(),
+            ],
+            [
+                wire::parse("k", "SELECT 1"),
+                wire::bind("c", "k", &[], 0),
+                wire::sync(),
+                run("ROLLBACK TO s"),
+                run("MOVE c"),
+                run(SECRET),
+                wire::sync(),
+            ]
+            .concat(),
+            vec![],
+        ),
     ];
     for (what, before, at_once, after) in cases {
-        let mut client = Client::login(scene.gateway.port, "alice", &alice);
+        // Only she may copy.
+        let (user, token) = if what.contains("copied") { ("dana", &dana) } else { ("alice", &alice) };
+        let mut client = Client::login(scene.gateway.port, user, token);
         for sql in before {
             client.query(&sql);
         }
         let answer = all(&mut client, &at_once);
+        let answer = if what.contains("could not take") { answer + &rest(&mut client) } else { answer };
         assert_eq!(leaked(answer.as_bytes()), None, "{what}: {answer}");
         for sql in after {
             let rows = format!("{:?}", wire::rows(&client.query(sql)));
@@ -215,4 +301,46 @@ fn a_statement_that_executes_another_is_no_way_around() {
     let first = client.frame();
     assert!(matches!(first.tag, b'E' | b'N'), "{first:?}");
     assert_eq!(scene.directly("SELECT count(*) FROM notes"), before);
+}
+
+#[test]
+fn names_that_the_server_takes_for_one_are_refused() {
+    let scene = scene();
+    let mut client = Client::login(scene.gateway.port, "alice", &scene.alice());
+    let one = format!("{}1", "a".repeat(63));
+    let other = format!("{}2", "a".repeat(63));
+    let bound = |portal: &str, statement: &str| {
+        [wire::bind(portal, statement, &[], 0), wire::execute(portal, 0), wire::sync()].concat()
+    };
+    // Sixty-three bytes are a name of its own.
+    let longest = "a".repeat(63);
+    let answer = all(&mut client, &[wire::parse(&longest, "SELECT 'x'"), wire::sync()].concat());
+    assert!(!answer.contains("42622"), "{answer}");
+    for frames in [
+        [wire::parse(&one, "SELECT 'x'"), wire::sync()].concat(),
+        [wire::message(b'C', &[b"S".to_vec(), wire::text(&other)].concat()), wire::sync()].concat(),
+        [wire::parse(&other, SECRET), wire::sync()].concat(),
+        bound("", &one),
+        bound(&one, &longest),
+        [wire::execute(&one, 0), wire::sync()].concat(),
+        [wire::describe(b'S', &one), wire::sync()].concat(),
+    ] {
+        let answer = all(&mut client, &frames);
+        assert!(answer.contains("42622"), "{answer}");
+    }
+    let answer = all(&mut client, &bound("", &longest));
+    assert!(answer.contains('x'), "{answer}");
+}
+
+#[test]
+fn a_shape_of_before_is_not_taken_for_that_of_what_a_name_stands_for_now() {
+    let scene = scene();
+    let mut client = Client::login(scene.gateway.port, "alice", &scene.alice());
+    client.query("PREPARE p AS SELECT true");
+    all(&mut client, &[wire::parse("s", "EXECUTE p"), wire::describe(b'S', "s"), wire::sync()].concat());
+    client.query("DEALLOCATE p");
+    client.query(&format!("PREPARE p AS {SECRET}"));
+    let answer = all(&mut client, &[wire::bind("", "s", &[], 0), wire::execute("", 0), wire::sync()].concat());
+    assert_eq!(leaked(answer.as_bytes()), None, "{answer}");
+    assert!(answer.contains("***"), "{answer}");
 }

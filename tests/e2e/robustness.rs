@@ -108,7 +108,8 @@ fn a_million_tiny_messages() {
     let mut scene = scene();
     let alice = scene.alice();
     let before = scene.gateway.resident_kib();
-    for tiny in [wire::sync(), message(b'H', b""), message(b'Q', b"\0"), message(b'C', b"Sx\0")] {
+    for tiny in [wire::sync(), message(b'H', b""), message(b'Q', b"\0"), message(b'Q', b"x\0"), message(b'C', b"Sx\0")]
+    {
         let mut client = Client::login(scene.gateway.port, "alice", &alice);
         let chunk = tiny.repeat(10_000);
         let begun = Instant::now();

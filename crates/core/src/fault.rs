@@ -54,6 +54,8 @@ impl SqlState {
     pub const QUERY_CANCELED: SqlState = SqlState("57014");
     /// The session was ended from outside.
     pub const ADMIN_SHUTDOWN: SqlState = SqlState("57P01");
+    /// A name is too long.
+    pub const NAME_TOO_LONG: SqlState = SqlState("42622");
     /// A limit was reached.
     pub const LIMIT_EXCEEDED: SqlState = SqlState("54000");
     /// Too many connections.

@@ -27,6 +27,8 @@ pub const PG_MASKED_ROW_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const PG_STATEMENTS_MAX: usize = 20_000;
 /// Portals of one session.
 pub const PG_PORTALS_MAX: usize = 20_000;
+/// Bytes of the texts of one session's prepared statements, and of the parameters of its portals.
+pub const PG_NAMED_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Frames of one client that the target has not yet answered.
 pub const PG_PIPELINE_FRAMES_MAX: usize = 65_536;
 /// SCRAM iterations that are accepted from a target; more is an attack on our CPU.

@@ -73,6 +73,8 @@ struct Pump<S> {
     from_target: BytesMut,
     to_client: VecDeque<Masked>,
     to_target: Bytes,
+    /// TLS took the last of it and has not yet sent all.
+    target_unflushed: bool,
     registered: Option<Registered>,
     hold: Option<Held>,
     preauth: Option<crate::listener::PreauthPlace>,
@@ -106,6 +108,7 @@ pub async fn drive<S: Services>(services: Arc<S>, accepted: Accepted) {
         from_target: BytesMut::new(),
         to_client: VecDeque::new(),
         to_target: Bytes::new(),
+        target_unflushed: false,
         registered: None,
         hold: None,
         preauth: Some(preauth),
@@ -179,6 +182,7 @@ impl<S: Services> Pump<S> {
         // The wire closes its recording here if nothing did before.
         self.io.now = self.services.now();
         self.wire.on(Event::ClientClosed, &mut self.io);
+        self.collect();
         let asides: Vec<Ask> = self.io.asks.drain(..).collect();
         for ask in asides {
             if let Ask::TargetAside { prelude, bytes } = ask {
@@ -189,9 +193,10 @@ impl<S: Services> Pump<S> {
             if !self.client_gone {
                 poll_fn(|cx| self.client.poll_shutdown(cx)).await.ok();
             }
-            if !self.to_target.is_empty() || !self.io.target.is_empty() {
-                let mut last = self.io.target.take();
-                poll_fn(|cx| self.target.poll_drain(cx, &mut last)).await.ok();
+            // What was recorded as sent is sent, the goodbye last.
+            if !self.to_target.is_empty() || self.target_unflushed {
+                let Self { target, to_target, .. } = self;
+                poll_fn(|cx| target.poll_drain(cx, to_target)).await.ok();
             }
             poll_fn(|cx| self.target.poll_shutdown(cx)).await.ok();
         })
@@ -219,12 +224,18 @@ impl<S: Services> Pump<S> {
             }
         }
         let mut target_blocked = false;
-        if !self.to_target.is_empty() {
+        if !self.to_target.is_empty() || self.target_unflushed {
             match self.target.poll_drain(cx, &mut self.to_target) {
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(())) => self.target_unflushed = false,
                 // What it said before it went may still be waiting to be read.
-                Poll::Ready(Err(_)) => self.to_target.clear(),
-                Poll::Pending => target_blocked = true,
+                Poll::Ready(Err(_)) => {
+                    self.to_target.clear();
+                    self.target_unflushed = false;
+                }
+                Poll::Pending => {
+                    target_blocked = true;
+                    self.target_unflushed = true;
+                }
             }
         }
         if self.closing.is_some() && !client_blocked {
@@ -248,7 +259,8 @@ impl<S: Services> Pump<S> {
                     Poll::Pending => {}
                 }
             }
-            let wanted = self.io.read_client && !target_blocked;
+            // Nothing is taken from who takes nothing: what it asks for is answered, and would pile up here.
+            let wanted = self.io.read_client && !target_blocked && !client_blocked;
             if wanted && std::mem::take(&mut self.read_ahead) {
                 return Poll::Ready(Woke::Client);
             }

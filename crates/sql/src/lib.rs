@@ -19,6 +19,7 @@ mod taint;
 
 pub use analyze::{Context, analyze, analyze_shaped, copied_query};
 pub use catalog::{CallByNumber, Catalog, ColumnRule, LabelledColumn, facts, query as catalog_query};
+pub use parse::has_long_names;
 pub use probe::{Operand, Probe};
 pub use redact::{redact_error, redact_secrets, redact_unreadable};
 pub use rewrite::{Hiding, rewrite};

@@ -90,6 +90,24 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<ScanToken>, pg_query::Error> {
     if text.bytes().all(blank) { Ok(Vec::new()) } else { pg_query::scan_tokens(text) }
 }
 
+/// Bytes of a name that a server keeps.
+const NAME_BYTES_MAX: usize = 63;
+
+/// Whether a name in the text is longer than a server keeps and not of ASCII: where it is cut depends on the encoding.
+pub fn has_long_names(text: &str) -> bool {
+    // In `U&"…"` every character may be spelled in ASCII.
+    if text.len() <= NAME_BYTES_MAX || (text.is_ascii() && !text.contains("&\"")) {
+        return false;
+    }
+    let Ok(tokens) = tokens(text) else { return true };
+    tokens.iter().any(|token| {
+        let range = usize::try_from(token.start).ok().zip(usize::try_from(token.end).ok());
+        let Some(name) = range.and_then(|(start, end)| text.get(start..end)) else { return true };
+        let word = name.starts_with(|c: char| c.is_ascii_alphabetic() || !c.is_ascii() || matches!(c, '_' | '"'));
+        word && !name.ends_with('\'') && name.len() > NAME_BYTES_MAX && (!name.is_ascii() || name.contains("&\""))
+    })
+}
+
 /// An upper bound of the words and operators in a text, and so of its nesting, found without a scanner.
 fn words(text: &str) -> usize {
     let mut count = 0usize;

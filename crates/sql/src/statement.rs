@@ -121,6 +121,9 @@ pub struct Facts {
     /// Something in it could not be looked into (DO, EXECUTE of a string, an unknown function or statement kind). After
     /// it, neither the search path nor the catalog nor any setting is certain until the server was asked.
     pub opaque: bool,
+    /// It may move the search path, whatever its effect is beside that: `set_config` in a cursor, in what COPY reads, in an
+    /// argument of EXECUTE.
+    pub moves_path: bool,
 }
 
 /// A data-modifying statement wherever it stands.

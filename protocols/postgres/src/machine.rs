@@ -10,7 +10,7 @@ use crate::cancel::{CancelKey, KEY_BYTES};
 use crate::client_auth::{AuthStep, ClientAuth, Method, ScramOffer};
 use crate::frame::{self, FrontendTag, Peer};
 use crate::own::{self, OwnReport, Severity};
-use crate::pump::{Lexing, Pump, Start};
+use crate::pump::{Lexing, Pump, Start, keeps_utf8};
 use crate::replication::{self, Replication};
 use crate::scram::{NONCE_BYTES, ScramVerifier};
 use crate::shared::Databases;
@@ -459,6 +459,7 @@ impl Machine {
         let lexing = Lexing {
             strings: logged_in.parameter("standard_conforming_strings").is_none_or(|v| v == b"on"),
             encoding: logged_in.parameter("client_encoding").is_some_and(|v| v.eq_ignore_ascii_case(b"UTF8")),
+            server: logged_in.parameter("server_encoding").is_some_and(|v| keeps_utf8(v)),
         };
         let shared = self.databases.get(session.target().facts.name.as_str(), database);
         let mut pump = Pump::new(Start {

@@ -8,28 +8,44 @@
 use std::collections::{HashMap, VecDeque};
 
 /// One name space of a session.
+///
+/// The server keeps them in tables whose keys end after [`NAME_BYTES_MAX`] bytes: longer names that begin alike are one and
+/// the same there, so nobody may use any.
 pub(crate) struct Names<T> {
-    known: HashMap<Box<[u8]>, T>,
+    known: HashMap<Box<[u8]>, Kept<T>>,
     proposed: VecDeque<Proposal<T>>,
     max: usize,
+    /// Of everything known and proposed.
+    bytes: usize,
+    bytes_max: usize,
+}
+
+/// Bytes of a name that the server looks at.
+pub(crate) const NAME_BYTES_MAX: usize = 63;
+
+/// A meaning, and the bytes that keeping it takes.
+struct Kept<T> {
+    meaning: T,
+    bytes: usize,
 }
 
 /// What a message that was sent makes of a name, if it succeeds.
 struct Proposal<T> {
     name: Box<[u8]>,
-    meaning: Option<T>,
+    meaning: Option<Kept<T>>,
     /// The number of Syncs sent before it.
     batch: u64,
 }
 
 impl<T> Names<T> {
-    pub(crate) fn new(max: usize) -> Self {
-        Names { known: HashMap::new(), proposed: VecDeque::new(), max }
+    pub(crate) fn new(max: usize, bytes_max: usize) -> Self {
+        Names { known: HashMap::new(), proposed: VecDeque::new(), max, bytes: 0, bytes_max }
     }
 
-    /// Whether another name still fits.
-    pub(crate) fn has_room(&self) -> bool {
+    /// Whether another name still fits, with a meaning of so many bytes.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.known.len().saturating_add(self.proposed.len()) < self.max
+            && self.bytes.saturating_add(bytes) <= self.bytes_max
     }
 
     /// What the name will mean once everything that was sent has happened.
@@ -38,6 +54,7 @@ impl<T> Names<T> {
             Some(proposal) => proposal.meaning.as_ref(),
             None => self.known.get(name),
         }
+        .map(|kept| &kept.meaning)
     }
 
     /// As [`Self::get`], to change it.
@@ -46,6 +63,7 @@ impl<T> Names<T> {
             Some(proposal) => proposal.meaning.as_mut(),
             None => self.known.get_mut(name),
         }
+        .map(|kept| &mut kept.meaning)
     }
 
     /// Whether a message of this batch that reaches the name can only find what [`Self::get`] says.
@@ -54,43 +72,59 @@ impl<T> Names<T> {
     }
 
     /// A message that would give (or, with `None`, take) the name was sent in this batch.
-    pub(crate) fn propose(&mut self, name: &[u8], meaning: Option<T>, batch: u64) {
+    pub(crate) fn propose(&mut self, name: &[u8], meaning: Option<T>, bytes: usize, batch: u64) {
+        let meaning = meaning.map(|meaning| Kept { meaning, bytes });
+        self.bytes = self.bytes.saturating_add(meaning.as_ref().map_or(0, |kept| kept.bytes));
         self.proposed.push_back(Proposal { name: name.into(), meaning, batch });
     }
 
     /// The target acknowledged the oldest proposal.
     pub(crate) fn acknowledge(&mut self) {
         match self.proposed.pop_front() {
-            Some(Proposal { name, meaning: Some(meaning), .. }) => drop(self.known.insert(name, meaning)),
-            Some(Proposal { name, meaning: None, .. }) => drop(self.known.remove(&name)),
+            Some(Proposal { name, meaning: Some(meaning), .. }) => {
+                let before = self.known.insert(name, meaning);
+                self.let_go(before);
+            }
+            Some(Proposal { name, meaning: None, .. }) => self.remove(&name),
             None => {}
         }
     }
 
     /// The target refused or dropped the oldest proposal.
     pub(crate) fn reject(&mut self) {
-        self.proposed.pop_front();
+        let proposal = self.proposed.pop_front();
+        self.let_go(proposal.and_then(|p| p.meaning));
+    }
+
+    fn let_go(&mut self, kept: Option<Kept<T>>) {
+        self.bytes = self.bytes.saturating_sub(kept.map_or(0, |kept| kept.bytes));
     }
 
     /// The meaning that waits for the target's next acknowledgement.
     pub(crate) fn front(&self) -> Option<&T> {
-        self.proposed.front().and_then(|p| p.meaning.as_ref())
+        self.proposed.front().and_then(|p| p.meaning.as_ref()).map(|kept| &kept.meaning)
     }
 
-    /// The name has this meaning from now on: a statement of SQL made it.
-    pub(crate) fn set(&mut self, name: &[u8], meaning: T) {
-        self.known.insert(name.into(), meaning);
+    /// The name has this meaning from now on: a statement of SQL made it. Where it does not fit it is a name that was given
+    /// out of our sight.
+    pub(crate) fn set(&mut self, name: &[u8], meaning: T, bytes: usize) {
+        self.remove(name);
+        if self.has_room(bytes) {
+            self.bytes = self.bytes.saturating_add(bytes);
+            self.known.insert(name.into(), Kept { meaning, bytes });
+        }
     }
 
     /// The name is gone.
     pub(crate) fn remove(&mut self, name: &[u8]) {
-        self.known.remove(name);
+        let before = self.known.remove(name);
+        self.let_go(before);
     }
 
     /// Only what `keep` says stays.
     pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         if !self.known.is_empty() {
-            self.known.retain(|_, meaning| keep(meaning));
+            self.keep_if(|_, meaning| keep(meaning));
             if self.known.is_empty() {
                 self.known = HashMap::new();
             }
@@ -99,11 +133,23 @@ impl<T> Names<T> {
 
     /// Everything that has a name may mean something else: what it meant is forgotten.
     pub(crate) fn forget_named(&mut self) {
-        self.known.retain(|name, _| name.is_empty());
+        self.keep_if(|name, _| name.is_empty());
+    }
+
+    fn keep_if(&mut self, keep: impl Fn(&[u8], &T) -> bool) {
+        let bytes = &mut self.bytes;
+        self.known.retain(|name, kept| {
+            let stays = keep(name, &kept.meaning);
+            if !stays {
+                *bytes = bytes.saturating_sub(kept.bytes);
+            }
+            stays
+        });
     }
 
     /// All names are gone.
     pub(crate) fn clear(&mut self) {
+        self.keep_if(|_, _| false);
         self.known = HashMap::new();
     }
 }
@@ -114,14 +160,14 @@ mod tests {
 
     #[test]
     fn what_the_target_did_not_acknowledge_is_forgotten() {
-        let mut names = Names::new(10);
-        names.set(b"a", 1);
-        names.propose(b"a", Some(2), 0);
+        let mut names = Names::new(10, 1_000);
+        names.set(b"a", 1, 10);
+        names.propose(b"a", Some(2), 10, 0);
         assert_eq!(names.get(b"a"), Some(&2));
         // The target answers 42P05: the name exists already, and keeps its old meaning.
         names.reject();
         assert_eq!(names.get(b"a"), Some(&1));
-        names.propose(b"a", None, 0);
+        names.propose(b"a", None, 0, 0);
         assert_eq!(names.get(b"a"), None);
         names.acknowledge();
         assert_eq!(names.get(b"a"), None);
@@ -129,11 +175,11 @@ mod tests {
 
     #[test]
     fn behind_a_sync_a_proposal_is_uncertain_and_outlives_the_failure_of_another() {
-        let mut names = Names::new(10);
-        names.set(b"a", 1);
+        let mut names = Names::new(10, 1_000);
+        names.set(b"a", 1, 10);
         assert!(names.is_certain(b"a", 0));
-        names.propose(b"a", Some(2), 0);
-        names.propose(b"b", Some(3), 1);
+        names.propose(b"a", Some(2), 10, 0);
+        names.propose(b"b", Some(3), 10, 1);
         assert!(names.is_certain(b"a", 0) && names.is_certain(b"b", 1) && names.is_certain(b"c", 1));
         assert!(!names.is_certain(b"a", 1));
         // The first fails; what stands behind its Sync still comes.
@@ -142,5 +188,34 @@ mod tests {
         assert_eq!(names.get(b"b"), Some(&3));
         names.acknowledge();
         assert_eq!((names.get(b"a"), names.get(b"b")), (Some(&1), Some(&3)));
+    }
+
+    #[test]
+    fn what_is_kept_is_counted_until_it_is_let_go() {
+        let mut names = Names::new(3, 100);
+        names.propose(b"a", Some(1), 60, 0);
+        assert!(names.has_room(40) && !names.has_room(41));
+        names.acknowledge();
+        names.propose(b"a", Some(2), 40, 0);
+        assert!(!names.has_room(1));
+        // The new meaning takes the place of the old.
+        names.acknowledge();
+        assert!(names.has_room(60));
+        names.set(b"b", 3, 61);
+        assert_eq!(names.get(b"b"), None, "it does not fit");
+        names.set(b"b", 3, 60);
+        assert!(!names.has_room(1));
+        names.retain(|meaning| *meaning == 2);
+        assert!(names.has_room(60));
+        names.propose(b"c", Some(4), 60, 0);
+        names.reject();
+        names.forget_named();
+        assert!(names.has_room(100));
+        for name in [b"d", b"e", b"f"] {
+            names.set(name, 5, 0);
+        }
+        assert!(!names.has_room(0), "as many as there may be");
+        names.clear();
+        assert!(names.has_room(100));
     }
 }

@@ -86,6 +86,8 @@ const UNREAD: &str = "its encoding or the session's settings are not the expecte
 pub(crate) enum Readable {
     /// Any in UTF-8.
     Utf8,
+    /// Those in UTF-8 without names that are so long that a server in another encoding cuts them elsewhere.
+    ShortNames,
     /// Those of ASCII alone, which every encoding of PostgreSQL's clients takes for itself.
     Ascii,
     /// None.
@@ -96,6 +98,7 @@ impl Readable {
     fn read(self, text: &[u8]) -> Option<&str> {
         match self {
             Readable::Utf8 => std::str::from_utf8(text).ok(),
+            Readable::ShortNames => std::str::from_utf8(text).ok().filter(|text| !lockgate_sql::has_long_names(text)),
             Readable::Ascii => std::str::from_utf8(text).ok().filter(|text| text.is_ascii()),
             Readable::Nothing => None,
         }
@@ -380,6 +383,7 @@ fn add_other_meanings(batch: &mut Batch, first: usize, other: Batch) {
         statement.facts.tables.sort_unstable();
         statement.facts.tables.dedup();
         statement.facts.opaque |= other.facts.opaque;
+        statement.facts.moves_path |= other.facts.moves_path;
     }
 }
 
@@ -412,11 +416,16 @@ fn doubt_what_follows_a_change(batch: &mut Batch) {
 fn may_move(statement: &Statement) -> bool {
     // What EXECUTE and FETCH run is not in this text: it may set the search path.
     let by_name = matches!(statement.effect, Effect::Execute { .. } | Effect::Fetch { .. } | Effect::Move { .. });
-    by_name || moves_names(&statement.effect) || statement.facts.opaque
+    by_name || moves_by_itself(statement)
+}
+
+/// Whether names may mean something else after this, whatever the names that it runs stand for.
+pub(crate) fn moves_by_itself(statement: &Statement) -> bool {
+    moves_names(&statement.effect) || statement.facts.opaque || statement.facts.moves_path
 }
 
 /// Whether names may mean something else after this.
-pub(crate) fn moves_names(effect: &Effect) -> bool {
+fn moves_names(effect: &Effect) -> bool {
     match effect {
         Effect::SetPath(_)
         | Effect::DiscardAll
@@ -479,7 +488,12 @@ fn what_it_does(batch: &Batch) -> Box<[u8]> {
         for table in &facts.tables {
             text(&mut out, table);
         }
-        out.extend_from_slice(&[u8::from(facts.has_where), u8::from(facts.has_limit), u8::from(facts.opaque)]);
+        out.extend_from_slice(&[
+            u8::from(facts.has_where),
+            u8::from(facts.has_limit),
+            u8::from(facts.opaque),
+            u8::from(facts.moves_path),
+        ]);
         out.extend_from_slice(&facts.changes.len().to_be_bytes());
         for change in &facts.changes {
             text(&mut out, change.verb);

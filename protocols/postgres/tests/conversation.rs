@@ -140,6 +140,7 @@ impl Scene {
                 frame(b'R', &[0; 4]),
                 text(b'S', &["standard_conforming_strings", "on"], &[]),
                 text(b'S', &["client_encoding", "UTF8"], &[]),
+                text(b'S', &["server_encoding", "UTF8"], &[]),
                 frame(b'K', &[0, 0, 0, 9, 1, 2, 3, 4]),
                 ready(b'I'),
             ]
@@ -147,7 +148,7 @@ impl Scene {
         );
         // The first statement makes the gateway ask for the catalog; where nothing is labelled it can do without.
         scene.client(&query("SELECT 0"));
-        while scene.sent().starts_with('P') {
+        while scene.sent().starts_with('C') {
             scene.target(&[error("XX000"), ready(b'I')].concat());
         }
         scene.target(&[complete("SELECT 0"), ready(b'I')].concat());

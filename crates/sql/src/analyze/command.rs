@@ -527,6 +527,7 @@ impl<'t> Analyzer<'t> {
         self.tables.extend(inner.facts.tables.iter().cloned());
         self.touches.join(&inner.touches);
         self.opaque |= inner.facts.opaque;
+        self.sets_path |= inner.facts.moves_path;
         for change in &inner.facts.changes {
             self.changes(change.verb, change.has_where, change.table.clone());
         }

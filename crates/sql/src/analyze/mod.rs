@@ -361,6 +361,7 @@ impl<'t> Analyzer<'t> {
                 has_limit: outcome.has_limit,
                 changes: std::mem::take(&mut self.changes),
                 opaque: self.opaque,
+                moves_path: self.sets_path,
             },
             outputs,
             uses: std::mem::take(&mut self.uses),

@@ -4,6 +4,7 @@
 use super::meaning::Spelt;
 use super::{Expect, Held, Pump, Waiting};
 use crate::frame::{self, Frame, FrontendTag, Peer};
+use crate::message;
 use crate::own;
 use crate::prepare::Prepared;
 use bytes::BytesMut;
@@ -73,6 +74,11 @@ impl Pump {
         }
         if self.skipping && !matches!(tag, FrontendTag::Sync | FrontendTag::Terminate) {
             return Taken::Done;
+        }
+        if matches!(tag, FrontendTag::Sync | FrontendTag::Flush)
+            && let Err(error) = message::empty(frame.body())
+        {
+            return self.malformed(io, "Sync or Flush", &error);
         }
         match tag {
             FrontendTag::Query => self.query(frame, io),

@@ -14,7 +14,7 @@ use lockgate_session::{Plan, Plumbing};
 use lockgate_sql::Effect;
 
 /// Name of the statement, for as long as the question lasts.
-const NAME: &[u8] = b"lockgate";
+const NAME: &[u8] = b"lockgate copied";
 
 /// A question on its way.
 #[derive(Default)]

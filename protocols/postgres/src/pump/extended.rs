@@ -6,6 +6,7 @@ use super::probes::Compared;
 use super::{ABORT_TEXT, Execution, Expect, Flow, Portal, Pump, Shape, Statement, Values, Waiting};
 use crate::frame::Frame;
 use crate::message::{self, Object, TransactionStatus};
+use crate::names::NAME_BYTES_MAX;
 use crate::own;
 use crate::prepare::Prepared;
 use bytes::{Bytes, BytesMut};
@@ -34,7 +35,11 @@ impl Pump {
             Ok(parse) => parse,
             Err(error) => return self.malformed(io, "Parse", &error),
         };
-        if !self.statements.has_room() {
+        if let Some(denial) = self.name_denial(parse.name) {
+            self.refuse_denial(io, &denial);
+            return Taken::Done;
+        }
+        if !self.statements.has_room(parse.text.len()) {
             self.client_broke(io, SqlState::LIMIT_EXCEEDED, "too many prepared statements");
             return Taken::Done;
         }
@@ -71,6 +76,7 @@ impl Pump {
                 self.statements.propose(
                     parse.name,
                     Some(Statement { prepared, inside: None, shape: Shape::default() }),
+                    parse.text.len(),
                     self.batch,
                 );
                 self.expect.push_back(Expect::Parse { request });
@@ -89,7 +95,11 @@ impl Pump {
             Ok(bind) => bind,
             Err(error) => return self.malformed(io, "Bind", &error),
         };
-        if !self.portals.has_room() {
+        if let Some(denial) = self.name_denial(bind.statement).or_else(|| self.name_denial(bind.portal)) {
+            self.refuse_denial(io, &denial);
+            return Taken::Done;
+        }
+        if !self.portals.has_room(frame.body().len()) {
             self.client_broke(io, SqlState::LIMIT_EXCEEDED, "too many portals");
             return Taken::Done;
         }
@@ -164,7 +174,7 @@ impl Pump {
     fn sent_bind(&mut self, frame: &Frame, name: &[u8], portal: Portal, io: &mut Io) {
         io.target.plumbing(Plumbing::Bind, frame.bytes());
         self.unsynced = true;
-        self.portals.propose(name, Some(portal), self.batch);
+        self.portals.propose(name, Some(portal), frame.body().len(), self.batch);
         self.expect.push_back(Expect::Bind);
     }
 
@@ -173,6 +183,10 @@ impl Pump {
             Ok(execute) => execute,
             Err(error) => return self.malformed(io, "Execute", &error),
         };
+        if let Some(denial) = self.name_denial(execute.portal) {
+            self.refuse_denial(io, &denial);
+            return Taken::Done;
+        }
         let changing = self.changing();
         if changing.names || changing.catalog || !self.portals.is_certain(execute.portal, self.batch) {
             return self.wait_for_answers(frame, io);
@@ -270,11 +284,12 @@ impl Pump {
         let described = self.expect.iter().any(|e| match e {
             Expect::DescribePortal { shape: Some(asked), .. } => Arc::ptr_eq(asked, &shape),
             Expect::DescribeStatement { shape: Some(asked), .. } => {
-                statement.as_ref().is_some_and(|s| Arc::ptr_eq(asked, &s.shape))
+                statement.as_ref().and_then(Statement::own_shape).is_some_and(|own| Arc::ptr_eq(asked, own))
             }
             _ => false,
         });
-        let known = shape.get().is_some() || statement.as_ref().is_some_and(|s| s.shape.get().is_some());
+        let known = shape.get().is_some()
+            || statement.as_ref().and_then(Statement::own_shape).is_some_and(|own| own.get().is_some());
         if (self.labelled() || self.content.is_some()) && !known && !described {
             // Rows of a portal that nobody described cannot be masked by type. The target is asked, and its answer kept.
             let mut describe = BytesMut::new();
@@ -316,6 +331,10 @@ impl Pump {
             Ok(describe) => describe,
             Err(error) => return self.malformed(io, "Describe", &error),
         };
+        if let Some(denial) = self.name_denial(describe.name) {
+            self.refuse_denial(io, &denial);
+            return Taken::Done;
+        }
         io.target.plumbing(Plumbing::Reference, frame.bytes());
         self.unsynced = true;
         self.expect.push_back(match describe.object {
@@ -344,19 +363,39 @@ impl Pump {
             Ok(close) => close,
             Err(error) => return self.malformed(io, "Close", &error),
         };
+        if let Some(denial) = self.name_denial(close.name) {
+            self.refuse_denial(io, &denial);
+            return Taken::Done;
+        }
         io.target.plumbing(Plumbing::Reference, frame.bytes());
         self.unsynced = true;
         match close.object {
             Object::Statement => {
-                self.statements.propose(close.name, None, self.batch);
+                self.statements.propose(close.name, None, 0, self.batch);
                 self.expect.push_back(Expect::CloseStatement);
             }
             Object::Portal => {
-                self.portals.propose(close.name, None, self.batch);
+                self.portals.propose(close.name, None, 0, self.batch);
                 self.expect.push_back(Expect::ClosePortal);
             }
         }
         Taken::Done
+    }
+
+    /// Why nothing may be called so: names that are not the same here could be the same at the server, which looks at their
+    /// first bytes only, in its own encoding.
+    fn name_denial(&self, name: &[u8]) -> Option<Denial> {
+        let why = if name.len() > NAME_BYTES_MAX {
+            "the server looks at the first 63 bytes only"
+        } else if !(self.lexing.encoding && self.lexing.server) && !name.is_ascii() {
+            "it is not ASCII, and the target or the session is not in UTF-8"
+        } else {
+            return None;
+        };
+        let detail = Some(why.to_owned());
+        let hint = Some("use shorter names, in ASCII".to_owned());
+        let message = "refused: a statement or portal with this name could be taken for another one";
+        Some(Denial::other(Fault::Client, SqlState::NAME_TOO_LONG, message, detail, hint))
     }
 
     pub(super) fn refuse_denial(&mut self, io: &mut Io, denial: &Denial) {

@@ -4,7 +4,7 @@
 //! They are sent as named statements and portals that are closed at once, so that the client's unnamed ones survive and
 //! nothing of them is left behind.
 
-use super::{Expect, Lexing, Pump, Waiting};
+use super::{Expect, Lexing, Pump, Waiting, keeps_utf8};
 use crate::frame::{Frame, FrontendTag};
 use crate::message::{self, Object, TransactionStatus};
 use crate::own;
@@ -20,14 +20,17 @@ use lockgate_sql::{Catalog, Effect};
 use std::sync::Arc;
 
 /// Name of the statement and the portal, for as long as a question lasts.
-const NAME: &[u8] = b"lockgate";
+const NAME: &[u8] = b"lockgate inquiry";
+/// CloseComplete messages for each question.
+const CLOSES: u8 = 3;
 /// The schemas in which unqualified names are looked up now, in order.
 const PATH_SQL: &str = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))";
 /// Whether the answers are of now or of the transaction's beginning: the server itself always looks names up as they are now.
 const ISOLATION_SQL: &str = "SELECT pg_catalog.current_setting('transaction_isolation')";
 /// How the server reads the next text. It reports a change of these only with the ReadyForQuery that follows.
 const LEXING_SQL: &str = "SELECT pg_catalog.current_setting('standard_conforming_strings') || ' ' || \
-                          pg_catalog.current_setting('client_encoding')";
+                          pg_catalog.current_setting('client_encoding') || ' ' || \
+                          pg_catalog.current_setting('server_encoding')";
 /// Schemas in a search path.
 const PATH_MAX: usize = 1_000;
 
@@ -149,7 +152,9 @@ impl Pump {
         let mut out = BytesMut::new();
         let mut fine = true;
         for text in questions {
-            fine &= own::parse(&mut out, NAME, text.as_bytes(), &[]).is_ok()
+            // A statement outlives the failure of the question that it was made for, the transaction and its rollback.
+            fine &= own::close(&mut out, Object::Statement, NAME).is_ok()
+                && own::parse(&mut out, NAME, text.as_bytes(), &[]).is_ok()
                 && own::bind(&mut out, NAME, NAME, &[], false).is_ok()
                 && own::execute(&mut out, NAME, 0).is_ok()
                 && own::close(&mut out, Object::Portal, NAME).is_ok()
@@ -169,7 +174,7 @@ impl Pump {
             stage,
             question: 0,
             questions: questions.len(),
-            closes: 2,
+            closes: CLOSES,
             synced,
             version,
             path,
@@ -195,7 +200,7 @@ impl Pump {
                 inquiry.closes = inquiry.closes.saturating_sub(1);
                 if inquiry.closes == 0 {
                     inquiry.question += 1;
-                    inquiry.closes = 2;
+                    inquiry.closes = CLOSES;
                 }
                 if !inquiry.synced && inquiry.question >= inquiry.questions {
                     self.round_over(io);
@@ -413,8 +418,13 @@ impl Inquiry {
                 if self.question == 0 {
                     text.clone_into(&mut self.version);
                 } else if self.question == 3 {
-                    let (strings, encoding) = text.split_once(' ').unwrap_or_default();
-                    let lexing = Lexing { strings: strings == "on", encoding: encoding.eq_ignore_ascii_case("UTF8") };
+                    let mut settings = text.split(' ');
+                    let mut next = || settings.next().unwrap_or_default();
+                    let lexing = Lexing {
+                        strings: next() == "on",
+                        encoding: next().eq_ignore_ascii_case("UTF8"),
+                        server: keeps_utf8(next().as_bytes()),
+                    };
                     self.lexing = Some(lexing);
                 } else if self.question == 2 {
                     self.of_beginning = text != "read committed" && text != "read uncommitted";

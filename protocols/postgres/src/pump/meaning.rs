@@ -4,7 +4,8 @@
 use super::probes::Executed;
 use super::result::stronger_plan;
 use super::{Changing, Pump, Statement};
-use crate::prepare::{Prepared, moves_names};
+use crate::message::TransactionStatus;
+use crate::prepare::{Prepared, moves_by_itself};
 use lockgate_core::{Fault, SqlState};
 use lockgate_mask::Touch;
 use lockgate_record::Certified;
@@ -117,8 +118,10 @@ impl Pump {
                 statement.effect,
                 Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_) | Effect::TwoPhase
             );
+            // In a transaction that failed nothing was asked, however long it lasted.
+            let failed = self.status == TransactionStatus::Failed;
             self.changing.catalog |=
-                if ends_transaction { self.truth.moved_in_transaction } else { self.moves(statement) };
+                if ends_transaction { self.truth.moved_in_transaction || failed } else { self.moves(statement) };
         }
     }
 
@@ -142,30 +145,32 @@ impl Pump {
 
     /// Whether names in texts may mean something else after this statement.
     pub(super) fn moves(&self, statement: &lockgate_sql::Statement) -> bool {
-        match self.runs_by_name(statement) {
-            None => moves_names(&statement.effect) || statement.facts.opaque,
-            Some(None) => true,
-            Some(Some(run)) => {
-                run.batch.is_err()
-                    || run.statements().iter().any(|s| moves_names(&s.effect) || s.facts.opaque || by_name(&s.effect))
+        // Also of one that runs a name: its arguments are its own.
+        moves_by_itself(statement)
+            || match self.runs_by_name(statement) {
+                None => false,
+                Some(None) => true,
+                Some(Some(run)) => {
+                    run.batch.is_err() || run.statements().iter().any(|s| moves_by_itself(s) || by_name(&s.effect))
+                }
             }
-        }
     }
 
     /// Whether it runs code that nobody can look into: that may prepare statements and open cursors under names of its choice.
     pub(super) fn may_rename(&self, statement: &lockgate_sql::Statement) -> bool {
-        match self.runs_by_name(statement) {
-            None => statement.facts.opaque,
-            Some(None) => true,
-            // A statement that was prepared by the protocol may itself be PREPARE or DEALLOCATE.
-            Some(Some(run)) => {
-                run.batch.is_err()
-                    || run
-                        .statements()
-                        .iter()
-                        .any(|s| s.facts.opaque || gives_or_takes_names(&s.effect) || by_name(&s.effect))
+        statement.facts.opaque
+            || match self.runs_by_name(statement) {
+                None => false,
+                Some(None) => true,
+                // A statement that was prepared by the protocol may itself be PREPARE or DEALLOCATE.
+                Some(Some(run)) => {
+                    run.batch.is_err()
+                        || run
+                            .statements()
+                            .iter()
+                            .any(|s| s.facts.opaque || gives_or_takes_names(&s.effect) || by_name(&s.effect))
+                }
             }
-        }
     }
 
     /// Whether what a statement does can only be said once the target has answered: it runs a name that a failure would
@@ -173,7 +178,7 @@ impl Pump {
     pub(super) fn hangs_on_names(&self, prepared: &Prepared) -> bool {
         prepared.statements().iter().any(|statement| match &statement.effect {
             Effect::Execute { name, .. } => !self.statements.is_certain(name.as_bytes(), self.batch),
-            Effect::Fetch { name } => !self.portals.is_certain(name.as_bytes(), self.batch),
+            Effect::Fetch { name } | Effect::Move { name } => !self.portals.is_certain(name.as_bytes(), self.batch),
             _ => false,
         })
     }

@@ -38,7 +38,7 @@ use bytes::{Bytes, BytesMut};
 use call::Called;
 use copied::Copied;
 use inquiry::Inquiry;
-use lockgate_core::limits::{HOLD_NOTICE_MS, PG_PORTALS_MAX, PG_STATEMENTS_MAX};
+use lockgate_core::limits::{HOLD_NOTICE_MS, PG_NAMED_BYTES_MAX, PG_PORTALS_MAX, PG_STATEMENTS_MAX};
 use lockgate_core::{Fault, SqlState, Timestamp};
 use lockgate_mask::{ContentPlan, CopyMasker, OwnMessage, RowMasker, RowStream, Touch};
 use lockgate_record::{CloseReason, DoneKind};
@@ -71,6 +71,13 @@ impl Statement {
             Some(index) => self.prepared.inner(index).unwrap_or(&self.prepared),
             None => &self.prepared,
         }
+    }
+
+    /// The shape of its results, where that is the statement's own: EXECUTE and FETCH have that of what their names stand
+    /// for when they are bound.
+    fn own_shape(&self) -> Option<&Shape> {
+        let runs_a_name = self.subject().statements().first().is_some_and(|s| meaning::by_name(&s.effect));
+        (!runs_a_name).then_some(&self.shape)
     }
 }
 
@@ -286,6 +293,9 @@ pub(crate) struct Pump {
     content: Option<Arc<ContentPlan>>,
     content_version: Option<u64>,
     cut: Option<Cut>,
+    /// Code ran that nobody could look into, at any time and in the open transaction.
+    opaque: bool,
+    opaque_in_transaction: bool,
     /// The target's last word was FATAL: the client knows why the connection ends.
     target_said_goodbye: bool,
     closed: bool,
@@ -301,6 +311,13 @@ pub(crate) struct Lexing {
     pub(crate) strings: bool,
     /// The client's encoding is UTF-8.
     pub(crate) encoding: bool,
+    /// The server keeps names as the session sends them, if that is in UTF-8.
+    pub(crate) server: bool,
+}
+
+/// Whether a server with this encoding keeps what comes in UTF-8 as it is.
+pub(crate) fn keeps_utf8(server_encoding: &[u8]) -> bool {
+    server_encoding.eq_ignore_ascii_case(b"UTF8") || server_encoding.eq_ignore_ascii_case(b"SQL_ASCII")
 }
 
 /// What a pump starts with.
@@ -345,8 +362,8 @@ impl Pump {
             cancel,
             pid,
             expect: VecDeque::new(),
-            statements: Names::new(PG_STATEMENTS_MAX),
-            portals: Names::new(PG_PORTALS_MAX),
+            statements: Names::new(PG_STATEMENTS_MAX, PG_NAMED_BYTES_MAX),
+            portals: Names::new(PG_PORTALS_MAX, PG_NAMED_BYTES_MAX),
             unsynced: false,
             batch: 0,
             changing: Changing::default(),
@@ -362,6 +379,8 @@ impl Pump {
             content: None,
             content_version: None,
             cut: None,
+            opaque: false,
+            opaque_in_transaction: false,
             target_said_goodbye: false,
             closed: false,
             base_url,
@@ -439,9 +458,10 @@ impl Pump {
 
     fn readable(&self) -> Readable {
         match self.lexing {
-            Lexing { strings: true, encoding: true } => Readable::Utf8,
+            Lexing { strings: true, encoding: true, server: true } => Readable::Utf8,
+            Lexing { strings: true, encoding: true, server: false } => Readable::ShortNames,
             // Where something is labelled, values in another encoding are not masked well either.
-            Lexing { strings: true, encoding: false } if !self.labelled() => Readable::Ascii,
+            Lexing { strings: true, encoding: false, .. } if !self.labelled() => Readable::Ascii,
             Lexing { .. } => Readable::Nothing,
         }
     }
@@ -716,10 +736,15 @@ impl Pump {
     }
 
     /// Whether errors of what runs now may hold what is masked.
-    fn touch(&self) -> Touch {
-        if !self.labelled() {
+    fn touch(&mut self, now: Timestamp) -> Touch {
+        if !self.labelled() || self.touch_of_what_runs() == Touch::Clean {
             return Touch::Clean;
         }
+        // From who may see everything nothing has to be hidden.
+        self.unknown_plan(now).plans.first().map_or(Touch::Labelled, |plan| plan.touch)
+    }
+
+    fn touch_of_what_runs(&self) -> Touch {
         let of_plan = |plan: Option<&Arc<Plan>>| plan.map_or(Touch::Labelled, |p| p.touch);
         match self.expect.iter().find(|e| !matches!(e, Expect::Own(_))) {
             Some(Expect::Simple(simple)) => simple.touch(),

@@ -113,8 +113,8 @@ impl Pump {
 
     /// A simple query was sent: it takes the place of the unnamed statement and portal.
     pub(super) fn takes_unnamed(&mut self) {
-        self.statements.propose(b"", None, self.batch);
-        self.portals.propose(b"", None, self.batch);
+        self.statements.propose(b"", None, 0, self.batch);
+        self.portals.propose(b"", None, 0, self.batch);
         self.unsynced = false;
     }
 

@@ -4,8 +4,8 @@ use super::inquiry::Inquiry;
 use super::meaning::by_name;
 use super::result::RowsEnd;
 use super::titles::Foreseen;
-use super::{Expect, Portal, Pump, Shape, Statement, Waiting};
-use crate::frame::{self, Header, Peer};
+use super::{Expect, Portal, Pump, Shape, Statement, Waiting, runs_what_was_put_off};
+use crate::frame::{self, FrontendTag, Header, Peer};
 use crate::message::{self, CommandComplete, TransactionStatus};
 use bytes::{Bytes, BytesMut};
 use lockgate_core::Fault;
@@ -124,7 +124,7 @@ impl Pump {
             b'n' => self.described(None, io),
             b'C' => self.command_complete(&body, io),
             b'I' => self.finished("", MessageKind::EmptyQueryResponse, &body, io),
-            b's' => self.finished("SUSPENDED", MessageKind::PortalSuspended, &body, io),
+            b's' => self.suspended(&body, io),
             b'E' => self.error_response(&body, io),
             b'Z' => self.ready(&body, io),
             b'G' => self.copy_in_response(&body, io),
@@ -148,7 +148,7 @@ impl Pump {
         if matches!(self.expect.front(), Some(Expect::Inquiry | Expect::Copied(_))) {
             return;
         }
-        let touch = self.touch();
+        let touch = self.touch(io.now);
         let mark = io.client.mark();
         if let Err(error) = io.client.diagnostic(Diagnostic::Notice, body, touch) {
             self.target_broke(io, &error.to_string());
@@ -161,8 +161,9 @@ impl Pump {
     }
 
     fn notification(&mut self, body: &[u8], io: &mut Io) {
-        // A payload from another session has an origin that nobody followed; one's own was judged when it was sent.
-        let own = message::NotificationResponse::decode(body).is_ok_and(|n| n.pid == self.pid);
+        // A payload from another session has an origin that nobody followed; one's own was judged when it was sent, unless
+        // code sent it that nobody could look into.
+        let own = !self.opaque && message::NotificationResponse::decode(body).is_ok_and(|n| n.pid == self.pid);
         let touch = if self.labelled() && !own { self.stranger_touch(io) } else { Touch::Clean };
         if let Err(error) = io.client.notification(body, touch) {
             self.target_broke(io, &error.to_string());
@@ -187,7 +188,7 @@ impl Pump {
                 _ => {}
             }
         }
-        let touch = self.touch();
+        let touch = self.touch(io.now);
         if let Err(error) = io.client.parameter_status(body, touch) {
             self.target_broke(io, &error.to_string());
         }
@@ -357,7 +358,7 @@ impl Pump {
         }
         // A portal's description has its formats; a statement's has none, and Bind said them.
         let of_portal = execution.shape.get().cloned();
-        let of_statement = execution.statement.as_ref().and_then(|s| s.shape.get().cloned());
+        let of_statement = execution.statement.as_ref().and_then(|s| s.own_shape()?.get().cloned());
         let (shape, formats) = match (of_portal, of_statement) {
             (Some(shape), _) => (shape, None),
             (None, Some(shape)) => (shape, Some(Arc::clone(&execution.formats))),
@@ -405,13 +406,33 @@ impl Pump {
             self.plain(MessageKind::CommandComplete, body, io);
             return;
         }
-        if let Some(Expect::Execute(execution)) = self.expect.front()
-            && let Some(statement) = &execution.statement
-        {
-            let prepared = Arc::clone(statement.subject());
-            self.effect(&prepared, 0);
+        if let Some(Expect::Execute(execution)) = self.expect.front() {
+            match &execution.statement {
+                Some(statement) => {
+                    let prepared = Arc::clone(statement.subject());
+                    self.effect(&prepared, 0);
+                }
+                None => self.anything(),
+            }
         }
         self.finished(&tag, MessageKind::CommandComplete, body, io);
+    }
+
+    /// Rows of a portal came, and there may be more. What it calls has run for these; the server says so too where there
+    /// were no more, since it did not look.
+    fn suspended(&mut self, body: &[u8], io: &mut Io) {
+        if let Some(Expect::Execute(execution)) = self.expect.front() {
+            match execution.statement.as_ref().map(|s| Arc::clone(s.subject())) {
+                Some(prepared) => {
+                    self.failed(&prepared);
+                    if prepared.batch.is_err() || prepared.statements().iter().any(|s| self.moves(s)) {
+                        self.moved();
+                    }
+                }
+                None => self.anything(),
+            }
+        }
+        self.finished("SUSPENDED", MessageKind::PortalSuspended, body, io);
     }
 
     /// The end of an Execute, or an empty simple query.
@@ -449,13 +470,13 @@ impl Pump {
         match &statement.effect {
             Effect::Prepare { name, .. } => {
                 let entry = Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: Shape::default() };
-                self.statements.set(name.as_bytes(), entry);
+                self.statements.set(name.as_bytes(), entry, prepared.text().len());
             }
             Effect::Deallocate(Some(name)) => self.statements.remove(name.as_bytes()),
             Effect::Deallocate(None) => self.statements.clear(),
             Effect::DeclareCursor { name, hold, .. } => {
                 let entry = Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: Shape::default() };
-                self.portals.set(name.as_bytes(), Portal::cursor(entry, *hold));
+                self.portals.set(name.as_bytes(), Portal::cursor(entry, *hold), prepared.text().len());
             }
             Effect::CloseCursor(Some(name)) => self.portals.remove(name.as_bytes()),
             Effect::CloseCursor(None) => self.portals.clear(),
@@ -479,6 +500,14 @@ impl Pump {
                 self.truth.moved = true;
                 self.doubt();
             }
+            if !matches!(statement.effect, Effect::RollbackTo(_)) {
+                // What was put off to the end (a cursor WITH HOLD, a deferred trigger) may have been such code.
+                let put_off = std::mem::take(&mut self.opaque_in_transaction);
+                if put_off && runs_what_was_put_off(statement) {
+                    self.forget_names();
+                    self.opaque_in_transaction = false;
+                }
+            }
             self.truth.moved_in_transaction =
                 matches!(statement.effect, Effect::RollbackTo(_)) && self.truth.moved_in_transaction;
         } else if moves {
@@ -496,6 +525,8 @@ impl Pump {
     /// Code that nobody could look into has run: the names of statements and cursors may mean something else now. What has
     /// no name is out of its reach.
     fn forget_names(&mut self) {
+        self.opaque = true;
+        self.opaque_in_transaction = true;
         if self.labelled() {
             self.statements.forget_named();
             self.portals.forget_named();
@@ -503,6 +534,7 @@ impl Pump {
     }
 
     /// A statement failed. What it prepared before that stays: prepared statements know no transactions.
+    /// The same for one of which only a part has run.
     pub(super) fn failed(&mut self, prepared: &crate::prepare::Prepared) {
         if prepared.batch.is_err() || prepared.statements().iter().any(|s| self.may_rename(s)) {
             self.forget_names();
@@ -542,7 +574,7 @@ impl Pump {
             }
             _ => {}
         }
-        let touch = self.touch();
+        let touch = self.touch(io.now);
         let mark = io.client.mark();
         let rewritten = match self.expect.front() {
             Some(Expect::Simple(simple)) => copied.is_some() || simple.prepared.rewritten().is_some(),
@@ -588,8 +620,9 @@ impl Pump {
             Some(Expect::Execute(_) | Expect::Parse { .. }) => {
                 let request = match self.expect.pop_front() {
                     Some(Expect::Execute(execution)) => {
-                        if let Some(statement) = &execution.statement {
-                            self.failed(statement.subject());
+                        match &execution.statement {
+                            Some(statement) => self.failed(statement.subject()),
+                            None => self.forget_names(),
                         }
                         execution.request
                     }
@@ -662,7 +695,14 @@ impl Pump {
     fn drop_waiting(&mut self, io: &mut Io) {
         match &self.waiting {
             None => return,
-            Some(Waiting::Catalog(_) | Waiting::Cancelled(_) | Waiting::Answers(_)) => self.waiting = None,
+            Some(Waiting::Catalog(_) | Waiting::Cancelled(_) | Waiting::Answers(_)) => {
+                if let Some(Waiting::Answers(frame)) = self.waiting.take()
+                    && matches!(FrontendTag::from_byte(frame.tag()), FrontendTag::Sync | FrontendTag::Terminate)
+                {
+                    // These are what it drops up to.
+                    self.one(frame, io);
+                }
+            }
             Some(Waiting::Decision(_)) => {
                 io.asks.push(Ask::Withdraw);
                 let outcome = HoldOutcome::Withdrawn;
@@ -717,6 +757,7 @@ impl Pump {
                 self.truth.broken = false;
             }
             self.truth.moved_in_transaction = false;
+            self.opaque_in_transaction = false;
             self.portals.retain(|portal| portal.holds);
         }
         self.status = status;
