@@ -459,7 +459,7 @@ impl Machine {
         let lexing = Lexing {
             strings: logged_in.parameter("standard_conforming_strings").is_none_or(|v| v == b"on"),
             encoding: logged_in.parameter("client_encoding").is_some_and(|v| v.eq_ignore_ascii_case(b"UTF8")),
-            server: logged_in.parameter("server_encoding").is_some_and(|v| keeps_utf8(v)),
+            server: logged_in.parameter("server_encoding").is_some_and(keeps_utf8),
         };
         let shared = self.databases.get(session.target().facts.name.as_str(), database);
         let mut pump = Pump::new(Start {

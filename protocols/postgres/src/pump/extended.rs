@@ -387,7 +387,7 @@ impl Pump {
     fn name_denial(&self, name: &[u8]) -> Option<Denial> {
         let why = if name.len() > NAME_BYTES_MAX {
             "the server looks at the first 63 bytes only"
-        } else if !(self.lexing.encoding && self.lexing.server) && !name.is_ascii() {
+        } else if !(name.is_ascii() || self.lexing.encoding && self.lexing.server) {
             "it is not ASCII, and the target or the session is not in UTF-8"
         } else {
             return None;
