@@ -66,10 +66,15 @@ fn table() {
     let catalog = shop::catalog();
     let path = shop::PATH.map(str::to_owned);
     let context = Context { catalog: &catalog, search_path: &path, path_known: true };
-    let table = include_str!("analysis.txt");
+    let tables = [include_str!("analysis.txt"), include_str!("analysis_reach.txt")];
     let mut failures = String::new();
     let mut cases = 0;
-    for block in table.split("\n\n").map(str::trim).filter(|b| !b.is_empty() && !b.starts_with('#')) {
+    for block in tables
+        .iter()
+        .flat_map(|table| table.split("\n\n"))
+        .map(str::trim)
+        .filter(|b| !b.is_empty() && !b.starts_with('#'))
+    {
         let Some((sql, expected)) = block.split_once("\n  => ") else { panic!("no answer in: {block}") };
         let got = match analyze(sql, &context) {
             Ok(batch) => batch.statements.iter().map(|s| render(&catalog, s)).collect::<Vec<_>>().join("\n  => "),

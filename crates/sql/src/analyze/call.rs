@@ -14,6 +14,81 @@ use crate::statement::How;
 use crate::taint::Taint;
 use crate::{catalog, parse};
 
+/// The server's own types that refuse some texts.
+const SERVER_TYPES: &[&str] = &[
+    "aclitem",
+    "bit",
+    "bool",
+    "box",
+    "bytea",
+    "cid",
+    "cidr",
+    "circle",
+    "date",
+    "datemultirange",
+    "daterange",
+    "float4",
+    "float8",
+    "inet",
+    "int2",
+    "int2vector",
+    "int4",
+    "int4multirange",
+    "int4range",
+    "int8",
+    "int8multirange",
+    "int8range",
+    "interval",
+    "json",
+    "jsonb",
+    "jsonpath",
+    "line",
+    "lseg",
+    "macaddr",
+    "macaddr8",
+    "money",
+    "numeric",
+    "nummultirange",
+    "numrange",
+    "oid",
+    "oidvector",
+    "path",
+    "pg_lsn",
+    "pg_snapshot",
+    "point",
+    "polygon",
+    "refcursor",
+    "regclass",
+    "regcollation",
+    "regconfig",
+    "regdatabase",
+    "regdictionary",
+    "regnamespace",
+    "regoper",
+    "regoperator",
+    "regproc",
+    "regprocedure",
+    "regrole",
+    "regtype",
+    "tid",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "tsmultirange",
+    "tsquery",
+    "tsrange",
+    "tstzmultirange",
+    "tstzrange",
+    "tsvector",
+    "txid_snapshot",
+    "uuid",
+    "varbit",
+    "xid",
+    "xid8",
+    "xml",
+];
+
 impl<'t> Analyzer<'t> {
     /// User functions that a call may reach: by name, schema or path, and number of arguments.
     pub(super) fn candidates(&self, schema: &str, name: &str, arguments: usize) -> Vec<usize> {
@@ -181,6 +256,54 @@ impl<'t> Analyzer<'t> {
         )
     }
 
+    /// `row.f` where `f` is no field calls the function `f(row)`, or casts to the type `f`.
+    pub(super) fn attribute_call(&mut self, name: &str, given: &Taint) -> Taint {
+        let mut taint = Taint::CLEAN;
+        for function in self.candidates("", name, 1) {
+            taint.join(&self.call_user(function, name, given, -1).value);
+        }
+        if let Some(builtin) = builtins::function(name) {
+            if builtin.set {
+                self.uses(given, How::Predicate, name, -1);
+                self.times = size::ANY;
+            }
+            match builtin.class {
+                Class::Total | Class::TotalInFirst | Class::TotalAlone => {}
+                Class::TotalInRest | Class::TotalInValues | Class::Pure => self.may_fail(given, name, -1),
+                Class::Stateful | Class::Writes => {
+                    self.fallible = self.fallible.saturating_add(1);
+                    self.uses(given, How::Source, name, -1);
+                    if builtin.class == Class::Writes {
+                        self.need_on_target(Action::Write, format!("the function `{name}`"));
+                    }
+                }
+                Class::Leaky => taint.join(&self.unknown()),
+                Class::RunsText | Class::Dynamic => {
+                    self.uses(given, How::Source, name, -1);
+                    self.cannot_see(format!("the function `{name}`, which runs SQL that is not shown"));
+                    taint.join(&self.unknown());
+                }
+                Class::Administers => {
+                    self.uses(given, How::Source, name, -1);
+                    self.need_on_target(Action::Administer, format!("the function `{name}`"));
+                    taint.join(&self.unknown());
+                }
+            }
+        }
+        if self.is_type(name) {
+            self.may_fail(given, "a cast", -1);
+            for function in self.catalog.casts_to(name).to_vec() {
+                taint.join(&self.call_user(function, name, given, -1).value);
+            }
+        }
+        taint
+    }
+
+    /// Whether a type goes by this name that does not take every value.
+    fn is_type(&self, name: &str) -> bool {
+        self.catalog.types_named(name).next().is_some() || SERVER_TYPES.contains(&name)
+    }
+
     fn call_builtin(
         &mut self,
         builtin: &'static Builtin,
@@ -275,8 +398,8 @@ impl<'t> Analyzer<'t> {
 
     /// `set_config(name, value, local)` does what SET does.
     fn set_config(&mut self, args: &'t [Node]) {
-        let name = tree::argument(args, 0).and_then(tree::literal);
-        let value = tree::argument(args, 1).and_then(tree::literal);
+        let name = tree::argument(args, 0).and_then(|arg| self.literal(arg));
+        let value = tree::argument(args, 1).and_then(|arg| self.literal(arg));
         match name.map(str::to_ascii_lowercase) {
             None => {
                 self.sets_path = true;
@@ -295,27 +418,29 @@ impl<'t> Analyzer<'t> {
 
     /// A function that runs its first argument: analysed when the statement shows the whole text.
     fn run_text(&mut self, name: &str, args: &'t [Node], given: &Taint, location: i32) -> Taint {
-        let outcome = tree::argument(args, 0).and_then(tree::literal).filter(|_| given.is_clean()).and_then(|text| {
-            let context = super::Context { catalog: self.catalog, search_path: self.path, path_known: self.path_known };
-            let stack = self.stack;
-            parse::with_tree(text, true, |tree| {
-                let mut inner = Analyzer::new(&context, stack);
-                let mut value = Taint::CLEAN;
-                let mut selects = true;
-                for raw in &tree.stmts {
-                    let kind = raw.stmt.as_deref().and_then(tree::kind);
-                    selects &= matches!(kind, Some(NodeEnum::SelectStmt(_)));
-                    if let Some(kind) = kind {
-                        let (rel, predicate) = inner.subquery(kind, &Scope::root());
-                        value.join(&rel.all().with(&predicate));
+        let outcome =
+            tree::argument(args, 0).and_then(|arg| self.literal(arg)).filter(|_| given.is_clean()).and_then(|text| {
+                let context =
+                    super::Context { catalog: self.catalog, search_path: self.path, path_known: self.path_known };
+                let stack = self.stack;
+                parse::with_tree(text, true, |tree| {
+                    let mut inner = Analyzer::new(&context, stack);
+                    let mut value = Taint::CLEAN;
+                    let mut selects = true;
+                    for raw in &tree.stmts {
+                        let kind = raw.stmt.as_deref().and_then(tree::kind);
+                        selects &= matches!(kind, Some(NodeEnum::SelectStmt(_)));
+                        if let Some(kind) = kind {
+                            let (rel, predicate) = inner.subquery(kind, &Scope::root());
+                            value.join(&rel.all().with(&predicate));
+                        }
                     }
-                }
-                let whole = selects && !inner.opaque && !inner.exhausted() && !inner.sets_path;
-                whole.then_some((value, inner.needs, inner.uses, inner.tables))
-            })
-            .ok()
-            .flatten()
-        });
+                    let whole = selects && !inner.opaque && !inner.exhausted() && !inner.sets_path;
+                    whole.then_some((value, inner.needs, inner.uses, inner.tables))
+                })
+                .ok()
+                .flatten()
+            });
         match outcome {
             Some((value, needs, uses, tables)) => {
                 for need in needs {

@@ -75,7 +75,7 @@ impl<'t> Analyzer<'t> {
                 }
             }
             NodeEnum::ExecuteStmt(s) => {
-                let arguments = self.parts(&s.params, scope);
+                let arguments = self.execute_arguments(&s.params, scope);
                 let values = s.params.iter().map(constant).collect();
                 let effect = Effect::Execute { name: s.name.clone(), arguments, values, explain: false };
                 Outcome::with_effect("execute", effect)
@@ -440,6 +440,13 @@ impl<'t> Analyzer<'t> {
         outcome
     }
 
+    /// What the prepared statement makes of its parameters was judged without knowing what they hold.
+    fn execute_arguments(&mut self, params: &'t [pg_query::protobuf::Node], scope: &Scope<'t, '_>) -> Taint {
+        let arguments = self.parts(params, scope);
+        self.uses(&arguments, How::Source, "an argument of EXECUTE", -1);
+        arguments
+    }
+
     /// `SELECT … INTO table`.
     pub(super) fn into(&mut self, into: &'t IntoClause) {
         self.defines_at(into.rel.as_ref());
@@ -466,7 +473,7 @@ impl<'t> Analyzer<'t> {
     fn explain(&mut self, explain: &'t ExplainStmt, scope: &Scope<'t, '_>) -> Outcome<'t> {
         let mut outcome = match tree::kind_of(&explain.query) {
             Some(NodeEnum::ExecuteStmt(s)) => {
-                let arguments = self.parts(&s.params, scope);
+                let arguments = self.execute_arguments(&s.params, scope);
                 let values = s.params.iter().map(constant).collect();
                 let effect = Effect::Execute { name: s.name.clone(), arguments, values, explain: true };
                 // What the plan shows depends on the prepared statement.
@@ -550,7 +557,7 @@ impl<'t> Analyzer<'t> {
             return Outcome::with_effect("set_transaction", Effect::Set { name });
         }
         self.parts(&set.args, &Scope::root());
-        let words: Option<Vec<&str>> = set.args.iter().map(|arg| tree::literal(arg).or(Some(""))).collect();
+        let words: Option<Vec<&str>> = set.args.iter().map(|arg| self.literal(arg).or(Some(""))).collect();
         let value = match words.as_deref() {
             Some([one]) if !one.is_empty() => Some(*one),
             _ => None,
@@ -565,7 +572,7 @@ impl<'t> Analyzer<'t> {
         }
         if name == "search_path" {
             let shown = set.kind() == VariableSetKind::VarSetValue;
-            let path: Option<Vec<String>> = set.args.iter().map(|arg| tree::literal(arg).map(str::to_owned)).collect();
+            let path: Option<Vec<String>> = set.args.iter().map(|arg| self.literal(arg).map(str::to_owned)).collect();
             let new = path.filter(|_| shown).map_or(NewPath::Unknown, NewPath::Known);
             return Outcome::with_effect(verb, Effect::SetPath(new));
         }

@@ -1,13 +1,16 @@
 //! Expressions: every value is made of what goes into it. No function, operator or cast clears a taint, and the
 //! conditions that choose between values are part of the value.
 
+use std::borrow::Cow;
+use std::rc::Rc;
+
 use lockgate_core::limits;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     AExpr, AExprKind, ColumnRef, JsonBehavior, JsonOutput, Node, SubLink, SubLinkType, TypeName, WindowDef,
 };
 
-use super::scope::{Col, Item, Scope, Val, size_of};
+use super::scope::{Col, Item, Rel, Scope, Val, size_of};
 use super::{Analyzer, size, tree};
 use crate::statement::How;
 use crate::taint::Taint;
@@ -216,7 +219,10 @@ impl<'t> Analyzer<'t> {
     fn json_returning(&mut self, output: Option<&'t JsonOutput>, taint: Taint, location: i32) -> Taint {
         let Some(target) = output.and_then(|o| o.type_name.as_ref()) else { return taint };
         let whole = target.typmods.is_empty() && target.array_bounds.is_empty();
-        if !(whole && matches!(tree::qualified(&target.names), ("" | "pg_catalog", "text" | "json" | "jsonb"))) {
+        if !(whole
+            && self.is_of_server(target)
+            && matches!(tree::qualified(&target.names), ("" | "pg_catalog", "text" | "json" | "jsonb")))
+        {
             self.may_fail(&taint, "json", location);
         }
         taint
@@ -316,20 +322,21 @@ impl<'t> Analyzer<'t> {
     }
 
     fn row(&mut self, args: &'t [Node], scope: &Scope<'t, '_>) -> Val<'t> {
-        let mut cols = Vec::with_capacity(args.len());
-        for (index, arg) in args.iter().enumerate() {
-            let value = self.expr(arg, scope);
+        let mut rel = Rel::default();
+        for arg in args {
             // ROW(c.*, x) spreads the columns of c.
-            match (&value.row, is_star(arg)) {
-                (Some(row), true) => cols.extend(row.iter().cloned()),
-                _ => {
-                    let mut col = Col::new(format!("f{}", index + 1), value.taint);
-                    col.row = value.row;
-                    cols.push(col);
-                }
+            if !self.listed(arg, scope, &mut rel) {
+                break;
             }
         }
-        Val::of_row(cols)
+        for (at, col) in rel.cols.iter_mut().enumerate() {
+            col.name = Cow::Owned(format!("f{}", at + 1));
+            col.plain = false;
+        }
+        match rel.open.take() {
+            None => Val::of_row(rel.cols),
+            Some(open) => Val { size: size_of(&rel.cols), ..Val::made_of(open.with(&rel.all())) },
+        }
     }
 
     /// `.field`, `.*` and `[subscript]`.
@@ -355,7 +362,7 @@ impl<'t> Analyzer<'t> {
         }
         let mut taint = value.taint.clone();
         if !self.is_field_of(value.type_oid, name) {
-            taint.join(&self.attribute_call(name));
+            taint.join(&self.attribute_call(name, &value.taint));
         }
         Val::made_of(taint)
     }
@@ -363,15 +370,6 @@ impl<'t> Analyzer<'t> {
     fn is_field_of(&self, type_oid: u32, name: &str) -> bool {
         let fields = self.catalog.types().get(&type_oid).map(|t| t.fields.as_slice()).unwrap_or_default();
         fields.iter().any(|(field, _)| field == name)
-    }
-
-    /// `row.f` where `f` is no field calls the function `f(row)`.
-    fn attribute_call(&mut self, name: &str) -> Taint {
-        let mut taint = Taint::CLEAN;
-        for function in self.candidates("", name, 1) {
-            taint.join(&self.call_user(function, name, &Taint::CLEAN, -1).value);
-        }
-        taint
     }
 
     /// The columns of a row value in order, for `(value).*`. `None` when they are not known.
@@ -398,15 +396,17 @@ impl<'t> Analyzer<'t> {
                 Val::made_of(self.unknown())
             }
             ([], _) => Val::of_row(scope.from.star.clone()),
-            ([.., alias], true) => self.whole_row(alias, scope).unwrap_or_else(|| Val::made_of(self.missing(scope))),
+            (named, true) => self.whole_row(named, scope).unwrap_or_else(|| Val::made_of(self.missing(scope))),
             ([name], false) => self.bare(name, scope),
-            ([.., alias, name], false) => self.of_alias(alias, name, scope),
+            ([named @ .., name], false) => self.of_alias(named, name, scope),
         };
         self.touches.join(&value.taint);
         value
     }
 
     fn bare(&mut self, name: &'t str, scope: &Scope<'t, '_>) -> Val<'t> {
+        // Columns further in that are not known: one of them may have the name, or none.
+        let mut open: Option<Taint> = None;
         for level in scope.levels() {
             self.search(level.from.star.len());
             let mut found: Option<Val<'t>> = None;
@@ -418,13 +418,21 @@ impl<'t> Analyzer<'t> {
                 }
             }
             if let Some(value) = found {
-                return value;
+                return match open {
+                    Some(open) => Val { size: value.size, ..Val::made_of(value.taint.with(&open)) },
+                    None => value,
+                };
             }
-            if let Some(open) = &level.from.open {
-                return Val::made_of(open.clone());
+            if let Some(more) = &level.from.open {
+                open.get_or_insert_default().join(more);
             }
         }
-        if let Some(row) = self.whole_row(name, scope) {
+        let row = self.whole_row(&[name], scope);
+        if let Some(open) = open {
+            let place = if name == ROW_PLACE { scope.all() } else { Taint::CLEAN };
+            return Val::made_of(row.map_or(Taint::CLEAN, |row| row.taint).with(&open).with(&place));
+        }
+        if let Some(row) = row {
             return row;
         }
         if SYSTEM_COLUMNS.contains(&name) {
@@ -436,46 +444,65 @@ impl<'t> Analyzer<'t> {
         Val::made_of(self.missing(scope))
     }
 
-    fn of_alias(&mut self, alias: &'t str, name: &'t str, scope: &Scope<'t, '_>) -> Val<'t> {
-        let Some(item) = self.item(alias, scope) else {
+    fn of_alias(&mut self, named: &[&'t str], name: &'t str, scope: &Scope<'t, '_>) -> Val<'t> {
+        let Some((rel, _)) = self.item_named(named, scope) else {
             // In a function's body, `function.argument`.
-            let argument = self.arguments.iter().any(|a| a == name);
+            let argument = named.len() == 1 && self.arguments.iter().any(|a| a == name);
             return if argument { Val::clean() } else { Val::made_of(self.missing(scope)) };
         };
-        self.search(item.rel.cols.len());
-        if let Some(col) = item.rel.cols.iter().find(|c| c.name == name) {
+        self.search(rel.cols.len());
+        if let Some(col) = rel.cols.iter().find(|c| c.name == name) {
             return Val::of(col);
         }
-        if let Some(open) = &item.rel.open {
-            return Val::made_of(open.clone());
+        let all = rel.all();
+        if let Some(open) = &rel.open {
+            // A column that is not known, or a function of the whole row.
+            let called = self.attribute_call(name, &all);
+            return Val::made_of(if called.is_clean() { open.clone() } else { all.with(&called) });
         }
-        let all = item.rel.all();
         if SYSTEM_COLUMNS.contains(&name) {
             return Val::made_of(if name == ROW_PLACE { all } else { Taint::CLEAN });
         }
-        let called = self.attribute_call(name);
+        let called = self.attribute_call(name, &all);
         if all.is_clean() { Val::made_of(called) } else { Val::made_of(all.with(&called)) }
     }
 
+    /// What goes by this alias, or by this schema and name, and the alias.
+    pub(super) fn item_named(
+        &mut self,
+        names: &[&'t str],
+        scope: &Scope<'t, '_>,
+    ) -> Option<(Rc<Rel<'t>>, Option<Cow<'t, str>>)> {
+        match names {
+            [] => None,
+            [alias] => self.item(alias, scope).map(|item| (Rc::clone(&item.rel), Some(item.alias.clone()))),
+            // Never an alias, whatever it is called, and never what stands in a table's place.
+            [.., schema, name] => {
+                self.search(scope.levels().map(|level| level.from.tables.len().saturating_add(1)).sum());
+                scope.table(self.table_named(schema, name)?).map(|rel| (Rc::clone(rel), None))
+            }
+        }
+    }
+
     /// The relation that goes by this alias.
-    pub(super) fn item<'s>(&mut self, alias: &str, scope: &'s Scope<'t, '_>) -> Option<&'s Item<'t>> {
+    fn item<'s>(&mut self, alias: &str, scope: &'s Scope<'t, '_>) -> Option<&'s Item<'t>> {
         self.search(scope.levels().map(|level| level.from.items.len().saturating_add(1)).sum());
         scope.item(alias)
     }
 
-    fn whole_row(&mut self, alias: &str, scope: &Scope<'t, '_>) -> Option<Val<'t>> {
-        let item = self.item(alias, scope)?;
-        if !self.work(item.rel.cols.len()) {
+    fn whole_row(&mut self, names: &[&'t str], scope: &Scope<'t, '_>) -> Option<Val<'t>> {
+        let (rel, alias) = self.item_named(names, scope)?;
+        if !self.work(rel.cols.len()) {
             return Some(Val::made_of(self.unknown()));
         }
-        let mut value = Val::of_row(item.rel.cols.clone());
-        if let Some(open) = &item.rel.open {
+        let mut value = Val::of_row(rel.cols.clone());
+        if let Some(open) = &rel.open {
             value.taint.join(open);
             value.row = None;
         }
         // What a function returns goes by the function's name and is no row when it is one value.
-        if let [only] = item.rel.cols.as_slice()
-            && only.name == item.alias
+        if let [only] = rel.cols.as_slice()
+            && alias.is_some_and(|alias| only.name == alias)
         {
             value = Val::of(only);
         }
@@ -565,6 +592,27 @@ impl<'t> Analyzer<'t> {
         value
     }
 
+    /// A string constant whose text is the value, as far as it is certain: a type of the user's own that is called `text`
+    /// may change it.
+    pub(super) fn literal(&self, node: &'t Node) -> Option<&'t str> {
+        match tree::kind(node)? {
+            NodeEnum::TypeCast(cast) => {
+                let of_server = self.is_of_server(cast.type_name.as_ref()?);
+                if of_server { self.literal(cast.arg.as_deref()?).and_then(|_| tree::literal(node)) } else { None }
+            }
+            _ => tree::literal(node),
+        }
+    }
+
+    /// Whether a type's name can only mean one of the server's own types.
+    fn is_of_server(&self, target: &TypeName) -> bool {
+        match tree::qualified(&target.names) {
+            ("pg_catalog", _) => true,
+            ("", name) => self.catalog.types_named(name).next().is_none(),
+            _ => false,
+        }
+    }
+
     pub(super) fn cast(
         &mut self,
         value: Val<'t>,
@@ -578,7 +626,7 @@ impl<'t> Analyzer<'t> {
         for function in self.catalog.casts_to(name).to_vec() {
             taint.join(&self.call_user(function, name, &value.taint, location).value);
         }
-        let total = TOTAL_CASTS.contains(&name) && target.array_bounds.is_empty();
+        let total = TOTAL_CASTS.contains(&name) && target.array_bounds.is_empty() && self.is_of_server(target);
         if total {
             return Val::made_of(taint);
         }
@@ -596,6 +644,8 @@ impl<'t> Analyzer<'t> {
     fn sublink(&mut self, link: &'t SubLink, scope: &Scope<'t, '_>) -> Val<'t> {
         let test = self.part(&link.testexpr, scope);
         let Some(query) = tree::kind_of(&link.subselect) else { return Val::made_of(test) };
+        // It may have more rows than one, or take longer than a statement may.
+        self.fallible = self.fallible.saturating_add(1);
         let (rel, predicate) = self.subquery(query, scope);
         let test = if link.oper_name.is_empty() {
             test
@@ -648,17 +698,5 @@ impl<'t> Analyzer<'t> {
     /// Whether an unqualified name is looked for in this schema.
     pub(super) fn on_path(&self, schema: &str) -> bool {
         !self.path_known || schema == "pg_catalog" || self.path.iter().any(|p| p == schema)
-    }
-}
-
-fn is_star(node: &Node) -> bool {
-    match tree::kind(node) {
-        Some(NodeEnum::ColumnRef(c)) => {
-            c.fields.last().is_some_and(|f| matches!(tree::kind(f), Some(NodeEnum::AStar(_))))
-        }
-        Some(NodeEnum::AIndirection(i)) => {
-            i.indirection.last().is_some_and(|f| matches!(tree::kind(f), Some(NodeEnum::AStar(_))))
-        }
-        _ => false,
     }
 }

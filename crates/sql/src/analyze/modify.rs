@@ -9,7 +9,7 @@ use pg_query::protobuf::{
     UpdateStmt,
 };
 
-use super::scope::{From, Item, Rel, Scope};
+use super::scope::{From, Item, Rel, Scope, Table};
 use super::size::Rows;
 use super::{Analyzer, Resolved, tree};
 use crate::statement::How;
@@ -20,7 +20,16 @@ struct Place<'t> {
     index: Option<usize>,
     rel: Rel<'t>,
     alias: &'t str,
+    /// Its full name, where it has no alias.
+    table: Option<Table<'t>>,
     name: &'t str,
+}
+
+impl<'t> Place<'t> {
+    /// As a FROM clause that holds nothing else.
+    fn from(&self) -> From<'t> {
+        From::of_table(self.table, Cow::Borrowed(self.alias), self.rel.clone())
+    }
 }
 
 impl<'t> Analyzer<'t> {
@@ -44,7 +53,9 @@ impl<'t> Analyzer<'t> {
 
     fn place(&mut self, var: Option<&'t RangeVar>) -> Place<'t> {
         let open = |taint| Rel { cols: Vec::new(), open: Some(taint), bounded: false, rows: Rows::TABLE };
-        let Some(var) = var else { return Place { index: None, rel: open(self.unknown()), alias: "", name: "" } };
+        let Some(var) = var else {
+            return Place { index: None, rel: open(self.unknown()), alias: "", table: None, name: "" };
+        };
         let alias = var.alias.as_ref().map_or(var.relname.as_str(), |a| a.aliasname.as_str());
         let (index, rel) = match self.resolve(&var.schemaname, &var.relname) {
             Resolved::User(index) => {
@@ -64,7 +75,7 @@ impl<'t> Analyzer<'t> {
         };
         // Checks, keys and triggers may speak of any value of the row in an error.
         self.touches.join(&rel.all());
-        Place { index, rel, alias, name: &var.relname }
+        Place { index, rel, alias, table: self.table(var), name: &var.relname }
     }
 
     /// A value is stored in a column: its labels have to be on that column too.
@@ -150,7 +161,7 @@ impl<'t> Analyzer<'t> {
                 self.store(&place, "", open, -1);
             }
         }
-        let mut from = From::one(Cow::Borrowed(place.alias), place.rel.clone());
+        let mut from = place.from();
         if let Some(conflict) = &insert.on_conflict_clause {
             let mut with_excluded = from.clone();
             let excluded = std::rc::Rc::new(place.rel.clone());
@@ -161,7 +172,7 @@ impl<'t> Analyzer<'t> {
                 self.assignments(&conflict.target_list, &place, &inner);
                 self.condition(conflict.where_clause.as_deref(), &inner, How::Predicate, "WHERE");
             }
-            from = From::one(Cow::Borrowed(place.alias), place.rel.clone());
+            from = place.from();
         }
         self.changes("insert", false, self.title(&place));
         self.changed_by_triggers(&place);
@@ -223,7 +234,7 @@ impl<'t> Analyzer<'t> {
     fn update(&mut self, update: &'t UpdateStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
         let scope = self.with(update.with_clause.as_ref(), outer);
         let place = self.place(update.relation.as_ref());
-        let mut from = From::one(Cow::Borrowed(place.alias), place.rel.clone());
+        let mut from = place.from();
         for item in &update.from_clause {
             let next = self.item_of(item, &from, &scope);
             from.append(next);
@@ -244,7 +255,7 @@ impl<'t> Analyzer<'t> {
     fn delete(&mut self, delete: &'t DeleteStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
         let scope = self.with(delete.with_clause.as_ref(), outer);
         let place = self.place(delete.relation.as_ref());
-        let mut from = From::one(Cow::Borrowed(place.alias), place.rel.clone());
+        let mut from = place.from();
         for item in &delete.using_clause {
             let next = self.item_of(item, &from, &scope);
             from.append(next);
@@ -264,7 +275,7 @@ impl<'t> Analyzer<'t> {
     fn merge(&mut self, merge: &'t MergeStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
         let scope = self.with(merge.with_clause.as_ref(), outer);
         let place = self.place(merge.relation.as_ref());
-        let target = From::one(Cow::Borrowed(place.alias), place.rel.clone());
+        let target = place.from();
         // RETURNING * of MERGE gives the source's columns before the target's.
         let mut from = match merge.source_relation.as_deref() {
             Some(source) => self.item_of(source, &From::empty(), &scope),
@@ -306,7 +317,7 @@ impl<'t> Analyzer<'t> {
     /// The target of COPY FROM: rows go in, nothing comes out.
     pub(super) fn copied_into(&mut self, var: &'t RangeVar, where_clause: Option<&'t Node>, scope: &Scope<'t, '_>) {
         let place = self.place(Some(var));
-        let from = From::one(Cow::Borrowed(place.alias), place.rel.clone());
+        let from = place.from();
         self.condition(where_clause, &Scope::within(scope, from), How::Predicate, "WHERE");
         self.changes("copy", where_clause.is_some(), self.title(&place));
         self.changed_by_triggers(&place);

@@ -10,7 +10,7 @@ use pg_query::protobuf::{
     WithClause,
 };
 
-use super::scope::{Col, From, Item, Rel, Scope, Val, size_of};
+use super::scope::{Col, From, Item, Rel, Scope, Table, Val, size_of};
 use super::size::{self, Rows};
 use super::{Analyzer, Read, Resolved, tree};
 use crate::builtins::{self, Leak};
@@ -48,7 +48,7 @@ impl<'t> Analyzer<'t> {
             self.set_operation(select, &scope)
         };
         for sort in &select.sort_clause {
-            let taint = self.by_output(sort, &rel.cols, &scope);
+            let taint = self.by_output(sort, &rel, &scope);
             self.uses(&taint, How::Order, "ORDER BY", -1);
             self.predicate.join(&taint);
         }
@@ -66,27 +66,26 @@ impl<'t> Analyzer<'t> {
     }
 
     fn values(&mut self, lists: &'t [Node], scope: &Scope<'t, '_>) -> Rel<'t> {
-        let mut cols: Vec<Col<'t>> = Vec::new();
+        let mut all: Option<Rel<'t>> = None;
         for list in lists {
-            for (at, item) in tree::items(list).iter().enumerate() {
-                let value = self.expr(item, scope);
-                match cols.get_mut(at) {
-                    Some(col) => {
-                        col.taint.join(&value.taint);
-                        col.row = None;
-                        col.size = col.size.max(value.size);
-                    }
-                    None => {
-                        let mut col = Col::new(format!("column{}", at + 1), value.taint);
-                        col.row = value.row;
-                        col.size = value.size;
-                        cols.push(col);
-                    }
+            let mut row = Rel::default();
+            for item in tree::items(list) {
+                if !self.listed(item, scope, &mut row) {
+                    break;
                 }
             }
+            match &mut all {
+                Some(all) => all.unite(row),
+                None => all = Some(row),
+            }
+        }
+        let mut rel = all.unwrap_or_default();
+        for (at, col) in rel.cols.iter_mut().enumerate() {
+            col.name = Cow::Owned(format!("column{}", at + 1));
+            col.plain = false;
         }
         let rows = Rows::made(u64::try_from(lists.len()).unwrap_or(size::ANY));
-        Rel { cols, open: None, bounded: true, rows }
+        Rel { bounded: true, rows, ..rel }
     }
 
     fn set_operation(&mut self, select: &'t SelectStmt, scope: &Scope<'t, '_>) -> Rel<'t> {
@@ -111,33 +110,10 @@ impl<'t> Analyzer<'t> {
             self.predicate.join(&compared);
         }
         let mut rel = left;
-        for (at, col) in rel.cols.iter_mut().enumerate() {
-            match right.cols.get(at) {
-                Some(other) => {
-                    col.plain &= other.plain;
-                    col.size = col.size.max(other.size);
-                    col.taint.join(&other.taint);
-                    if !col.has_row_of(other) {
-                        col.row = None;
-                    }
-                }
-                None => {
-                    if let Some(open) = &right.open {
-                        col.taint.join(open);
-                    }
-                }
-            }
-        }
-        if let Some(open) = right.open {
-            let joined = rel.open.get_or_insert_default();
-            joined.join(&open);
-            for col in &right.cols {
-                joined.join(&col.taint);
-            }
-        }
         rel.bounded &= right.bounded;
         let tables = rel.rows.tables.max(right.rows.tables);
         rel.rows = Rows { times: rel.rows.times.saturating_add(right.rows.times), tables };
+        rel.unite(right);
         rel
     }
 
@@ -146,7 +122,7 @@ impl<'t> Analyzer<'t> {
         let aggregated = std::mem::replace(&mut self.aggregated, false);
         let order_around = std::mem::take(&mut self.found_in_order_of);
         self.asks_about = match (select.from_clause.as_slice(), select.where_clause.as_deref()) {
-            ([_], Some(condition)) => table_asked_about(condition),
+            ([item], Some(condition)) => self.table_asked_about(item, condition),
             _ => None,
         };
         let times = std::mem::replace(&mut self.times, 1);
@@ -174,12 +150,12 @@ impl<'t> Analyzer<'t> {
         let mut rel = self.targets(&select.target_list, &scope);
         self.condition(select.having_clause.as_deref(), &scope, How::Predicate, "HAVING");
         for group in &select.group_clause {
-            let taint = self.by_input(group, &rel.cols, &scope);
+            let taint = self.by_input(group, &rel, &scope);
             self.uses(&taint, How::Group, "GROUP BY", -1);
             self.predicate.join(&taint);
         }
         for sort in &select.sort_clause {
-            let taint = self.by_output(sort, &rel.cols, &scope);
+            let taint = self.by_output(sort, &rel, &scope);
             self.uses(&taint, How::Order, "ORDER BY", -1);
             self.predicate.join(&taint);
         }
@@ -190,7 +166,7 @@ impl<'t> Analyzer<'t> {
                 // Plain DISTINCT is a list of one empty node.
                 if item.node.is_some() {
                     listed = true;
-                    taint.join(&self.by_output(item, &rel.cols, &scope));
+                    taint.join(&self.by_output(item, &rel, &scope));
                 }
             }
             if !listed {
@@ -220,40 +196,14 @@ impl<'t> Analyzer<'t> {
         for target in targets {
             let Some(NodeEnum::ResTarget(target)) = tree::kind(target) else { continue };
             let Some(node) = target.val.as_deref() else { continue };
-            match tree::kind(node) {
-                Some(NodeEnum::ColumnRef(column)) if ends_in_star(&column.fields) => {
-                    self.step();
-                    self.star(&column.fields, scope, &mut rel);
-                }
-                Some(NodeEnum::AIndirection(e)) if ends_in_star(&e.indirection) => {
-                    let value = self.expr(node, scope);
-                    match self.spread(&value) {
-                        Some(cols) => {
-                            self.work(cols.len());
-                            rel.cols.extend(cols);
-                        }
-                        None => rel.open.get_or_insert_default().join(&value.taint),
-                    }
-                }
-                _ => {
-                    let value = self.expr(node, scope);
-                    let name = if target.name.is_empty() {
-                        tree::output_name(node)
-                    } else {
-                        Cow::Borrowed(target.name.as_str())
-                    };
-                    rel.cols.push(Col {
-                        name,
-                        taint: value.taint,
-                        plain: value.plain,
-                        type_oid: value.type_oid,
-                        row: value.row,
-                        size: value.size,
-                    });
-                }
+            let at = rel.cols.len();
+            let star = is_star(node);
+            if !self.listed(node, scope, &mut rel) {
+                return rel;
             }
-            if rel.cols.len() > limits::SQL_COLUMNS_MAX {
-                return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE };
+            if let Some(col) = rel.cols.get_mut(at).filter(|_| !star) {
+                col.name =
+                    if target.name.is_empty() { tree::output_name(node) } else { Cow::Borrowed(target.name.as_str()) };
             }
         }
         if size_of(&rel.cols) > limits::SQL_GROWTH_BYTES_MAX {
@@ -263,12 +213,51 @@ impl<'t> Analyzer<'t> {
         rel
     }
 
-    /// `*` and `alias.*`.
+    /// An item of a list in which a star stands for columns: a select list, a row of VALUES, the arguments of ROW. False
+    /// once the list is too long; it is unknown then.
+    pub(super) fn listed(&mut self, node: &'t Node, scope: &Scope<'t, '_>, rel: &mut Rel<'t>) -> bool {
+        match tree::kind(node) {
+            Some(NodeEnum::ColumnRef(column)) if ends_in_star(&column.fields) => {
+                self.step();
+                self.star(&column.fields, scope, rel);
+            }
+            Some(NodeEnum::AIndirection(e)) if ends_in_star(&e.indirection) => {
+                let value = self.expr(node, scope);
+                match self.spread(&value) {
+                    Some(cols) => {
+                        self.work(cols.len());
+                        rel.extend(cols, None);
+                    }
+                    None => rel.extend(None, Some(&value.taint)),
+                }
+            }
+            _ => {
+                let value = self.expr(node, scope);
+                rel.push(Col {
+                    name: Cow::Borrowed(""),
+                    taint: value.taint,
+                    plain: value.plain,
+                    type_oid: value.type_oid,
+                    row: value.row,
+                    size: value.size,
+                });
+            }
+        }
+        if rel.cols.len() > limits::SQL_COLUMNS_MAX {
+            *rel = Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE };
+            return false;
+        }
+        true
+    }
+
+    /// `*`, `alias.*` and `schema.table.*`.
     fn star(&mut self, fields: &'t [Node], scope: &Scope<'t, '_>, rel: &mut Rel<'t>) {
-        let alias = tree::texts(fields).rfind(|n| !n.is_empty());
-        let width = match alias {
-            None => scope.from.star.len(),
-            Some(alias) => self.item(alias, scope).map_or(0, |item| item.rel.cols.len()),
+        let names: Vec<&'t str> = tree::texts(fields).filter(|n| !n.is_empty()).collect();
+        let named = self.item_named(&names, scope);
+        let width = match &named {
+            None if names.is_empty() => scope.from.star.len(),
+            None => 0,
+            Some((rel, _)) => rel.cols.len(),
         };
         if width > limits::SQL_COLUMNS_MAX || !self.work(width) {
             let all = self.unknown();
@@ -276,26 +265,24 @@ impl<'t> Analyzer<'t> {
             rel.open.get_or_insert_default().join(&all);
             return;
         }
-        let (cols, open) = match alias {
-            None => (scope.from.star.clone(), scope.from.open.clone()),
-            Some(alias) => match scope.item(alias) {
-                Some(item) => (item.rel.cols.clone(), item.rel.open.clone()),
-                // A composite column (`alias` is a column then), or nothing.
-                None => (Vec::new(), Some(self.unknown())),
-            },
+        let (cols, open) = match named {
+            None if names.is_empty() => {
+                let all = scope.from.clone().into_rel();
+                (all.cols, all.open)
+            }
+            Some((item, _)) => (item.cols.clone(), item.open.clone()),
+            // A composite column, or nothing.
+            None => (Vec::new(), Some(self.unknown())),
         };
         self.columns_seen = self.columns_seen.saturating_add(1);
         for col in &cols {
             self.touches.join(&col.taint);
         }
-        rel.cols.extend(cols);
-        if let Some(open) = open {
-            rel.open.get_or_insert_default().join(&open);
-        }
+        rel.extend(cols, open.as_ref());
     }
 
     /// An ORDER BY item: a position, an output's name, or an expression over the input.
-    fn by_output(&mut self, node: &'t Node, outputs: &[Col<'t>], scope: &Scope<'t, '_>) -> Taint {
+    fn by_output(&mut self, node: &'t Node, outputs: &Rel<'t>, scope: &Scope<'t, '_>) -> Taint {
         let node = match tree::kind(node) {
             Some(NodeEnum::SortBy(sort)) => {
                 if !sort.use_op.is_empty() {
@@ -308,26 +295,30 @@ impl<'t> Analyzer<'t> {
             }
             _ => node,
         };
-        if let Some(col) = output_at(node, outputs) {
-            return col.taint.clone();
+        if let Some(taint) = output_at(node, outputs) {
+            return taint;
         }
-        self.search(outputs.len());
+        self.search(outputs.cols.len());
         if let Some(NodeEnum::ColumnRef(column)) = tree::kind(node)
             && let [only] = column.fields.as_slice()
         {
             let name = tree::text(only);
-            let mut named = outputs.iter().filter(|c| !name.is_empty() && c.name == name);
+            let mut named = outputs.cols.iter().filter(|c| !name.is_empty() && c.name == name);
             if let Some(col) = named.next() {
                 return col.taint.clone();
+            }
+            if let Some(open) = &outputs.open {
+                // One of the columns that are not known may have this name.
+                return self.expr(node, scope).taint.with(open);
             }
         }
         self.expr(node, scope).taint
     }
 
     /// A GROUP BY item: a position, a column of the input, or an output's name.
-    fn by_input(&mut self, node: &'t Node, outputs: &[Col<'t>], scope: &Scope<'t, '_>) -> Taint {
-        if let Some(col) = output_at(node, outputs) {
-            return col.taint.clone();
+    fn by_input(&mut self, node: &'t Node, outputs: &Rel<'t>, scope: &Scope<'t, '_>) -> Taint {
+        if let Some(taint) = output_at(node, outputs) {
+            return taint;
         }
         match tree::kind(node) {
             Some(NodeEnum::GroupingSet(set)) => {
@@ -339,13 +330,16 @@ impl<'t> Analyzer<'t> {
             }
             Some(NodeEnum::ColumnRef(column)) if column.fields.len() == 1 => {
                 let name = column.fields.first().map(tree::text).unwrap_or_default();
-                self.search(scope.from.star.len().saturating_add(outputs.len()));
-                if !scope.from.star.iter().any(|c| c.name == name)
-                    && let Some(col) = outputs.iter().find(|c| c.name == name)
-                {
-                    return col.taint.clone();
+                self.search(scope.from.star.len().saturating_add(outputs.cols.len()));
+                if scope.from.star.iter().any(|c| c.name == name) {
+                    return self.expr(node, scope).taint;
                 }
-                self.expr(node, scope).taint
+                match (outputs.cols.iter().find(|c| c.name == name), &outputs.open, &scope.from.open) {
+                    (Some(col), _, None) => col.taint.clone(),
+                    (Some(col), _, Some(_)) => self.expr(node, scope).taint.with(&col.taint),
+                    (None, Some(open), _) => self.expr(node, scope).taint.with(open),
+                    (None, None, _) => self.expr(node, scope).taint,
+                }
             }
             _ => self.expr(node, scope).taint,
         }
@@ -418,13 +412,13 @@ impl<'t> Analyzer<'t> {
         if let Some(search) = &cte.search_clause {
             let taint = listed(&search.search_col_list, &rel);
             self.uses(&taint, How::Order, "SEARCH", search.location);
-            rel.cols.push(Col::new(search.search_seq_column.as_str(), taint));
+            rel.push(Col::new(search.search_seq_column.as_str(), taint));
         }
         if let Some(cycle) = &cte.cycle_clause {
             let taint = listed(&cycle.cycle_col_list, &rel);
             self.uses(&taint, How::Predicate, "CYCLE", cycle.location);
-            rel.cols.push(Col::new(cycle.cycle_mark_column.as_str(), taint.clone()));
-            rel.cols.push(Col::new(cycle.cycle_path_column.as_str(), taint));
+            rel.push(Col::new(cycle.cycle_mark_column.as_str(), taint.clone()));
+            rel.push(Col::new(cycle.cycle_path_column.as_str(), taint));
         }
         rel
     }
@@ -459,7 +453,9 @@ impl<'t> Analyzer<'t> {
                 let mut rel = self.relation(var, scope);
                 rename(&mut rel, tree::column_aliases(var.alias.as_ref()));
                 let alias = var.alias.as_ref().map_or(var.relname.as_str(), |a| a.aliasname.as_str());
-                From::one(Cow::Borrowed(alias), rel)
+                let query = var.schemaname.is_empty() && scope.cte(&var.relname).is_some();
+                let table = if query { None } else { self.table(var) };
+                From::of_table(table, Cow::Borrowed(alias), rel)
             }
             Some(NodeEnum::RangeSubselect(sub)) => {
                 let Some(query) = tree::kind_of(&sub.subquery) else { return From::empty() };
@@ -590,16 +586,13 @@ impl<'t> Analyzer<'t> {
                 made.open = None;
             }
             single = function.functions.len() == 1 && made.cols.len() == 1 && made.open.is_none();
-            rel.cols.extend(made.cols);
             rel.bounded &= made.bounded;
-            if let Some(open) = made.open {
-                rel.open.get_or_insert_default().join(&open);
-            }
+            rel.extend(made.cols, made.open.as_ref());
         }
         rel.rows = Rows::made(std::mem::replace(&mut self.times, times));
         let call_name = rel.cols.first().map_or(Cow::Borrowed(""), |c| c.name.clone());
         if function.ordinality {
-            rel.cols.push(Col::new("ordinality", Taint::CLEAN));
+            rel.push(Col::new("ordinality", Taint::CLEAN));
         }
         let first = function.functions.first().and_then(|f| tree::items(f).first());
         let own_name = first.map_or(call_name, tree::output_name);
@@ -684,7 +677,7 @@ impl<'t> Analyzer<'t> {
             from.items.push(Item { alias: Cow::Borrowed(&alias.aliasname), rel: Rc::new(merged_rel) });
         }
         if let Some(alias) = &join.alias {
-            let mut rel = Rel { cols: from.star, open: from.open, bounded: from.bounded, rows: from.rows };
+            let mut rel = from.into_rel();
             rename(&mut rel, tree::column_aliases(Some(alias)));
             return From::one(Cow::Borrowed(&alias.aliasname), rel);
         }
@@ -746,6 +739,59 @@ impl<'t> Analyzer<'t> {
                 // When the path is known, the server knows it no better and refuses.
                 Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: self.path_known, rows: Rows::TABLE }
             }
+        }
+    }
+
+    /// What a relation that stands in a query without an alias goes by in full.
+    pub(super) fn table(&self, var: &'t RangeVar) -> Option<Table<'t>> {
+        if var.alias.is_some() { None } else { self.table_named(&var.schemaname, &var.relname) }
+    }
+
+    /// The full name of a relation.
+    pub(super) fn table_named(&self, schema: &'t str, name: &'t str) -> Option<Table<'t>> {
+        match self.resolve(schema, name) {
+            Resolved::User(index) => {
+                let facts = &self.catalog.relation(index)?.facts;
+                Some(Table { schema: &facts.schema, name: &facts.name })
+            }
+            Resolved::System { schema, .. } => Some(Table { schema, name }),
+            Resolved::Unknown => (!schema.is_empty()).then_some(Table { schema, name }),
+        }
+    }
+
+    /// The table that a query over this one item asks statistics about: what the terms of its condition, all of which have
+    /// to hold, name in the item's own column `tablename`.
+    fn table_asked_about(&self, item: &'t Node, condition: &'t Node) -> Option<&'t str> {
+        let Some(NodeEnum::RangeVar(var)) = tree::kind(item) else { return None };
+        let alias = match &var.alias {
+            Some(alias) if alias.colnames.is_empty() => alias.aliasname.as_str(),
+            Some(_) => return None,
+            None => var.relname.as_str(),
+        };
+        // An equality of somebody's own may hold for any two texts.
+        let own = self.catalog.operators_named("=").iter();
+        let mut own = own.filter_map(|(_, function)| self.catalog.function(*function));
+        if own.any(|function| function.facts.extension.is_none()) {
+            return None;
+        }
+        self.table_in(alias, condition)
+    }
+
+    fn table_in(&self, alias: &str, condition: &'t Node) -> Option<&'t str> {
+        match tree::kind(condition)? {
+            NodeEnum::BoolExpr(e) if e.boolop() == BoolExprType::AndExpr => {
+                e.args.iter().find_map(|term| self.table_in(alias, term))
+            }
+            NodeEnum::AExpr(e) if e.kind() == AExprKind::AexprOp && tree::qualified(&e.name) == ("", "=") => {
+                let NodeEnum::ColumnRef(column) = tree::kind_of(&e.lexpr)? else { return None };
+                let own = match column.fields.as_slice() {
+                    [name] => tree::text(name) == "tablename",
+                    [of, name] => tree::text(of) == alias && tree::text(name) == "tablename",
+                    _ => false,
+                };
+                if own { self.literal(e.rexpr.as_deref()?) } else { None }
+            }
+            _ => None,
         }
     }
 
@@ -822,22 +868,6 @@ impl<'t> Analyzer<'t> {
     }
 }
 
-/// The table that a condition's terms, all of which have to hold, name in a column `tablename`.
-fn table_asked_about(condition: &Node) -> Option<&str> {
-    match tree::kind(condition)? {
-        NodeEnum::BoolExpr(e) if e.boolop() == BoolExprType::AndExpr => e.args.iter().find_map(table_asked_about),
-        NodeEnum::AExpr(e) if e.kind() == AExprKind::AexprOp && tree::qualified(&e.name) == ("", "=") => {
-            match tree::kind_of(&e.lexpr)? {
-                NodeEnum::ColumnRef(c) if c.fields.last().map(tree::text) == Some("tablename") => {
-                    tree::literal(e.rexpr.as_deref()?)
-                }
-                _ => None,
-            }
-        }
-        _ => None,
-    }
-}
-
 /// How many rows are left of so many.
 fn limited_rows(select: &SelectStmt, rows: Rows) -> Rows {
     let limit = select.limit_count.as_deref().and_then(tree::integer).and_then(|n| u64::try_from(n).ok());
@@ -863,9 +893,18 @@ fn ends_in_star(fields: &[Node]) -> bool {
     fields.last().is_some_and(|f| matches!(tree::kind(f), Some(NodeEnum::AStar(_))))
 }
 
-/// The output that an integer constant points at.
-fn output_at<'c, 't>(node: &Node, outputs: &'c [Col<'t>]) -> Option<&'c Col<'t>> {
-    outputs.get(tree::integer(node)?.checked_sub(1)?)
+pub(super) fn is_star(node: &Node) -> bool {
+    match tree::kind(node) {
+        Some(NodeEnum::ColumnRef(column)) => ends_in_star(&column.fields),
+        Some(NodeEnum::AIndirection(e)) => ends_in_star(&e.indirection),
+        _ => false,
+    }
+}
+
+/// What the output holds that an integer constant points at.
+fn output_at(node: &Node, outputs: &Rel<'_>) -> Option<Taint> {
+    let at = tree::integer(node)?.checked_sub(1)?;
+    outputs.cols.get(at).map(|col| &col.taint).or(outputs.open.as_ref()).cloned()
 }
 
 /// Gives new names to the columns from the left on.
@@ -875,7 +914,7 @@ pub(super) fn rename<'t>(rel: &mut Rel<'t>, names: impl Iterator<Item = &'t str>
             Some(col) => col.name = Cow::Borrowed(name),
             None => {
                 // More names than columns that are known: they are among the unknown ones.
-                let taint = rel.open.clone().unwrap_or(Taint::CLEAN);
+                let taint = rel.open.clone().unwrap_or(Taint::UNKNOWN);
                 rel.cols.push(Col::new(name, taint));
             }
         }

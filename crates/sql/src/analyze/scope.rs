@@ -116,7 +116,7 @@ pub(super) fn size_of(cols: &[Col<'_>]) -> u64 {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Rel<'t> {
     pub(super) cols: Vec<Col<'t>>,
-    /// There may be more or other columns than these, each of which may hold this.
+    /// There may be more columns after these, each of which may hold this.
     pub(super) open: Option<Taint>,
     /// It is known to give out less than a whole table of labelled values.
     pub(super) bounded: bool,
@@ -124,7 +124,61 @@ pub(super) struct Rel<'t> {
     pub(super) rows: Rows,
 }
 
-impl Rel<'_> {
+impl<'t> Rel<'t> {
+    /// Puts a column at the end. Behind columns that are not known its place is not known either: it becomes one of them.
+    pub(super) fn push(&mut self, col: Col<'t>) {
+        match &mut self.open {
+            Some(open) => open.join(&col.taint),
+            None => self.cols.push(col),
+        }
+    }
+
+    /// Puts columns at the end, and after them such as are not known.
+    pub(super) fn extend(&mut self, cols: impl IntoIterator<Item = Col<'t>>, open: Option<&Taint>) {
+        for col in cols {
+            self.push(col);
+        }
+        if let Some(open) = open {
+            self.open.get_or_insert_default().join(open);
+        }
+    }
+
+    /// Takes in another result of the same columns: a row of VALUES, an arm of UNION.
+    pub(super) fn unite(&mut self, other: Rel<'t>) {
+        for (at, col) in self.cols.iter_mut().enumerate() {
+            match other.cols.get(at) {
+                Some(other) => {
+                    col.plain &= other.plain;
+                    col.size = col.size.max(other.size);
+                    col.taint.join(&other.taint);
+                    if !col.has_row_of(other) {
+                        col.row = None;
+                    }
+                    if col.type_oid != other.type_oid {
+                        col.type_oid = 0;
+                    }
+                }
+                None => {
+                    col.plain = false;
+                    col.row = None;
+                    col.type_oid = 0;
+                    if let Some(open) = &other.open {
+                        col.taint.join(open);
+                    }
+                }
+            }
+        }
+        // How many there are is known if either side knows it.
+        if let Some(open) = &mut self.open {
+            for col in other.cols.iter().skip(self.cols.len()) {
+                open.join(&col.taint);
+            }
+            if let Some(other) = &other.open {
+                open.join(other);
+            }
+        }
+    }
+
     /// Everything in it.
     pub(super) fn all(&self) -> Taint {
         let mut taint = all(&self.cols);
@@ -142,12 +196,22 @@ pub(super) struct Item<'t> {
     pub(super) rel: Rc<Rel<'t>>,
 }
 
+/// A table or view by schema and name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Table<'t> {
+    pub(super) schema: &'t str,
+    pub(super) name: &'t str,
+}
+
 /// What a FROM clause offers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct From<'t> {
     /// By name, for `alias.column`.
     pub(super) items: Vec<Item<'t>>,
-    /// In the order of `*`, for a bare column name: columns merged by USING appear once.
+    /// By schema and name, for `schema.table.column`: tables that have no alias.
+    pub(super) tables: Vec<(Table<'t>, Rc<Rel<'t>>)>,
+    /// In the order of `*`, for a bare column name: columns merged by USING appear once. The order is only good while
+    /// all columns are known.
     pub(super) star: Vec<Col<'t>>,
     /// Some of it has columns that are not known.
     pub(super) open: Option<Taint>,
@@ -170,12 +234,23 @@ impl<'t> From<'t> {
             open: rel.open.clone(),
             bounded: rel.bounded,
             rows: rel.rows,
+            tables: Vec::new(),
             items: vec![Item { alias, rel: Rc::new(rel) }],
         }
     }
 
+    /// Of one relation, which also goes by its schema and name.
+    pub(super) fn of_table(table: Option<Table<'t>>, alias: Cow<'t, str>, rel: Rel<'t>) -> From<'t> {
+        let mut from = From::one(alias, rel);
+        if let (Some(table), Some(item)) = (table, from.items.first()) {
+            from.tables.push((table, Rc::clone(&item.rel)));
+        }
+        from
+    }
+
     pub(super) fn append(&mut self, other: From<'t>) {
         self.items.extend(other.items);
+        self.tables.extend(other.tables);
         self.star.extend(other.star);
         self.bounded &= other.bounded;
         self.rows = self.rows.beside(other.rows);
@@ -186,7 +261,14 @@ impl<'t> From<'t> {
 
     /// How much it is to copy.
     pub(super) fn size(&self) -> usize {
-        self.items.len().saturating_add(self.star.len())
+        self.items.len().saturating_add(self.tables.len()).saturating_add(self.star.len())
+    }
+
+    /// Its columns as a relation of its own: where some are not known, none is known by its place.
+    pub(super) fn into_rel(self) -> Rel<'t> {
+        let all = self.open.as_ref().map(|open| open.clone().with(&self.all()));
+        let cols = if all.is_some() { Vec::new() } else { self.star };
+        Rel { cols, open: all, bounded: self.bounded, rows: self.rows }
     }
 
     /// Everything in it.
@@ -194,6 +276,9 @@ impl<'t> From<'t> {
         let mut taint = all(&self.star);
         for item in &self.items {
             taint.join(&item.rel.all());
+        }
+        if let Some(open) = &self.open {
+            taint.join(open);
         }
         taint
     }
@@ -230,6 +315,11 @@ impl<'t, 's> Scope<'t, 's> {
     /// The relation that goes by this alias.
     pub(super) fn item(&self, alias: &str) -> Option<&Item<'t>> {
         self.levels().flat_map(|s| s.from.items.iter()).find(|i| i.alias == alias)
+    }
+
+    /// The table without an alias that goes by this schema and name.
+    pub(super) fn table(&self, table: Table<'_>) -> Option<&Rc<Rel<'t>>> {
+        self.levels().flat_map(|s| s.from.tables.iter()).find(|(known, _)| *known == table).map(|(_, rel)| rel)
     }
 
     /// Everything that any name here could stand for.
