@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 use lockgate_sql::catalog_query::{BadFacts, FactsBuilder, SNAPSHOT_SQL, VERSION_SQL};
+use lockgate_sql::facts::{Called, Caller};
 use lockgate_sql::{Catalog, ColumnRule, Context, Outputs, analyze};
 
 /// Cells as `~`-separated words, `NULL` for null.
@@ -40,6 +41,9 @@ const ANSWERS: &[(usize, &str)] = &[
     (7, "25~23~16500~e"),
     (8, "16400~16500~true"),
     (9, "f~pg_catalog~870 lower 871 upper"),
+    (10, "r~16400~1255~16500"),
+    (10, "f~16501~2617~16501"),
+    (10, "t~16601~1247~16600"),
 ];
 
 #[test]
@@ -63,6 +67,12 @@ fn answers_become_a_catalog() {
     assert_eq!(facts.relations[0].columns.iter().map(|c| c.typmod).collect::<Vec<_>>(), [-1, 104, -1]);
     assert_eq!(facts.types[0].fields, [("l".to_owned(), 25), ("r".to_owned(), 23)]);
     assert_eq!(facts.types[1].labels, ["ok", "ä"]);
+    let calls = [
+        (Caller::Relation(16_400), Called::Function(16_500)),
+        (Caller::Function(16_501), Called::Operator(16_501)),
+        (Caller::Type(16_601), Called::Type(16_600)),
+    ];
+    assert_eq!(facts.calls, calls);
 
     let rule = ColumnRule { label: "pii/name".parse().unwrap(), pattern: "public.people.full_name".into() };
     let catalog = Catalog::build(facts, &[rule], &[]);
@@ -91,7 +101,9 @@ fn nonsense_is_refused() {
         (1, "1~public~t~r~0~NULL~false~x", "a word where a column's number belongs"),
         (9, "x~pg_catalog~1 a", "a name of an unknown kind"),
         (9, "f~pg_catalog~a 1", "a word where a number belongs"),
-        (10, "1", "a row for no question"),
+        (10, "x~1~1255~1", "an expression of an unknown kind"),
+        (10, "r~1~1259~1", "a name of an unknown kind"),
+        (11, "1", "a row for no question"),
     ] {
         let error = give(&mut FactsBuilder::new(""), question, row).unwrap_err();
         assert_eq!((error.question, error.what), (question, what), "{row}");

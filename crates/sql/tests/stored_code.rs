@@ -125,3 +125,70 @@ fn a_name_that_is_declared_safe_is_not_everybodys_to_give() {
         assert!(!administers(sql), "{sql}");
     }
 }
+
+#[test]
+fn what_a_table_calls_by_itself_is_the_writers_too() {
+    use lockgate_sql::facts::{Called, Caller};
+    let rule = lockgate_sql::ColumnRule { label: "pii".parse().unwrap(), pattern: "public.customers.ssn".into() };
+    let with = |calls: &[(Caller, Called)]| {
+        let mut facts = shop::facts();
+        facts.calls = calls.to_vec();
+        Catalog::build(facts, std::slice::from_ref(&rule), &[])
+    };
+    let get_ssn = Called::Function(16_500);
+    for calls in [
+        &[(Caller::Relation(16_403), get_ssn)][..],
+        // A function whose own default calls it, an operator, a type whose check does.
+        &[(Caller::Relation(16_403), Called::Function(16_507)), (Caller::Function(16_507), get_ssn)],
+        &[(Caller::Relation(16_403), Called::Operator(16_900))],
+        &[(Caller::Relation(16_403), Called::Type(17_000)), (Caller::Type(17_000), get_ssn)],
+    ] {
+        let catalog = with(calls);
+        for sql in [
+            "INSERT INTO kv(k) VALUES ('a')",
+            "UPDATE kv SET v = 'b' WHERE k = 'a'",
+            "MERGE INTO kv USING orders o ON false WHEN NOT MATCHED THEN INSERT VALUES ('a', 'b')",
+            "COPY kv FROM STDIN",
+            "ALTER TABLE kv ADD x int",
+            "CREATE INDEX ON kv (v)",
+            "ANALYZE kv",
+            "VACUUM FULL kv",
+            "ANALYZE",
+            "REINDEX TABLE kv",
+            "REINDEX INDEX some_index",
+            "REINDEX SCHEMA public",
+            "CLUSTER",
+        ] {
+            let statement = statement(&catalog, sql);
+            assert!(!statement.uses.is_empty() && !statement.touches.is_clean(), "{sql} {calls:?}");
+        }
+        assert!(statement(&catalog, "INSERT INTO orders(id) VALUES (1)").uses.is_empty());
+    }
+    let catalog = with(&[(Caller::Relation(16_403), Called::Function(16_507))]);
+    for sql in ["INSERT INTO kv(k) VALUES ('a')", "ANALYZE", "REINDEX TABLE kv"] {
+        assert!(statement(&catalog, sql).uses.is_empty(), "{sql}");
+    }
+    // What stands in for an argument is in the value.
+    let catalog = with(&[(Caller::Function(16_507), get_ssn)]);
+    assert!(!statement(&catalog, "SELECT add_tax(1)").outputs.is_clean());
+    assert!(statement(&with(&[]), "SELECT add_tax(1)").outputs.is_clean());
+}
+
+#[test]
+fn a_copy_that_was_made_of_a_view_keeps_its_labels() {
+    let mut facts = shop::facts();
+    let mut copy = facts.relations.iter().find(|r| r.name == "m_contacts").unwrap().clone();
+    copy.oid = 16_499;
+    copy.name = "m_nested".into();
+    copy.definition = Some(lockgate_sql::facts::Code::Sql("SELECT k AS id, label AS addr FROM v_nested".into()));
+    facts.relations.push(copy);
+    let rule = lockgate_sql::ColumnRule { label: "pii".parse().unwrap(), pattern: "public.customers.ssn".into() };
+    let catalog = Catalog::build(facts, &[rule], &[]);
+    let used = |sql: &str| !statement(&catalog, sql).uses.is_empty();
+    assert!(used("CREATE OR REPLACE VIEW v_renamed AS SELECT id AS a, name AS b, name AS c FROM customers"));
+    assert!(used("CREATE OR REPLACE VIEW v_nested AS SELECT 1 AS k, '' AS label"));
+    assert!(!used("CREATE OR REPLACE VIEW v_expr AS SELECT 1 AS id, '' AS tag"));
+    assert!(!used("CREATE VIEW v_new AS SELECT ssn FROM customers"));
+    // A copy that can be made anew is made by running its definition.
+    assert!(!statement(&catalog, "REFRESH MATERIALIZED VIEW m_nested").touches.is_clean());
+}

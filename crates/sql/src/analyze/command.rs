@@ -4,8 +4,8 @@
 use lockgate_core::Action;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    DeclareCursorStmt, DiscardMode, ExplainStmt, IntoClause, ObjectType, SelectStmt, TransactionStmt,
-    TransactionStmtKind, VariableSetKind, VariableSetStmt,
+    DeclareCursorStmt, DiscardMode, ExplainStmt, IntoClause, ObjectType, ReindexObjectType, SelectStmt,
+    TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
 };
 
 use super::scope::{Col, Rel, Scope};
@@ -169,11 +169,17 @@ impl<'t> Analyzer<'t> {
             }
             NodeEnum::ViewStmt(s) => {
                 self.defines_at(s.view.as_ref());
+                self.replaces_view(s.view.as_ref());
                 self.defined_query(tree::kind_of(&s.query), scope);
                 Outcome::defines("create_view")
             }
             NodeEnum::RefreshMatViewStmt(s) => {
                 self.on_relation(s.relation.as_ref(), Action::Write);
+                if let Some(index) = self.found(s.relation.as_ref()) {
+                    // Its definition runs now.
+                    self.user_relation(index);
+                    self.works_on(index);
+                }
                 Outcome::of("refresh_materialized_view")
             }
             NodeEnum::IndexStmt(s) => self.index(s, scope),
@@ -234,6 +240,7 @@ impl<'t> Analyzer<'t> {
                 if s.relation.is_none() {
                     self.need_on_target(Action::Define, "every clustered table");
                 }
+                self.works_on_named(s.relation.as_ref());
                 if let Some(index) = self.found(s.relation.as_ref()) {
                     // The rows lie in the order of the index then.
                     let row = self.lineage(index).row.clone();
@@ -245,15 +252,20 @@ impl<'t> Analyzer<'t> {
                 for rel in &s.rels {
                     if let Some(NodeEnum::VacuumRelation(rel)) = tree::kind(rel) {
                         self.on_relation(rel.relation.as_ref(), Action::Define);
+                        self.works_on_named(rel.relation.as_ref());
                     }
                 }
                 if s.rels.is_empty() {
+                    self.works_on_named(None);
                     self.need_on_target(Action::Define, "every table");
                 }
                 Outcome::of(if s.is_vacuumcmd { "vacuum" } else { "analyze" })
             }
             NodeEnum::ReindexStmt(s) => {
                 self.on_relation(s.relation.as_ref(), Action::Define);
+                // An index by its name is of some table.
+                let table = s.kind() == ReindexObjectType::ReindexObjectTable;
+                self.works_on_named(s.relation.as_ref().filter(|_| table));
                 self.need_some_define("REINDEX");
                 Outcome::of("reindex")
             }

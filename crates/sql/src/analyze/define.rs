@@ -90,6 +90,7 @@ impl<'t> Analyzer<'t> {
                 self.alter_table_by(cmd, &inner);
             }
         }
+        self.works_on_named(alter.relation.as_ref());
         if relabels {
             self.relabels(alter.relation.as_ref());
         }
@@ -300,6 +301,7 @@ impl<'t> Analyzer<'t> {
     pub(super) fn index(&mut self, index: &'t IndexStmt, scope: &Scope<'t, '_>) -> Outcome<'t> {
         self.on_relation(index.relation.as_ref(), Action::Define);
         if let Some(found) = self.found(index.relation.as_ref()) {
+            self.works_on(found);
             let rel = self.user_relation(found);
             let mut taint = Taint::CLEAN;
             for param in &index.index_params {
@@ -443,6 +445,49 @@ impl<'t> Analyzer<'t> {
             }
         }
         self.uses(&taint, How::Source, "a change that takes labels off a schema", -1);
+    }
+
+    /// What the server runs by itself on the relation's rows: its errors speak of the row, and what it calls is code that
+    /// its caller does not see.
+    pub(super) fn works_on(&mut self, index: usize) {
+        self.touches.join(&self.lineage(index).row.clone());
+        let name = self.catalog.relation(index).map_or("", |r| r.facts.name.as_str());
+        for function in self.catalog.called_for(index) {
+            let summary = self.summary(function);
+            let mut taint = summary.value.clone();
+            for (_, used) in &summary.uses {
+                taint.join(used);
+            }
+            self.uses(&taint, How::Source, &format!("what defaults, checks and indexes of `{name}` call"), -1);
+        }
+    }
+
+    /// The same of a relation by its name; without one, of all there are.
+    pub(super) fn works_on_named(&mut self, var: Option<&'t RangeVar>) {
+        match (var, self.found(var)) {
+            (_, Some(index)) => self.works_on(index),
+            (Some(_), None) => {}
+            (None, None) => {
+                for (index, relation) in self.catalog.relations() {
+                    if matches!(relation.facts.kind, 'r' | 'm' | 'p') {
+                        self.works_on(index);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A view that stored copies were made of: what is in them stays when it is replaced.
+    pub(super) fn replaces_view(&mut self, var: Option<&'t RangeVar>) {
+        let Some(relation) = self.found(var).and_then(|index| self.catalog.relation(index)) else { return };
+        let title = format!("{}.{}", relation.facts.schema, relation.facts.name);
+        let copied = self
+            .catalog
+            .relations()
+            .any(|(index, other)| other.facts.kind == 'm' && self.lineage(index).tables.contains(&title));
+        if copied {
+            self.relabels(var);
+        }
     }
 
     /// Code that will run on the relation's rows for others.

@@ -60,6 +60,7 @@ impl<'t> Analyzer<'t> {
         let (index, rel) = match self.resolve(&var.schemaname, &var.relname) {
             Resolved::User(index) => {
                 self.reads(index, Action::Write);
+                self.works_on(index);
                 (Some(index), self.user_relation(index))
             }
             Resolved::System { schema, .. } => {

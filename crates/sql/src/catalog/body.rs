@@ -206,11 +206,20 @@ impl Catalog {
                 ExtensionFunction::Dynamic | ExtensionFunction::Unknown => Summary::opaque(),
             };
         }
-        match (facts.language.as_str(), facts.kind) {
+        let mut summary = match (facts.language.as_str(), facts.kind) {
             ("sql", 'f') => self.sql_summary(function, stack, path, path_known).unwrap_or_else(Summary::opaque),
             ("plpgsql", 'f') => Summary { value: self.reach(&facts.source, stack), ..Summary::opaque() },
             _ => Summary::opaque(),
+        };
+        // What stands in for arguments that are not given.
+        for called in self.called_from(facts.oid) {
+            let value = self.summary(called, stack, path, path_known).value.clone();
+            summary.value.join(&value);
+            for (_, column) in summary.columns.iter_mut().flatten() {
+                column.join(&value);
+            }
         }
+        summary
     }
 
     fn sql_summary(&self, function: &Function, stack: &[Frame], path: &[String], path_known: bool) -> Option<Summary> {

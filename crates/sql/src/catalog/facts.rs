@@ -28,6 +28,8 @@ pub struct CatalogFacts {
     pub casts: Vec<CastFacts>,
     /// User triggers, by relation.
     pub triggers: Vec<TriggerFacts>,
+    /// Which user functions, operators and types the stored expressions of what name.
+    pub calls: Vec<(Caller, Called)>,
     /// What the server's own objects are called.
     pub server: ServerNames,
 }
@@ -41,6 +43,28 @@ pub struct ServerNames {
     pub operators: HashMap<u32, (String, String)>,
     /// Relations.
     pub relations: HashMap<u32, (String, String)>,
+}
+
+/// What has expressions that the server runs by itself, by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// A relation: defaults, checks, indexes, keys of partitions, statistics, conditions of triggers, policies.
+    Relation(u32),
+    /// A function: what stands in for arguments.
+    Function(u32),
+    /// A type: defaults and checks of a domain.
+    Type(u32),
+}
+
+/// What a stored expression names, by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Called {
+    /// A function.
+    Function(u32),
+    /// An operator.
+    Operator(u32),
+    /// A type.
+    Type(u32),
 }
 
 /// A piece of code that the catalog keeps.

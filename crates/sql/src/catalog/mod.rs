@@ -6,6 +6,7 @@
 
 mod body;
 mod by_number;
+mod calls;
 mod deparse;
 pub mod facts;
 mod nodes;
@@ -23,7 +24,7 @@ use crate::analyze::Frame;
 use crate::statement::{Change, Need};
 use crate::taint::{ColumnId, Taint};
 use crate::{How, builtins};
-use facts::{CatalogFacts, FunctionFacts, RelationFacts, ServerNames, TypeFacts};
+use facts::{Called, Caller, CatalogFacts, FunctionFacts, RelationFacts, ServerNames, TypeFacts};
 
 /// A label and the columns it is on: `schema.table.column`, where `*` stands for any run of characters in a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,10 @@ pub struct Catalog {
     casts: HashMap<String, Vec<usize>>,
     types: HashMap<u32, TypeFacts>,
     types_by_name: HashMap<String, Vec<u32>>,
+    /// Functions of user operators by id.
+    operator_functions: HashMap<u32, usize>,
+    /// What stored expressions name.
+    calls: HashMap<Caller, Vec<Called>>,
     /// Functions declared free of labelled data, as `schema.name`.
     declared: Vec<String>,
 }
@@ -223,9 +228,11 @@ impl Catalog {
         }
         let mut operators: HashMap<String, Vec<(String, usize)>> = HashMap::new();
         let mut operators_by_oid = HashMap::new();
+        let mut operator_functions = HashMap::new();
         for operator in facts.operators {
             operators_by_oid.insert(operator.oid, (operator.schema.clone(), operator.name.clone()));
             if let Some(function) = functions_by_oid.get(&operator.function) {
+                operator_functions.insert(operator.oid, *function);
                 operators.entry(operator.name).or_default().push((operator.schema, *function));
             }
         }
@@ -238,6 +245,10 @@ impl Catalog {
         let mut types_by_name: HashMap<String, Vec<u32>> = HashMap::new();
         for facts in types.values() {
             types_by_name.entry(facts.name.clone()).or_default().push(facts.oid);
+        }
+        let mut calls: HashMap<Caller, Vec<Called>> = HashMap::new();
+        for (caller, called) in facts.calls {
+            calls.entry(caller).or_default().push(called);
         }
         Catalog {
             version: facts.version,
@@ -258,6 +269,8 @@ impl Catalog {
             casts,
             types,
             types_by_name,
+            operator_functions,
+            calls,
             declared: safe_functions.to_vec(),
         }
     }
@@ -352,23 +365,6 @@ impl Catalog {
             }
         }
         taint
-    }
-
-    /// A type and those it is made of.
-    pub(crate) fn types_within(&self, type_oid: u32) -> Vec<u32> {
-        let mut within = vec![type_oid];
-        let mut at = 0;
-        while let Some(facts) = within.get(at).map(|oid| self.types.get(oid)) {
-            at += 1;
-            let Some(facts) = facts else { continue };
-            let fields = facts.fields.iter().map(|(_, oid)| *oid);
-            for oid in [facts.element, facts.base, facts.subtype].into_iter().chain(fields) {
-                if oid != 0 && !within.contains(&oid) {
-                    within.push(oid);
-                }
-            }
-        }
-        within
     }
 
     pub(crate) fn major(&self) -> u32 {

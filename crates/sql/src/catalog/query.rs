@@ -12,7 +12,8 @@
 use lockgate_core::limits;
 
 use super::facts::{
-    CastFacts, CatalogFacts, Code, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts, TriggerFacts, TypeFacts,
+    Called, Caller, CastFacts, CatalogFacts, Code, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts,
+    TriggerFacts, TypeFacts,
 };
 
 /// Objects with a lower id were made by the server's bootstrap.
@@ -53,6 +54,18 @@ macro_rules! digest {
             ")))) FROM ",
             $from,
             ")"
+        )
+    };
+}
+
+/// `d` says what a stored expression names: a user's function or operator, or a type. The server keeps count of them.
+macro_rules! names_code {
+    ($class:literal) => {
+        concat!(
+            "d.classid OPERATOR(pg_catalog.=) ",
+            $class,
+            "::pg_catalog.oid AND d.refclassid OPERATOR(pg_catalog.=) ANY ('{1255,2617,1247}'::pg_catalog.oid[]) AND ",
+            user!("d.refobjid")
         )
     };
 }
@@ -115,13 +128,23 @@ pub const VERSION_SQL: &str = concat!(
     ),
     ", ",
     digest!("x", "x.oid", "'12'::pg_catalog.int8", "pg_catalog.pg_extension x"),
+    ", ",
+    digest!(
+        "d",
+        "d.objid",
+        "d.refobjid::pg_catalog.int8",
+        concat!(
+            "pg_catalog.pg_depend d WHERE d.refclassid OPERATOR(pg_catalog.=) ANY ('{1255,2617}'::pg_catalog.oid[]) AND ",
+            user!("d.refobjid")
+        )
+    ),
     ", pg_catalog.pg_my_temp_schema()::pg_catalog.text)"
 );
 
 /// The questions, in the order in which [`FactsBuilder::row`] counts them. Every column of every answer is text.
 ///
 /// A tree that no analysis gets through anyway is left out: an empty one reads as unknown.
-pub const SNAPSHOT_SQL: [&str; 10] = [
+pub const SNAPSHOT_SQL: [&str; 11] = [
     // 0: version of the server, temporary schema, effective path as one text per row.
     "SELECT pg_catalog.current_setting('server_version_num'), (SELECT n.nspname::pg_catalog.text FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), s::pg_catalog.text FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) s",
     // 1: relations.
@@ -203,6 +226,26 @@ pub const SNAPSHOT_SQL: [&str; 10] = [
         "SELECT 'r', n.nspname::pg_catalog.text, pg_catalog.string_agg(pg_catalog.concat(c.oid, ' ', c.relname), ' ') FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v}'::pg_catalog.\"char\"[]) AND NOT ",
         user!("c.oid"),
         " GROUP BY n.nspname"
+    ),
+    // 10: what stored expressions name. The types of columns come with the columns.
+    concat!(
+        "SELECT 'r', a.adrelid::pg_catalog.text, d.refclassid::pg_catalog.text, d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attrdef a ON a.oid OPERATOR(pg_catalog.=) d.objid WHERE ",
+        names_code!("2604"),
+        " UNION SELECT CASE WHEN k.conrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid THEN 'r' ELSE 't' END, GREATEST(k.conrelid, k.contypid)::pg_catalog.text, d.refclassid::pg_catalog.text, d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_constraint k ON k.oid OPERATOR(pg_catalog.=) d.objid WHERE k.contype OPERATOR(pg_catalog.=) ANY ('{c,x,t}'::pg_catalog.\"char\"[]) AND ",
+        names_code!("2606"),
+        // An index is of its table; a table's own are the keys of its partitions.
+        " UNION SELECT 'r', COALESCE((SELECT i.indrelid FROM pg_catalog.pg_index i WHERE i.indexrelid OPERATOR(pg_catalog.=) d.objid), d.objid)::pg_catalog.text, d.refclassid::pg_catalog.text, d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend d WHERE d.objsubid OPERATOR(pg_catalog.=) 0 AND ",
+        names_code!("1259"),
+        " UNION SELECT 'r', s.stxrelid::pg_catalog.text, d.refclassid::pg_catalog.text, d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_statistic_ext s ON s.oid OPERATOR(pg_catalog.=) d.objid WHERE ",
+        names_code!("3381"),
+        " UNION SELECT 'r', p.polrelid::pg_catalog.text, d.refclassid::pg_catalog.text, d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_policy p ON p.oid OPERATOR(pg_catalog.=) d.objid WHERE ",
+        names_code!("3256"),
+        " UNION SELECT 'r', g.tgrelid::pg_catalog.text, d.refclassid::pg_catalog.text, d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_trigger g ON g.oid OPERATOR(pg_catalog.=) d.objid WHERE d.refobjid OPERATOR(pg_catalog.<>) g.tgfoid AND ",
+        names_code!("2620"),
+        " UNION SELECT 'f', d.objid::pg_catalog.text, d.refclassid::pg_catalog.text, d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend d WHERE d.refclassid OPERATOR(pg_catalog.<>) 1247::pg_catalog.oid AND ",
+        names_code!("1255"),
+        " UNION SELECT 't', t.oid::pg_catalog.text, d.refclassid::pg_catalog.text, d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) d.objid WHERE t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog.\"char\" AND ",
+        names_code!("1247")
     ),
 ];
 
@@ -328,6 +371,7 @@ impl FactsBuilder {
                 Ok(())
             }
             9 => self.server_names(&mut row),
+            10 => self.call(&mut row),
             _ => row.bad("a row for no question"),
         }
     }
@@ -385,6 +429,25 @@ impl FactsBuilder {
             let Ok(oid) = oid.parse() else { return row.bad("a word where a number belongs") };
             names.insert(oid, (schema.to_owned(), name.to_owned()));
         }
+        Ok(())
+    }
+
+    fn call(&mut self, row: &mut Row<'_>) -> Result<(), BadFacts> {
+        let (kind, oid) = (row.letter()?, row.number()?);
+        let caller = match kind {
+            'r' => Caller::Relation(oid),
+            'f' => Caller::Function(oid),
+            't' => Caller::Type(oid),
+            _ => return row.bad("an expression of an unknown kind"),
+        };
+        // The ids of `pg_proc`, `pg_operator` and `pg_type`.
+        let called = match (row.number::<u32>()?, row.number()?) {
+            (1255, oid) => Called::Function(oid),
+            (2617, oid) => Called::Operator(oid),
+            (1247, oid) => Called::Type(oid),
+            _ => return row.bad("a name of an unknown kind"),
+        };
+        self.facts.calls.push((caller, called));
         Ok(())
     }
 
