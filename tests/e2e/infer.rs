@@ -22,6 +22,20 @@ permit (principal in Group::"linkers", action in [Action::"connect", Action::"re
 @id("linkers-link")
 @mode("join")
 permit (principal in Group::"linkers", action == Action::"infer", resource in Label::"pii");
+
+@id("analysts-work")
+permit (principal in Group::"analysts", action in [Action::"connect", Action::"read"], resource in Target::"shop");
+
+@id("analysts-add-up")
+@mode("aggregate")
+permit (principal in Group::"analysts", action == Action::"infer", resource in Label::"pii");
+
+@id("clerks-work")
+permit (principal in Group::"clerks", action in [Action::"connect", Action::"read", Action::"write"], resource in Target::"shop");
+
+@id("clerks-add-up")
+@mode("aggregate")
+permit (principal in Group::"clerks", action == Action::"infer", resource in Label::"pii");
 "#;
 
 fn policies() -> String {
@@ -322,4 +336,107 @@ fn an_unknown_mode_is_a_mistake() {
     let output = scene.gateway.here(&["policy", "check"]);
     let told = lockgate_tests::process::text(&output);
     assert!(!output.status.success() && told.contains("equal") && told.contains("equality"), "{told}");
+}
+
+fn extended(client: &mut Client, sql: &str) -> Vec<Frame> {
+    client.send_raw(&[wire::parse("", sql), wire::bind("", "", &[], 0), wire::execute("", 0), wire::sync()].concat());
+    client.until_ready()
+}
+
+fn one(frames: &[Frame]) -> String {
+    let rows = wire::rows(frames);
+    assert_eq!(rows.len(), 1, "{frames:?}");
+    rows[0].iter().map(|cell| cell.clone().unwrap_or_default()).collect::<Vec<_>>().join("|")
+}
+
+#[test]
+fn large_groups_are_added_up_and_small_ones_and_differences_are_not() {
+    let scene = scene_with("");
+    let mut ana = client(&scene, "ana", "analysts");
+    let sql = "SELECT count(*), sum(salary), count(salary) FROM people";
+    assert_eq!(one(&ana.query(sql)), scene.directly(sql));
+    let sql = "SELECT avg(salary) FROM public.people p WHERE p.points > 25";
+    assert_eq!(one(&extended(&mut ana, sql)), scene.directly(sql));
+    // The same again, in other words.
+    assert_eq!(one(&ana.query("SELECT avg(salary) FROM people WHERE 25 < points")), scene.directly(sql));
+    for sql in [
+        "SELECT avg(salary) FROM people WHERE id = 7",
+        "SELECT sum(salary) FROM people WHERE id < 10",
+        "SELECT sum(salary) FROM people WHERE id > 1000",
+        "SELECT id, sum(salary) FROM people GROUP BY id LIMIT 99",
+    ] {
+        refused(&ana.query(sql), &["public.people.salary", "at least 10"]);
+        refused(&extended(&mut ana, sql), &["public.people.salary", "at least 10"]);
+    }
+    for sql in [
+        "SELECT sum(salary) FROM people WHERE id <> 7",
+        "SELECT sum(salary) FROM people WHERE points > 26",
+        "SELECT sum(salary) FROM people WHERE points BETWEEN 25 AND 49",
+        "SELECT sum(salary) FROM people WHERE NOT id IN (7, 8)",
+    ] {
+        refused(&ana.query(sql), &["public.people.salary", "difference"]);
+        refused(&extended(&mut ana, sql), &["public.people.salary", "difference"]);
+    }
+    // Another session of hers knows what this one was told, another identity was told nothing.
+    let mut again = client(&scene, "ana", "analysts");
+    refused(&again.query("SELECT sum(salary) FROM people WHERE id <> 7"), &["difference"]);
+    let mut bob = client(&scene, "bob", "analysts");
+    let sql = "SELECT sum(salary) FROM people WHERE id <> 7";
+    assert_eq!(one(&bob.query(sql)), scene.directly(sql));
+    refused(&bob.query("SELECT sum(salary) FROM people"), &["difference"]);
+    // Somebody left meanwhile.
+    scene.directly("DELETE FROM people WHERE id = 50");
+    refused(&ana.query("SELECT sum(salary) FROM people"), &["added or taken away"]);
+}
+
+#[test]
+fn groups_are_weighed_against_what_they_are_part_of() {
+    let scene = scene_with("");
+    scene.directly("ALTER TABLE people ADD COLUMN half text, ADD COLUMN odd text");
+    scene.directly("UPDATE people SET half = CASE WHEN id <= 20 THEN 'a' ELSE 'b' END, odd = CASE WHEN id = 7 THEN 'c' ELSE 'd' END");
+    let mut ana = client(&scene, "ana", "analysts");
+    let rows = wire::rows(
+        &ana.query("SELECT half, count(salary), avg(salary) FROM people GROUP BY half ORDER BY half LIMIT 9"),
+    );
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0][1].as_deref(), Some("20"));
+    assert_eq!(one(&ana.query("SELECT sum(salary) FROM people")), scene.directly("SELECT sum(salary) FROM people"));
+    refused(&ana.query("SELECT odd, sum(salary) FROM people GROUP BY odd LIMIT 9"), &["public.people.salary"]);
+    refused(&ana.query("SELECT sum(salary) FROM people WHERE half = 'a' AND id <> 7"), &["difference"]);
+    refused(&ana.query("SELECT half, sum(salary) FROM people WHERE id <> 7 GROUP BY half"), &["difference"]);
+}
+
+#[test]
+fn what_is_not_such_an_aggregate_stays_masked() {
+    let scene = scene_with("");
+    let masked = [
+        "SELECT max(salary) FROM people",
+        "SELECT sum(salary + 1) FROM people",
+        "SELECT sum(salary) + 1 FROM people",
+        "SELECT sum(salary) FILTER (WHERE id = 7) FROM people",
+        "SELECT sum(DISTINCT salary) FROM people",
+        "SELECT sum(salary) FROM people WHERE random() < 0.5",
+        "SELECT sum(salary) FROM people WHERE id IN (SELECT 7)",
+        "SELECT sum(salary) FROM people, notes",
+        "SELECT sum(salary) FROM people LIMIT 1 OFFSET 0",
+        "SELECT sum(s) FROM (SELECT salary AS s FROM people WHERE id = 7) q",
+        "WITH people AS (SELECT salary FROM people WHERE id = 7) SELECT sum(salary) FROM people",
+        "SELECT 1; SELECT sum(salary) FROM people WHERE id = 7",
+        "BEGIN; DECLARE c CURSOR FOR SELECT sum(salary) FROM people WHERE id = 7; FETCH c; COMMIT",
+        "PREPARE s AS SELECT sum(salary) FROM people WHERE id = 7; EXECUTE s",
+        "SELECT count(ssn) FROM people",
+    ];
+    let mut ana = client(&scene, "ana", "analysts");
+    for sql in masked {
+        let before = ana.seen.len();
+        ana.query(sql);
+        assert_eq!(leaked(&ana.seen[before..]), None, "{sql}");
+        ana.query("ROLLBACK");
+    }
+    // Who may write the table can make a sum of one value.
+    let mut cleo = client(&scene, "cleo", "clerks");
+    let sum = scene.directly("SELECT sum(salary) FROM people");
+    assert_ne!(one(&cleo.query("SELECT sum(salary) FROM people")), sum);
+    let mut alice = Client::login(scene.gateway.port, "alice", &scene.alice());
+    assert_ne!(one(&alice.query("SELECT sum(salary) FROM people")), sum);
 }

@@ -534,6 +534,8 @@ impl Checker<'_, '_> {
         Infer {
             probes_max: self.count(raw.probes.as_ref(), limits::INFER_PROBES, limits::INFER_PROBES_MAX),
             window_ms: i64::try_from(window).unwrap_or(i64::MAX),
+            group_min: u64::try_from(self.count(raw.group.as_ref(), limits::INFER_GROUP_MIN, 1_000_000))
+                .unwrap_or(u64::MAX),
         }
     }
 

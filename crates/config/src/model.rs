@@ -212,6 +212,8 @@ pub struct Infer {
     pub probes_max: usize,
     /// The window, in milliseconds.
     pub window_ms: i64,
+    /// The fewest values that go into an aggregate of a labelled column, and into its difference with an earlier one.
+    pub group_min: u64,
 }
 
 /// The limits that may be set. Their defaults are in `lockgate_core::limits`.

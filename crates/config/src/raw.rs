@@ -285,6 +285,10 @@ pub(crate) struct Infer {
     /// The window, as in `1h` (the default).
     #[schemars(with = "Option<String>")]
     pub(crate) window: Option<Text>,
+    /// The fewest values that go into an aggregate of a labelled column, and into its difference with an earlier one
+    /// (`@mode("aggregate")`). Default: 10.
+    #[schemars(with = "Option<u64>")]
+    pub(crate) group: Option<Text>,
 }
 
 /// The limits that may be set.

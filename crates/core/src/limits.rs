@@ -77,6 +77,12 @@ pub const INFER_PROBES: usize = 20;
 pub const INFER_WINDOW_MS: u64 = 60 * 60 * 1_000;
 /// The most that may be set: each is kept as a digest.
 pub const INFER_PROBES_MAX: u64 = 1_000;
+/// Values that go into each answer of an aggregate over a labelled column, and into the difference with earlier ones, by default.
+pub const INFER_GROUP_MIN: usize = 10;
+/// Different sets of rows over which an identity aggregates one column in a window: each new one is compared with all.
+pub const INFER_SETS_MAX: usize = 16;
+/// Groups in the answers about the sizes of an aggregate's groups.
+pub const INFER_GROUPS_MAX: usize = 10_000;
 /// Columns that identities compare with values, counted for each identity, of which is kept which values these were.
 pub const INFER_COLUMNS_MAX: usize = 10_000;
 /// Comparisons of one column before it is an alarm that most of them found nothing.

@@ -56,7 +56,7 @@ names! {
         Equality = "equality",
         /// Joined with another column.
         Join = "join",
-        /// Counted, summed, grouped.
+        /// Counted, summed and averaged over large groups.
         Aggregate = "aggregate",
         /// Anything.
         Any = "any",

@@ -1,6 +1,7 @@
 //! A refusal in words that every protocol can send: what happened, which policy and where it is written, what to do next.
 
 use crate::ledger::InferRules;
+use lockgate_core::limits::INFER_SETS_MAX;
 use lockgate_core::{Fault, SessionId, SqlState, Timestamp};
 use lockgate_policy::{InferMode, InferModes, PolicyRef};
 use std::fmt::Write;
@@ -109,6 +110,32 @@ impl Denial {
         )
     }
 
+    /// Refused because too few values go into an aggregate, or into its difference with another.
+    pub fn small_group(column: &str, smallest: u64, why: &str) -> Self {
+        Denial::refused(
+            format!("mode \"aggregate\" permits answers of at least {smallest} values of column {column}: {why}"),
+            "ask about more rows at once, or about the same rows as before".into(),
+        )
+    }
+
+    /// Refused because the sizes of an aggregate's groups could not be told.
+    pub fn not_sized(column: &str, why: &str) -> Self {
+        Denial::refused(
+            format!("how many values of column {column} go into each answer cannot be told: {why}"),
+            "send it alone, outside of a failed transaction".into(),
+        )
+    }
+
+    /// Refused because a column was aggregated over too many sets of rows.
+    pub fn sets_spent(column: &str, who: &str, more: Timestamp) -> Self {
+        Denial::refused(
+            format!(
+                "{who} has aggregated column {column} over {INFER_SETS_MAX} different sets of rows; another is possible at {more}"
+            ),
+            "sets that were asked about before may be asked about again".into(),
+        )
+    }
+
     fn refused(detail: String, hint: String) -> Self {
         Denial {
             fault: Fault::Policy,
@@ -175,7 +202,7 @@ const fn permits(mode: InferMode) -> &'static str {
     match mode {
         InferMode::Equality => "one comparison with one value by = in the outermost WHERE",
         InferMode::Join => "comparing it with a column of the same labels by =",
-        InferMode::Aggregate => "nothing of this kind",
+        InferMode::Aggregate => "sums, averages and counts of large groups",
         InferMode::Any => "anything",
     }
 }

@@ -6,7 +6,7 @@
 
 mod infer;
 
-pub use infer::Charge;
+pub use infer::{Charge, Release};
 
 use crate::denial::Denial;
 use crate::rules::{Content, Rules, TargetRules};
@@ -98,6 +98,8 @@ pub struct Judgement {
     pub plans: Vec<Arc<Plan>>,
     /// What is permitted within a budget only.
     pub charges: Vec<Charge>,
+    /// Aggregates that are given out where their groups are large.
+    pub releases: Vec<Release>,
     /// The policies that took part.
     pub policies: Vec<PolicyRef>,
     /// Where each of them is written, as `file:line`.
@@ -136,6 +138,7 @@ pub struct Judge<'a> {
     observed: Vec<PolicyRef>,
     holds: Vec<ApprovalNeed>,
     charges: Vec<Charge>,
+    releases: Vec<Release>,
     denial: Option<Denial>,
     depends_on_time: bool,
 }
@@ -166,6 +169,7 @@ impl<'a> Judge<'a> {
             observed: Vec::new(),
             holds: Vec::new(),
             charges: Vec::new(),
+            releases: Vec::new(),
             denial: None,
             depends_on_time: false,
         }
@@ -308,6 +312,7 @@ impl<'a> Judge<'a> {
             plans: plans.into_iter().map(Arc::new).collect(),
             places: self.policies.iter().map(|p| format!("{}:{}", p.path, p.line)).collect(),
             charges: self.charges,
+            releases: self.releases,
             policies: self.policies,
             asked: self.asked,
             alerts: self.alerts,
@@ -351,7 +356,10 @@ impl<'a> Judge<'a> {
             return Plan { masks: Masks::Clear, touch: Touch::Clean };
         }
         self.uses(catalog, statement, at);
-        let masks = self.masks(catalog, &statement.outputs);
+        let mut masks = self.masks(catalog, &statement.outputs);
+        if count == 1 {
+            self.release(catalog, statement, &mut masks);
+        }
         let touch = match self.mask_of(catalog, &statement.touches, true) {
             Ok(None) => Touch::Clean,
             Ok(Some(_)) | Err(_) => Touch::Labelled,

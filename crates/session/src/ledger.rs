@@ -3,7 +3,9 @@
 //! connection's. It keeps keyed digests, never values, and forgets what is older than the window it is asked about.
 
 use lockgate_core::Timestamp;
-use lockgate_core::limits::{INFER_ALARM_PROBES_MIN, INFER_COLUMNS_MAX, INFER_PROBES, INFER_WINDOW_MS};
+use lockgate_core::limits::{
+    INFER_ALARM_PROBES_MIN, INFER_COLUMNS_MAX, INFER_GROUP_MIN, INFER_PROBES, INFER_SETS_MAX, INFER_WINDOW_MS,
+};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,11 +16,28 @@ pub struct InferRules {
     pub probes_max: usize,
     /// The window.
     pub window_ms: i64,
+    /// The fewest values that go into an aggregate, and into its difference with an earlier one.
+    pub group_min: u64,
+}
+
+/// A set of rows that a column was aggregated over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowSet {
+    /// Which rows: a condition as SQL, over columns without labels.
+    pub rows: String,
+    /// The columns they were grouped by.
+    pub groups: Vec<String>,
+    /// How many values went into it.
+    pub contributors: u64,
 }
 
 impl Default for InferRules {
     fn default() -> Self {
-        InferRules { probes_max: INFER_PROBES, window_ms: i64::try_from(INFER_WINDOW_MS).unwrap_or(i64::MAX) }
+        InferRules {
+            probes_max: INFER_PROBES,
+            window_ms: i64::try_from(INFER_WINDOW_MS).unwrap_or(i64::MAX),
+            group_min: u64::try_from(INFER_GROUP_MIN).unwrap_or(u64::MAX),
+        }
     }
 }
 
@@ -39,6 +58,7 @@ pub(crate) struct Asked {
 #[derive(Default)]
 pub struct Ledger {
     probes: Mutex<HashMap<Asked, Probes>>,
+    sets: Mutex<HashMap<Asked, Vec<(Timestamp, RowSet)>>>,
 }
 
 /// Why no further value may be asked about.
@@ -121,6 +141,42 @@ impl Ledger {
         Ok(number)
     }
 
+    /// The sets of rows that a column was aggregated over in the window.
+    pub(crate) fn row_sets(&self, asked: &Asked, rules: &InferRules, now: Timestamp) -> Vec<RowSet> {
+        let sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = sets.get(asked).map(Vec::as_slice).unwrap_or_default();
+        known.iter().filter(|(at, _)| now.millis_since(*at) < rules.window_ms).map(|(_, set)| set.clone()).collect()
+    }
+
+    /// Keeps a set of rows that a column is aggregated over. The same again lasts longer and takes no place.
+    pub(crate) fn remember_rows(
+        &self,
+        asked: &Asked,
+        set: RowSet,
+        rules: &InferRules,
+        now: Timestamp,
+    ) -> Result<(), Spent> {
+        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = |at: &Timestamp| now.millis_since(*at) < rules.window_ms;
+        if !sets.contains_key(asked) && sets.len() >= INFER_COLUMNS_MAX {
+            sets.retain(|_, sets| sets.iter().any(|(at, _)| current(at)));
+            if sets.len() >= INFER_COLUMNS_MAX {
+                return Err(Spent::Full);
+            }
+        }
+        let known = sets.entry(asked.clone()).or_default();
+        known.retain(|(at, other)| current(at) && *other != set);
+        match known.first() {
+            Some((oldest, _)) if known.len() >= INFER_SETS_MAX => {
+                Err(Spent::Until(oldest.plus_millis(rules.window_ms)))
+            }
+            _ => {
+                known.push((now, set));
+                Ok(())
+            }
+        }
+    }
+
     /// Says whether a probe found anything. Once in a window, the answer is that most did not.
     pub(crate) fn settle(
         &self,
@@ -159,7 +215,7 @@ impl Probes {
 mod tests {
     use super::*;
 
-    const RULES: InferRules = InferRules { probes_max: 3, window_ms: 1_000 };
+    const RULES: InferRules = InferRules { probes_max: 3, window_ms: 1_000, group_min: 10 };
 
     fn asked(user: &str, column: &str) -> Asked {
         Asked { user: user.into(), target: "shop".into(), column: column.into() }
@@ -200,7 +256,7 @@ mod tests {
 
     #[test]
     fn more_misses_than_hits_are_told_once() {
-        let rules = InferRules { probes_max: 100, window_ms: 1_000 };
+        let rules = InferRules { probes_max: 100, ..RULES };
         let ledger = Ledger::default();
         let ssn = asked("alice", "p.people.ssn");
         let mut told = Vec::new();

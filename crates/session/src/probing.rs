@@ -3,7 +3,7 @@
 
 use crate::denial::Denial;
 use crate::judge::Charge;
-use crate::ledger::{Asked, Spent};
+use crate::ledger::{Asked, RowSet, Spent};
 use crate::rules::Rules;
 use crate::session::Session;
 use crate::wire::RaisedAlert;
@@ -46,11 +46,7 @@ impl Session {
     pub(crate) fn charge(&mut self, rules: &Rules, probing: &[Probing<'_>], now: Timestamp) -> Result<(), Denial> {
         for one in probing {
             for column in &one.charge.columns {
-                let asked = Asked {
-                    user: self.identity().user.clone(),
-                    target: self.target().facts.name.to_string(),
-                    column: column.clone(),
-                };
+                let asked = self.asked(column);
                 let digest = one.value.and_then(|value| rules.mask_keys.probe(column, value));
                 let number = rules.ledger.charge(&asked, digest, &rules.infer, now).map_err(|spent| match spent {
                     Spent::Until(more) => Denial::probes_spent(column, self.who(), &rules.infer, more, now),
@@ -62,6 +58,29 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    fn asked(&self, column: &str) -> Asked {
+        Asked {
+            user: self.identity().user.clone(),
+            target: self.target().facts.name.to_string(),
+            column: column.to_owned(),
+        }
+    }
+
+    /// The sets of rows that the identity has aggregated a column over.
+    pub fn row_sets(&mut self, column: &str, now: Timestamp) -> Vec<RowSet> {
+        let rules = self.rules();
+        rules.ledger.row_sets(&self.asked(column), &rules.infer, now)
+    }
+
+    /// Keeps a set of rows that the identity is about to aggregate a column over.
+    pub fn remember_rows(&mut self, column: &str, set: RowSet, now: Timestamp) -> Result<(), Denial> {
+        let rules = self.rules();
+        rules.ledger.remember_rows(&self.asked(column), set, &rules.infer, now).map_err(|spent| match spent {
+            Spent::Until(more) => Denial::sets_spent(column, self.who(), more),
+            Spent::Full => Denial::probes_full(column),
+        })
     }
 
     /// The comparisons that were taken last belong to this request.

@@ -25,7 +25,7 @@ pub use redact::{redact_error, redact_secrets, redact_unreadable};
 pub use rewrite::{Hiding, rewrite};
 pub use shape::Shape;
 pub use statement::{
-    Batch, Change, CopyFormat, CopyKind, Effect, Facts, ForceQuote, How, Need, NewPath, Object, Output, Outputs,
-    Statement, Unparsable, Use, Why,
+    Aggregated, Aggregation, Batch, Change, CopyFormat, CopyKind, Effect, Facts, ForceQuote, How, Need, NewPath,
+    Object, Output, Outputs, Statement, Unparsable, Use, Why,
 };
 pub use taint::{ColumnId, Taint};

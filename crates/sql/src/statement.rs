@@ -66,6 +66,8 @@ pub struct Statement {
     pub outputs: Outputs,
     /// Where it uses labelled values other than as output.
     pub uses: Vec<Use>,
+    /// What it sums and counts, if it is a SELECT that does nothing else.
+    pub aggregation: Option<Aggregation>,
     /// What it does to the session.
     pub effect: Effect,
     /// Everything labelled that its execution reads. An error or notice it raises may hold any of it.
@@ -210,6 +212,42 @@ pub struct Output {
     pub plain: bool,
     /// How large it may be, in estimate and bytes: what the statement adds to what is stored.
     pub size: u64,
+}
+
+/// Sums, averages and counts of labelled columns of one table, over sets of rows that nothing labelled decides about. All
+/// parts are SQL that means the same under every search path and setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aggregation {
+    /// The table.
+    pub relation: String,
+    /// Which of its rows: a condition.
+    pub rows: String,
+    /// The columns it groups by, sorted.
+    pub groups: Vec<String>,
+    /// One per output: `Some` for an aggregate over a labelled column.
+    pub outputs: Vec<Option<Aggregated>>,
+}
+
+impl Aggregation {
+    /// The labelled columns that are aggregated, each once.
+    pub fn aggregated(&self) -> Vec<&Aggregated> {
+        let mut all: Vec<&Aggregated> = Vec::new();
+        for one in self.outputs.iter().flatten() {
+            if !all.iter().any(|known| known.column == one.column) {
+                all.push(one);
+            }
+        }
+        all
+    }
+}
+
+/// A labelled column that is aggregated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aggregated {
+    /// Its name as SQL.
+    pub column: String,
+    /// Which it is.
+    pub taint: Taint,
 }
 
 /// A use of labelled values other than handing them out.

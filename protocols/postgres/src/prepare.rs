@@ -470,7 +470,7 @@ fn what_it_does(batch: &Batch) -> Box<[u8]> {
     }
     let mut out = Vec::with_capacity(256);
     for statement in &batch.statements {
-        let Statement { range: _, verb, needs, facts, outputs, uses, effect: _, touches } = statement;
+        let Statement { range: _, verb, needs, facts, outputs, uses, aggregation, effect: _, touches } = statement;
         text(&mut out, verb);
         out.extend_from_slice(&needs.len().to_be_bytes());
         for need in needs {
@@ -523,6 +523,13 @@ fn what_it_does(batch: &Batch) -> Box<[u8]> {
             out.push(u8::from(used.probe.is_some()));
         }
         taint(&mut out, touches);
+        // Of what is aggregated, the judgement asks which outputs and columns.
+        let aggregated = aggregation.as_ref().map(|a| a.outputs.as_slice()).unwrap_or_default();
+        out.extend_from_slice(&aggregated.len().to_be_bytes());
+        for output in aggregated {
+            text(&mut out, output.as_ref().map_or("", |one| &one.column));
+            taint(&mut out, output.as_ref().map_or(&Taint::CLEAN, |one| &one.taint));
+        }
     }
     out.into_boxed_slice()
 }

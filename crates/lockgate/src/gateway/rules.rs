@@ -58,7 +58,8 @@ pub fn build(
         let client = client.transpose().with_context(|| format!("target `{}`", target.name))?;
         tls.insert(target.name.clone(), client);
     }
-    let infer = InferRules { probes_max: config.infer.probes_max, window_ms: config.infer.window_ms };
+    let lockgate_config::Infer { probes_max, window_ms, group_min } = config.infer;
+    let infer = InferRules { probes_max, window_ms, group_min };
     // What identities have found out under the rules of before they still know.
     let ledger = before.map_or_else(Arc::default, |rules| Arc::clone(&rules.ledger));
     Ok(Version {

@@ -1,11 +1,11 @@
 //! Uses of labelled values: which of them policy permits to an identity that may not see the values, and which of these
 //! within a budget only.
 
-use super::{Judge, Reveal};
+use super::{Judge, Masks, Reveal};
 use crate::denial::{Denial, Inference};
-use lockgate_core::Action;
+use lockgate_core::{Action, Label};
 use lockgate_policy::{DenyReason, InferMode, Outcome, PolicyRef, Question, Resource};
-use lockgate_sql::{Catalog, How, Statement, Use};
+use lockgate_sql::{Catalog, How, Statement, Taint, Use};
 
 /// A comparison that is permitted within a budget: what it is compared with is in the statement's uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,15 @@ pub struct Charge {
     pub columns: Vec<String>,
     /// The policy that permits it.
     pub policy: Option<PolicyRef>,
+}
+
+/// An answer made of labelled values that is given out as it is, where each of its groups, and their differences with the
+/// groups of earlier answers, are large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The columns that go into it, in the order of [`Aggregation::aggregated`](lockgate_sql::Aggregation::aggregated), as
+    /// `schema.table.column`.
+    pub columns: Vec<String>,
 }
 
 /// When a comparison asks the target.
@@ -123,5 +132,68 @@ impl Judge<'_> {
         let policy = within?;
         let columns = used.taint.columns().iter().filter_map(|id| catalog.labelled(*id));
         Some((columns.map(|c| format!("{}.{}.{}", c.schema, c.table, c.column)).collect(), policy))
+    }
+
+    /// Takes the masks off aggregates that policy gives out. Who may write the table is given none: with rows of one's own
+    /// choice around it, a single value is the difference of two sums.
+    pub(super) fn release(&mut self, catalog: &Catalog, statement: &Statement, masks: &mut Masks) {
+        let Some(aggregation) = &statement.aggregation else { return };
+        // People who approve see no sizes.
+        if !self.holds.is_empty() || self.denial.is_some() {
+            return;
+        }
+        let mut columns = Vec::new();
+        let mut hidden = false;
+        for one in aggregation.aggregated() {
+            for (label, _) in self.labels_of(catalog, &one.taint) {
+                if matches!(self.reveal(&label), Reveal::Clear) {
+                    continue;
+                }
+                hidden = true;
+                if !self.gives_out(catalog, &label, &one.taint) {
+                    return;
+                }
+            }
+            let named: Vec<String> = one
+                .taint
+                .columns()
+                .iter()
+                .filter_map(|id| catalog.labelled(*id))
+                .map(|c| format!("{}.{}.{}", c.schema, c.table, c.column))
+                .collect();
+            columns.push(named.join("+"));
+        }
+        if let (true, Masks::Columns { columns: masked, .. }) = (hidden, masks) {
+            for (mask, output) in masked.iter_mut().zip(&aggregation.outputs) {
+                if output.is_some() {
+                    *mask = None;
+                }
+            }
+            self.releases.push(Release { columns });
+        }
+    }
+
+    fn gives_out(&mut self, catalog: &Catalog, label: &Label, taint: &Taint) -> bool {
+        let decision = self.rules.policies.decide(&Question {
+            identity: self.identity,
+            action: Action::Infer,
+            resource: Resource::Label { target: &self.target.facts, label, table: None },
+            context: &self.context,
+        });
+        if decision.outcome != Outcome::Allow || !decision.infer.aggregate {
+            return false;
+        }
+        self.note(&decision.policies, &decision.alerts, &decision.observed, decision.depends_on_time);
+        taint.columns().iter().filter_map(|id| catalog.labelled(*id)).all(|column| {
+            let name = format!("{}.{}", column.schema, column.table);
+            let write = self.rules.policies.decide(&Question {
+                identity: self.identity,
+                action: Action::Write,
+                resource: Resource::Table { target: &self.target.facts, name: &name },
+                context: &self.context,
+            });
+            self.depends_on_time |= write.depends_on_time;
+            matches!(write.outcome, Outcome::Deny(_))
+        })
     }
 }

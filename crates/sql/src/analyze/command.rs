@@ -11,7 +11,7 @@ use pg_query::protobuf::{
 use super::scope::{Col, Rel, Scope};
 use super::size::Rows;
 use super::{Analyzer, query, settings, tree, verb};
-use crate::statement::{Effect, How, NewPath, Object};
+use crate::statement::{Aggregation, Effect, How, NewPath, Object};
 use crate::taint::Taint;
 
 /// What is known of a statement besides what the walk gathered.
@@ -21,11 +21,12 @@ pub(super) struct Outcome<'t> {
     pub(super) effect: Effect,
     pub(super) has_where: bool,
     pub(super) has_limit: bool,
+    pub(super) aggregation: Option<Aggregation>,
 }
 
 impl<'t> Outcome<'t> {
     pub(super) fn of(verb: &'static str) -> Outcome<'t> {
-        Outcome { verb, result: None, effect: Effect::None, has_where: false, has_limit: false }
+        Outcome { verb, result: None, effect: Effect::None, has_where: false, has_limit: false, aggregation: None }
     }
 
     fn with_effect(verb: &'static str, effect: Effect) -> Outcome<'t> {
@@ -430,6 +431,7 @@ impl<'t> Analyzer<'t> {
             self.exports("a query without limit or condition that gives out labelled columns");
         }
         outcome.result = Some(rel);
+        outcome.aggregation = self.aggregation(select);
         outcome
     }
 
@@ -507,6 +509,7 @@ impl<'t> Analyzer<'t> {
             self.need_on_target(Action::Read, "a plan");
         }
         outcome.verb = "explain";
+        outcome.aggregation = None;
         if matches!(outcome.effect, Effect::DeclareCursor { .. }) {
             outcome.effect = Effect::None;
         }

@@ -2,6 +2,7 @@
 //! names and expressions in `expr`, calls in `call`, queries in `query`, INSERT and its kin in `modify`, everything else
 //! in `command`.
 
+mod aggregate;
 mod call;
 mod command;
 mod complete;
@@ -365,6 +366,7 @@ impl<'t> Analyzer<'t> {
             },
             outputs,
             uses: std::mem::take(&mut self.uses),
+            aggregation: outcome.aggregation,
             effect,
             touches: std::mem::take(&mut self.touches),
         }
@@ -382,7 +384,8 @@ impl<'t> Analyzer<'t> {
         self.steps = inner.steps;
         self.read.append(&mut inner.read);
         self.seen.append(&mut inner.seen);
-        inner.finish(outcome)
+        // What is prepared or fetched in pieces answers later than the sizes of its groups.
+        Statement { aggregation: None, ..inner.finish(outcome) }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::client::{Taken, request_of, spelt_out};
 use super::meaning::{PortalNow, Spelt, certified};
 use super::probes::Compared;
+use super::sizes::Sized;
 use super::{ABORT_TEXT, Execution, Expect, Flow, Portal, Pump, Shape, Statement, Values, Waiting};
 use crate::frame::Frame;
 use crate::message::{self, Object, TransactionStatus};
@@ -122,10 +123,19 @@ impl Pump {
             .collect();
         let formats: Arc<[u16]> = bind.result_formats.iter().map(|f| f.code()).collect();
         let mut permit = None;
+        let mut sized = false;
         if let Some(statement) = &statement {
             let subject = Arc::clone(statement.subject());
             match &subject.judgement.ruling {
-                Ruling::Allow => {}
+                // What a portal yields is fixed as it is bound.
+                Ruling::Allow => match self.sized(&subject, &subject.judgement, || frame.clone(), io) {
+                    Sized::Fine => sized = !subject.judgement.releases.is_empty(),
+                    Sized::Asked(waiting) => return Taken::Waits(waiting),
+                    Sized::Refused(denial) => {
+                        self.refuse_denial(io, &denial);
+                        return Taken::Done;
+                    }
+                },
                 Ruling::Deny(denial) => {
                     let denial = denial.clone();
                     self.refuse_denial(io, &denial);
@@ -164,6 +174,7 @@ impl Pump {
             masker: Arc::default(),
             approved: permit.is_some(),
             begun: false,
+            sized,
             permit,
             holds: false,
         };
@@ -213,6 +224,7 @@ impl Pump {
             Some(portal) => (portal.permit.take(), portal.approved, portal.begun, Arc::clone(&portal.parameters)),
             None => (None, false, false, Arc::default()),
         };
+        let sized = self.portals.get(&name).is_some_and(|portal| portal.sized);
         let statements_own = subject.as_ref().map(|s| &*s.judgement);
         if approved
             && let Some(judged) = own.as_ref().or(statements_own)
@@ -220,6 +232,13 @@ impl Pump {
         {
             // The approval was for this portal; what is left of it belongs to the same request.
             own = Some(Judgement { ruling: Ruling::Allow, ..judged.clone() });
+        }
+        if !sized
+            && let Some(judged) = own.as_ref().or(statements_own)
+            && let Some(release) = judged.releases.first()
+        {
+            let denial = Denial::not_sized(&release.columns.join(", "), "it was bound before that was permitted");
+            own = Some(Judgement { ruling: Ruling::Deny(denial), ..judged.clone() });
         }
         let Some(judgement) = own.as_ref().or(statements_own) else { return Taken::Done };
         // An empty statement has no plan, and no rows.
@@ -453,6 +472,7 @@ impl Pump {
                     permit: Some(permit),
                     approved: true,
                     begun: false,
+                    sized: false,
                     holds: false,
                 };
                 self.sent_bind(frame, bind.portal, portal, io);

@@ -4,6 +4,7 @@
 //! They are sent as named statements and portals that are closed at once, so that the client's unnamed ones survive and
 //! nothing of them is left behind.
 
+use super::sizes::Sizes;
 use super::{Expect, Lexing, Pump, Waiting, keeps_utf8};
 use crate::frame::{Frame, FrontendTag};
 use crate::message::{self, Object, TransactionStatus};
@@ -38,11 +39,13 @@ const PATH_MAX: usize = 1_000;
 const ATTEMPTS_MAX: u8 = 3;
 
 /// What is being asked.
-enum Stage {
+pub(super) enum Stage {
     /// Version, then path.
     State,
     /// The catalog.
     Snapshot(Box<FactsBuilder>),
+    /// The sizes of an aggregate's groups.
+    Sizes(Sizes),
 }
 
 /// A round of questions that is under way.
@@ -148,7 +151,14 @@ impl Pump {
         self.send_round(io, Stage::State, &[&version, PATH_SQL, ISOLATION_SQL, LEXING_SQL], String::new(), Vec::new());
     }
 
-    fn send_round(&mut self, io: &mut Io, stage: Stage, questions: &[&str], version: String, path: Vec<String>) {
+    pub(super) fn send_round(
+        &mut self,
+        io: &mut Io,
+        stage: Stage,
+        questions: &[&str],
+        version: String,
+        path: Vec<String>,
+    ) {
         let mut out = BytesMut::new();
         let mut fine = true;
         for text in questions {
@@ -232,6 +242,14 @@ impl Pump {
         self.expect.pop_front();
         let Some(inquiry) = self.inquiry.take() else { return };
         let now = io.now;
+        if let Stage::Sizes(sizes) = inquiry.stage {
+            self.sizes = Some(match inquiry.broken {
+                Some(why) => Err(why),
+                None if inquiry.dropped => Err("an earlier message failed".to_owned()),
+                None => Ok(sizes),
+            });
+            return self.go_on(io);
+        }
         self.truth.asked = now;
         if let Some(lexing) = inquiry.lexing {
             self.lexing = lexing;
@@ -290,6 +308,8 @@ impl Pump {
                     }
                 }
             }
+            // It was dealt with above.
+            Stage::Sizes(_) => {}
             Stage::Snapshot(facts) => match facts.finish() {
                 Ok(facts) => {
                     let target = Arc::clone(self.session.target());
@@ -437,6 +457,11 @@ impl Inquiry {
             Stage::Snapshot(facts) => {
                 if let Err(error) = facts.row(self.question, &values) {
                     self.broken = Some(error.to_string());
+                }
+            }
+            Stage::Sizes(sizes) => {
+                if let Err(why) = sizes.row(self.question, &values) {
+                    self.broken = Some(why.to_owned());
                 }
             }
         }

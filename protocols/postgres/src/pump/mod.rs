@@ -24,6 +24,7 @@ mod overlong;
 mod probes;
 mod result;
 mod simple;
+mod sizes;
 mod target;
 mod titles;
 
@@ -45,6 +46,7 @@ use lockgate_record::{CloseReason, DoneKind};
 use lockgate_session::wire::{Ask, Cut, Decided, Io};
 use lockgate_session::{Denial, Ended, Judgement, Parked, Permit, Plan, Plumbing, Session};
 use lockgate_sql::Effect;
+use sizes::Sizes;
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
@@ -102,6 +104,8 @@ pub(crate) struct Portal {
     approved: bool,
     /// It was executed before: what it compares has been paid for.
     begun: bool,
+    /// The groups of what it aggregates were found to be large when it was opened, and with it its rows were fixed.
+    sized: bool,
     /// It outlives the transaction.
     holds: bool,
 }
@@ -278,6 +282,8 @@ pub(crate) struct Pump {
     skipping: bool,
     waiting: Option<Waiting>,
     inquiry: Option<Inquiry>,
+    /// What the target said about the sizes of the groups of the statement that waits for it.
+    sizes: Option<Result<Sizes, String>>,
     /// The request that the client sends data for.
     copy_in: Option<u64>,
     row_stream: Option<RowStream>,
@@ -370,6 +376,7 @@ impl Pump {
             skipping: false,
             waiting: None,
             inquiry: None,
+            sizes: None,
             copy_in: None,
             row_stream: None,
             overlong: None,

@@ -3,6 +3,7 @@
 use super::client::{Taken, request_of, spelt_out};
 use super::meaning::{Spelt, certified};
 use super::probes::Compared;
+use super::sizes::Sized;
 use super::{ABORT_TEXT, Expect, Flow, Pump, Simple, Waiting};
 use crate::frame::Frame;
 use crate::message::{self, TransactionStatus};
@@ -65,6 +66,12 @@ impl Pump {
             self.refuse_query(io, error);
             return Taken::Done;
         }
+        let refused = match self.sized(&prepared, judgement, || frame.clone(), io) {
+            Sized::Fine => None,
+            Sized::Asked(waiting) => return Taken::Waits(waiting),
+            Sized::Refused(denial) => Some(Judgement { ruling: Ruling::Deny(denial), ..judgement.clone() }),
+        };
+        let judgement = refused.as_ref().unwrap_or(judgement);
         // Spelling out costs a copy of the texts, which only people who decide are to see.
         let spelt = match (&judgement.ruling, &resolved) {
             (Ruling::Hold(_), Some(resolved)) => Spelt::of(&prepared, &resolved.runs),

@@ -776,6 +776,7 @@ impl Portal {
             permit: None,
             approved: false,
             begun: false,
+            sized: false,
             holds,
         }
     }
