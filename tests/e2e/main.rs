@@ -18,6 +18,7 @@ mod failing_disk;
 mod harness;
 mod holding;
 mod infer;
+mod laundering;
 mod login;
 mod long_rows;
 mod masking;

@@ -9,7 +9,7 @@ use lockgate_postgres::Analyses;
 use lockgate_record::{
     FileHeader, MemorySink, RecorderOptions, RecordingBuffers, RecordingKeys, RecordingKind, SessionRecorder,
 };
-use lockgate_session::{InferRules, Rules, Session, SessionParts, TargetRules};
+use lockgate_session::{InferRules, LabelBook, Rules, Session, SessionParts, TargetRules};
 use lockgate_sql::{Catalog, ColumnRule, Context, catalog_query};
 use lockgate_tests::postgres::{PASSWORD, SUPERUSER};
 use lockgate_tests::{Client, Postgres, process, wire};
@@ -114,6 +114,7 @@ fn session(columns: Vec<ColumnRule>, now: Timestamp) -> Session {
         application: None,
         rules: Arc::new(ArcSwap::from_pointee(rules)),
         target,
+        labels: Arc::new(LabelBook::empty()),
         recorder: recorder.expect("a recorder"),
         hold_ms_max: 60_000,
     };

@@ -318,6 +318,8 @@ impl Checker<'_, '_> {
             );
         }
         let rewrites = self.rewrites(raw);
+        let laundering = [("deny", false), ("propagate", true)];
+        let propagates = self.word(raw.laundering.as_ref(), "an answer to laundering", &laundering, false);
         let address = self.fill(&raw.address).and_then(|value| {
             let address = values::host_address(&value, 5432);
             if address.is_none() {
@@ -366,6 +368,7 @@ impl Checker<'_, '_> {
             labels,
             safe_functions,
             rewrites,
+            propagates,
         })
     }
 

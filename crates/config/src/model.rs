@@ -99,6 +99,8 @@ pub struct Target {
     pub safe_functions: Vec<String>,
     /// For whom masks are computed at read.
     pub rewrites: Rewrites,
+    /// Labels follow what is copied; otherwise copying to where a label is lost is refused.
+    pub propagates: bool,
 }
 
 /// For whom masks are computed at read.

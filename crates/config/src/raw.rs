@@ -200,6 +200,10 @@ pub(crate) struct Target {
     /// `mask` changes values on their way out (the default); `rewrite` computes masks at read.
     #[schemars(with = "Option<String>")]
     pub(crate) enforcement: Option<Text>,
+    /// What becomes of copies of labelled values to columns without their labels: `deny` refuses them (the default),
+    /// `propagate` lets the labels follow.
+    #[schemars(with = "Option<String>")]
+    pub(crate) laundering: Option<Text>,
     /// Groups (`group:NAME`) and kinds (`kind:agent`) for whom masks are computed at read all the same.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]

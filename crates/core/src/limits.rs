@@ -244,6 +244,12 @@ pub const RECORD_PROGRESS_FRAMES_MAX: u32 = 1_024;
 /// Leaves that are written to the log of recordings at a time.
 pub const RECORD_LEAVES_BATCH_MAX: usize = 1_024;
 
+/// Labels of columns that data was copied to (`laundering: propagate`), in one database.
+pub const LABELS_CARRIED_MAX: usize = 100_000;
+/// How long such a label is kept after its relation was last known to be on its way, in milliseconds: a transaction of
+/// another gateway's time may still be committed.
+pub const LABEL_LINGER_MS: i64 = 10 * 60 * 1_000;
+
 /// Bytes of a statement that does not parse which are recorded: to take the secrets out of a text it is cut into words.
 pub const UNREADABLE_TEXT_BYTES_MAX: usize = 64 * 1024;
 

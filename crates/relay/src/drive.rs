@@ -407,6 +407,11 @@ impl<S: Services> Pump<S> {
             }
             Ask::Dial => self.dial().await,
             Ask::Hold(ticket) => self.hold = Some(self.services.hold(*ticket)),
+            Ask::KeepLabels { session, book, labels } => {
+                let kept = self.services.keep_labels(session, &book, &labels).await;
+                self.reply(Event::LabelsKept(kept));
+            }
+            Ask::DropLabels { book, labels } => self.services.drop_labels(&book, &labels).await,
             Ask::Withdraw => self.hold = None,
             Ask::CancelKey { pid, key } => {
                 if let Some(registered) = &self.registered {

@@ -1,9 +1,9 @@
 //! What the pump needs from the rest of the gateway: proofs, sessions, decisions, and the clock.
 
 use crate::live::Live;
-use lockgate_core::{Identity, Secret, TargetName, Timestamp};
+use lockgate_core::{Identity, Secret, SessionId, TargetName, Timestamp};
 use lockgate_session::wire::{Decided, Dialed, Refusal, TargetTls, Verifiers};
-use lockgate_session::{Session, Ticket};
+use lockgate_session::{CarriedLabel, LabelBook, Session, Ticket};
 use rustls::{ClientConfig, ServerConfig};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -99,6 +99,15 @@ pub trait Services: Send + Sync + 'static {
         database: &str,
         application: Option<String>,
     ) -> impl Future<Output = Result<(Box<Session>, Route), Refusal>> + Send;
+    /// Keeps labels for good and lets them count for everybody. Until this is done nobody else sees what they are on.
+    fn keep_labels(
+        &self,
+        session: SessionId,
+        book: &LabelBook,
+        labels: &[CarriedLabel],
+    ) -> impl Future<Output = Result<(), String>> + Send;
+    /// Drops labels that nobody counts on any more.
+    fn drop_labels(&self, book: &LabelBook, labels: &[CarriedLabel]) -> impl Future<Output = ()> + Send;
     /// Asks people about a held request.
     fn hold(&self, ticket: Ticket) -> Held;
 }

@@ -16,7 +16,7 @@ use lockgate_policy::{
     Alert, ApprovalNeed, DenyReason, InferMode, MaskMethod, Outcome, PolicyRef, Question, RequestContext, Resource,
     SqlContext,
 };
-use lockgate_sql::{Batch, Catalog, How, Need, Object, Outputs, Statement, Taint, Use};
+use lockgate_sql::{Batch, Carry, Catalog, Effect, How, Need, Object, Outputs, Statement, Taint, Use};
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -112,8 +112,19 @@ pub struct Judgement {
     pub observed: Vec<PolicyRef>,
     /// The version of the rules.
     pub rules_version: u64,
+    /// Labels to be brought to columns before anybody else can see what is written to them.
+    pub carries: Vec<Carried>,
     /// It may be another one at another time.
     pub depends_on_time: bool,
+}
+
+/// Labelled values on their way to a column, and the labels that go with them.
+#[derive(Clone, Debug)]
+pub struct Carried {
+    /// Where they go.
+    pub carry: Carry,
+    /// Their labels.
+    pub labels: Vec<Label>,
 }
 
 /// Whether a label may be seen.
@@ -140,6 +151,7 @@ pub struct Judge<'a> {
     charges: Vec<Charge>,
     releases: Vec<Release>,
     denial: Option<Denial>,
+    carries: Vec<Carried>,
     depends_on_time: bool,
 }
 
@@ -171,6 +183,7 @@ impl<'a> Judge<'a> {
             charges: Vec::new(),
             releases: Vec::new(),
             denial: None,
+            carries: Vec::new(),
             depends_on_time: false,
         }
     }
@@ -318,6 +331,7 @@ impl<'a> Judge<'a> {
             alerts: self.alerts,
             observed: self.observed,
             rules_version: self.rules.version,
+            carries: self.carries,
             depends_on_time: self.depends_on_time,
         }
     }
@@ -356,6 +370,14 @@ impl<'a> Judge<'a> {
             return Plan { masks: Masks::Clear, touch: Touch::Clean };
         }
         self.uses(catalog, statement, at);
+        // Also of what the identity itself may see: the next reader may not. PREPARE and DECLARE store nothing.
+        if self.target.propagates && !matches!(statement.effect, Effect::Prepare { .. } | Effect::DeclareCursor { .. })
+        {
+            for carry in &statement.carries {
+                let labels = self.labels_of(catalog, &carry.value).into_iter().map(|(label, _)| label).collect();
+                self.carries.push(Carried { carry: carry.clone(), labels });
+            }
+        }
         let mut masks = self.masks(catalog, &statement.outputs);
         if count == 1 {
             self.release(catalog, statement, &mut masks);

@@ -4,6 +4,7 @@
 //! into the recording and only then yields a [`Permit`], which the way to the target consumes. Nothing here does I/O of
 //! its own: the recording's sink comes from outside, and so does the time.
 
+mod carried;
 mod certificate;
 mod counts;
 mod denial;
@@ -15,11 +16,13 @@ mod rules;
 mod session;
 pub mod wire;
 
+pub use carried::LabelBook;
 pub use certificate::{certified_rules, certify};
 pub use counts::{Closed, Counts};
 pub use denial::Denial;
-pub use judge::{Charge, ColumnMask, Judge, Judgement, Masks, Plan, Release, Ruling};
+pub use judge::{Carried, Charge, ColumnMask, Judge, Judgement, Masks, Plan, Release, Ruling};
 pub use ledger::{InferRules, Ledger, RowSet};
+pub use lockgate_sql::CarriedLabel;
 pub use permit::{Permit, Plumbing, TargetOutbox};
 pub use probing::Probing;
 pub use rules::{Content, Rewrites, Rules, RulesHandle, TargetRules};

@@ -45,6 +45,8 @@ pub enum Plumbing {
     Bind,
     /// Rows that follow a permitted COPY FROM, and what a client says within a permitted replication stream.
     CopyData,
+    /// BEGIN, COMMIT or ROLLBACK around one statement whose labels have to be kept before anybody sees what it wrote.
+    Bracket,
     /// Makes the target fail the open transaction after a refusal; its text is a constant of this program.
     Abort,
     /// The end of the connection.

@@ -52,6 +52,8 @@ pub struct TargetRules {
     pub rewrites: Rewrites,
     /// What is looked for in the values of columns without a label.
     pub content: Vec<Content>,
+    /// Labels follow what is copied; otherwise copying to where a label is lost is refused.
+    pub propagates: bool,
     /// Changes whenever `columns` or `safe_functions` do, so that a catalog knows by which rules it was labelled.
     pub version: u64,
 }
@@ -68,6 +70,7 @@ impl TargetRules {
             labels,
             rewrites: Rewrites::default(),
             content: Vec::new(),
+            propagates: false,
             version,
         }
     }
@@ -76,6 +79,12 @@ impl TargetRules {
     #[must_use]
     pub fn rewriting(self, rewrites: Rewrites) -> Self {
         TargetRules { rewrites, ..self }
+    }
+
+    /// The same with labels that follow what is copied, or without.
+    #[must_use]
+    pub fn propagating(self, propagates: bool) -> Self {
+        TargetRules { propagates, ..self }
     }
 
     /// With these content rules.

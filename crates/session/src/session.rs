@@ -1,5 +1,6 @@
 //! One connection of one identity to one target: its recording, the rules it is judged by, and the only maker of permits.
 
+use crate::carried::LabelBook;
 use crate::certificate::certified_rules;
 use crate::counts::Counts;
 use crate::denial::Denial;
@@ -38,6 +39,8 @@ pub struct SessionParts {
     pub rules: RulesHandle,
     /// The target, under the rules of now.
     pub target: Arc<TargetRules>,
+    /// The labels that data brought to columns of the database.
+    pub labels: Arc<LabelBook>,
     /// The recording.
     pub recorder: SessionRecorder,
     /// How long a held request waits for people.
@@ -55,6 +58,7 @@ pub struct Session {
     /// The version of the rules that `target` was taken from.
     rules_seen: Option<u64>,
     target: Arc<TargetRules>,
+    labels: Arc<LabelBook>,
     recorder: SessionRecorder,
     hold_ms_max: u64,
     requests: u64,
@@ -216,8 +220,19 @@ pub struct Ended<'a> {
 impl Session {
     /// Opens the recording. A session that cannot be recorded does not begin.
     pub fn open(parts: SessionParts, now: Timestamp) -> Result<Session, RecordError> {
-        let SessionParts { id, identity, peer, database, protocol, application, rules, target, recorder, hold_ms_max } =
-            parts;
+        let SessionParts {
+            id,
+            identity,
+            peer,
+            database,
+            protocol,
+            application,
+            rules,
+            target,
+            labels,
+            recorder,
+            hold_ms_max,
+        } = parts;
         let mut session = Session {
             id,
             identity,
@@ -227,6 +242,7 @@ impl Session {
             rules,
             rules_seen: None,
             target,
+            labels,
             recorder,
             hold_ms_max,
             requests: 0,
@@ -279,6 +295,11 @@ impl Session {
     /// The target.
     pub fn target(&self) -> &Arc<TargetRules> {
         &self.target
+    }
+
+    /// The labels that data brought to columns of the database.
+    pub fn labels(&self) -> &Arc<LabelBook> {
+        &self.labels
     }
 
     /// The database as the client asked for it; empty for the target's own.

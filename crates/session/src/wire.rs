@@ -3,11 +3,13 @@
 //! A [`Wire`] is one connection of one client, both sides of it, as a pure state machine: events in, bytes and [`Ask`]s
 //! out. It opens no socket, reads no clock and spawns nothing, so that a test is a list of events. The relay drives it.
 
+use crate::carried::LabelBook;
 use crate::permit::TargetOutbox;
 use crate::session::{Session, Ticket};
 use bytes::BytesMut;
 use lockgate_core::{Fault, Identity, Secret, SessionId, Timestamp};
 use lockgate_mask::Outbox;
+use lockgate_sql::CarriedLabel;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -39,6 +41,8 @@ pub enum Event<'a> {
     Opened(Result<Box<Session>, Refusal>),
     /// The answer to [`Ask::Dial`].
     Dialed(Result<Dialed, Refusal>),
+    /// The answer to [`Ask::KeepLabels`]: whether they are kept for good, or why not.
+    LabelsKept(Result<(), String>),
     /// A held request was decided.
     Decided(Decided),
     /// Somebody who holds the cancel key asks to stop what runs or waits.
@@ -89,6 +93,22 @@ pub enum Ask {
     Dial,
     /// Wait for the decision on a held request.
     Hold(Box<Ticket>),
+    /// Keep these labels for good, and let them count for everybody.
+    KeepLabels {
+        /// Whose transaction brings them.
+        session: SessionId,
+        /// Of which database.
+        book: Arc<LabelBook>,
+        /// The labels.
+        labels: Vec<CarriedLabel>,
+    },
+    /// These labels are out of their book; they need not be kept any longer.
+    DropLabels {
+        /// Of which database.
+        book: Arc<LabelBook>,
+        /// The labels.
+        labels: Vec<CarriedLabel>,
+    },
     /// The held request is withdrawn.
     Withdraw,
     /// From now on this key cancels this session.

@@ -18,14 +18,16 @@ mod statement;
 mod taint;
 
 pub use analyze::{Context, analyze, analyze_shaped, copied_query};
-pub use catalog::{CallByNumber, Catalog, ColumnRule, LabelledColumn, facts, query as catalog_query};
+pub use catalog::{
+    Astray, CallByNumber, CarriedLabel, Catalog, ColumnRule, LabelledColumn, facts, query as catalog_query,
+};
 pub use parse::has_long_names;
 pub use probe::{Operand, Probe};
 pub use redact::{redact_error, redact_secrets, redact_unreadable};
 pub use rewrite::{Hiding, rewrite};
 pub use shape::Shape;
 pub use statement::{
-    Aggregated, Aggregation, Batch, Change, CopyFormat, CopyKind, Effect, Facts, ForceQuote, How, Need, NewPath,
-    Object, Output, Outputs, Statement, Unparsable, Use, Why,
+    Aggregated, Aggregation, Batch, Carry, CarryColumn, Change, CopyFormat, CopyKind, Effect, Facts, ForceQuote, How,
+    Need, NewPath, Object, Output, Outputs, Statement, Unparsable, Use, Why,
 };
 pub use taint::{ColumnId, Taint};

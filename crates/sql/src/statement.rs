@@ -70,8 +70,41 @@ pub struct Statement {
     pub aggregation: Option<Aggregation>,
     /// What it does to the session.
     pub effect: Effect,
+    /// Where labelled values come to lie in columns that could take their labels: one for each use of kind
+    /// [`How::Stored`], or more.
+    pub carries: Vec<Carry>,
     /// Everything labelled that its execution reads. An error or notice it raises may hold any of it.
     pub touches: Taint,
+}
+
+/// Labelled values on their way into a column without their labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carry {
+    /// The schema as written; empty if none is.
+    pub schema: String,
+    /// The relation's name.
+    pub relation: String,
+    /// The statement makes the relation.
+    pub new: bool,
+    /// It does nothing where there is such a relation.
+    pub may_exist: bool,
+    /// The column.
+    pub column: CarryColumn,
+    /// What is stored.
+    pub value: Taint,
+    /// It is a column's value as it is.
+    pub plain: bool,
+}
+
+/// A column to be written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CarryColumn {
+    /// By its name.
+    Named(String),
+    /// By its place, from zero.
+    At(usize),
+    /// All of them: which is not told.
+    Every,
 }
 
 /// One permission that a statement needs.
@@ -287,6 +320,8 @@ pub enum How {
     Expression,
     /// Stored or sent where its label is lost: another table, a setting, a notification, a function's side effect.
     Source,
+    /// Stored in a column that does not have its label, and could take it.
+    Stored,
     /// The condition of CASE, or a short-circuit before something that may fail or act.
     Condition,
 }
@@ -303,7 +338,7 @@ impl How {
             How::Distinct => "distinct",
             How::Aggregate => "aggregate",
             How::Expression => "expression",
-            How::Source => "copy",
+            How::Source | How::Stored => "copy",
             How::Condition => "condition",
         }
     }

@@ -9,6 +9,7 @@ pub mod clock;
 mod error;
 pub mod journal;
 mod keys;
+mod labels;
 mod schema;
 mod scram;
 mod sessions;
@@ -18,6 +19,7 @@ mod watch;
 
 pub use error::StoreError;
 pub use keys::Keys;
+pub use labels::StoredLabel;
 pub use scram::ScramVerifier;
 pub use sessions::{SessionCounts, SessionFilter, SessionLog, SessionOpened, SessionRow};
 pub use store::{Claim, Store};

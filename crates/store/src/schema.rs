@@ -7,11 +7,12 @@ use sqlx::{Row as _, SqliteConnection};
 use std::path::Path;
 
 /// One step per schema version, in order. A step that was released is never edited.
-const STEPS: &[&[&str]] = &[&[
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    "CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
-    "INSERT INTO counters (name, value) VALUES ('tokens', 0)",
-    "CREATE TABLE tokens (
+const STEPS: &[&[&str]] = &[
+    &[
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+        "CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
+        "INSERT INTO counters (name, value) VALUES ('tokens', 0)",
+        "CREATE TABLE tokens (
         id TEXT PRIMARY KEY,
         user_name TEXT NOT NULL,
         group_names TEXT NOT NULL,
@@ -27,9 +28,9 @@ const STEPS: &[&[&str]] = &[&[
         scram_server_key TEXT NOT NULL,
         changed BIGINT NOT NULL
     )",
-    "CREATE INDEX tokens_by_user ON tokens (user_name, created)",
-    "CREATE INDEX tokens_by_change ON tokens (changed)",
-    "CREATE TABLE sessions (
+        "CREATE INDEX tokens_by_user ON tokens (user_name, created)",
+        "CREATE INDEX tokens_by_change ON tokens (changed)",
+        "CREATE TABLE sessions (
         id TEXT PRIMARY KEY,
         user_name TEXT NOT NULL,
         group_names TEXT NOT NULL,
@@ -47,10 +48,10 @@ const STEPS: &[&[&str]] = &[&[
         denied BIGINT NOT NULL DEFAULT 0,
         rows_sent BIGINT NOT NULL DEFAULT 0
     )",
-    "CREATE INDEX sessions_by_user ON sessions (user_name, id)",
-    "CREATE INDEX sessions_by_target ON sessions (target, id)",
-    "CREATE INDEX sessions_open ON sessions (id) WHERE closed IS NULL",
-    "CREATE TABLE approvals (
+        "CREATE INDEX sessions_by_user ON sessions (user_name, id)",
+        "CREATE INDEX sessions_by_target ON sessions (target, id)",
+        "CREATE INDEX sessions_open ON sessions (id) WHERE closed IS NULL",
+        "CREATE TABLE approvals (
         id TEXT PRIMARY KEY,
         session_id TEXT NOT NULL,
         user_name TEXT NOT NULL,
@@ -68,8 +69,8 @@ const STEPS: &[&[&str]] = &[&[
         ended BIGINT,
         reason TEXT
     )",
-    "CREATE INDEX approvals_by_state ON approvals (state, id)",
-    "CREATE TABLE approval_votes (
+        "CREATE INDEX approvals_by_state ON approvals (state, id)",
+        "CREATE TABLE approval_votes (
         approval_id TEXT NOT NULL,
         user_name TEXT NOT NULL,
         people TEXT NOT NULL,
@@ -79,7 +80,18 @@ const STEPS: &[&[&str]] = &[&[
         voted BIGINT NOT NULL,
         PRIMARY KEY (approval_id, user_name)
     )",
-]];
+    ],
+    &["CREATE TABLE carried_labels (
+        target TEXT NOT NULL,
+        database_name TEXT NOT NULL,
+        relation BIGINT NOT NULL,
+        column_number BIGINT NOT NULL,
+        label TEXT NOT NULL,
+        derived BIGINT NOT NULL,
+        made BIGINT NOT NULL,
+        PRIMARY KEY (target, database_name, relation, column_number, label)
+    )"],
+];
 
 /// Brings the store to this version, inside the caller's write transaction.
 pub(crate) async fn migrate(tx: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {

@@ -20,7 +20,7 @@ impl Analyses {
     /// Of a session on a database with this catalog.
     pub fn new(session: Session, catalog: Catalog) -> Self {
         let path = catalog.search_path().to_vec();
-        let snapshot = Arc::new(Snapshot::new(catalog, session.target().version));
+        let snapshot = Arc::new(Snapshot::new(catalog, session.target().version, session.labels().version()));
         Analyses { session, snapshot, path, shared: Shared::default() }
     }
 

@@ -231,6 +231,7 @@ fn pump_event(pump: &mut Pump, event: Event<'_>, io: &mut Io) {
         Event::ClientClosed => pump.client_closed(io),
         Event::TargetClosed => pump.target_closed(io),
         Event::Decided(decided) => pump.decided(&decided, io),
+        Event::LabelsKept(kept) => pump.kept_labels(kept, io),
         Event::Cancel => pump.cancelled(io),
         Event::Cut(cut) => pump.cut(cut, io),
         Event::Tick => pump.tell_waiting(io),

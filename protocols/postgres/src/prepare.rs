@@ -11,7 +11,7 @@ use lockgate_mask::RowMasker;
 use lockgate_record::Certified;
 use lockgate_session::{Judgement, Masks, Rules, Session};
 use lockgate_sql::{
-    Batch, Context, Effect, Hiding, How, Object, Outputs, Shape, Statement, Taint, Unparsable, Use, Why,
+    Batch, CarryColumn, Context, Effect, Hiding, How, Object, Outputs, Shape, Statement, Taint, Unparsable, Use, Why,
 };
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -470,7 +470,8 @@ fn what_it_does(batch: &Batch) -> Box<[u8]> {
     }
     let mut out = Vec::with_capacity(256);
     for statement in &batch.statements {
-        let Statement { range: _, verb, needs, facts, outputs, uses, aggregation, effect: _, touches } = statement;
+        let Statement { range: _, verb, needs, facts, outputs, uses, aggregation, effect, carries, touches } =
+            statement;
         text(&mut out, verb);
         out.extend_from_slice(&needs.len().to_be_bytes());
         for need in needs {
@@ -518,6 +519,7 @@ fn what_it_does(batch: &Batch) -> Box<[u8]> {
         out.extend_from_slice(&uses.len().to_be_bytes());
         for used in uses {
             text(&mut out, used.how.name());
+            out.push(u8::from(used.how == How::Stored));
             text(&mut out, &used.place);
             taint(&mut out, &used.taint);
             out.push(u8::from(used.probe.is_some()));
@@ -529,6 +531,25 @@ fn what_it_does(batch: &Batch) -> Box<[u8]> {
         for output in aggregated {
             text(&mut out, output.as_ref().map_or("", |one| &one.column));
             taint(&mut out, output.as_ref().map_or(&Taint::CLEAN, |one| &one.taint));
+        }
+        out.push(u8::from(matches!(effect, Effect::Prepare { .. } | Effect::DeclareCursor { .. })));
+        out.extend_from_slice(&carries.len().to_be_bytes());
+        for carry in carries {
+            text(&mut out, &carry.schema);
+            text(&mut out, &carry.relation);
+            out.extend_from_slice(&[u8::from(carry.new), u8::from(carry.may_exist), u8::from(carry.plain)]);
+            match &carry.column {
+                CarryColumn::Named(name) => {
+                    out.push(0);
+                    text(&mut out, name);
+                }
+                CarryColumn::At(place) => {
+                    out.push(1);
+                    out.extend_from_slice(&place.to_be_bytes());
+                }
+                CarryColumn::Every => out.push(2),
+            }
+            taint(&mut out, &carry.value);
         }
     }
     out.into_boxed_slice()

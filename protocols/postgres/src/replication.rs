@@ -99,6 +99,7 @@ impl Replication {
             Event::Cut(cut) => self.cut(&cut, io),
             Event::Tick
             | Event::Decided(_)
+            | Event::LabelsKept(_)
             | Event::ClientTls(_)
             | Event::TargetTls(_)
             | Event::Verifiers(_)

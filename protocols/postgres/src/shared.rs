@@ -24,6 +24,8 @@ pub(crate) struct Snapshot {
     pub(crate) id: u64,
     /// The version of the target's rules that labelled it.
     pub(crate) rules: u64,
+    /// The version of the labels that data brought along.
+    pub(crate) labels: u64,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -31,10 +33,14 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 impl Snapshot {
     /// Of a database that was not asked yet: every name in it is unknown.
     pub(crate) fn empty(target: &TargetRules) -> Self {
-        Snapshot::new(Catalog::build(CatalogFacts::default(), &target.columns, &target.safe_functions), target.version)
+        Snapshot::new(
+            Catalog::build(CatalogFacts::default(), &target.columns, &target.safe_functions),
+            target.version,
+            0,
+        )
     }
 
-    pub(crate) fn new(catalog: Catalog, rules: u64) -> Self {
+    pub(crate) fn new(catalog: Catalog, rules: u64, labels: u64) -> Self {
         let mut types = TypeTable::new();
         for (oid, fact) in catalog.types() {
             let kind = match fact.kind {
@@ -48,7 +54,7 @@ impl Snapshot {
             };
             types.insert(TypeFact { oid: *oid, kind });
         }
-        Snapshot { catalog, types, id: NEXT_ID.fetch_add(1, Ordering::Relaxed), rules }
+        Snapshot { catalog, types, id: NEXT_ID.fetch_add(1, Ordering::Relaxed), rules, labels }
     }
 }
 

@@ -20,7 +20,7 @@ use lockgate_record::{
     FileHeader, MemorySink, RecorderOptions, RecordingBuffers, RecordingKeys, RecordingKind, SessionRecorder,
 };
 use lockgate_session::wire::{Ask, Decided, Dialed, Event, HoldOutcome, Io, Protocol, TargetTls, Wire};
-use lockgate_session::{InferRules, Rules, Session, SessionParts, TargetRules};
+use lockgate_session::{InferRules, LabelBook, Rules, Session, SessionParts, TargetRules};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -193,6 +193,7 @@ impl Scene {
             application: None,
             rules: Arc::new(ArcSwap::from_pointee(rules)),
             target,
+            labels: Arc::new(LabelBook::empty()),
             recorder,
             hold_ms_max: 60_000,
         };

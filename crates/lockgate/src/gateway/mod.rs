@@ -11,6 +11,7 @@
 mod api;
 mod detokenize;
 mod index;
+mod labels;
 mod log;
 mod reload;
 mod rules;
@@ -58,6 +59,7 @@ pub struct Gateway {
     journal: Journal,
     log: GatewayLog,
     index: SessionLog,
+    books: labels::Books,
     rules: RulesHandle,
     targets: ArcSwap<Targets>,
     mask_keys: Arc<MaskKeys>,
@@ -130,6 +132,7 @@ impl Gateway {
         log.note(GatewayStarted { version: env!("CARGO_PKG_VERSION").into(), config: digest }, now);
         log.note(PolicyLoaded { accepted: true, policies, count, detail: "".into() }, now);
 
+        let books = labels::Books::load(&store, now).await?;
         let index = store.session_log();
         let (gone, queue) = mpsc::channel(GONE_QUEUE);
         // The list was written a moment later than the recordings, or not at all.
@@ -147,6 +150,7 @@ impl Gateway {
             journal,
             log,
             index,
+            books,
             rules: Arc::new(ArcSwap::from_pointee(rules)),
             targets: ArcSwap::from_pointee(targets),
             mask_keys,

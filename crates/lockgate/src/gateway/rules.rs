@@ -48,6 +48,7 @@ pub fn build(
         let lockgate_config::Rewrites { everybody, groups, kinds } = target.rewrites.clone();
         let fresh = TargetRules::new(target.facts(), columns, target.safe_functions.clone(), labelled)
             .rewriting(Rewrites { everybody, groups, kinds })
+            .propagating(target.propagates)
             .with_content(content_rules(&config));
         rules.insert(target.name.clone(), Arc::new(fresh));
         let client = match target.tls {

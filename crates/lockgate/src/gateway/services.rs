@@ -2,14 +2,15 @@
 //!
 //! A stranger learns one thing only: that the login is refused. Why is in the log and in the gateway's own recording.
 
-use super::{Gateway, Open, new_id};
+use super::{Gateway, Open, labels, new_id};
 use crate::when;
-use lockgate_core::{Database, Fault, Identity, Secret, TargetName, Timestamp, limits, metrics as names};
+use lockgate_core::{Database, Fault, Identity, Secret, SessionId, TargetName, Timestamp, limits, metrics as names};
 use lockgate_record::LoginFailed;
 use lockgate_relay::live::Live;
 use lockgate_relay::{Held, RelayLimits, Route, Services};
 use lockgate_session::wire::{Decided, HoldOutcome, Refusal, Verifier, Verifiers};
-use lockgate_session::{Judge, Ruling, Session, SessionParts, Ticket};
+use lockgate_session::{Judge, LabelBook, Ruling, Session, SessionParts, Ticket};
+use lockgate_sql::CarriedLabel;
 use lockgate_store::approvals::{Decision, Need, NewApproval};
 use lockgate_store::{SessionOpened, TokenError, TokenLease};
 use rustls::ServerConfig;
@@ -134,6 +135,7 @@ impl Services for Gateway {
             application,
             rules: Arc::clone(&self.rules),
             target: Arc::clone(target),
+            labels: self.books.of(asked.target.as_str(), &route.database, now),
             recorder,
             hold_ms_max: self.config().approval_timeout_ms,
         };
@@ -158,6 +160,24 @@ impl Services for Gateway {
         });
         metrics::counter!(names::SESSIONS_TOTAL, "protocol" => protocol).increment(1);
         Ok((Box::new(session), route))
+    }
+
+    async fn keep_labels(&self, session: SessionId, book: &LabelBook, labels: &[CarriedLabel]) -> Result<(), String> {
+        if !book.has_room(labels.len()) {
+            return Err("too many columns have labels that data brought to them".to_owned());
+        }
+        self.store.keep_labels(&labels::stored(book, labels), when::now()).await.map_err(|error| {
+            tracing::error!(%error, "the labels of a copy cannot be kept, so it is undone");
+            error.to_string()
+        })?;
+        book.add(session, labels);
+        Ok(())
+    }
+
+    async fn drop_labels(&self, book: &LabelBook, labels: &[CarriedLabel]) {
+        if let Err(error) = self.store.drop_labels(&labels::stored(book, labels)).await {
+            tracing::warn!(%error, "labels that are no longer needed stay in the store");
+        }
     }
 
     fn hold(&self, ticket: Ticket) -> Held {

@@ -63,6 +63,7 @@ fn mode_of(used: &Use, runs: Runs) -> InferMode {
         | How::Distinct
         | How::Expression
         | How::Source
+        | How::Stored
         | How::Condition => InferMode::Any,
     }
 }
@@ -116,6 +117,8 @@ impl Judge<'_> {
                     continue;
                 }
                 Outcome::Deny(DenyReason::Forbidden(policy)) => Some(policy),
+                // Its label goes with it.
+                _ if used.how == How::Stored && self.target.propagates => continue,
                 _ => None,
             };
             let place = if used.place.is_empty() { used.how.name() } else { used.place.as_str() };

@@ -4,14 +4,14 @@
 use lockgate_core::Action;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    DeclareCursorStmt, DiscardMode, ExplainStmt, IntoClause, ObjectType, ReindexObjectType, SelectStmt,
+    DeclareCursorStmt, DiscardMode, ExplainStmt, IntoClause, ObjectType, RangeVar, ReindexObjectType, SelectStmt,
     TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
 };
 
 use super::scope::{Col, Rel, Scope};
 use super::size::Rows;
 use super::{Analyzer, query, settings, tree, verb};
-use crate::statement::{Aggregation, Effect, How, NewPath, Object};
+use crate::statement::{Aggregation, Carry, CarryColumn, Effect, How, NewPath, Object};
 use crate::taint::Taint;
 
 /// What is known of a statement besides what the walk gathered.
@@ -119,9 +119,10 @@ impl<'t> Analyzer<'t> {
                 self.on_relations(&s.relations, Action::Write);
                 Outcome::of("lock_table")
             }
-            NodeEnum::DoStmt(_) => {
+            NodeEnum::DoStmt(s) => {
                 self.cannot_see("DO, whose code cannot be seen into");
                 self.touches.join(&self.unknown());
+                self.done_by_code(s);
                 Outcome::defines("do")
             }
             NodeEnum::CallStmt(s) => {
@@ -162,7 +163,8 @@ impl<'t> Analyzer<'t> {
                         let rel = self.query(query, scope);
                         // A materialized view keeps its labels through its definition; a table does not.
                         if s.objtype() != ObjectType::ObjectMatview {
-                            self.stored_in_new_table(&rel);
+                            let into = s.into.as_ref().and_then(|i| i.rel.as_ref());
+                            self.stored_in_new_table(&rel, into, s.if_not_exists);
                         }
                     }
                 }
@@ -221,6 +223,7 @@ impl<'t> Analyzer<'t> {
             NodeEnum::RuleStmt(s) => {
                 self.on_relation(s.relation.as_ref(), Action::Define);
                 self.runs_later(s.relation.as_ref(), "a rule");
+                self.rule_actions(s, scope);
                 Outcome::defines("create_rule")
             }
             NodeEnum::CreateTrigStmt(s) => {
@@ -413,7 +416,8 @@ impl<'t> Analyzer<'t> {
 
     fn top_select(&mut self, select: &'t SelectStmt, scope: &Scope<'t, '_>) -> Outcome<'t> {
         let rel = self.select(select, scope);
-        let into = into_of(select).is_some();
+        let target = into_of(select);
+        let into = target.is_some();
         if self.needs.is_empty() {
             self.need_on_target(Action::Read, "a query");
         }
@@ -423,7 +427,7 @@ impl<'t> Analyzer<'t> {
             ..Outcome::of(if into { "select_into" } else { "select" })
         };
         if into {
-            self.stored_in_new_table(&rel);
+            self.stored_in_new_table(&rel, target.and_then(|i| i.rel.as_ref()), false);
             outcome.effect = Effect::Define;
             return outcome;
         }
@@ -466,8 +470,25 @@ impl<'t> Analyzer<'t> {
         self.defines_at(into.rel.as_ref());
     }
 
-    fn stored_in_new_table(&mut self, rel: &Rel<'t>) {
-        self.uses(&rel.all(), How::Source, "a new table", -1);
+    fn stored_in_new_table(&mut self, rel: &Rel<'t>, into: Option<&'t RangeVar>, may_exist: bool) {
+        let Some(into) = into else { return self.uses(&rel.all(), How::Source, "a new table", -1) };
+        let schema =
+            if into.schemaname.is_empty() && into.relpersistence == "t" { "pg_temp" } else { &into.schemaname };
+        let carry = |column, value: &Taint, plain| Carry {
+            schema: schema.to_owned(),
+            relation: into.relname.clone(),
+            new: true,
+            may_exist,
+            column,
+            value: value.clone(),
+            plain,
+        };
+        if rel.open.is_some() {
+            return self.carry(carry(CarryColumn::Every, &rel.all(), false), "a new table", -1);
+        }
+        for (at, col) in rel.cols.iter().enumerate().filter(|(_, col)| !col.taint.is_clean()) {
+            self.carry(carry(CarryColumn::At(at), &col.taint, col.plain), "a new table", -1);
+        }
     }
 
     /// Bulk data out, of each relation it comes from.
@@ -485,6 +506,8 @@ impl<'t> Analyzer<'t> {
     }
 
     fn explain(&mut self, explain: &'t ExplainStmt, scope: &Scope<'t, '_>) -> Outcome<'t> {
+        // Whether it is run is for the options to say.
+        self.follows = false;
         let mut outcome = match tree::kind_of(&explain.query) {
             Some(NodeEnum::ExecuteStmt(s)) => {
                 let arguments = self.execute_arguments(&s.params, scope);

@@ -5,7 +5,7 @@ use lockgate_core::Action;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     AlterDomainStmt, AlterTableCmd, AlterTableStmt, AlterTableType, Constraint, CreateFunctionStmt, CreateStatsStmt,
-    CreateStmt, CreateTrigStmt, IndexStmt, Node, ObjectType, PartitionBoundSpec, RangeVar,
+    CreateStmt, CreateTrigStmt, DoStmt, IndexStmt, Node, ObjectType, PartitionBoundSpec, RangeVar, RuleStmt,
 };
 
 use super::command::Outcome;
@@ -296,6 +296,53 @@ impl<'t> Analyzer<'t> {
         if self.catalog.is_declared(name) {
             self.need_on_target(Action::Administer, format!("the name `{name}`, which is declared safe"));
         }
+    }
+
+    /// What a DO block stores where labels are lost. Its code is the client's own.
+    pub(super) fn done_by_code(&mut self, code: &'t DoStmt) {
+        let mut language = "plpgsql";
+        let mut body = "";
+        for option in &code.args {
+            if let Some(NodeEnum::DefElem(option)) = tree::kind(option)
+                && let Some(arg) = option.arg.as_deref()
+            {
+                match option.defname.as_str() {
+                    "language" => language = tree::text(arg),
+                    "as" => body = tree::text(arg),
+                    _ => {}
+                }
+            }
+        }
+        let lost = if language.eq_ignore_ascii_case("plpgsql") {
+            let stored = self.catalog.code_stores(body, self.stack, self.path, self.path_known);
+            if stored.dynamic { self.unknown() } else { stored.lost }
+        } else {
+            self.unknown()
+        };
+        self.uses(&lost, How::Source, "a DO block", -1);
+    }
+
+    /// What a rule will do in statements of others, which are not asked about it.
+    pub(super) fn rule_actions(&mut self, rule: &'t RuleStmt, scope: &Scope<'t, '_>) {
+        let rel = self.found(rule.relation.as_ref()).map(|index| std::rc::Rc::new(self.user_relation(index)));
+        let mut inner = Scope::within(scope, From::empty());
+        // It is others who will run it.
+        let follows = std::mem::replace(&mut self.follows, false);
+        for alias in ["old", "new"] {
+            if let Some(rel) = &rel {
+                inner.from.items.push(Item { alias: alias.into(), rel: std::rc::Rc::clone(rel) });
+            }
+        }
+        let taint = self.part(&rule.where_clause, &inner);
+        self.uses(&taint, How::Source, "a rule", -1);
+        for action in &rule.actions {
+            if let Some(kind) = tree::kind(action) {
+                let result = self.command(kind, &inner).result;
+                let taint = result.map_or(Taint::CLEAN, |rel| rel.all());
+                self.uses(&taint, How::Source, "a rule", -1);
+            }
+        }
+        self.follows = follows;
     }
 
     pub(super) fn index(&mut self, index: &'t IndexStmt, scope: &Scope<'t, '_>) -> Outcome<'t> {

@@ -71,8 +71,9 @@ impl<'t> Analyzer<'t> {
 
     fn kind_of_expr(&mut self, kind: &'t NodeEnum, scope: &Scope<'t, '_>) -> Val<'t> {
         match kind {
+            // An argument of the code that this stands in.
+            NodeEnum::ParamRef(_) => Val::made_of(self.variables.clone().unwrap_or_default()),
             NodeEnum::AConst(_)
-            | NodeEnum::ParamRef(_)
             | NodeEnum::SetToDefault(_)
             | NodeEnum::GroupingFunc(_)
             | NodeEnum::MergeSupportFunc(_)
@@ -441,6 +442,9 @@ impl<'t> Analyzer<'t> {
         if self.arguments.iter().any(|a| a == name) {
             return Val::clean();
         }
+        if let Some(variables) = &self.variables {
+            return Val::made_of(variables.clone());
+        }
         Val::made_of(self.missing(scope))
     }
 
@@ -448,6 +452,9 @@ impl<'t> Analyzer<'t> {
         let Some((rel, _)) = self.item_named(named, scope) else {
             // In a function's body, `function.argument`.
             let argument = named.len() == 1 && self.arguments.iter().any(|a| a == name);
+            if let Some(variables) = self.variables.as_ref().filter(|_| !argument) {
+                return Val::made_of(variables.clone());
+            }
             return if argument { Val::clean() } else { Val::made_of(self.missing(scope)) };
         };
         self.search(rel.cols.len());

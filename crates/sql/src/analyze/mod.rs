@@ -22,6 +22,7 @@ mod verb;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use lockgate_core::{Action, limits};
 use pg_query::NodeEnum;
@@ -30,11 +31,12 @@ use pg_query::protobuf::{Node, ParseResult};
 use crate::catalog::{Catalog, Lineage, Resolved, Summary};
 use crate::probe::Probe;
 use crate::shape::{self, Shape};
-use crate::statement::{Batch, Change, Effect, Facts, How, Need, Object, Statement, Unparsable, Use, Why};
+use crate::statement::{Batch, Carry, Change, Effect, Facts, How, Need, Object, Statement, Unparsable, Use, Why};
 use crate::taint::Taint;
 use crate::{Outputs, parse};
 pub use copy::copied_query;
-use scope::{Rel, Scope};
+use scope::{Col, Item, Rel, Scope};
+use size::Rows;
 
 /// What an analysis rests on.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +80,7 @@ fn batch(text: &str, tree: &ParseResult, context: &Context<'_>) -> Result<Batch,
             Ok(len) => start.saturating_add(len).min(text.len()),
         };
         let mut analyzer = Analyzer::new(context, &[]);
+        analyzer.follows = tree.stmts.len() == 1;
         let mut statement = analyzer.statement(node);
         if analyzer.exhausted() {
             return Err(Unparsable { why: Why::Unanalysed("too much work"), offset: None });
@@ -110,12 +113,20 @@ pub(crate) struct Analyzer<'t> {
     pub(super) path_known: bool,
     pub(super) stack: &'t [Frame],
     /// The function whose body this is, and its arguments: names that stand for values the caller accounts for.
-    pub(super) arguments: &'t [String],
+    pub(crate) arguments: &'t [String],
+    /// In code with variables: what any of them may hold.
+    pub(crate) variables: Option<Taint>,
+    /// It is a trigger of the database's owner, who labelled what it writes to.
+    pub(crate) by_owner: bool,
     pub(super) needs: Vec<Need>,
     pub(super) tables: Vec<String>,
     pub(super) uses: Vec<Use>,
     pub(super) touches: Taint,
     pub(super) opaque: bool,
+    /// The statement is one that is run as it stands, so that what it stores can be followed.
+    pub(super) follows: bool,
+    /// Where labelled values come to lie in columns that could take their labels.
+    pub(super) carries: Vec<Carry>,
     pub(super) changes: Vec<Change>,
     /// A call in it may change the search path.
     pub(super) sets_path: bool,
@@ -150,6 +161,9 @@ pub(crate) struct Analyzer<'t> {
     steps: usize,
 }
 
+/// Names of columns, and what they hold.
+pub(crate) type Columns<'t> = Vec<(&'t str, Taint)>;
+
 /// A relation that a text names to read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
@@ -171,11 +185,15 @@ impl<'t> Analyzer<'t> {
             path_known: context.path_known,
             stack,
             arguments: &[],
+            variables: None,
+            by_owner: false,
             needs: Vec::new(),
             tables: Vec::new(),
             uses: Vec::new(),
             touches: Taint::CLEAN,
             opaque: false,
+            follows: false,
+            carries: Vec::new(),
             changes: Vec::new(),
             sets_path: false,
             predicate: Taint::CLEAN,
@@ -275,6 +293,18 @@ impl<'t> Analyzer<'t> {
         });
     }
 
+    /// Labelled values go to a column that does not have their labels.
+    pub(super) fn carry(&mut self, carry: Carry, place: &str, location: i32) {
+        if self.follows && self.search(self.carries.len()) {
+            self.uses(&carry.value, How::Stored, place, location);
+            if !self.carries.contains(&carry) {
+                self.carries.push(carry);
+            }
+        } else {
+            self.uses(&carry.value, How::Source, place, location);
+        }
+    }
+
     /// What stands for a value that is not understood: everything labelled, if anything is.
     pub(super) fn unknown(&self) -> Taint {
         if self.catalog.has_labels() { Taint::UNKNOWN } else { Taint::CLEAN }
@@ -301,9 +331,32 @@ impl<'t> Analyzer<'t> {
 
     /// Analyses one statement whole.
     pub(crate) fn statement(&mut self, node: &'t Node) -> Statement {
-        let root = Scope::root();
+        self.statement_in(node, &Scope::root())
+    }
+
+    /// The same within code that has rows under names of its own, and relations that are none: `(name, columns)`.
+    pub(crate) fn statement_among(
+        &mut self,
+        node: &'t Node,
+        rows: Vec<(&'t str, Columns<'t>)>,
+        tables: Vec<(&'t str, Columns<'t>)>,
+    ) -> Statement {
+        let rel = |columns: Columns<'t>| {
+            let cols = columns.into_iter().map(|(name, taint)| Col::new(name, taint)).collect();
+            Rc::new(Rel { cols, open: None, bounded: true, rows: Rows::TABLE })
+        };
+        let mut scope = Scope::root();
+        for (alias, columns) in rows {
+            scope.from.items.push(Item { alias: Cow::Borrowed(alias), rel: rel(columns) });
+        }
+        scope.ctes.extend(tables.into_iter().map(|(name, columns)| (name, rel(columns))));
+        self.statement_in(node, &scope)
+    }
+
+    /// The same where names of rows around it mean something.
+    fn statement_in(&mut self, node: &'t Node, scope: &Scope<'t, '_>) -> Statement {
         let outcome = match node.node.as_ref() {
-            Some(kind) => self.command(kind, &root),
+            Some(kind) => self.command(kind, scope),
             None => command::Outcome::unknown(),
         };
         self.overlooked(node);
@@ -368,6 +421,7 @@ impl<'t> Analyzer<'t> {
             uses: std::mem::take(&mut self.uses),
             aggregation: outcome.aggregation,
             effect,
+            carries: std::mem::take(&mut self.carries),
             touches: std::mem::take(&mut self.touches),
         }
     }
@@ -379,6 +433,7 @@ impl<'t> Analyzer<'t> {
             self.stack,
         );
         inner.steps = self.steps;
+        inner.follows = self.follows;
         let wrapped = node.map(|kind| inner.command(kind, &Scope::root()));
         let outcome = wrapped.unwrap_or_else(command::Outcome::unknown);
         self.steps = inner.steps;

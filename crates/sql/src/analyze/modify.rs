@@ -2,17 +2,18 @@
 
 use std::borrow::Cow;
 
-use lockgate_core::Action;
+use lockgate_core::{Action, limits};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     CmdType, DeleteStmt, InferClause, InsertStmt, MergeStmt, Node, OnConflictAction, RangeVar, ReturningClause,
     UpdateStmt,
 };
 
-use super::scope::{From, Item, Rel, Scope, Table};
+use super::scope::{From, Item, Rel, Scope, Table, Val};
 use super::size::Rows;
 use super::{Analyzer, Resolved, tree};
-use crate::statement::How;
+use crate::catalog::Fired;
+use crate::statement::{Carry, CarryColumn, How};
 use crate::taint::Taint;
 
 /// The relation that a statement changes.
@@ -23,6 +24,17 @@ struct Place<'t> {
     /// Its full name, where it has no alias.
     table: Option<Table<'t>>,
     name: &'t str,
+    schema: &'t str,
+    /// What is stored in which column, as far as the statement says it.
+    given: Vec<(Cow<'t, str>, Taint)>,
+}
+
+/// What a statement does to the rows of a relation, for its triggers.
+#[derive(Clone, Copy, Default)]
+struct Firing {
+    insert: bool,
+    update: bool,
+    delete: bool,
 }
 
 impl<'t> Place<'t> {
@@ -54,7 +66,15 @@ impl<'t> Analyzer<'t> {
     fn place(&mut self, var: Option<&'t RangeVar>) -> Place<'t> {
         let open = |taint| Rel { cols: Vec::new(), open: Some(taint), bounded: false, rows: Rows::TABLE };
         let Some(var) = var else {
-            return Place { index: None, rel: open(self.unknown()), alias: "", table: None, name: "" };
+            return Place {
+                index: None,
+                rel: open(self.unknown()),
+                alias: "",
+                name: "",
+                table: None,
+                schema: "",
+                given: Vec::new(),
+            };
         };
         let alias = var.alias.as_ref().map_or(var.relname.as_str(), |a| a.aliasname.as_str());
         let (index, rel) = match self.resolve(&var.schemaname, &var.relname) {
@@ -76,19 +96,50 @@ impl<'t> Analyzer<'t> {
         };
         // Checks, keys and triggers may speak of any value of the row in an error.
         self.touches.join(&rel.all());
-        Place { index, rel, alias, table: self.table(var), name: &var.relname }
+        let table = self.table(var);
+        Place { index, rel, alias, table, name: &var.relname, schema: &var.schemaname, given: Vec::new() }
     }
 
     /// A value is stored in a column: its labels have to be on that column too.
-    fn store(&mut self, place: &Place<'t>, column: &str, value: &Taint, location: i32) {
+    fn store(&mut self, place: &mut Place<'t>, column: Cow<'t, str>, value: &Val<'t>, location: i32) {
+        let Val { taint: value, plain, .. } = value;
+        place.given.push((column.clone(), value.clone()));
         if value.is_clean() {
             return;
         }
+        let column = column.as_ref();
         let held = place.rel.cols.iter().find(|c| c.name == column).map(|c| &c.taint);
-        if !held.is_some_and(|held| self.catalog.keeps_labels(value, held)) {
+        let owned = |held: &Taint| self.by_owner && !held.is_clean();
+        if !held.is_some_and(|held| owned(held) || self.catalog.keeps_labels(value, held)) {
             let target = format!("{}.{column}", place.name);
-            self.uses(value, How::Source, &target, location);
+            if !place.index.is_some_and(|index| self.catalog.takes_labels(index)) {
+                self.uses(value, How::Source, &target, location);
+                return;
+            }
+            let column = if column.is_empty() { CarryColumn::Every } else { CarryColumn::Named(column.to_owned()) };
+            let carry = Carry {
+                schema: place.schema.to_owned(),
+                relation: place.name.to_owned(),
+                new: false,
+                may_exist: false,
+                column,
+                value: value.clone(),
+                plain: *plain,
+            };
+            self.carry(carry, &target, location);
         }
+    }
+
+    /// The relation's columns with what the statement puts into them.
+    fn written(place: &Place<'t>) -> Rel<'t> {
+        let mut rel = place.rel.clone();
+        for (column, value) in place.given.iter().filter(|(_, value)| !value.is_clean()) {
+            for col in rel.cols.iter_mut().filter(|c| column.is_empty() || c.name == *column) {
+                col.taint.join(value);
+                col.plain = false;
+            }
+        }
+        rel
     }
 
     fn returning(
@@ -103,6 +154,16 @@ impl<'t> Analyzer<'t> {
             Some(index) => self.reads(index, Action::Read),
             None => self.need_on_target(Action::Read, "RETURNING"),
         }
+        let written = std::rc::Rc::new(Self::written(place));
+        for item in from.items.iter_mut().filter(|i| i.alias == place.alias) {
+            item.rel = std::rc::Rc::clone(&written);
+        }
+        for col in &mut from.star {
+            for (_, value) in place.given.iter().filter(|(name, _)| name.is_empty() || *name == col.name) {
+                col.taint.join(value);
+                col.plain &= value.is_clean();
+            }
+        }
         let mut names = vec!["old", "new"];
         for option in &clause.options {
             if let Some(NodeEnum::ReturningOption(option)) = tree::kind(option) {
@@ -111,7 +172,7 @@ impl<'t> Analyzer<'t> {
         }
         for name in names {
             if !from.items.iter().any(|i| i.alias == name) {
-                from.items.push(Item { alias: Cow::Borrowed(name), rel: std::rc::Rc::new(place.rel.clone()) });
+                from.items.push(Item { alias: Cow::Borrowed(name), rel: std::rc::Rc::clone(&written) });
             }
         }
         let mut rel = self.targets(&clause.exprs, &Scope::within(outer, from));
@@ -130,22 +191,102 @@ impl<'t> Analyzer<'t> {
     fn changed_by_triggers(&mut self, place: &Place<'t>) -> Taint {
         let Some(relation) = place.index.and_then(|i| self.catalog.relation(i)) else { return Taint::CLEAN };
         let mut taint = if relation.facts.has_rules { self.unknown() } else { Taint::CLEAN };
-        for (function, changes_row) in &relation.triggers {
-            let summary = self.summary(*function);
+        for trigger in &relation.triggers {
+            let summary = self.summary(trigger.function);
             self.touches.join(&summary.value);
-            if *changes_row {
+            if trigger.changes_row {
                 taint.join(&summary.value);
-                taint.join(&self.catalog.own_row_in(*function, &relation.facts.columns, &place.rel.all(), |name| {
-                    place.rel.cols.iter().find(|c| c.name == name).map(|c| c.taint.clone())
-                }));
+                taint.join(&self.catalog.own_row_in(
+                    trigger.function,
+                    &relation.facts.columns,
+                    &place.rel.all(),
+                    |name| place.rel.cols.iter().find(|c| c.name == name).map(|c| c.taint.clone()),
+                ));
             }
         }
         taint
     }
 
+    /// What triggers and rules store besides: a write is also what it sets off.
+    fn fire(&mut self, place: &Place<'t>, firing: Firing) {
+        let Some(index) = place.index else { return };
+        if !self.catalog.has_labels() {
+            return;
+        }
+        let mut beneath = vec![(index, false)];
+        if let Some(relation) = self.catalog.relation(index)
+            && relation.facts.kind == 'v'
+        {
+            // A view that is written through has no triggers of its own: those of the tables beneath fire.
+            let tables = &self.lineage(index).tables;
+            beneath.extend(self.catalog.relations().filter_map(|(at, r)| {
+                tables.contains(&format!("{}.{}", r.facts.schema, r.facts.name)).then_some((at, true))
+            }));
+        }
+        for (at, relation) in self.catalog.relations() {
+            if at != index && relation.ancestors.contains(&index) {
+                beneath.push((at, true));
+            }
+        }
+        for (at, other) in beneath {
+            let Some(relation) = self.catalog.relation(at) else { continue };
+            if relation.facts.has_rules {
+                let place = format!("a rule on `{}`", relation.facts.name);
+                self.uses(&self.unknown(), How::Source, &place, -1);
+            }
+            if relation.triggers.is_empty() {
+                continue;
+            }
+            let fired = self.fired(place, at, firing, other);
+            for trigger in &relation.triggers {
+                let events = trigger.events;
+                let fires = (events.insert && firing.insert)
+                    || (events.update && firing.update)
+                    || (events.delete && firing.delete);
+                if !fires {
+                    continue;
+                }
+                self.work(limits::SQL_COMPARISONS_PER_STEP);
+                let lost = self.catalog.trigger_stores(trigger, &fired, self.stack, self.path, self.path_known);
+                let name = self.catalog.function(trigger.function).map_or("", |f| f.facts.name.as_str());
+                self.uses(&lost, How::Source, &format!("the trigger function `{name}`"), -1);
+            }
+        }
+    }
+
+    /// What OLD and NEW hold. What the client itself gives is no secret to it; what lies in the table already may be.
+    fn fired(&self, place: &Place<'t>, index: usize, firing: Firing, other: bool) -> Fired<'t> {
+        let Some(relation) = self.catalog.relation(index) else { return Fired::default() };
+        let held = self.lineage(index).columns.clone();
+        let names: Vec<Cow<'t, str>> = relation.facts.columns.iter().map(|c| c.name.as_str().into()).collect();
+        let keeps = firing.update || firing.delete;
+        let old = if keeps { held.clone() } else { vec![Taint::CLEAN; held.len()] };
+        let new = names
+            .iter()
+            .zip(&held)
+            .map(|(name, held)| {
+                let mut taint = Taint::CLEAN;
+                let mut given = false;
+                for (column, value) in &place.given {
+                    if column == name || column.is_empty() {
+                        given = true;
+                        taint.join(value);
+                    }
+                }
+                // Of several ways to change a row, one may leave the column as it was.
+                if other || (firing.update && (!given || firing.insert)) {
+                    taint.join(held);
+                }
+                taint
+            })
+            .collect();
+        Fired { names, held, old, new }
+    }
+
     fn insert(&mut self, insert: &'t InsertStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
         let scope = self.with(insert.with_clause.as_ref(), outer);
-        let place = self.place(insert.relation.as_ref());
+        let mut place = self.place(insert.relation.as_ref());
+        let mut firing = Firing { insert: true, ..Firing::default() };
         self.subscripts(&insert.cols, &scope);
         if let Some(source) = tree::kind_of(&insert.select_stmt) {
             let (rel, predicate) = self.subquery(source, &scope);
@@ -156,27 +297,30 @@ impl<'t> Analyzer<'t> {
                 insert.cols.iter().map(|c| Cow::Borrowed(target_name(c))).collect()
             };
             for (at, col) in rel.cols.iter().enumerate() {
-                self.store(&place, columns.get(at).map_or("", |c| c.as_ref()), &col.taint, -1);
+                let column = columns.get(at).cloned().unwrap_or_default();
+                self.store(&mut place, column, &Val::of(col), -1);
             }
             if let Some(open) = &rel.open {
-                self.store(&place, "", open, -1);
+                self.store(&mut place, Cow::Borrowed(""), &Val::made_of(open.clone()), -1);
             }
         }
         let mut from = place.from();
         if let Some(conflict) = &insert.on_conflict_clause {
             let mut with_excluded = from.clone();
-            let excluded = std::rc::Rc::new(place.rel.clone());
+            let excluded = std::rc::Rc::new(Self::written(&place));
             with_excluded.items.push(Item { alias: Cow::Borrowed("excluded"), rel: excluded });
             let inner = Scope::within(&scope, with_excluded);
             self.conflict_target(conflict.infer.as_deref(), &place, &inner);
             if conflict.action() == OnConflictAction::OnconflictUpdate {
-                self.assignments(&conflict.target_list, &place, &inner);
+                firing.update = true;
+                self.assignments(&conflict.target_list, &mut place, &inner);
                 self.condition(conflict.where_clause.as_deref(), &inner, How::Predicate, "WHERE");
             }
             from = place.from();
         }
         self.changes("insert", false, self.title(&place));
         self.changed_by_triggers(&place);
+        self.fire(&place, firing);
         self.returning(insert.returning_clause.as_ref(), &place, from, &scope)
     }
 
@@ -201,17 +345,21 @@ impl<'t> Analyzer<'t> {
         self.uses(&taint, How::Predicate, "ON CONFLICT", -1);
     }
 
-    fn assignments(&mut self, targets: &'t [Node], place: &Place<'t>, scope: &Scope<'t, '_>) {
+    fn assignments(&mut self, targets: &'t [Node], place: &mut Place<'t>, scope: &Scope<'t, '_>) {
         for target in targets {
             if let Some(NodeEnum::ResTarget(target)) = tree::kind(target) {
-                let mut taint = self.part(&target.val, scope);
+                let mut value = match target.val.as_deref() {
+                    Some(node) => self.expr(node, scope),
+                    None => Val::clean(),
+                };
                 for step in &target.indirection {
                     if let Some(NodeEnum::AIndices(indices)) = tree::kind(step) {
-                        taint.join(&self.part(&indices.lidx, scope));
-                        taint.join(&self.part(&indices.uidx, scope));
+                        value.taint.join(&self.part(&indices.lidx, scope));
+                        value.taint.join(&self.part(&indices.uidx, scope));
+                        value.plain = false;
                     }
                 }
-                self.store(place, &target.name, &taint, target.location);
+                self.store(place, Cow::Borrowed(&target.name), &value, target.location);
             }
         }
     }
@@ -234,18 +382,19 @@ impl<'t> Analyzer<'t> {
 
     fn update(&mut self, update: &'t UpdateStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
         let scope = self.with(update.with_clause.as_ref(), outer);
-        let place = self.place(update.relation.as_ref());
+        let mut place = self.place(update.relation.as_ref());
         let mut from = place.from();
         for item in &update.from_clause {
             let next = self.item_of(item, &from, &scope);
             from.append(next);
         }
         let inner = Scope::within(&scope, from);
-        self.assignments(&update.target_list, &place, &inner);
+        self.assignments(&update.target_list, &mut place, &inner);
         let before = self.columns_seen;
         self.condition(update.where_clause.as_deref(), &inner, How::Predicate, "WHERE");
         let filtered = self.columns_seen != before;
         self.changed_by_triggers(&place);
+        self.fire(&place, Firing { update: true, ..Firing::default() });
         self.changes("update", filtered, self.title(&place));
         let mut rel = self.returning(update.returning_clause.as_ref(), &place, inner.from, &scope);
         rel.bounded = filtered;
@@ -266,6 +415,7 @@ impl<'t> Analyzer<'t> {
         self.condition(delete.where_clause.as_deref(), &inner, How::Predicate, "WHERE");
         let filtered = self.columns_seen != before;
         self.changed_by_triggers(&place);
+        self.fire(&place, Firing { delete: true, ..Firing::default() });
         self.changes("delete", filtered, self.title(&place));
         let mut rel = self.returning(delete.returning_clause.as_ref(), &place, inner.from, &scope);
         rel.bounded = filtered;
@@ -275,7 +425,8 @@ impl<'t> Analyzer<'t> {
 
     fn merge(&mut self, merge: &'t MergeStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
         let scope = self.with(merge.with_clause.as_ref(), outer);
-        let place = self.place(merge.relation.as_ref());
+        let mut firing = Firing::default();
+        let mut place = self.place(merge.relation.as_ref());
         let target = place.from();
         // RETURNING * of MERGE gives the source's columns before the target's.
         let mut from = match merge.source_relation.as_deref() {
@@ -290,28 +441,38 @@ impl<'t> Analyzer<'t> {
             self.condition(clause.condition.as_deref(), &inner, How::Predicate, "WHEN");
             // A rule about one of these verbs is about what it does, whichever statement does it.
             match clause.command_type() {
-                CmdType::CmdDelete => self.changes("delete", true, self.title(&place)),
-                CmdType::CmdUpdate => self.changes("update", true, self.title(&place)),
-                CmdType::CmdInsert => self.changes("insert", false, self.title(&place)),
+                CmdType::CmdDelete => {
+                    firing.delete = true;
+                    self.changes("delete", true, self.title(&place));
+                }
+                CmdType::CmdUpdate => {
+                    firing.update = true;
+                    self.changes("update", true, self.title(&place));
+                }
+                CmdType::CmdInsert => {
+                    firing.insert = true;
+                    self.changes("insert", false, self.title(&place));
+                }
                 _ => {}
             }
             if clause.values.is_empty() {
-                self.assignments(&clause.target_list, &place, &inner);
+                self.assignments(&clause.target_list, &mut place, &inner);
                 continue;
             }
             self.subscripts(&clause.target_list, &inner);
             for (at, value) in clause.values.iter().enumerate() {
-                let taint = self.expr(value, &inner).taint;
+                let value = self.expr(value, &inner);
                 let column = match clause.target_list.get(at) {
                     Some(target) => Cow::Borrowed(target_name(target)),
                     None => place.rel.cols.get(at).map_or(Cow::Borrowed(""), |c| c.name.clone()),
                 };
-                self.store(&place, &column, &taint, -1);
+                self.store(&mut place, column, &value, -1);
             }
         }
         self.changes("merge", true, self.title(&place));
         self.filtered = true;
         self.changed_by_triggers(&place);
+        self.fire(&place, firing);
         self.returning(merge.returning_clause.as_ref(), &place, inner.from, &scope)
     }
 
@@ -322,6 +483,7 @@ impl<'t> Analyzer<'t> {
         self.condition(where_clause, &Scope::within(scope, from), How::Predicate, "WHERE");
         self.changes("copy", where_clause.is_some(), self.title(&place));
         self.changed_by_triggers(&place);
+        self.fire(&place, Firing { insert: true, ..Firing::default() });
     }
 }
 

@@ -44,8 +44,11 @@ impl Catalog {
     }
 
     fn relation_lineage(&self, relation: &Relation, stack: &[Frame]) -> Lineage {
-        let mut lineage =
-            Lineage { columns: relation.base.clone(), plain: vec![true; relation.base.len()], ..Lineage::default() };
+        let mut lineage = Lineage {
+            columns: relation.base.clone(),
+            plain: relation.derived.iter().map(|derived| !derived).collect(),
+            ..Lineage::default()
+        };
         if let Some(definition) = &relation.facts.definition {
             self.add_definition(definition, stack, &mut lineage);
         }
@@ -208,7 +211,14 @@ impl Catalog {
         }
         let mut summary = match (facts.language.as_str(), facts.kind) {
             ("sql", 'f') => self.sql_summary(function, stack, path, path_known).unwrap_or_else(Summary::opaque),
-            ("plpgsql", 'f') => Summary { value: self.reach(&facts.source, stack), ..Summary::opaque() },
+            ("plpgsql", kind @ ('f' | 'p')) => {
+                let stored = self.code_stores(&facts.source, stack, path, path_known);
+                // Text that is not shown is what `execute` is asked for; copies that are shown are judged as such.
+                let lost = if stored.dynamic { Taint::CLEAN } else { stored.lost };
+                let uses = if lost.is_clean() { Vec::new() } else { vec![(How::Source, lost)] };
+                let value = if kind == 'f' { self.reach(&facts.source, stack) } else { Taint::UNKNOWN };
+                Summary { value, uses, ..Summary::opaque() }
+            }
             _ => Summary::opaque(),
         };
         // What stands in for arguments that are not given.
@@ -335,7 +345,7 @@ impl Catalog {
         Some(bound)
     }
 
-    fn unknown(&self) -> Taint {
+    pub(super) fn unknown(&self) -> Taint {
         if self.has_labels() { Taint::UNKNOWN } else { Taint::CLEAN }
     }
 }
@@ -354,7 +364,7 @@ impl Bound {
 }
 
 /// The name a token spells, folded as the server folds it. Keywords may be names.
-fn name_of<'s>(token: &ScanToken, source: &'s str) -> Option<Cow<'s, str>> {
+pub(super) fn name_of<'s>(token: &ScanToken, source: &'s str) -> Option<Cow<'s, str>> {
     let (start, end) = (usize::try_from(token.start).ok()?, usize::try_from(token.end).ok()?);
     let text = source.get(start..end)?;
     let first = text.chars().next()?;

@@ -211,4 +211,28 @@ pub struct TriggerFacts {
     pub function: u32,
     /// It can change the row that is stored or returned (BEFORE or INSTEAD OF, for each row).
     pub changes_row: bool,
+    /// What fires it.
+    pub events: TriggerEvents,
+    /// What it calls the rows before (`REFERENCING OLD TABLE`).
+    pub old_table: Option<String>,
+    /// What it calls the rows after.
+    pub new_table: Option<String>,
+}
+
+/// What fires a trigger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TriggerEvents {
+    /// INSERT, COPY FROM.
+    pub insert: bool,
+    /// UPDATE.
+    pub update: bool,
+    /// DELETE.
+    pub delete: bool,
+}
+
+impl TriggerEvents {
+    /// From `pg_trigger.tgtype` (the server's `catalog/pg_trigger.h`).
+    pub const fn of_type(bits: i16) -> TriggerEvents {
+        TriggerEvents { insert: bits & 4 != 0, update: bits & 16 != 0, delete: bits & 8 != 0 }
+    }
 }

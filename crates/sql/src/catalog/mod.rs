@@ -7,13 +7,17 @@
 mod body;
 mod by_number;
 mod calls;
+mod carried;
 mod deparse;
 pub mod facts;
 mod nodes;
 pub mod query;
+mod stores;
 mod types;
 
 pub use by_number::CallByNumber;
+pub use carried::{Astray, CarriedLabel};
+pub(crate) use stores::Fired;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
@@ -87,11 +91,28 @@ pub(crate) struct Relation {
     pub(crate) facts: RelationFacts,
     /// The labels of each column by itself and by inheritance, before any expression is looked at.
     base: Vec<Taint>,
+    /// Which columns hold what was made from labelled values.
+    derived: Vec<bool>,
     /// Tables it is a partition or child of.
     pub(crate) ancestors: Vec<usize>,
-    /// Functions that its triggers call; whether they may change the row.
-    pub(crate) triggers: Vec<(usize, bool)>,
+    /// Its triggers that call a user's function.
+    pub(crate) triggers: Vec<Trigger>,
     lineage: OnceLock<Lineage>,
+}
+
+/// A trigger of a relation.
+#[derive(Clone, Debug)]
+pub(crate) struct Trigger {
+    /// The function that it calls.
+    pub(crate) function: usize,
+    /// It can change the row that is stored or returned.
+    pub(crate) changes_row: bool,
+    /// What fires it.
+    pub(crate) events: facts::TriggerEvents,
+    /// What it calls the rows before.
+    pub(crate) old_table: Option<String>,
+    /// What it calls the rows after.
+    pub(crate) new_table: Option<String>,
 }
 
 /// Where a relation's columns come from.
@@ -158,6 +179,20 @@ impl Summary {
 impl Catalog {
     /// Puts the facts in order and lays the labels on them. `safe_functions` are names as `schema.name`.
     pub fn build(facts: CatalogFacts, rules: &[ColumnRule], safe_functions: &[String]) -> Catalog {
+        Catalog::build_with(facts, rules, safe_functions, &[])
+    }
+
+    /// The same with labels on columns that no rule names.
+    pub fn build_with(
+        facts: CatalogFacts,
+        rules: &[ColumnRule],
+        safe_functions: &[String],
+        carried: &[CarriedLabel],
+    ) -> Catalog {
+        let mut brought: HashMap<(u32, i16), Vec<&CarriedLabel>> = HashMap::new();
+        for label in carried {
+            brought.entry((label.relation, label.column)).or_default().push(label);
+        }
         let complete = facts.relations.len() <= limits::CATALOG_RELATIONS_MAX;
         let rules: Vec<(Vec<&str>, &Label)> =
             rules.iter().map(|r| (r.pattern.split('.').collect(), &r.label)).collect();
@@ -174,7 +209,12 @@ impl Catalog {
                 .columns
                 .iter()
                 .map(|column| {
-                    let labels = labels_of(&rules, &relation.schema, &relation.name, &column.name);
+                    let mut labels = labels_of(&rules, &relation.schema, &relation.name, &column.name);
+                    if let Some(brought) = brought.get(&(relation.oid, column.number)) {
+                        labels.extend(brought.iter().map(|b| b.label.clone()));
+                        labels.sort_unstable();
+                        labels.dedup();
+                    }
                     if labels.is_empty() {
                         return Taint::CLEAN;
                     }
@@ -198,9 +238,15 @@ impl Catalog {
                     ..TypeFacts::default()
                 });
             }
+            let derived = relation
+                .columns
+                .iter()
+                .map(|c| brought.get(&(relation.oid, c.number)).is_some_and(|b| b.iter().any(|b| b.derived)))
+                .collect();
             relations.push(Relation {
                 facts: relation,
                 base,
+                derived,
                 ancestors: Vec::new(),
                 triggers: Vec::new(),
                 lineage: OnceLock::new(),
@@ -218,11 +264,17 @@ impl Catalog {
             functions_by_oid.insert(function.oid, functions.len());
             functions.push(Function { facts: function, safe, summary: OnceLock::new() });
         }
-        for trigger in &facts.triggers {
+        for trigger in facts.triggers {
             if let Some(relation) = relations_by_oid.get(&trigger.relation).and_then(|r| relations.get_mut(*r)) {
                 // A trigger that calls a built-in function does what the server's own code does.
                 if let Some(function) = functions_by_oid.get(&trigger.function) {
-                    relation.triggers.push((*function, trigger.changes_row));
+                    relation.triggers.push(Trigger {
+                        function: *function,
+                        changes_row: trigger.changes_row,
+                        events: trigger.events,
+                        old_table: trigger.old_table,
+                        new_table: trigger.new_table,
+                    });
                 }
             }
         }

@@ -13,7 +13,7 @@ use lockgate_core::limits;
 
 use super::facts::{
     Called, Caller, CastFacts, CatalogFacts, Code, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts,
-    TriggerFacts, TypeFacts,
+    TriggerEvents, TriggerFacts, TypeFacts,
 };
 
 /// Objects with a lower id were made by the server's bootstrap.
@@ -214,7 +214,7 @@ pub const SNAPSHOT_SQL: [&str; 11] = [
         user!("k.oid")
     ),
     // 8: triggers.
-    "SELECT g.tgrelid::pg_catalog.text, g.tgfoid::pg_catalog.text, (((g.tgtype OPERATOR(pg_catalog.&) 1::pg_catalog.int2) OPERATOR(pg_catalog.<>) 0) AND ((g.tgtype OPERATOR(pg_catalog.&) 66::pg_catalog.int2) OPERATOR(pg_catalog.<>) 0))::pg_catalog.text FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal",
+    "SELECT g.tgrelid::pg_catalog.text, g.tgfoid::pg_catalog.text, (((g.tgtype OPERATOR(pg_catalog.&) 1::pg_catalog.int2) OPERATOR(pg_catalog.<>) 0) AND ((g.tgtype OPERATOR(pg_catalog.&) 66::pg_catalog.int2) OPERATOR(pg_catalog.<>) 0))::pg_catalog.text, g.tgtype::pg_catalog.text, g.tgoldtable::pg_catalog.text, g.tgnewtable::pg_catalog.text FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal AND g.tgenabled OPERATOR(pg_catalog.<>) 'D'::pg_catalog.\"char\"",
     // 9: what the ids of the server's own functions, operators and relations stand for: a row for each schema.
     concat!(
         "SELECT 'f', n.nspname::pg_catalog.text, pg_catalog.string_agg(pg_catalog.concat(p.oid, ' ', p.proname), ' ') FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace WHERE NOT ",
@@ -367,7 +367,14 @@ impl FactsBuilder {
             }
             8 => {
                 let (relation, function) = (row.number()?, row.number()?);
-                self.facts.triggers.push(TriggerFacts { relation, function, changes_row: row.truth()? });
+                self.facts.triggers.push(TriggerFacts {
+                    relation,
+                    function,
+                    changes_row: row.truth()?,
+                    events: TriggerEvents::of_type(row.number()?),
+                    old_table: row.optional()?.map(str::to_owned),
+                    new_table: row.optional()?.map(str::to_owned),
+                });
                 Ok(())
             }
             9 => self.server_names(&mut row),

@@ -1,7 +1,8 @@
 //! The catalog of a small shop, as a server would tell it.
 
 use lockgate_sql::facts::{
-    CatalogFacts, Code, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts, TriggerFacts, TypeFacts,
+    CatalogFacts, Code, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts, TriggerEvents, TriggerFacts,
+    TypeFacts,
 };
 use lockgate_sql::{Catalog, ColumnRule};
 
@@ -214,7 +215,13 @@ pub fn facts() -> CatalogFacts {
             function: 16_518,
             extension: None,
         }],
-        triggers: vec![TriggerFacts { relation: 16_421, function: 16_516, changes_row: true }],
+        triggers: vec![TriggerFacts {
+            relation: 16_421,
+            function: 16_516,
+            changes_row: true,
+            events: TriggerEvents::of_type(4),
+            ..TriggerFacts::default()
+        }],
         ..CatalogFacts::default()
     }
 }

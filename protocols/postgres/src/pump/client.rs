@@ -53,7 +53,7 @@ impl Pump {
 
     /// Takes up a frame that had to wait.
     pub(super) fn one(&mut self, frame: Frame, io: &mut Io) {
-        let taken = if self.expect.len() >= PG_PIPELINE_FRAMES_MAX {
+        let taken = if self.expect.len() >= PG_PIPELINE_FRAMES_MAX || self.is_carrying() {
             self.wait_for_answers(frame, io)
         } else {
             self.take_one(frame, io)

@@ -1,5 +1,6 @@
 //! The extended query protocol: Parse, Bind, Describe, Execute and Close, and how one of them is refused.
 
+use super::carry::Began;
 use super::client::{Taken, request_of, spelt_out};
 use super::meaning::{PortalNow, Spelt, certified};
 use super::probes::Compared;
@@ -213,7 +214,7 @@ impl Pump {
                 self.ask_catalog(io);
                 return Taken::Waits(Waiting::Catalog(frame));
             }
-            if let Some(denial) = self.catalog_denial(&now) {
+            if let Some(denial) = self.catalog_denial(&now).or_else(|| self.two_phase_denial(&now)) {
                 self.refuse_denial(io, &denial);
                 return Taken::Done;
             }
@@ -246,6 +247,7 @@ impl Pump {
             Arc::new(Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Clean })
         });
 
+        let carried = if Self::carries(judgement) { judgement.carries.clone() } else { Vec::new() };
         let permit = match permit {
             Some(permit) => permit,
             None => {
@@ -280,6 +282,7 @@ impl Pump {
             }
         };
         self.sent_execute(&frame, name, statement, (plan, alone), permit, io);
+        self.sent_carrying(&carried, Began::Execute, io);
         Taken::Done
     }
 
@@ -488,6 +491,7 @@ impl Pump {
         let statement = self.portals.get(&name).and_then(|p| p.statement.clone());
         let PortalNow { subject, own, plan, alone, runs, executed } = self.portal_now(&name, statement.as_ref(), io);
         let Some(judgement) = own.or_else(|| subject.as_ref().map(|s| Judgement::clone(&s.judgement))) else { return };
+        let carried = if Self::carries(&judgement) { judgement.carries.clone() } else { Vec::new() };
         let plan = plan.or_else(|| judgement.plans.first().cloned());
         let plan = plan.unwrap_or_else(|| {
             Arc::new(Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Labelled })
@@ -509,6 +513,7 @@ impl Pump {
                     portal.approved = true;
                 }
                 self.sent_execute(frame, name.clone(), statement, (plan, alone), permit, io);
+                self.sent_carrying(&carried, Began::Execute, io);
             }
             Verdict::Deny(denial) => self.refuse_denial(io, &denial),
             Verdict::Hold(..) => {}

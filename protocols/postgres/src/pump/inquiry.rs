@@ -117,6 +117,7 @@ impl Pump {
         }
         let stale = self.truth.moved
             || self.truth.snapshot.rules != self.session.target().version
+            || (self.truth.snapshot.labels != self.session.labels().version() && self.labelled())
             || if self.truth.private { !asked_lately } else { !self.shared.is_fresh(now) };
         if self.names_matter() || self.truth.moved {
             return stale;
@@ -131,6 +132,7 @@ impl Pump {
         if !self.truth.private
             && let Some(snapshot) = self.shared.snapshot()
             && snapshot.rules == self.session.target().version
+            && snapshot.labels == self.session.labels().version()
         {
             self.truth.snapshot = snapshot;
         }
@@ -286,8 +288,10 @@ impl Pump {
         match inquiry.stage {
             Stage::State => {
                 let rules = self.session.target().version;
-                let shared =
-                    self.shared.snapshot().filter(|s| s.rules == rules && s.catalog.version() == inquiry.version);
+                let labels = self.session.labels().version();
+                let is_of_now =
+                    |s: &Snapshot| s.rules == rules && s.labels == labels && s.catalog.version() == inquiry.version;
+                let shared = self.shared.snapshot().filter(|s| is_of_now(s));
                 let known = match shared {
                     Some(shared) => {
                         self.shared.confirm(&shared, now);
@@ -296,7 +300,7 @@ impl Pump {
                     }
                     None => {
                         let own = &self.truth.snapshot;
-                        (own.rules == rules && own.catalog.version() == inquiry.version).then(|| Arc::clone(own))
+                        is_of_now(own).then(|| Arc::clone(own))
                     }
                 };
                 match known {
@@ -313,8 +317,9 @@ impl Pump {
             Stage::Snapshot(facts) => match facts.finish() {
                 Ok(facts) => {
                     let target = Arc::clone(self.session.target());
-                    let catalog = Catalog::build(facts, &target.columns, &target.safe_functions);
-                    let snapshot = Arc::new(Snapshot::new(catalog, target.version));
+                    let (labels, carried) = self.session.labels().labels(self.session.id());
+                    let catalog = Catalog::build_with(facts, &target.columns, &target.safe_functions, &carried);
+                    let snapshot = Arc::new(Snapshot::new(catalog, target.version, labels));
                     // What an open transaction sees may never be true for others.
                     let alone =
                         self.status != TransactionStatus::Idle || self.unsynced || self.has_temporary(&inquiry.path);
@@ -323,6 +328,9 @@ impl Pump {
                     }
                     self.truth.private = alone;
                     self.settle(snapshot, inquiry.path, now);
+                    if !alone {
+                        self.forget_absent_labels(io);
+                    }
                 }
                 Err(error) => {
                     self.truth.broken = true;
@@ -361,6 +369,9 @@ impl Pump {
 
     /// Takes up the frame that waited.
     fn go_on(&mut self, io: &mut Io) {
+        if self.is_carrying() {
+            return self.asked_carrying(io);
+        }
         match self.waiting.take() {
             Some(Waiting::Catalog(frame)) => {
                 io.read_client = true;

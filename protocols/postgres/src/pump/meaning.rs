@@ -359,6 +359,7 @@ fn add_ruling(judgement: &mut Judgement, other: &Judgement) {
     judgement.asked.extend(other.asked.iter().cloned());
     judgement.alerts.extend(other.alerts.iter().cloned());
     judgement.observed.extend(other.observed.iter().cloned());
+    judgement.carries.extend(other.carries.iter().cloned());
     judgement.depends_on_time |= other.depends_on_time;
     let ruling = std::mem::replace(&mut judgement.ruling, Ruling::Allow);
     judgement.ruling = match (ruling, &other.ruling) {

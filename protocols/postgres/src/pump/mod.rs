@@ -14,6 +14,7 @@
 //! to. An answer that does not fit the head of the queue ends the session: it could be data under a wrong plan.
 
 mod call;
+mod carry;
 mod client;
 mod copied;
 mod copying;
@@ -136,6 +137,8 @@ enum Expect {
     Copied(Box<Copied>),
     /// Not from the target: these bytes are the gateway's own and go out when it is their turn.
     Own(Bytes),
+    /// The end of a transaction that the gateway put around a statement.
+    Bracket,
     /// The target was made to fail; its error is replaced by this one.
     Refused(Bytes),
     /// The same for a simple query, whose ReadyForQuery follows.
@@ -155,6 +158,10 @@ struct Simple {
     result: Flow,
     tag: String,
     failed: bool,
+    /// BEGIN was put before the text, and is still to be answered.
+    opening: bool,
+    /// BEGIN was put before the text.
+    bracketed: bool,
 }
 
 impl Simple {
@@ -284,6 +291,12 @@ pub(crate) struct Pump {
     inquiry: Option<Inquiry>,
     /// What the target said about the sizes of the groups of the statement that waits for it.
     sizes: Option<Result<Sizes, String>>,
+    /// A statement that brings labels to columns.
+    carrying: Option<carry::Carrying>,
+    /// The labels that the open transaction brought.
+    brought: carry::Brought,
+    /// Something failed outside of a transaction of the client's: what its pipeline did is undone.
+    failed_alone: bool,
     /// The request that the client sends data for.
     copy_in: Option<u64>,
     row_stream: Option<RowStream>,
@@ -377,6 +390,9 @@ impl Pump {
             waiting: None,
             inquiry: None,
             sizes: None,
+            carrying: None,
+            brought: carry::Brought::default(),
+            failed_alone: false,
             copy_in: None,
             row_stream: None,
             overlong: None,
@@ -538,6 +554,7 @@ impl Pump {
             return;
         }
         self.closed = true;
+        self.session.labels().leave(self.session.id(), io.now);
         if matches!(self.waiting, Some(Waiting::Decision(_))) {
             io.asks.push(Ask::Withdraw);
         }
@@ -632,7 +649,7 @@ impl Pump {
     }
 
     fn is_busy(&self) -> bool {
-        self.expect.iter().any(|e| !matches!(e, Expect::Own(_)))
+        self.is_carrying() || self.expect.iter().any(|e| !matches!(e, Expect::Own(_)))
     }
 
     fn cancel_at_target(&self, io: &mut Io) {
@@ -772,7 +789,7 @@ impl Pump {
                 None => Touch::Labelled,
             },
             // The end of a transaction runs what was put off to it: deferred constraints quote keys.
-            Some(Expect::Sync | Expect::Copied(_)) => Touch::Labelled,
+            Some(Expect::Sync | Expect::Bracket | Expect::Copied(_)) => Touch::Labelled,
             Some(_) | None => Touch::Clean,
         }
     }

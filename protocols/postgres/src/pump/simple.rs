@@ -1,5 +1,6 @@
 //! Simple queries, and how one is refused.
 
+use super::carry::Began;
 use super::client::{Taken, request_of, spelt_out};
 use super::meaning::{Spelt, certified};
 use super::probes::Compared;
@@ -10,9 +11,10 @@ use crate::message::{self, TransactionStatus};
 use crate::own;
 use crate::prepare::Prepared;
 use bytes::{Bytes, BytesMut};
+use lockgate_core::{Fault, SqlState};
 use lockgate_record::RequestKind;
 use lockgate_session::wire::{Decided, Io};
-use lockgate_session::{Judgement, Parked, Plan, Plumbing, Request, Ruling, Verdict};
+use lockgate_session::{Denial, Judgement, Parked, Plan, Plumbing, Request, Ruling, Verdict};
 use lockgate_sql::Why;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,12 +24,19 @@ fn runs_as<'a>(text: &'a [u8], prepared: &'a Prepared) -> &'a [u8] {
     prepared.rewritten().map_or(text, str::as_bytes)
 }
 
+/// Stands before a text that brings labels to columns, where no transaction is open.
+pub(super) const BEGIN: &str = "BEGIN;";
+
 /// The frame that the target gets.
-fn query_frame<'a>(frame: &'a Frame, prepared: &Prepared) -> Cow<'a, [u8]> {
-    let Some(text) = prepared.rewritten() else { return Cow::Borrowed(frame.bytes()) };
+fn query_frame<'a>(frame: &'a Frame, text: &[u8], prepared: &Prepared, bracketed: bool) -> Cow<'a, [u8]> {
+    let bracket = if bracketed { BEGIN } else { "" };
+    if prepared.rewritten().is_none() && !bracketed {
+        return Cow::Borrowed(frame.bytes());
+    }
+    let text = [bracket.as_bytes(), runs_as(text, prepared)].concat();
     let mut out = BytesMut::new();
     // A text that parsed has no NUL; should it fail all the same, the target gets an empty query.
-    if own::query(&mut out, text.as_bytes()).is_err() {
+    if own::query(&mut out, &text).is_err() {
         out = BytesMut::from(&b"Q\0\0\0\x05\0"[..]);
     }
     Cow::Owned(out.to_vec())
@@ -55,7 +64,8 @@ impl Pump {
             self.ask_catalog(io);
             return Taken::Waits(Waiting::Catalog(frame));
         }
-        if let Some(denial) = self.reading_denial(&prepared) {
+        let denial = self.reading_denial(&prepared).or_else(|| self.two_phase_denial(&prepared));
+        if let Some(denial) = denial {
             let error = self.report(own::Severity::Error, &denial).freeze();
             self.refuse_query(io, error);
             return Taken::Done;
@@ -72,6 +82,12 @@ impl Pump {
             Sized::Refused(denial) => Some(Judgement { ruling: Ruling::Deny(denial), ..judgement.clone() }),
         };
         let judgement = refused.as_ref().unwrap_or(judgement);
+        if let Some(denial) = self.unfollowed(&prepared, judgement) {
+            let error = self.report(own::Severity::Error, &denial).freeze();
+            self.refuse_query(io, error);
+            return Taken::Done;
+        }
+        let carried = if Self::carries(judgement) { judgement.carries.clone() } else { Vec::new() };
         // Spelling out costs a copy of the texts, which only people who decide are to see.
         let spelt = match (&judgement.ruling, &resolved) {
             (Ruling::Hold(_), Some(resolved)) => Spelt::of(&prepared, &resolved.runs),
@@ -86,10 +102,13 @@ impl Pump {
         match self.session.submit(&request, judgement, io.now) {
             Verdict::Allow(permit) => {
                 let request = permit.request();
+                let began = self.bracket();
+                let bracketed = !carried.is_empty() && began == Began::Bracketed;
                 let plan = judgement.plans.first().map(Arc::clone);
                 self.describe_copied(&prepared, plan.as_deref(), true, io);
-                io.target.request(permit, &query_frame(&frame, &prepared));
-                self.sent_query(request, &prepared, resolved.map(|r| r.plans));
+                io.target.request(permit, &query_frame(&frame, text, &prepared, bracketed));
+                self.sent_query(request, &prepared, resolved.map(|r| r.plans), bracketed);
+                self.sent_carrying(&carried, began, io);
             }
             Verdict::Deny(denial) => {
                 let error = self.report(own::Severity::Error, &denial).freeze();
@@ -103,7 +122,27 @@ impl Pump {
         Taken::Done
     }
 
-    pub(super) fn sent_query(&mut self, request: u64, prepared: &Arc<Prepared>, plans: Option<Vec<Arc<Plan>>>) {
+    /// Why labels cannot follow what a message as a whole does.
+    fn unfollowed(&self, prepared: &Prepared, judgement: &Judgement) -> Option<Denial> {
+        let alone = prepared.statements().len() == 1 && !self.unsynced;
+        (Self::carries(judgement) && !alone).then(|| {
+            Denial::other(
+                Fault::Policy,
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                "refused: labels cannot follow a copy within a message of several statements",
+                None,
+                Some("send it in a message of its own".into()),
+            )
+        })
+    }
+
+    pub(super) fn sent_query(
+        &mut self,
+        request: u64,
+        prepared: &Arc<Prepared>,
+        plans: Option<Vec<Arc<Plan>>>,
+        bracketed: bool,
+    ) {
         self.will_change(prepared);
         self.takes_unnamed();
         let copied = self.copied_shape();
@@ -115,6 +154,8 @@ impl Pump {
             result: Flow { copied, ..Flow::default() },
             tag: String::new(),
             failed: false,
+            opening: bracketed,
+            bracketed,
         })));
     }
 
@@ -170,6 +211,7 @@ impl Pump {
         let prepared = self.prepare(query.text, io.now);
         let resolved = self.resolve(&prepared, io);
         let judgement = resolved.as_ref().map_or(&*prepared.judgement, |r| &r.judgement);
+        let carried = if Self::carries(judgement) { judgement.carries.clone() } else { Vec::new() };
         let spelt = resolved.as_ref().and_then(|r| Spelt::of(&prepared, &r.runs));
         let compared = Compared::of(&prepared, &[], resolved.as_ref().map_or(&[], |r| &r.executed));
         let probing = compared.probing();
@@ -178,10 +220,13 @@ impl Pump {
         match self.session.release(parked, decided, &request, judgement, io.now) {
             Verdict::Allow(permit) => {
                 let request = permit.request();
+                let began = self.bracket();
+                let bracketed = !carried.is_empty() && began == Began::Bracketed;
                 let plan = judgement.plans.first().map(Arc::clone);
                 self.describe_copied(&prepared, plan.as_deref(), true, io);
-                io.target.request(permit, &query_frame(frame, &prepared));
-                self.sent_query(request, &prepared, resolved.map(|r| r.plans));
+                io.target.request(permit, &query_frame(frame, query.text, &prepared, bracketed));
+                self.sent_query(request, &prepared, resolved.map(|r| r.plans), bracketed);
+                self.sent_carrying(&carried, began, io);
             }
             Verdict::Deny(denial) => {
                 let error = self.report(own::Severity::Error, &denial).freeze();

@@ -1,5 +1,6 @@
 //! Messages of the target: each belongs to what was sent, and goes to the client through the mask.
 
+use super::carry::with_position_before;
 use super::inquiry::Inquiry;
 use super::meaning::by_name;
 use super::result::RowsEnd;
@@ -84,8 +85,8 @@ impl Pump {
     }
 
     /// The client's frame that waited for everything before it to be answered.
-    fn take_up(&mut self, io: &mut Io) {
-        if !self.expect.is_empty() {
+    pub(super) fn take_up(&mut self, io: &mut Io) {
+        if !self.expect.is_empty() || self.is_carrying() {
             return;
         }
         match self.waiting.take() {
@@ -395,6 +396,10 @@ impl Pump {
             return;
         }
         if let Some(Expect::Simple(simple)) = self.expect.front_mut() {
+            if std::mem::take(&mut simple.opening) {
+                // BEGIN is the gateway's own.
+                return;
+            }
             let prepared = Arc::clone(&simple.prepared);
             let index = simple.index;
             simple.index += 1;
@@ -403,7 +408,11 @@ impl Pump {
             let request = simple.request;
             self.told_by_tag(request, index, &tag, io);
             self.effect(&prepared, index);
+            self.brought_effect(&prepared, index, &tag, io);
             self.plain(MessageKind::CommandComplete, body, io);
+            return;
+        }
+        if matches!(self.expect.front(), Some(Expect::Bracket)) {
             return;
         }
         if let Some(Expect::Execute(execution)) = self.expect.front() {
@@ -411,6 +420,7 @@ impl Pump {
                 Some(statement) => {
                     let prepared = Arc::clone(statement.subject());
                     self.effect(&prepared, 0);
+                    self.brought_effect(&prepared, 0, &tag, io);
                 }
                 None => self.anything(),
             }
@@ -451,6 +461,9 @@ impl Pump {
                     _ => self.told_by_tag(request, 0, tag, io),
                 }
                 self.done(io, request, DoneKind::Completed, tag, None);
+                self.plain(kind, body, io);
+                self.ran_carrying(io);
+                return;
             }
             _ => return self.target_broke(io, "the end of a request that was not running"),
         }
@@ -583,7 +596,13 @@ impl Pump {
             Some(Expect::Parse { .. }) => self.statements.front().is_some_and(|s| s.prepared.rewritten().is_some()),
             _ => false,
         };
-        let body = if rewritten { without_position(body) } else { Cow::Borrowed(body) };
+        let bracketed = matches!(self.expect.front(), Some(Expect::Simple(simple)) if simple.bracketed);
+        let body = match (rewritten, bracketed) {
+            (true, _) => without_position(body),
+            (false, true) => with_position_before(body, super::simple::BEGIN.len()),
+            (false, false) => Cow::Borrowed(body),
+        };
+        self.failed_alone |= self.status == TransactionStatus::Idle;
         match self.overlong.take() {
             // The statement was cancelled for it.
             Some(own) => self.own(io, own),
@@ -600,6 +619,8 @@ impl Pump {
         self.copy_in = None;
         self.row_stream = None;
         match self.expect.front_mut() {
+            // COMMIT failed: nothing of it is there.
+            Some(Expect::Bracket) => self.brought_rollback(io),
             Some(Expect::Simple(simple)) => {
                 simple.failed = true;
                 simple.result = super::Flow::default();
@@ -624,6 +645,7 @@ impl Pump {
                             Some(statement) => self.failed(statement.subject()),
                             None => self.forget_names(),
                         }
+                        self.carries_nothing();
                         execution.request
                     }
                     Some(Expect::Parse { request }) => {
@@ -683,6 +705,7 @@ impl Pump {
                     | Expect::DescribePortal { .. }
                     | Expect::Copied(_)
                     | Expect::Sync
+                    | Expect::Bracket
                     | Expect::Own(_)
                     | Expect::Refused(_),
                 )
@@ -726,7 +749,7 @@ impl Pump {
         };
         match self.expect.pop_front() {
             Some(Expect::Sync) => {}
-            Some(Expect::RefusedQuery { own: None }) => {
+            Some(Expect::Bracket | Expect::RefusedQuery { own: None }) => {
                 self.statements.acknowledge();
                 self.portals.acknowledge();
             }
@@ -735,6 +758,17 @@ impl Pump {
                 self.portals.acknowledge();
                 if !simple.failed {
                     self.done(io, simple.request, DoneKind::Completed, &simple.tag, None);
+                    if self.is_carrying() {
+                        self.status = status;
+                        self.ran_carrying(io);
+                        return;
+                    }
+                } else {
+                    self.carries_nothing();
+                    if simple.bracketed && status != TransactionStatus::Idle {
+                        self.status = status;
+                        return self.end_bracket(b"ROLLBACK", io);
+                    }
                 }
             }
             Some(Expect::Call(called)) => {
@@ -749,7 +783,12 @@ impl Pump {
             _ => return self.target_broke(io, "ReadyForQuery where none was expected"),
         }
         self.copy_in = None;
+        let failed_alone = std::mem::take(&mut self.failed_alone);
         if status == TransactionStatus::Idle {
+            if failed_alone {
+                self.brought_rollback(io);
+            }
+            self.brought_settle(io);
             // Also where no BEGIN was sent: a pipeline is a transaction up to its Sync, and what moved in it may be undone.
             if self.truth.moved_in_transaction || (self.truth.broken && self.status != TransactionStatus::Idle) {
                 // What could not be read in a transaction may be outside.

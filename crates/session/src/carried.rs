@@ -1,0 +1,206 @@
+//! Labels that data brought along: columns that no configuration names and that labelled values were written to
+//! (`laundering: propagate`). One book per database of a target, shared by its sessions.
+//!
+//! What is in the book counts for everybody at once, whatever became of the transaction that wrote it: a label too many
+//! masks too much, one too few leaks. The shell makes an entry durable before it comes into the book.
+
+use lockgate_core::limits::LABELS_CARRIED_MAX;
+use lockgate_core::{SessionId, Timestamp};
+use lockgate_sql::CarriedLabel;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The carried labels of one database.
+pub struct LabelBook {
+    target: String,
+    database: String,
+    entries: Mutex<Vec<Entry>>,
+    version: AtomicU64,
+}
+
+struct Entry {
+    label: CarriedLabel,
+    /// The session that brought it, in this run.
+    made_by: Option<SessionId>,
+    /// The session whose transaction is not over.
+    open: Option<SessionId>,
+    /// Another session has judged by it, and may have written because of it.
+    relied: bool,
+    /// When its transaction was over.
+    settled: Timestamp,
+}
+
+impl LabelBook {
+    /// A book with what was stored before.
+    pub fn new(target: &str, database: &str, labels: Vec<CarriedLabel>, now: Timestamp) -> Self {
+        let entry = |label| Entry { label, made_by: None, open: None, relied: true, settled: now };
+        LabelBook {
+            target: target.to_owned(),
+            database: database.to_owned(),
+            entries: Mutex::new(labels.into_iter().map(entry).collect()),
+            version: AtomicU64::new(1),
+        }
+    }
+
+    /// An empty one.
+    pub fn empty() -> Self {
+        LabelBook::new("", "", Vec::new(), Timestamp::default())
+    }
+
+    /// The target.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The database, as the target knows it.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Grows with every change.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// What counts now, and the version that it is of. Whoever asks judges by it.
+    pub fn labels(&self, session: SessionId) -> (u64, Vec<CarriedLabel>) {
+        let mut entries = self.entries();
+        for entry in entries.iter_mut() {
+            entry.relied |= entry.open.is_some_and(|open| open != session);
+        }
+        (self.version(), entries.iter().map(|e| e.label.clone()).collect())
+    }
+
+    /// Those that the book does not have yet.
+    pub fn missing(&self, labels: Vec<CarriedLabel>) -> Vec<CarriedLabel> {
+        let entries = self.entries();
+        let mut missing: Vec<CarriedLabel> = Vec::new();
+        for label in labels {
+            if !missing.contains(&label) && !entries.iter().any(|e| e.label.includes(&label)) {
+                missing.push(label);
+            }
+        }
+        missing
+    }
+
+    /// Whether so many more have room.
+    pub fn has_room(&self, more: usize) -> bool {
+        self.entries().len().saturating_add(more) <= LABELS_CARRIED_MAX
+    }
+
+    /// From now on these count. They are stored already.
+    pub fn add(&self, session: SessionId, labels: &[CarriedLabel]) {
+        let mut entries = self.entries();
+        for label in labels {
+            entries.push(Entry {
+                label: label.clone(),
+                made_by: Some(session),
+                open: Some(session),
+                relied: false,
+                settled: Timestamp::default(),
+            });
+        }
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// The transaction that brought them is over, and may have been committed.
+    pub fn settle(&self, session: SessionId, now: Timestamp) {
+        for entry in self.entries().iter_mut().filter(|e| e.open == Some(session)) {
+            entry.open = None;
+            entry.settled = now;
+        }
+    }
+
+    /// The session is over: what became of its transaction is not known, and its temporary relations are gone.
+    pub fn leave(&self, session: SessionId, now: Timestamp) {
+        self.settle(session, now);
+        self.entries().retain(|e| !(e.label.temporary && e.made_by == Some(session)));
+    }
+
+    /// The transaction that brought these was undone. Those that nobody else relied on are taken out, and given back to be
+    /// taken out of the store as well.
+    pub fn undo(&self, session: SessionId, labels: &[CarriedLabel]) -> Vec<CarriedLabel> {
+        let mut gone = Vec::new();
+        self.entries().retain(|entry| {
+            let undone = entry.open == Some(session) && !entry.relied && labels.contains(&entry.label);
+            if undone {
+                gone.push(entry.label.clone());
+            }
+            !undone
+        });
+        if !gone.is_empty() {
+            self.version.fetch_add(1, Ordering::Release);
+        }
+        gone
+    }
+
+    /// Takes out what is on relations that are no more: `exists` tells by the catalog as it is outside of any transaction.
+    /// An entry that is younger than `settled_before` may be of a transaction whose end is not seen yet.
+    pub fn forget_absent(&self, settled_before: Timestamp, exists: impl Fn(u32) -> bool) -> Vec<CarriedLabel> {
+        let mut gone = Vec::new();
+        self.entries().retain(|entry| {
+            let absent = entry.open.is_none()
+                && !entry.label.temporary
+                && entry.settled.millis_since(settled_before) < 0
+                && !exists(entry.label.relation);
+            if absent {
+                gone.push(entry.label.clone());
+            }
+            !absent
+        });
+        gone
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+
+    fn label(relation: u32) -> CarriedLabel {
+        CarriedLabel { relation, column: 1, label: "pii/ssn".parse().unwrap(), derived: false, temporary: false }
+    }
+
+    fn session(number: u128) -> SessionId {
+        SessionId::new(Timestamp::default(), number)
+    }
+
+    #[test]
+    fn an_undone_label_stays_where_another_session_relied_on_it() {
+        let book = LabelBook::empty();
+        book.add(session(1), &[label(1), label(2)]);
+        assert!(book.missing(vec![label(1)]).is_empty());
+        assert_eq!(book.undo(session(2), &[label(1)]), []);
+        assert_eq!(book.undo(session(1), &[label(1)]), [label(1)]);
+        assert_eq!(book.labels(session(1)).1, [label(2)]);
+        book.labels(session(2));
+        assert_eq!(book.undo(session(1), &[label(2)]), []);
+        assert_eq!(book.labels(session(1)).1, [label(2)]);
+    }
+
+    #[test]
+    fn only_settled_labels_of_absent_relations_are_forgotten() {
+        let book = LabelBook::empty();
+        let late = Timestamp::from_millis(1_000);
+        book.add(session(1), &[label(1), label(2)]);
+        assert_eq!(book.forget_absent(late, |_| false), []);
+        book.settle(session(1), Timestamp::from_millis(500));
+        assert_eq!(book.forget_absent(Timestamp::from_millis(500), |_| false), []);
+        assert_eq!(book.forget_absent(late, |oid| oid == 2), [label(1)]);
+        assert_eq!(book.labels(session(1)).1, [label(2)]);
+    }
+
+    #[test]
+    fn every_change_is_a_version() {
+        let book = LabelBook::empty();
+        let first = book.version();
+        book.add(session(1), &[label(1)]);
+        let second = book.version();
+        book.undo(session(1), &[label(1)]);
+        assert!(first < second && second < book.version());
+    }
+}

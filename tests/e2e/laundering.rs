@@ -1,0 +1,368 @@
+//! Copies of labelled values: refused, or with `laundering: propagate` labelled before anybody else can see them.
+
+use crate::masking::leaked;
+use lockgate_tests::scene::{SSN, Scene};
+use lockgate_tests::wire::{self, Client, Frame};
+use lockgate_tests::{Gateway, scene};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+fn propagating() -> Scene {
+    Scene::with(15, |options| options.target_extra.push_str("\n    laundering: propagate"))
+}
+
+fn dana(gateway: &Gateway) -> Client {
+    let token = gateway.token("dana", &["dba"]);
+    Client::login(gateway.port, "dana", &token)
+}
+
+fn done(client: &mut Client, sql: &str) -> Vec<Frame> {
+    let frames = client.query(sql);
+    assert!(!frames.iter().any(|f| f.tag == b'E'), "{sql}: {frames:?}");
+    frames
+}
+
+/// The one value, which must be masked.
+#[track_caller]
+fn masked(client: &mut Client, sql: &str) {
+    let frames = done(client, sql);
+    let rows = wire::rows(&frames);
+    assert_eq!(rows.first().and_then(|r| r.first()).cloned().flatten().as_deref(), Some("***"), "{sql}: {frames:?}");
+}
+
+#[track_caller]
+fn shown(client: &mut Client, sql: &str, value: &str) {
+    assert_eq!(client.value(sql), value, "{sql}");
+}
+
+#[test]
+fn without_it_a_copy_is_refused() {
+    let scene = scene();
+    let mut dana = dana(&scene.gateway);
+    for sql in [
+        "CREATE TABLE copy AS SELECT id, ssn FROM people",
+        "SELECT ssn INTO copy FROM people",
+        "INSERT INTO notes (body) SELECT ssn FROM people WHERE id = 7",
+        "UPDATE notes SET body = p.ssn FROM people p WHERE p.id = notes.id",
+        "MERGE INTO notes n USING people p ON n.id = p.id WHEN MATCHED THEN UPDATE SET body = p.ssn",
+        "WITH s AS (SELECT ssn FROM people) INSERT INTO notes (body) SELECT ssn FROM s",
+        "INSERT INTO notes (id, body) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET body = (SELECT ssn FROM people WHERE id = 7)",
+        "DO $$BEGIN INSERT INTO notes (body) SELECT ssn FROM people; END$$",
+    ] {
+        let frames = dana.query(sql);
+        assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42501"), "{sql}: {frames:?}");
+    }
+    assert_eq!(scene.directly("SELECT count(*) FROM notes WHERE body LIKE '%CANARY%'"), "0");
+}
+
+#[test]
+fn a_new_relation_has_the_labels_of_what_it_was_made_from() {
+    let scene = propagating();
+    let mut dana = dana(&scene.gateway);
+    let mut other = self::dana(&scene.gateway);
+    shown(&mut other, "SELECT 1", "1");
+    done(&mut dana, "CREATE TABLE made AS SELECT id, ssn AS x, upper(email) AS y, name FROM people");
+    for client in [&mut dana, &mut other] {
+        masked(client, "SELECT x FROM made WHERE id = 7");
+        masked(client, "SELECT y FROM made WHERE id = 7");
+        shown(client, "SELECT name FROM made WHERE id = 7", "Person 7");
+        let frames = client.query("SELECT id FROM made WHERE x = 'a'");
+        assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42501"));
+    }
+    done(&mut dana, "SELECT ssn AS s INTO scratch FROM people WHERE id = 7");
+    masked(&mut other, "SELECT s FROM scratch");
+    done(&mut dana, "CREATE MATERIALIZED VIEW mv AS SELECT x FROM made WHERE id = 7");
+    masked(&mut other, "SELECT x FROM mv");
+    // From copy to copy, and back under another name.
+    done(&mut dana, "CREATE TABLE again AS SELECT x AS z FROM made WHERE id = 7");
+    masked(&mut other, "SELECT z FROM again");
+    // Who may see the values sees them, and has them in a copy of a copy.
+    assert_eq!(scene.gateway.query("frank", &scene.frank(), "SELECT z FROM again LIMIT 1"), SSN);
+    assert_eq!(scene.directly("SELECT z FROM again"), SSN);
+    scene.gateway.verify();
+}
+
+#[test]
+fn a_column_that_is_there_is_labelled_by_what_is_written_to_it() {
+    let scene = propagating();
+    let mut dana = dana(&scene.gateway);
+    let mut other = self::dana(&scene.gateway);
+    shown(&mut other, "SELECT body FROM notes WHERE id = 1", "note 1");
+    shown(&mut other, "SELECT who FROM log UNION ALL SELECT 'none'", "none");
+    done(&mut dana, "INSERT INTO notes (id, body) SELECT 1007, ssn FROM people WHERE id = 7");
+    masked(&mut other, "SELECT body FROM notes WHERE id = 1007");
+    masked(&mut dana, "SELECT body FROM notes WHERE id = 1");
+    done(&mut dana, "CREATE TABLE later (k int, a text, b text)");
+    done(&mut dana, "INSERT INTO later VALUES (1, 'a', 'b')");
+    shown(&mut other, "SELECT a FROM later", "a");
+    done(&mut dana, "UPDATE later SET a = p.ssn FROM people p WHERE p.id = 7");
+    masked(&mut other, "SELECT a FROM later");
+    shown(&mut other, "SELECT b FROM later", "b");
+    done(&mut dana, "MERGE INTO later l USING people p ON l.k = p.id WHEN MATCHED THEN UPDATE SET b = p.email");
+    masked(&mut other, "SELECT b FROM later");
+    // What is written is masked where it is given back at once, and where it is moved on to another column.
+    masked(&mut dana, "INSERT INTO log (id, who) SELECT id, email FROM people WHERE id = 7 RETURNING who");
+    done(&mut dana, "CREATE TABLE moved (k int PRIMARY KEY, a text, b text)");
+    done(&mut dana, "INSERT INTO moved VALUES (1, 'a', 'b')");
+    done(
+        &mut dana,
+        "INSERT INTO moved (k, a) SELECT 1, ssn FROM people WHERE id = 7 ON CONFLICT (k) DO UPDATE SET b = excluded.a",
+    );
+    masked(&mut other, "SELECT b FROM moved");
+}
+
+#[test]
+fn a_label_goes_with_the_column_and_not_with_the_name() {
+    let scene = propagating();
+    let mut dana = dana(&scene.gateway);
+    done(&mut dana, "CREATE TABLE made AS SELECT ssn AS x FROM people WHERE id = 7");
+    // The gateway refuses to rename what is labelled; the database's owner may.
+    scene.directly("ALTER TABLE made RENAME TO called");
+    scene.directly("ALTER TABLE called RENAME COLUMN x TO y");
+    scene.directly("CREATE SCHEMA aside");
+    scene.directly("GRANT USAGE ON SCHEMA aside TO PUBLIC");
+    scene.directly("ALTER TABLE called SET SCHEMA aside");
+    let mut other = self::dana(&scene.gateway);
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    masked(&mut other, "SELECT y FROM aside.called");
+    done(&mut other, "CREATE TABLE made (x text)");
+    done(&mut other, "INSERT INTO made VALUES ('fine')");
+    shown(&mut other, "SELECT x FROM made", "fine");
+    scene.directly("DROP TABLE aside.called");
+    scene.directly("CREATE TABLE aside.called (y text)");
+    scene.directly("INSERT INTO aside.called VALUES ('new')");
+    scene.directly("GRANT SELECT ON aside.called TO PUBLIC");
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    shown(&mut other, "SELECT y FROM aside.called", "new");
+}
+
+#[test]
+fn labels_follow_transactions() {
+    let scene = propagating();
+    let mut dana = dana(&scene.gateway);
+    let mut other = self::dana(&scene.gateway);
+    done(&mut dana, "BEGIN");
+    done(&mut dana, "CREATE TABLE made AS SELECT ssn AS x FROM people WHERE id = 7");
+    masked(&mut dana, "SELECT x FROM made");
+    done(&mut dana, "CREATE TABLE again AS SELECT x FROM made");
+    done(&mut dana, "COMMIT");
+    masked(&mut other, "SELECT x FROM again");
+    // Undone, and nobody else saw the label: it is gone.
+    done(&mut dana, "BEGIN");
+    done(&mut dana, "INSERT INTO notes (id, body) SELECT 1007, ssn FROM people WHERE id = 7");
+    masked(&mut dana, "SELECT body FROM notes WHERE id = 1");
+    done(&mut dana, "ROLLBACK");
+    shown(&mut dana, "SELECT body FROM notes WHERE id = 1", "note 1");
+    shown(&mut other, "SELECT body FROM notes WHERE id = 1", "note 1");
+    done(&mut dana, "BEGIN");
+    done(&mut dana, "SAVEPOINT a");
+    done(&mut dana, "INSERT INTO notes (id, body) SELECT 1007, ssn FROM people WHERE id = 7");
+    done(&mut dana, "ROLLBACK TO a");
+    shown(&mut dana, "SELECT body FROM notes WHERE id = 1", "note 1");
+    done(&mut dana, "INSERT INTO log (id, who) SELECT 1, email FROM people WHERE id = 7");
+    done(&mut dana, "RELEASE a");
+    done(&mut dana, "COMMIT");
+    shown(&mut other, "SELECT body FROM notes WHERE id = 1", "note 1");
+    masked(&mut other, "SELECT who FROM log");
+    // A failed transaction is undone by COMMIT.
+    done(&mut dana, "BEGIN");
+    done(&mut dana, "INSERT INTO notes (id, body) SELECT 1008, ssn FROM people WHERE id = 7");
+    wire::error(&dana.query("SELECT 1/0"));
+    done(&mut dana, "COMMIT");
+    shown(&mut other, "SELECT body FROM notes WHERE id = 1", "note 1");
+    // A statement that fails leaves nothing behind, and the client's place in its own text is right.
+    let frames = dana.query("INSERT INTO notes (id, body) SELECT 1, ssn FROM people WHERE id = 7");
+    assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("23505"), "{frames:?}");
+    assert_eq!(frames.last().map(|f| f.body.clone()), Some(b"I".to_vec()));
+    shown(&mut other, "SELECT body FROM notes WHERE id = 1", "note 1");
+    assert_eq!(
+        scene.directly(
+            "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND datname = current_database()"
+        ),
+        "0"
+    );
+}
+
+/// Another session that judged by a label may have written because of it, so that the label stays.
+#[test]
+fn a_label_that_others_relied_on_outlives_a_rollback() {
+    let scene = propagating();
+    let mut dana = dana(&scene.gateway);
+    let mut other = self::dana(&scene.gateway);
+    done(&mut dana, "BEGIN");
+    done(&mut dana, "INSERT INTO notes (id, body) SELECT 1007, ssn FROM people WHERE id = 7");
+    done(&mut other, "INSERT INTO notes (id, body) SELECT 1008, ssn FROM people WHERE id = 8");
+    done(&mut dana, "ROLLBACK");
+    masked(&mut dana, "SELECT body FROM notes WHERE id = 1008");
+    masked(&mut other, "SELECT body FROM notes WHERE id = 1008");
+}
+
+#[test]
+fn the_extended_protocol_carries_labels_too() {
+    let scene = propagating();
+    let mut dana = dana(&scene.gateway);
+    let mut other = self::dana(&scene.gateway);
+    // A pipeline that ends the transaction at once.
+    let run = |sql: &str| [wire::parse("", sql), wire::bind("", "", &[], 0), wire::execute("", 0)].concat();
+    let mut pipeline = run("BEGIN");
+    pipeline.extend(run("CREATE TABLE made AS SELECT ssn AS x FROM people WHERE id = 7"));
+    pipeline.extend(run("SELECT x FROM made"));
+    pipeline.extend(run("COMMIT"));
+    pipeline.extend(wire::sync());
+    dana.send_raw(&pipeline);
+    let frames = dana.until_ready();
+    assert!(!frames.iter().any(|f| f.tag == b'E'), "{frames:?}");
+    assert_eq!(wire::rows(&frames), [[Some("***".to_owned())]], "{frames:?}");
+    masked(&mut other, "SELECT x FROM made");
+    // Prepared once, run later, without a transaction of its own.
+    dana.send_raw(
+        &[wire::parse("p", "INSERT INTO notes (id, body) SELECT $1::int, ssn FROM people WHERE id = 7"), wire::sync()]
+            .concat(),
+    );
+    dana.until_ready();
+    shown(&mut other, "SELECT body FROM notes WHERE id = 1", "note 1");
+    dana.send_raw(&[wire::bind("", "p", &["1007"], 0), wire::execute("", 0), wire::sync()].concat());
+    let frames = dana.until_ready();
+    assert!(!frames.iter().any(|f| f.tag == b'E'), "{frames:?}");
+    masked(&mut other, "SELECT body FROM notes WHERE id = 1007");
+    done(&mut dana, "PREPARE q AS INSERT INTO log (id, who) SELECT 1, email FROM people WHERE id = 7");
+    shown(&mut other, "SELECT count(who) FROM log", "0");
+    done(&mut dana, "EXECUTE q");
+    masked(&mut other, "SELECT who FROM log");
+}
+
+#[test]
+fn temporary_tables_are_labelled_for_their_session() {
+    let scene = propagating();
+    let mut dana = dana(&scene.gateway);
+    done(&mut dana, "CREATE TEMP TABLE mine AS SELECT ssn AS x FROM people WHERE id = 7");
+    masked(&mut dana, "SELECT x FROM mine");
+    done(&mut dana, "CREATE TABLE kept AS SELECT x FROM mine");
+    masked(&mut self::dana(&scene.gateway), "SELECT x FROM kept");
+    // A temporary table hides another of its name, which is the one that is made here.
+    done(&mut dana, "CREATE TEMP TABLE twice (x text)");
+    done(&mut dana, "INSERT INTO twice VALUES ('own')");
+    done(&mut dana, "CREATE TABLE twice AS SELECT ssn AS x FROM people WHERE id = 7");
+    shown(&mut dana, "SELECT x FROM twice", "own");
+    masked(&mut dana, "SELECT x FROM public.twice");
+    done(&mut dana, "CREATE TABLE IF NOT EXISTS kept AS SELECT email AS x FROM people WHERE id = 8");
+}
+
+#[test]
+fn labels_survive_kill_9() {
+    let mut scene = propagating();
+    let mut dana = dana(&scene.gateway);
+    done(&mut dana, "CREATE TABLE made AS SELECT ssn AS x, left(email, 3) AS y FROM people WHERE id = 7");
+    done(&mut dana, "INSERT INTO notes (id, body) SELECT 1007, ssn FROM people WHERE id = 7");
+    scene.gateway.kill();
+    scene.gateway.resume();
+    let mut dana = self::dana(&scene.gateway);
+    masked(&mut dana, "SELECT x FROM made");
+    masked(&mut dana, "SELECT y FROM made");
+    masked(&mut dana, "SELECT body FROM notes WHERE id = 1007");
+    scene.gateway.stop();
+    scene.gateway.resume();
+    masked(&mut self::dana(&scene.gateway), "SELECT x FROM made");
+}
+
+/// What is killed at any moment has either no copy or a label.
+#[test]
+fn no_copy_is_without_its_label_whenever_the_gateway_dies() {
+    let mut scene = propagating();
+    for round in 0..6u64 {
+        let port = scene.gateway.port;
+        let token = scene.gateway.token("dana", &["dba"]);
+        let acknowledged = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&acknowledged);
+        let writer = std::thread::spawn(move || {
+            let mut client = Client::login(port, "dana", &token);
+            for n in 0..10_000u32 {
+                let sql = format!("CREATE TABLE made_{round}_{n} AS SELECT ssn AS x FROM people WHERE id = 7");
+                if !client.try_send_raw(&wire::message(b'Q', &wire::text(&sql))) {
+                    return;
+                }
+                if client.until_ready().last().is_none_or(|frame| frame.tag != b'Z') {
+                    return;
+                }
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        // On a busy machine the first one may take a while.
+        for _ in 0..3_000 {
+            if acknowledged.load(Ordering::SeqCst) > 0 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50 + round * 37));
+        scene.gateway.kill();
+        writer.join().expect("the writer ends with the gateway");
+        scene.gateway.resume();
+        let mut dana = self::dana(&scene.gateway);
+        let made = scene.directly("SELECT relname FROM pg_class WHERE relname LIKE 'made%'");
+        assert!(!made.is_empty(), "nothing was copied");
+        for name in made.lines() {
+            masked(&mut dana, &format!("SELECT x FROM {name}"));
+        }
+    }
+}
+
+#[test]
+fn sessions_side_by_side_never_see_an_unlabelled_copy() {
+    let scene = propagating();
+    let port = scene.gateway.port;
+    let token = scene.gateway.token("dana", &["dba"]);
+    std::thread::scope(|scope| {
+        for writer in 0..2 {
+            let token = token.clone();
+            scope.spawn(move || {
+                let mut client = Client::login(port, "dana", &token);
+                for n in 0..15 {
+                    done(
+                        &mut client,
+                        &format!("CREATE TABLE w{writer}_{n} AS SELECT 1 AS k, ssn AS x FROM people WHERE id = 7"),
+                    );
+                }
+            });
+        }
+        for _ in 0..2 {
+            let token = token.clone();
+            scope.spawn(move || {
+                let mut client = Client::login(port, "dana", &token);
+                for n in 0..60 {
+                    let frames = client.query(&format!("SELECT x FROM w{}_{}", n % 2, n / 4));
+                    let bytes: Vec<u8> = frames.iter().flat_map(|f| f.body.clone()).collect();
+                    assert_eq!(leaked(&bytes), None, "{frames:?}");
+                }
+            });
+        }
+    });
+    scene.gateway.verify();
+}
+
+#[test]
+fn what_cannot_be_followed_is_refused() {
+    let scene = propagating();
+    scene.directly("CREATE VIEW through AS SELECT id, body FROM notes");
+    scene.directly("CREATE TABLE watched (x text)");
+    scene.directly("CREATE FUNCTION tr() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO notes (body) VALUES (NEW.x); RETURN NEW; END$$");
+    scene.directly("CREATE TRIGGER t AFTER INSERT ON watched FOR EACH ROW EXECUTE FUNCTION tr()");
+    let mut dana = dana(&scene.gateway);
+    for sql in [
+        "CREATE TABLE made AS SELECT ssn FROM people; SELECT 1",
+        "INSERT INTO through SELECT 1007, ssn FROM people WHERE id = 7",
+        "INSERT INTO watched SELECT ssn FROM people WHERE id = 7",
+        "DO $$BEGIN INSERT INTO notes (body) SELECT ssn FROM people; END$$",
+        "EXPLAIN ANALYZE INSERT INTO notes (id, body) SELECT 1007, ssn FROM people WHERE id = 7",
+        "SELECT set_config('a.b', ssn, false) FROM people WHERE id = 7",
+        "CREATE RULE r AS ON INSERT TO log DO ALSO INSERT INTO notes (body) SELECT ssn FROM people",
+    ] {
+        let frames = dana.query(sql);
+        assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42501"), "{sql}: {frames:?}");
+    }
+    assert_eq!(scene.directly("SELECT count(*) FROM notes WHERE body LIKE '%CANARY%'"), "0");
+    done(&mut dana, "PREPARE q AS INSERT INTO notes (id, body) SELECT 1007, ssn FROM people WHERE id = 7");
+    let frames = dana.query("EXECUTE q; SELECT 1");
+    wire::error(&frames);
+    assert_eq!(scene.directly("SELECT count(*) FROM notes WHERE body LIKE '%CANARY%'"), "0");
+}
