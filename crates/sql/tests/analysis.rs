@@ -256,3 +256,80 @@ fn lineage_in_words() {
          equality test in WHERE: public.customers.phone (pii/phone)\n"
     );
 }
+
+#[test]
+fn what_only_a_later_grammar_has_is_a_name_to_an_older_server() {
+    let body = "SELECT ssn FROM public.customers WHERE id = 1";
+    let value = |version: i32, named: &str, sql: &str| {
+        let mut facts = shop::facts();
+        facts.server_version = u32::try_from(version).unwrap();
+        let mut function = facts.functions.iter().find(|f| f.name == "get_ssn").unwrap().clone();
+        function.oid = 30_000;
+        function.name = named.into();
+        function.source = body.into();
+        (function.arguments_min, function.arguments_max) = (0, 9);
+        facts.functions.push(function);
+        let rule = lockgate_sql::ColumnRule { label: "pii".parse().unwrap(), pattern: "*.customers.ssn".into() };
+        let catalog = Catalog::build(facts, &[rule], &[]);
+        let statement = one(&catalog, &shop::PATH, true, sql);
+        let told: Taint = match statement.outputs {
+            Outputs::Known(outputs) => outputs.into_iter().fold(Taint::CLEAN, |all, o| all.with(&o.value)),
+            Outputs::Each(all) => all,
+            Outputs::NoRows => Taint::CLEAN,
+        };
+        !told.is_clean() || !statement.uses.is_empty()
+    };
+    for (since, named, sql) in [
+        (160_000, "x", "SELECT system_user || '' FROM (SELECT ssn AS \"system_user\" FROM customers) s"),
+        (160_000, "x", "SELECT id FROM (SELECT id, ssn AS \"system_user\" FROM customers) s WHERE system_user LIKE '5%'"),
+        (160_000, "x", "SELECT (SELECT ssn FROM customers LIMIT 1) AS \"system_user\", k FROM kv ORDER BY system_user"),
+        (160_000, "json_array", "SELECT json_array(1)"),
+        (160_000, "json_array", "SELECT * FROM json_array(1) AS j(a, b)"),
+        (160_000, "json_arrayagg", "SELECT json_arrayagg(k) FROM kv"),
+        (170_000, "json_scalar", "SELECT json_scalar(1)"),
+        (170_000, "json_value", "SELECT json_value('{}', '$')"),
+        (170_000, "json_query", "SELECT json_query('{}', '$')"),
+        (170_000, "json_exists", "SELECT json_exists('{}', '$')"),
+        (170_000, "json_serialize", "SELECT json_serialize('{}')"),
+        (170_000, "json", "SELECT json('{}')"),
+    ] {
+        assert!(value(since - 10_000, named, sql), "{sql} before {since}");
+    }
+    assert!(!value(170_000, "json_scalar", "SELECT json_scalar(1)"));
+    assert!(!value(150_000, "x", "SELECT json_scalar(1), json_array(1)"));
+}
+
+#[test]
+fn a_body_means_what_the_path_of_each_caller_makes_of_it() {
+    let mut facts = shop::facts();
+    let mut function = facts.functions.iter().find(|f| f.name == "get_ssn").unwrap().clone();
+    function.source = "SELECT ssn FROM customers WHERE id = 1".into();
+    function.search_path = None;
+    for (oid, name, body) in [(30_000, "bare", None), (30_001, "around", Some("SELECT public.bare()"))] {
+        function.oid = oid;
+        function.name = name.into();
+        function.body = body.map(|sql| lockgate_sql::facts::Code::Sql(format!("BEGIN ATOMIC {sql}; END")));
+        (function.arguments_min, function.arguments_max) = (0, 0);
+        facts.functions.push(function.clone());
+    }
+    let mut view = facts.relations.iter().find(|r| r.name == "v_nested").unwrap().clone();
+    (view.oid, view.name) = (30_100, "v_bare".into());
+    view.definition = Some(lockgate_sql::facts::Code::Sql("SELECT 1 AS k, public.bare() AS label".into()));
+    facts.relations.push(view);
+    let rule = lockgate_sql::ColumnRule { label: "pii".parse().unwrap(), pattern: "public.customers.ssn".into() };
+    let catalog = Catalog::build(facts, &[rule], &[]);
+    let told = |path: &[&str], sql: &str| match one(&catalog, path, true, sql).outputs {
+        Outputs::Known(outputs) => !outputs[0].value.is_clean(),
+        _ => true,
+    };
+    let (own, other) = (["pg_catalog", "public"], ["pg_catalog", "scratch", "public"]);
+    // Whichever path comes first, the other one is not taken for it.
+    for _ in 0..2 {
+        assert!(!told(&other, "SELECT public.bare()"));
+        assert!(told(&own, "SELECT public.bare()"));
+        for path in [&own[..], &other[..]] {
+            assert!(told(path, "SELECT public.around()"));
+            assert!(told(path, "SELECT label FROM public.v_bare"));
+        }
+    }
+}

@@ -422,9 +422,10 @@ impl<'t> Analyzer<'t> {
             tree::argument(args, 0).and_then(|arg| self.literal(arg)).filter(|_| given.is_clean()).and_then(|text| {
                 let context =
                     super::Context { catalog: self.catalog, search_path: self.path, path_known: self.path_known };
-                let stack = self.stack;
+                let (stack, callers_path_known) = (self.stack, self.callers_path_known);
                 parse::with_tree(text, true, |tree| {
                     let mut inner = Analyzer::new(&context, stack);
+                inner.callers_path_known = callers_path_known;
                     let mut value = Taint::CLEAN;
                     let mut selects = true;
                     for raw in &tree.stmts {
@@ -466,6 +467,10 @@ impl<'t> Analyzer<'t> {
         let Some(NodeEnum::FuncCall(call)) = tree::kind(node) else {
             // COALESCE, CAST, CURRENT_DATE and the like may stand there too: one column of the same name.
             let value = self.expr(node, scope);
+            let functions = tree::kind(node).map_or(&[][..], |kind| self.taken_for_functions(kind));
+            if functions.iter().any(|name| !self.catalog.functions_named(name).is_empty()) {
+                return Rel { cols: Vec::new(), open: Some(value.taint), bounded: false, rows: Rows::TABLE };
+            }
             let mut col = Col::new(tree::output_name(node), value.taint);
             col.row = value.row;
             return Rel { cols: vec![col], open: None, bounded: true, rows: Rows::TABLE };

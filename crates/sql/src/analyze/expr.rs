@@ -7,7 +7,7 @@ use std::rc::Rc;
 use lockgate_core::limits;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AExpr, AExprKind, ColumnRef, JsonBehavior, JsonOutput, Node, SubLink, SubLinkType, TypeName, WindowDef,
+    AExpr, AExprKind, CoercionForm, ColumnRef, FuncCall, JsonBehavior, JsonOutput, Node, SubLink, SubLinkType, TypeName, WindowDef,
 };
 
 use super::scope::{Col, Item, Rel, Scope, Val, size_of};
@@ -70,6 +70,58 @@ impl<'t> Analyzer<'t> {
     }
 
     fn kind_of_expr(&mut self, kind: &'t NodeEnum, scope: &Scope<'t, '_>) -> Val<'t> {
+        let value = self.grammars_own(kind, scope);
+        self.or_a_function(kind, value)
+    }
+
+    /// What the grammar knows by a keyword that the server may not have: a function of somebody's own has that name there.
+    fn or_a_function(&mut self, kind: &'t NodeEnum, mut value: Val<'t>) -> Val<'t> {
+        for name in self.taken_for_functions(kind) {
+            let catalog = self.catalog;
+            for function in catalog.functions_named(name) {
+                let called = self.call_user(*function, name, &value.taint, -1);
+                value = Val { size: value.size, ..Val::made_of(value.taint.with(&called.value)) };
+            }
+        }
+        value
+    }
+
+    /// The functions that an expression may call on a server which is older than its grammar.
+    pub(super) fn taken_for_functions(&self, kind: &NodeEnum) -> &'static [&'static str] {
+        let (since, names): (u32, &'static [&'static str]) = match kind {
+            NodeEnum::JsonObjectConstructor(_) => (16, &["json_object"]),
+            NodeEnum::JsonArrayConstructor(_) | NodeEnum::JsonArrayQueryConstructor(_) => (16, &["json_array"]),
+            NodeEnum::JsonObjectAgg(_) => (16, &["json_objectagg"]),
+            NodeEnum::JsonArrayAgg(_) => (16, &["json_arrayagg"]),
+            NodeEnum::JsonFuncExpr(_) => (17, &["json_exists", "json_query", "json_value"]),
+            NodeEnum::JsonParseExpr(_) => (17, &["json"]),
+            NodeEnum::JsonScalarExpr(_) => (17, &["json_scalar"]),
+            NodeEnum::JsonSerializeExpr(_) => (17, &["json_serialize"]),
+            NodeEnum::MergeSupportFunc(_) => (17, &["merge_action"]),
+            _ => return &[],
+        };
+        if self.catalog.major() < since { names } else { &[] }
+    }
+
+    /// The column that an expression names alone. To servers that do not know the keyword, `system_user` is a name like any.
+    pub(super) fn only_name(&self, node: &'t Node) -> Option<&'t str> {
+        match tree::kind(node)? {
+            NodeEnum::ColumnRef(column) => match column.fields.as_slice() {
+                [only] => Some(tree::text(only)).filter(|name| !name.is_empty()),
+                _ => None,
+            },
+            NodeEnum::FuncCall(call) => self.old_name(call),
+            _ => None,
+        }
+    }
+
+    pub(super) fn old_name(&self, call: &'t FuncCall) -> Option<&'t str> {
+        let (schema, name) = tree::qualified(&call.funcname);
+        let keyword = call.funcformat() == CoercionForm::CoerceSqlSyntax && call.args.is_empty();
+        (keyword && (schema, name) == ("pg_catalog", "system_user") && self.catalog.major() < 16).then_some(name)
+    }
+
+    fn grammars_own(&mut self, kind: &'t NodeEnum, scope: &Scope<'t, '_>) -> Val<'t> {
         match kind {
             // An argument of the code that this stands in.
             NodeEnum::ParamRef(_) => Val::made_of(self.variables.clone().unwrap_or_default()),
@@ -87,7 +139,13 @@ impl<'t> Analyzer<'t> {
                 self.columns_seen = self.columns_seen.saturating_add(1);
                 Val::clean()
             }
-            NodeEnum::FuncCall(call) => self.call(call, scope),
+            NodeEnum::FuncCall(call) => match self.old_name(call) {
+                Some(name) => {
+                    self.sees("FuncCall", call.location);
+                    self.named(name, scope)
+                }
+                None => self.call(call, scope),
+            },
             NodeEnum::AExpr(e) => {
                 self.sees("AExpr", e.location);
                 self.operator(e, scope)
@@ -401,6 +459,13 @@ impl<'t> Analyzer<'t> {
             ([name], false) => self.bare(name, scope),
             ([named @ .., name], false) => self.of_alias(named, name, scope),
         };
+        self.touches.join(&value.taint);
+        value
+    }
+
+    fn named(&mut self, name: &'t str, scope: &Scope<'t, '_>) -> Val<'t> {
+        self.columns_seen = self.columns_seen.saturating_add(1);
+        let value = self.bare(name, scope);
         self.touches.join(&value.taint);
         value
     }

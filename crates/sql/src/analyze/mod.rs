@@ -112,6 +112,9 @@ pub(crate) struct Analyzer<'t> {
     pub(super) path: &'t [String],
     pub(super) path_known: bool,
     pub(super) stack: &'t [Frame],
+    /// `path` is the path that functions find which bring none of their own: not so within a view or a body whose names were
+    /// found when it was made.
+    pub(crate) callers_path_known: bool,
     /// The function whose body this is, and its arguments: names that stand for values the caller accounts for.
     pub(crate) arguments: &'t [String],
     /// In code with variables: what any of them may hold.
@@ -184,6 +187,7 @@ impl<'t> Analyzer<'t> {
             path: context.search_path,
             path_known: context.path_known,
             stack,
+            callers_path_known: true,
             arguments: &[],
             variables: None,
             by_owner: false,
@@ -322,7 +326,7 @@ impl<'t> Analyzer<'t> {
         if let Some(known) = self.summaries.get(&function) {
             return Cow::Owned(known.clone());
         }
-        let summary = self.catalog.summary(function, self.stack, self.path, self.path_known);
+        let summary = self.catalog.summary(function, self.stack, self.path, self.path_known && self.callers_path_known);
         if let Cow::Owned(own) = &summary {
             self.summaries.insert(function, own.clone());
         }
@@ -434,6 +438,7 @@ impl<'t> Analyzer<'t> {
         );
         inner.steps = self.steps;
         inner.follows = self.follows;
+        inner.callers_path_known = self.callers_path_known;
         let wrapped = node.map(|kind| inner.command(kind, &Scope::root()));
         let outcome = wrapped.unwrap_or_else(command::Outcome::unknown);
         self.steps = inner.steps;

@@ -299,11 +299,8 @@ impl<'t> Analyzer<'t> {
             return taint;
         }
         self.search(outputs.cols.len());
-        if let Some(NodeEnum::ColumnRef(column)) = tree::kind(node)
-            && let [only] = column.fields.as_slice()
-        {
-            let name = tree::text(only);
-            let mut named = outputs.cols.iter().filter(|c| !name.is_empty() && c.name == name);
+        if let Some(name) = self.only_name(node) {
+            let mut named = outputs.cols.iter().filter(|c| c.name == name);
             if let Some(col) = named.next() {
                 return col.taint.clone();
             }
@@ -320,16 +317,15 @@ impl<'t> Analyzer<'t> {
         if let Some(taint) = output_at(node, outputs) {
             return taint;
         }
-        match tree::kind(node) {
-            Some(NodeEnum::GroupingSet(set)) => {
+        match (tree::kind(node), self.only_name(node)) {
+            (Some(NodeEnum::GroupingSet(set)), _) => {
                 let mut taint = Taint::CLEAN;
                 for item in &set.content {
                     taint.join(&self.by_input(item, outputs, scope));
                 }
                 taint
             }
-            Some(NodeEnum::ColumnRef(column)) if column.fields.len() == 1 => {
-                let name = column.fields.first().map(tree::text).unwrap_or_default();
+            (_, Some(name)) => {
                 self.search(scope.from.star.len().saturating_add(outputs.cols.len()));
                 if scope.from.star.iter().any(|c| c.name == name) {
                     return self.expr(node, scope).taint;

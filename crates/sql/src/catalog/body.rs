@@ -92,7 +92,7 @@ impl Catalog {
 
     fn add_definition(&self, definition: &Code, stack: &[Frame], lineage: &mut Lineage) {
         let sql = self.sql_of(definition);
-        let statements = sql.and_then(|sql| self.statements(&sql, &self.search_path, true, &[], stack));
+        let statements = sql.and_then(|sql| self.statements(&sql, Path::when_made(&self.search_path), &[], stack));
         let statement = statements.and_then(|mut s| s.pop());
         let whole = statement.filter(|s| !s.facts.opaque);
         let Some(statement) = whole else {
@@ -136,16 +136,16 @@ impl Catalog {
     fn statements(
         &self,
         text: &str,
-        path: &[String],
-        path_known: bool,
+        path: Path<'_>,
         arguments: &[String],
         stack: &[Frame],
     ) -> Option<Vec<Statement>> {
         parse::with_tree(text, true, |tree| {
             let mut out = Vec::new();
             for raw in &tree.stmts {
-                let context = Context { catalog: self, search_path: path, path_known };
+                let context = Context { catalog: self, search_path: path.schemas, path_known: path.known };
                 let mut analyzer = Analyzer::new(&context, stack);
+                analyzer.callers_path_known = path.callers;
                 analyzer.arguments = arguments;
                 out.push(analyzer.statement(raw.stmt.as_deref()?));
                 if analyzer.exhausted() {
@@ -160,7 +160,7 @@ impl Catalog {
 
     /// What a text in SQL can give to whoever runs it, under whatever path.
     pub(crate) fn text_gives(&self, text: &str, arguments: &[String], stack: &[Frame]) -> Taint {
-        let Some(statements) = self.statements(text, &self.search_path, false, arguments, stack) else {
+        let Some(statements) = self.statements(text, Path::nobody_knows(&self.search_path), arguments, stack) else {
             return self.unknown();
         };
         let mut taint = Taint::CLEAN;
@@ -173,7 +173,10 @@ impl Catalog {
     /// What calling a function amounts to, for a session with this search path.
     pub(crate) fn summary(&self, index: usize, stack: &[Frame], path: &[String], path_known: bool) -> Cow<'_, Summary> {
         let Some(function) = self.function(index) else { return Cow::Owned(Summary::opaque()) };
-        if let Some(known) = function.summary.get() {
+        // A body's names mean what the caller's path makes of them, unless the function brings its own.
+        let fixed = function.facts.search_path.is_some() || function.facts.body.is_some();
+        let kept = fixed || (path_known && path == self.search_path);
+        if let Some(known) = function.summary.get().filter(|_| kept) {
             return Cow::Borrowed(known);
         }
         let frame = Frame::Function(index);
@@ -182,22 +185,20 @@ impl Catalog {
         }
         let mut inner = stack.to_vec();
         inner.push(frame);
-        // A body's names mean what the caller's path makes of them, unless the function brings its own.
-        let fixed = function.facts.search_path.is_some() || function.facts.body.is_some();
-        let (body_path, body_path_known) = match &function.facts.search_path {
-            Some(own) => (own.as_slice(), true),
-            None if fixed => (self.search_path.as_slice(), true),
-            None => (path, path_known),
+        let body_path = match &function.facts.search_path {
+            Some(own) => Path { schemas: own, known: true, callers: true },
+            None if fixed => Path::when_made(&self.search_path),
+            None => Path { schemas: path, known: path_known, callers: true },
         };
-        let summary = self.function_summary(function, &inner, body_path, body_path_known);
-        if fixed || (path_known && path == self.search_path) {
+        let summary = self.function_summary(function, &inner, body_path);
+        if kept {
             Cow::Borrowed(function.summary.get_or_init(|| summary))
         } else {
             Cow::Owned(summary)
         }
     }
 
-    fn function_summary(&self, function: &Function, stack: &[Frame], path: &[String], path_known: bool) -> Summary {
+    fn function_summary(&self, function: &Function, stack: &[Frame], path: Path<'_>) -> Summary {
         let facts = &function.facts;
         if function.safe {
             return Summary::default();
@@ -210,9 +211,9 @@ impl Catalog {
             };
         }
         let mut summary = match (facts.language.as_str(), facts.kind) {
-            ("sql", 'f') => self.sql_summary(function, stack, path, path_known).unwrap_or_else(Summary::opaque),
+            ("sql", 'f') => self.sql_summary(function, stack, path).unwrap_or_else(Summary::opaque),
             ("plpgsql", kind @ ('f' | 'p')) => {
-                let stored = self.code_stores(&facts.source, stack, path, path_known);
+                let stored = self.code_stores(&facts.source, stack, path.schemas, path.known);
                 // Text that is not shown is what `execute` is asked for; copies that are shown are judged as such.
                 let lost = if stored.dynamic { Taint::CLEAN } else { stored.lost };
                 let uses = if lost.is_clean() { Vec::new() } else { vec![(How::Source, lost)] };
@@ -223,7 +224,7 @@ impl Catalog {
         };
         // What stands in for arguments that are not given.
         for called in self.called_from(facts.oid) {
-            let value = self.summary(called, stack, path, path_known).value.clone();
+            let value = self.summary(called, stack, path.schemas, path.known && path.callers).value.clone();
             summary.value.join(&value);
             for (_, column) in summary.columns.iter_mut().flatten() {
                 column.join(&value);
@@ -232,14 +233,14 @@ impl Catalog {
         summary
     }
 
-    fn sql_summary(&self, function: &Function, stack: &[Frame], path: &[String], path_known: bool) -> Option<Summary> {
+    fn sql_summary(&self, function: &Function, stack: &[Frame], path: Path<'_>) -> Option<Summary> {
         let facts = &function.facts;
         let text = match &facts.body {
             Some(Code::Sql(body)) => unwrap_atomic(body),
             Some(tree @ Code::Tree(_)) => self.sql_of(tree)?,
             None => Cow::Borrowed(facts.source.as_str()),
         };
-        let mut statements = self.statements(&text, path, path_known, &facts.in_names, stack)?;
+        let mut statements = self.statements(&text, path, &facts.in_names, stack)?;
         let mut summary = Summary::default();
         for statement in &statements {
             summary.opaque |= statement.facts.opaque || statement.effect != crate::Effect::None;
@@ -347,6 +348,28 @@ impl Catalog {
 
     pub(super) fn unknown(&self) -> Taint {
         if self.has_labels() { Taint::UNKNOWN } else { Taint::CLEAN }
+    }
+}
+
+/// Where the names of a text are looked for.
+#[derive(Clone, Copy)]
+struct Path<'a> {
+    schemas: &'a [String],
+    known: bool,
+    /// Functions that it calls look there too.
+    callers: bool,
+}
+
+impl<'a> Path<'a> {
+    /// Of code whose names the server found when it was made. What that code calls looks where its caller's session does,
+    /// which nobody knows here.
+    fn when_made(schemas: &'a [String]) -> Path<'a> {
+        Path { schemas, known: true, callers: false }
+    }
+
+    /// Of code that will run under a path which is not known yet.
+    fn nobody_knows(schemas: &'a [String]) -> Path<'a> {
+        Path { schemas, known: false, callers: false }
     }
 }
 
