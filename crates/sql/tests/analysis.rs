@@ -281,7 +281,11 @@ fn what_only_a_later_grammar_has_is_a_name_to_an_older_server() {
     };
     for (since, named, sql) in [
         (160_000, "x", "SELECT system_user || '' FROM (SELECT ssn AS \"system_user\" FROM customers) s"),
-        (160_000, "x", "SELECT id FROM (SELECT id, ssn AS \"system_user\" FROM customers) s WHERE system_user LIKE '5%'"),
+        (
+            160_000,
+            "x",
+            "SELECT id FROM (SELECT id, ssn AS \"system_user\" FROM customers) s WHERE system_user LIKE '5%'",
+        ),
         (160_000, "x", "SELECT (SELECT ssn FROM customers LIMIT 1) AS \"system_user\", k FROM kv ORDER BY system_user"),
         (160_000, "json_array", "SELECT json_array(1)"),
         (160_000, "json_array", "SELECT * FROM json_array(1) AS j(a, b)"),

@@ -14,6 +14,10 @@ use crate::statement::How;
 use crate::taint::Taint;
 use crate::{catalog, parse};
 
+/// Functions whose value has the type of their first argument.
+pub(super) const OF_ARGUMENTS_TYPE: &[&str] =
+    &["max", "min", "lag", "lead", "first_value", "last_value", "nth_value", "any_value"];
+
 /// The server's own types that refuse some texts.
 const SERVER_TYPES: &[&str] = &[
     "aclitem",
@@ -143,6 +147,9 @@ impl<'t> Analyzer<'t> {
                 self.times = self.times.saturating_mul(rows.max(1));
             }
             value.taint.join(&self.call_builtin(builtin, name, call, &arguments, &given));
+            if users.is_empty() && OF_ARGUMENTS_TYPE.contains(&name) {
+                value.type_oid = arguments.first().map_or(0, |first| self.alike(first.type_oid, 0));
+            }
         }
         value.size = match builtin {
             // What a query within a text makes is not followed any further.
@@ -237,20 +244,20 @@ impl<'t> Analyzer<'t> {
     /// The columns of a user's function that returns rows, named as a FROM clause sees them.
     fn columns_of(&self, summary: &catalog::Summary, function: usize, given: &Taint) -> Option<Vec<Col<'t>>> {
         let facts = &self.catalog.function(function)?.facts;
-        let fields: Vec<&'t str> = if facts.out_names.is_empty() {
+        let fields: Vec<(&'t str, u32)> = if facts.out_names.is_empty() {
             let fields = &self.catalog.types().get(&facts.return_type)?.fields;
-            fields.iter().map(|(name, _)| name.as_str()).collect()
+            fields.iter().map(|(name, oid)| (name.as_str(), *oid)).collect()
         } else {
-            facts.out_names.iter().map(String::as_str).collect()
+            facts.out_names.iter().map(|name| (name.as_str(), 0)).collect()
         };
         let known = summary.columns.as_ref().filter(|known| known.len() == fields.len());
         Some(
             fields
                 .into_iter()
                 .enumerate()
-                .map(|(at, name)| {
+                .map(|(at, (name, type_oid))| {
                     let own = known.and_then(|k| k.get(at)).map_or(&summary.value, |(_, taint)| taint);
-                    Col::new(name, own.clone().with(given))
+                    Col { type_oid, ..Col::new(name, own.clone().with(given)) }
                 })
                 .collect(),
         )
@@ -323,12 +330,12 @@ impl<'t> Analyzer<'t> {
             Class::Total => {
                 let fails = fails_by_shape(name, arguments, &|at| {
                     let node = call.args.get(at);
-                    node.zip(arguments.get(at)).is_some_and(|(node, value)| {
-                        let unsure = value.type_oid == 0 && matches!(tree::kind(node), Some(NodeEnum::ColumnRef(_)));
-                        unsure || self.may_be_array(node, value)
-                    })
+                    node.zip(arguments.get(at)).is_some_and(|(node, value)| self.may_be_array(node, value))
                 });
-                self.may_fail(&fails, name, call.location);
+                // Where every shape fits there is nothing that could fail.
+                if let Some(fails) = fails {
+                    self.may_fail(&fails, name, call.location);
+                }
             }
             Class::TotalInFirst => self.may_fail(&rest(), name, call.location),
             Class::TotalInRest => {
@@ -425,7 +432,7 @@ impl<'t> Analyzer<'t> {
                 let (stack, callers_path_known) = (self.stack, self.callers_path_known);
                 parse::with_tree(text, true, |tree| {
                     let mut inner = Analyzer::new(&context, stack);
-                inner.callers_path_known = callers_path_known;
+                    inner.callers_path_known = callers_path_known;
                     let mut value = Taint::CLEAN;
                     let mut selects = true;
                     for raw in &tree.stmts {
@@ -559,8 +566,8 @@ impl<'t> Analyzer<'t> {
 
 /// What may make a function fail that otherwise takes any value: an argument of a shape that does not fit. `array` tells
 /// whether the argument at a place may be an array.
-fn fails_by_shape(name: &str, arguments: &[Val<'_>], array: &dyn Fn(usize) -> bool) -> Taint {
-    let mut taint = Taint::CLEAN;
+fn fails_by_shape(name: &str, arguments: &[Val<'_>], array: &dyn Fn(usize) -> bool) -> Option<Taint> {
+    let mut taint: Option<Taint> = None;
     for (at, argument) in arguments.iter().enumerate() {
         let fits = match name {
             // A key may not be null or an array; a value may be anything.
@@ -572,7 +579,7 @@ fn fails_by_shape(name: &str, arguments: &[Val<'_>], array: &dyn Fn(usize) -> bo
             _ => true,
         };
         if !fits {
-            taint.join(&argument.taint);
+            taint.get_or_insert_default().join(&argument.taint);
         }
     }
     taint

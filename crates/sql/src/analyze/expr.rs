@@ -7,11 +7,14 @@ use std::rc::Rc;
 use lockgate_core::limits;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AExpr, AExprKind, CoercionForm, ColumnRef, FuncCall, JsonBehavior, JsonOutput, Node, SubLink, SubLinkType, TypeName, WindowDef,
+    AExpr, AExprKind, CoercionForm, ColumnRef, FuncCall, JsonBehavior, JsonOutput, Node, SubLink, SubLinkType,
+    TypeName, WindowDef,
 };
 
+use super::call::OF_ARGUMENTS_TYPE;
 use super::scope::{Col, Item, Rel, Scope, Val, size_of};
 use super::{Analyzer, size, tree};
+use crate::builtins;
 use crate::statement::How;
 use crate::taint::Taint;
 
@@ -30,6 +33,8 @@ const SCALAR_TYPES: &[u32] = &[
     1042, 1043, 1082, 1083, 1114, 1184, 1186, 1266, 1560, 1562, 1700, 2950, 3614, 3615, 3802, 3904, 3906, 3908, 3910,
     3912, 3926,
 ];
+/// Stands for any of them: `text`.
+pub(super) const SCALAR: u32 = 25;
 /// Where a row lies follows from the width of its values and of those before it.
 const ROW_PLACE: &str = "ctid";
 /// Types that take any value.
@@ -62,6 +67,11 @@ impl<'t> Analyzer<'t> {
         let around = std::mem::take(&mut self.parts_size);
         let mut value = self.kind_of_expr(kind, scope);
         value.size = size::of(kind, value.size, self.parts_size);
+        // NULL and a parameter take the type of what they are beside.
+        let untyped = matches!(kind, NodeEnum::ParamRef(_)) || tree::is_null(node);
+        if value.type_oid == 0 && !untyped && !self.may_be_array(node, &value) {
+            value.type_oid = SCALAR;
+        }
         self.parts_size = around.saturating_add(value.size);
         if value.size > limits::SQL_GROWTH_BYTES_MAX {
             self.may_fail(&value.taint, size::PLACE, -1);
@@ -156,8 +166,13 @@ impl<'t> Analyzer<'t> {
                 self.sublink(link, scope)
             }
             NodeEnum::CaseExpr(case) => self.case(case, scope),
-            NodeEnum::CoalesceExpr(e) => Val::made_of(self.short_circuit(&e.args, scope, e.location)),
-            NodeEnum::MinMaxExpr(e) => Val::made_of(self.parts(&e.args, scope)),
+            NodeEnum::CoalesceExpr(e) => {
+                let before = self.fallible;
+                let value = self.alternatives(&e.args, scope);
+                self.skips(e.args.len(), before, &value.taint, e.location);
+                value
+            }
+            NodeEnum::MinMaxExpr(e) => self.alternatives(&e.args, scope),
             NodeEnum::NullTest(e) => Val::made_of(self.part(&e.arg, scope)),
             NodeEnum::BooleanTest(e) => Val::made_of(self.part(&e.arg, scope)),
             NodeEnum::NamedArgExpr(e) => match e.arg.as_deref() {
@@ -360,24 +375,61 @@ impl<'t> Analyzer<'t> {
     fn short_circuit(&mut self, args: &'t [Node], scope: &Scope<'t, '_>, location: i32) -> Taint {
         let before = self.fallible;
         let taint = self.parts(args, scope);
-        if args.len() > 1 && self.fallible != before {
-            self.uses(&taint, How::Condition, "a condition before an expression that may fail", location);
-        }
+        self.skips(args.len(), before, &taint, location);
         taint
+    }
+
+    /// Of so many operands, some may not be evaluated: that shows where one of them may fail.
+    fn skips(&mut self, operands: usize, fallible_before: u32, taint: &Taint, location: i32) {
+        if operands > 1 && self.fallible != fallible_before {
+            self.uses(taint, How::Condition, "a condition before an expression that may fail", location);
+        }
+    }
+
+    /// One of these values: they are of one type.
+    fn alternatives(&mut self, nodes: &'t [Node], scope: &Scope<'t, '_>) -> Val<'t> {
+        let mut one = Val::clean();
+        for node in nodes {
+            let value = self.expr(node, scope);
+            one.taint.join(&value.taint);
+            one.type_oid = self.alike(one.type_oid, value.type_oid);
+        }
+        one
+    }
+
+    /// The type of what has both types: known if either is known to be no array.
+    pub(super) fn alike(&self, one: u32, other: u32) -> u32 {
+        if [one, other].iter().any(|oid| *oid != 0 && !self.is_array(*oid)) { SCALAR } else { 0 }
+    }
+
+    fn is_array(&self, type_oid: u32) -> bool {
+        let user = self.catalog.types().get(&type_oid);
+        user.map_or(!SCALAR_TYPES.contains(&type_oid), |t| t.kind == 'A' || t.kind == 'd')
     }
 
     fn case(&mut self, case: &'t pg_query::protobuf::CaseExpr, scope: &Scope<'t, '_>) -> Val<'t> {
         let mut condition = self.part(&case.arg, scope);
         let mut value = Taint::CLEAN;
-        for when in &case.args {
-            if let Some(NodeEnum::CaseWhen(when)) = tree::kind(when) {
-                condition.join(&self.part(&when.expr, scope));
-                value.join(&self.part(&when.result, scope));
+        let mut type_oid = 0;
+        let whens = case.args.iter().filter_map(|when| match tree::kind(when) {
+            Some(NodeEnum::CaseWhen(when)) => Some(when),
+            _ => None,
+        });
+        for when in whens {
+            condition.join(&self.part(&when.expr, scope));
+            if let Some(result) = when.result.as_deref() {
+                let result = self.expr(result, scope);
+                type_oid = self.alike(type_oid, result.type_oid);
+                value.join(&result.taint);
             }
         }
-        value.join(&self.part(&case.defresult, scope));
+        if let Some(result) = case.defresult.as_deref() {
+            let result = self.expr(result, scope);
+            type_oid = self.alike(type_oid, result.type_oid);
+            value.join(&result.taint);
+        }
         self.uses(&condition, How::Condition, "CASE", case.location);
-        Val::made_of(value.with(&condition))
+        Val { type_oid, ..Val::made_of(value.with(&condition)) }
     }
 
     fn row(&mut self, args: &'t [Node], scope: &Scope<'t, '_>) -> Val<'t> {
@@ -600,6 +652,7 @@ impl<'t> Analyzer<'t> {
             .any(|(side, value)| side.as_deref().is_some_and(|node| self.may_be_array(node, value)));
         let (_, name) = tree::qualified(&e.name);
         let size = size::of_operator(e.kind(), name, left.size, right.size);
+        let (left_type, right_type) = (left.type_oid, right.type_oid);
         let (left, right) = (left.taint, right.taint);
         let taint = left.clone().with(&right);
         let value = taint.clone().with(&self.user_operator(&e.name, &taint, e.location));
@@ -625,24 +678,58 @@ impl<'t> Analyzer<'t> {
             }
             _ => {}
         }
-        Val { size, ..Val::made_of(value) }
+        let type_oid = match e.kind() {
+            AExprKind::AexprNullif => self.alike(left_type, right_type),
+            _ if name == "||" && !arrays => SCALAR,
+            _ => 0,
+        };
+        Val { size, type_oid, ..Val::made_of(value) }
     }
 
     /// Whether a value may be an array, as far as it shows.
     pub(super) fn may_be_array(&self, node: &Node, value: &Val<'t>) -> bool {
         if value.type_oid != 0 {
-            let user = self.catalog.types().get(&value.type_oid);
-            return user.map_or(!SCALAR_TYPES.contains(&value.type_oid), |t| t.kind == 'A' || t.kind == 'd');
+            return self.is_array(value.type_oid);
         }
         match tree::kind(node) {
-            Some(NodeEnum::AArrayExpr(_)) => true,
-            Some(NodeEnum::SubLink(link)) => link.sub_link_type() == SubLinkType::ArraySublink,
-            Some(NodeEnum::TypeCast(cast)) => cast.type_name.as_ref().is_some_and(|t| !t.array_bounds.is_empty()),
-            Some(NodeEnum::FuncCall(call)) => {
-                let (_, name) = tree::qualified(&call.funcname);
-                name.contains("array") || name.starts_with("regexp_match") || name == "parse_ident"
+            Some(NodeEnum::SubLink(link)) => {
+                matches!(link.sub_link_type(), SubLinkType::ArraySublink | SubLinkType::ExprSublink)
             }
-            _ => tree::literal(node).is_some_and(|text| text.trim_start().starts_with(['{', '['])),
+            Some(NodeEnum::TypeCast(cast)) => cast.type_name.as_ref().is_none_or(|target| {
+                let (_, name) = tree::qualified(&target.names);
+                !target.array_bounds.is_empty() || name.starts_with('_') || !self.is_of_server(target)
+            }),
+            Some(NodeEnum::FuncCall(call)) => {
+                let (schema, name) = tree::qualified(&call.funcname);
+                let of_arrays =
+                    name.contains("array") || name.starts_with("regexp_match") || name.starts_with("percentile_");
+                of_arrays
+                    || OF_ARGUMENTS_TYPE.contains(&name)
+                    || matches!(name, "parse_ident" | "current_schemas" | "ts_lexize" | "xpath" | "mode" | "acldefault")
+                    || !self.candidates(schema, name, call.args.len()).is_empty()
+                    || builtins::function(name).is_none()
+            }
+            Some(NodeEnum::AExpr(e)) => match tree::qualified(&e.name).1 {
+                _ if e.kind() == AExprKind::AexprNullif => true,
+                // Joined of what is no array, it is known to be none.
+                "||" => true,
+                name => !self.catalog.operators_named(name).is_empty(),
+            },
+            Some(NodeEnum::AConst(_)) => {
+                tree::literal(node).is_some_and(|text| text.trim_start().starts_with(['{', '[']))
+            }
+            Some(
+                NodeEnum::ParamRef(_)
+                | NodeEnum::BoolExpr(_)
+                | NodeEnum::NullTest(_)
+                | NodeEnum::BooleanTest(_)
+                | NodeEnum::SqlvalueFunction(_)
+                | NodeEnum::XmlExpr(_)
+                | NodeEnum::XmlSerialize(_)
+                | NodeEnum::GroupingFunc(_),
+            ) => false,
+            // What is not known may be one.
+            _ => true,
         }
     }
 

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use super::expr::SCALAR;
 use super::size::{self, Rows};
 use crate::taint::Taint;
 
@@ -155,7 +156,9 @@ impl<'t> Rel<'t> {
                         col.row = None;
                     }
                     if col.type_oid != other.type_oid {
-                        col.type_oid = 0;
+                        // Columns that are united are of one type: if one is no array, none is.
+                        let scalar = [col.type_oid, other.type_oid].contains(&SCALAR);
+                        col.type_oid = if scalar { SCALAR } else { 0 };
                     }
                 }
                 None => {

@@ -139,7 +139,8 @@ pub(super) fn is_harmless(name: &str, value: Option<&str>) -> bool {
     if let Some((family, _)) = name.split_once('.') {
         return !CLOSED_FAMILIES.contains(&family);
     }
-    HARMLESS.contains(&name) || name.starts_with("enable_") || name.starts_with("geqo")
+    // Not `enable_`: without other plans rows come in the order of an index, which may be that of a labelled column.
+    HARMLESS.contains(&name) || name.starts_with("geqo")
 }
 
 #[cfg(test)]
@@ -151,7 +152,7 @@ mod tests {
         for (name, value, harmless) in [
             ("work_mem", Some("1MB"), true),
             ("my.setting", Some("x"), true),
-            ("enable_seqscan", Some("off"), true),
+            ("enable_seqscan", Some("off"), false),
             ("client_encoding", Some("UTF8"), true),
             ("client_encoding", Some("SQL_ASCII"), false),
             ("standard_conforming_strings", Some("off"), false),

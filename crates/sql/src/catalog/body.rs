@@ -133,13 +133,7 @@ impl Catalog {
     }
 
     /// Analyses a text of this catalog's own. `None` if it does not parse.
-    fn statements(
-        &self,
-        text: &str,
-        path: Path<'_>,
-        arguments: &[String],
-        stack: &[Frame],
-    ) -> Option<Vec<Statement>> {
+    fn statements(&self, text: &str, path: Path<'_>, arguments: &[String], stack: &[Frame]) -> Option<Vec<Statement>> {
         parse::with_tree(text, true, |tree| {
             let mut out = Vec::new();
             for raw in &tree.stmts {
@@ -191,11 +185,7 @@ impl Catalog {
             None => Path { schemas: path, known: path_known, callers: true },
         };
         let summary = self.function_summary(function, &inner, body_path);
-        if kept {
-            Cow::Borrowed(function.summary.get_or_init(|| summary))
-        } else {
-            Cow::Owned(summary)
-        }
+        if kept { Cow::Borrowed(function.summary.get_or_init(|| summary)) } else { Cow::Owned(summary) }
     }
 
     fn function_summary(&self, function: &Function, stack: &[Frame], path: Path<'_>) -> Summary {
