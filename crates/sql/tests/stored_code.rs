@@ -192,3 +192,29 @@ fn a_copy_that_was_made_of_a_view_keeps_its_labels() {
     // A copy that can be made anew is made by running its definition.
     assert!(!statement(&catalog, "REFRESH MATERIALIZED VIEW m_nested").touches.is_clean());
 }
+
+#[test]
+fn what_is_stored_is_not_made_from_labelled_values() {
+    let catalog = shop::catalog();
+    let used = |sql: &str| !statement(&catalog, sql).uses.is_empty();
+    for sql in [
+        "UPDATE customers SET ssn = nullif(left(ssn, 1), '5') || right(ssn, -1) WHERE id = 1",
+        "UPDATE customers SET email = left(email, 1) || '#'",
+        "UPDATE customers SET (ssn, name) = (SELECT left(ssn, 1), 'x' FROM customers WHERE id = 2)",
+        "INSERT INTO customers(id, ssn) SELECT 1, left(ssn, 1) FROM customers",
+        "INSERT INTO customers(id, ssn) VALUES (1, (SELECT left(ssn, 1) FROM customers WHERE id = 2))",
+        "INSERT INTO customers(id, ssn) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET ssn = left(customers.ssn, 1)",
+        "MERGE INTO customers c USING orders o ON c.id = o.id WHEN MATCHED THEN UPDATE SET ssn = left(c.ssn, 1)",
+    ] {
+        assert!(used(sql), "{sql}");
+    }
+    for sql in [
+        "UPDATE customers SET ssn = 'x' WHERE id = 1",
+        "UPDATE customers SET ssn = ssn WHERE id = 1",
+        "UPDATE customers SET ssn = $1, name = upper(name) WHERE id = 1",
+        "INSERT INTO customers(id, ssn) SELECT id + 1, ssn FROM customers",
+        "INSERT INTO customers_old(id, ssn, email) SELECT id, ssn, email FROM customers WHERE id = 1",
+    ] {
+        assert!(!used(sql), "{sql}: {:?}", statement(&catalog, sql).uses);
+    }
+}

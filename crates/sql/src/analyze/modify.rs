@@ -127,6 +127,10 @@ impl<'t> Analyzer<'t> {
                 plain: *plain,
             };
             self.carry(carry, &target, location);
+        } else if !plain && !self.by_owner {
+            // NOT NULL, keys and checks refuse some values: one that was made for that tells what it was made from.
+            let target = format!("{}.{column}", place.name);
+            self.uses(value, How::Expression, &target, location);
         }
     }
 
