@@ -30,12 +30,20 @@ const SECRET: &str = "SELECT ssn FROM people WHERE id = 7";
 fn a_name_made_of_a_value_is_not_shown() {
     let scene = scene();
     let dana = scene.dana();
+    // Code of her own that copies the value is refused; what somebody else made runs.
+    let mut client = Client::login(scene.gateway.port, "dana", &dana);
+    let frames = client.query(&named_after(SECRET, "SELECT * FROM odd"));
+    assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42501"), "{frames:?}");
+    scene.directly(&format!(
+        "CREATE FUNCTION names() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN
+           EXECUTE format('CREATE TEMP VIEW odd AS SELECT 1 AS %I, ssn FROM people WHERE id = 7', ({SECRET})); END $f$",
+    ));
     for (then, expect) in [
-        ("SELECT * FROM odd", vec!["column1", "ssn"]),
-        ("SELECT *, 2 AS mine FROM odd", vec!["column1", "ssn", "mine"]),
+        ("SELECT * FROM odd", vec!["names", "column1", "ssn"]),
+        ("SELECT *, 2 AS mine FROM odd", vec!["names", "column1", "ssn", "mine"]),
     ] {
         let mut client = Client::login(scene.gateway.port, "dana", &dana);
-        let frames = client.query(&named_after(SECRET, then));
+        let frames = client.query(&format!("SELECT names(); {then}"));
         assert_eq!(titles(&frames), expect, "{then}: {frames:?}");
         assert!(!String::from_utf8_lossy(&client.seen).contains("CANARY"), "{then}");
     }
