@@ -35,7 +35,9 @@ impl Permit {
 pub enum Plumbing {
     /// The gateway's own login with the target's credential.
     Login,
-    /// The gateway's own question about the catalog or the session's state. Its text is a constant of this program.
+    /// The gateway's own question: about the catalog or the session's state, with texts of this program and no words of the
+    /// client; about the columns of a copied query, which is described and never run; about the sizes of groups, where the
+    /// conditions are those of a statement that was judged and allowed, which call nothing but built-in functions.
     Inquiry,
     /// End of a batch, or a request to flush: carries nothing.
     Sync,

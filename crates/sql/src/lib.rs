@@ -8,7 +8,6 @@
 mod analyze;
 mod builtins;
 mod catalog;
-mod explain;
 mod parse;
 mod probe;
 mod redact;

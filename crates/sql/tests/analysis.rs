@@ -245,19 +245,6 @@ fn ranges_are_those_of_the_statements() {
 }
 
 #[test]
-fn lineage_in_words() {
-    let catalog = shop::catalog();
-    let statement = one(&catalog, &shop::PATH, true, "SELECT id, ssn, upper(email) FROM customers WHERE phone = '1'");
-    assert_eq!(
-        statement.lineage_text(&catalog),
-        "column 1 `id`: nothing labelled\n\
-         column 2 `ssn`: public.customers.ssn (pii/ssn)\n\
-         column 3 `upper`: made from public.customers.email (pii/email)\n\
-         equality test in WHERE: public.customers.phone (pii/phone)\n"
-    );
-}
-
-#[test]
 fn what_only_a_later_grammar_has_is_a_name_to_an_older_server() {
     let body = "SELECT ssn FROM public.customers WHERE id = 1";
     let value = |version: i32, named: &str, sql: &str| {

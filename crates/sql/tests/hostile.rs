@@ -16,7 +16,6 @@ fn try_one(catalog: &Catalog, text: &str) -> Result<usize, String> {
         Ok(batch) => {
             for statement in &batch.statements {
                 assert!(text.get(statement.range.clone()).is_some(), "{text}");
-                let _ = statement.lineage_text(catalog);
             }
             Ok(batch.statements.len())
         }

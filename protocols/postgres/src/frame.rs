@@ -368,8 +368,8 @@ impl FrontendTag {
 }
 
 impl BackendTag {
-    /// Whether the message is held whole, and up to which size. Rows and COPY data may be streamed where nothing in
-    /// them is masked; whoever masks holds them, up to [`limits::PG_MASKED_ROW_BYTES_MAX`].
+    /// Whether the message is held whole, and up to which size. Rows and COPY data are streamed where nothing in them is
+    /// masked. Whoever masks holds them up to [`limits::PG_MASKED_ROW_BYTES_MAX`], and longer rows a part at a time.
     pub const fn holding(self) -> Holding {
         match self {
             BackendTag::DataRow | BackendTag::CopyData => Holding::Stream,
