@@ -324,3 +324,46 @@ fn a_body_means_what_the_path_of_each_caller_makes_of_it() {
         }
     }
 }
+
+#[test]
+fn rows_lie_in_the_order_of_what_they_were_clustered_on() {
+    let mut facts = shop::facts();
+    let relation = facts.relations.iter_mut().find(|r| r.schema == "public" && r.name == "customers").unwrap();
+    relation.ordered_by = vec![relation.columns.iter().find(|c| c.name == "ssn").unwrap().number];
+    let catalog = shop::catalog_of(facts);
+    let told = |text: &str| {
+        let statement = one(&catalog, &shop::PATH, true, text);
+        statement
+            .uses
+            .iter()
+            .any(|used| used.how == lockgate_sql::How::Order && taint(&catalog, &used.taint) == "customers.ssn")
+    };
+    for text in [
+        "SELECT id FROM customers",
+        "SELECT id FROM customers LIMIT 1",
+        "SELECT id FROM customers ORDER BY 1 + 0",
+        "SELECT id, 1 AS k FROM customers ORDER BY k",
+        "SELECT id, 1 AS k FROM customers ORDER BY 2",
+        "SELECT c.id FROM customers c, (SELECT 1 AS k) s ORDER BY k",
+        "WITH s AS (SELECT 1 AS k) SELECT c.id FROM s, customers c ORDER BY s.k",
+        "SELECT string_agg(id::text, ',') FROM customers",
+        "COPY customers (id) TO STDOUT",
+        "COPY (SELECT id FROM customers) TO STDOUT",
+        "UPDATE customers SET vip = true RETURNING id",
+        "UPDATE orders o SET status = 'x' FROM customers c WHERE c.id = o.customer_id RETURNING o.id",
+        "DELETE FROM customers RETURNING id",
+    ] {
+        assert!(told(text), "{text}");
+    }
+    for text in [
+        "SELECT id FROM customers ORDER BY id",
+        "SELECT id FROM customers ORDER BY 1",
+        "SELECT c.id AS k FROM customers c ORDER BY k DESC LIMIT 5",
+        "SELECT id FROM orders",
+        "UPDATE customers SET vip = true WHERE id = 1",
+        "INSERT INTO customers (id) VALUES (1) RETURNING id",
+        "COPY orders (id) TO STDOUT",
+    ] {
+        assert!(!told(text), "{text}");
+    }
+}

@@ -36,7 +36,11 @@ impl<'t> Analyzer<'t> {
             return outcome;
         }
         let mut rel = match (&copy.relation, tree::kind_of(&copy.query)) {
-            (Some(var), _) => self.relation(var, scope),
+            (Some(var), _) => {
+                let rel = self.relation(var, scope);
+                self.given_as_found("rows in the order of an index they were clustered on, in COPY");
+                rel
+            }
             (None, Some(query)) => {
                 let rel = self.query(query, scope);
                 outcome.has_where = self.filtered;

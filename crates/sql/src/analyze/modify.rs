@@ -191,6 +191,19 @@ impl<'t> Analyzer<'t> {
         rel
     }
 
+    /// RETURNING gives rows out in the order in which they were found.
+    fn returned_as_found(&mut self, place: &Place<'t>, asked: bool) {
+        match place.index {
+            Some(index) if asked => self.found_in_order(index),
+            _ => {}
+        }
+        if asked {
+            self.given_as_found("rows in the order of an index they were clustered on, in RETURNING");
+        } else {
+            self.found_in_order_of = Taint::CLEAN;
+        }
+    }
+
     /// What triggers and rules may put into the returned row.
     fn changed_by_triggers(&mut self, place: &Place<'t>) -> Taint {
         let Some(relation) = place.index.and_then(|i| self.catalog.relation(i)) else { return Taint::CLEAN };
@@ -400,6 +413,7 @@ impl<'t> Analyzer<'t> {
         self.changed_by_triggers(&place);
         self.fire(&place, Firing { update: true, ..Firing::default() });
         self.changes("update", filtered, self.title(&place));
+        self.returned_as_found(&place, update.returning_clause.is_some());
         let mut rel = self.returning(update.returning_clause.as_ref(), &place, inner.from, &scope);
         rel.bounded = filtered;
         self.filtered = filtered;
@@ -421,6 +435,7 @@ impl<'t> Analyzer<'t> {
         self.changed_by_triggers(&place);
         self.fire(&place, Firing { delete: true, ..Firing::default() });
         self.changes("delete", filtered, self.title(&place));
+        self.returned_as_found(&place, delete.returning_clause.is_some());
         let mut rel = self.returning(delete.returning_clause.as_ref(), &place, inner.from, &scope);
         rel.bounded = filtered;
         self.filtered = filtered;
@@ -477,6 +492,7 @@ impl<'t> Analyzer<'t> {
         self.filtered = true;
         self.changed_by_triggers(&place);
         self.fire(&place, firing);
+        self.returned_as_found(&place, merge.returning_clause.is_some());
         self.returning(merge.returning_clause.as_ref(), &place, inner.from, &scope)
     }
 

@@ -131,7 +131,7 @@ impl<'t> Analyzer<'t> {
         let mut rows = from.rows;
         self.asks_about = None;
         let order = std::mem::replace(&mut self.found_in_order_of, order_around);
-        if select.sort_clause.is_empty() {
+        if !sorts_rows(select) {
             self.uses(&order, How::Order, "rows in the order of an index they were clustered on, without ORDER BY", -1);
         }
         let from_bounded = from.bounded;
@@ -809,8 +809,14 @@ impl<'t> Analyzer<'t> {
         }
     }
 
+    /// The rows of what was found so far are given out as they lie.
+    pub(super) fn given_as_found(&mut self, place: &'static str) {
+        let order = std::mem::take(&mut self.found_in_order_of);
+        self.uses(&order, How::Order, place, -1);
+    }
+
     /// Rows lie in the order of the index that they were clustered on, and come in that order to who asks for none.
-    fn found_in_order(&mut self, index: usize) {
+    pub(super) fn found_in_order(&mut self, index: usize) {
         let Some(relation) = self.catalog.relation(index) else { return };
         let lineage = self.lineage(index);
         for number in &relation.facts.ordered_by {
@@ -915,4 +921,34 @@ pub(super) fn rename<'t>(rel: &mut Rel<'t>, names: impl Iterator<Item = &'t str>
             }
         }
     }
+}
+
+/// Whether ORDER BY names a column of the one relation that is read. A constant, an expression or what another item of FROM
+/// gives may be the same for all rows, and leaves them as they lie.
+fn sorts_rows(select: &SelectStmt) -> bool {
+    let [from] = select.from_clause.as_slice() else { return false };
+    if !matches!(tree::kind(from), Some(NodeEnum::RangeVar(_))) {
+        return false;
+    }
+    let targets: Vec<_> = select
+        .target_list
+        .iter()
+        .filter_map(|target| match tree::kind(target) {
+            Some(NodeEnum::ResTarget(target)) => Some(target),
+            _ => None,
+        })
+        .collect();
+    let is_column = |node: Option<&Node>| matches!(node.and_then(tree::kind), Some(NodeEnum::ColumnRef(_)));
+    select.sort_clause.iter().any(|sort| {
+        let Some(NodeEnum::SortBy(sort)) = tree::kind(sort) else { return false };
+        let Some(key) = sort.node.as_deref() else { return false };
+        if let Some(at) = tree::integer(key) {
+            let target = at.checked_sub(1).and_then(|at| targets.get(at));
+            return target.is_some_and(|target| is_column(target.val.as_deref()));
+        }
+        let Some(NodeEnum::ColumnRef(column)) = tree::kind(key) else { return false };
+        let [name] = column.fields.as_slice() else { return true };
+        // An output's name comes before a column's.
+        targets.iter().filter(|target| target.name == tree::text(name)).all(|target| is_column(target.val.as_deref()))
+    })
 }

@@ -227,6 +227,10 @@ pub fn facts() -> CatalogFacts {
 }
 
 pub fn catalog() -> Catalog {
+    catalog_of(facts())
+}
+
+pub fn catalog_of(facts: CatalogFacts) -> Catalog {
     let rules: Vec<ColumnRule> = [
         ("pii/ssn", "public.customers.ssn"),
         ("pii/email", "public.customers.email"),
@@ -240,5 +244,5 @@ pub fn catalog() -> Catalog {
     .into_iter()
     .map(|(label, pattern)| ColumnRule { label: label.parse().unwrap(), pattern: pattern.into() })
     .collect();
-    Catalog::build(facts(), &rules, &["public.declared".to_owned()])
+    Catalog::build(facts, &rules, &["public.declared".to_owned()])
 }
