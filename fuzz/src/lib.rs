@@ -5,6 +5,7 @@
 pub mod api;
 pub mod config;
 pub mod detect;
+pub mod identity;
 pub mod mask;
 pub mod policy;
 pub mod postgres;
@@ -44,6 +45,9 @@ pub const ENTRIES: &[Entry] = &[
     entry("policy_file", policy::file, 100),
     entry("config_file", config::file, 300),
     entry("config_cases", config::cases, 1_000),
+    entry("identity_token", identity::token, 10_000),
+    entry("identity_claims", identity::claims, 20_000),
+    entry("identity_keys", identity::keys, 5_000),
     entry("api_request", api::request, 5_000),
     entry("api_token", api::token, 10_000),
 ];

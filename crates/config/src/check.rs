@@ -5,11 +5,11 @@ use crate::model::{
     Admin, Classification, Config, Detect, Durability, Infer, Limits, Listen, Recording, Rewrites, RoleName, Target,
     TlsFiles, TlsMode,
 };
-use crate::patterns::{ColumnPattern, matches_glob};
+use crate::patterns::ColumnPattern;
 use crate::placeholders::Filler;
 use crate::raw::{self, Text};
 use crate::values;
-use lockgate_core::{IdentityKind, Label, Secret, TargetName, limits};
+use lockgate_core::{IdentityKind, Label, Secret, TargetName, limits, matches_glob};
 use lockgate_detect::{Checksum, Custom, Kind};
 use lockgate_policy::nearest;
 use serde_saphyr::{Location, Spanned};

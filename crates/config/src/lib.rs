@@ -16,8 +16,9 @@ mod values;
 
 pub use cases::load_cases;
 pub use load::{Loaded, Report, schema};
+pub use lockgate_core::matches_glob;
 pub use model::{
     Address, Admin, Classification, Config, Detect, Durability, Infer, Limits, Listen, Recording, Rewrites, RoleName,
     Target, TlsFiles, TlsMode,
 };
-pub use patterns::{ColumnPattern, ColumnPatternError, matches_glob};
+pub use patterns::{ColumnPattern, ColumnPatternError};

@@ -1,7 +1,7 @@
 //! The configuration as the rest of the gateway sees it: every value checked, every default filled in, every path whole.
 
-use crate::patterns::{ColumnPattern, matches_glob};
-use lockgate_core::{IdentityKind, Label, Secret, TargetName};
+use crate::patterns::ColumnPattern;
+use lockgate_core::{IdentityKind, Label, Secret, TargetName, matches_glob};
 use lockgate_detect::{Custom, Kind};
 use lockgate_policy::TargetFacts;
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! Who is asking. An [`Identity`] is only ever built from something that was proven (promise 7).
 
+use crate::limits;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -35,6 +36,14 @@ impl fmt::Display for IdentityKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// Whether a text can be the name of a user or a group: something, not too long, without control characters or outer spaces.
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= limits::NAME_BYTES_MAX
+        && text.trim() == text
+        && !text.chars().any(char::is_control)
 }
 
 /// One party by name, with the groups it was proven to be in.

@@ -5,6 +5,7 @@
 
 mod action;
 mod fault;
+mod glob;
 mod id;
 mod identity;
 mod label;
@@ -16,8 +17,9 @@ mod time;
 
 pub use action::Action;
 pub use fault::{Fault, SqlState};
+pub use glob::matches_glob;
 pub use id::SessionId;
-pub use identity::{Identity, IdentityKind, Principal};
+pub use identity::{Identity, IdentityKind, Principal, is_name};
 pub use label::{Label, LabelError};
 pub use secret::Secret;
 pub use target::{Database, TargetName, TargetNameError};

@@ -149,6 +149,25 @@ pub const NAME_BYTES_MAX: usize = 256;
 pub const GROUPS_MAX: usize = 256;
 /// Parties that one identity acts for.
 pub const ON_BEHALF_OF_MAX: usize = 8;
+/// A JSON Web Token, as a whole.
+pub const JWT_BYTES_MAX: usize = 16 * 1024;
+/// The name of a key in a JSON Web Token.
+pub const JWT_KID_BYTES_MAX: usize = 512;
+/// The `sub` of a JSON Web Token.
+pub const JWT_SUBJECT_BYTES_MAX: usize = 1_024;
+/// How far in the future a JSON Web Token may have been made or begin to count, in milliseconds: clocks differ. There is no
+/// such grace for its end.
+pub const JWT_SKEW_MS_MAX: i64 = 60 * 1_000;
+/// Steps of a path to a claim.
+pub const CLAIM_DEPTH_MAX: usize = 8;
+/// Keys that an issuer publishes.
+pub const JWKS_KEYS_MAX: usize = 64;
+/// The shortest RSA key of an issuer (RFC 7518, 3.3: 2048 bits).
+pub const JWK_RSA_BYTES_MIN: usize = 256;
+/// The longest: a longer one only takes time to verify with.
+pub const JWK_RSA_BYTES_MAX: usize = 1_024;
+/// Its exponent.
+pub const JWK_RSA_EXPONENT_BYTES_MAX: usize = 4;
 /// Targets that a token may be limited to.
 pub const TOKEN_TARGETS_MAX: usize = 256;
 /// The whole text of a token.

@@ -9,7 +9,7 @@ use crate::keys::{Keys, decode_hex};
 use crate::store::Store;
 use crate::tokens::{self, TokenInfo, TokenState};
 use aws_lc_rs::{digest, hmac, pbkdf2};
-use lockgate_core::{Identity, Timestamp, limits};
+use lockgate_core::{Identity, Timestamp, is_name, limits};
 use std::num::NonZeroU32;
 
 /// One token's half of a SCRAM exchange. A client proof that fits `stored_key` proves the token.
@@ -41,7 +41,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read: refuse the login.
     pub async fn scram_verifiers(&self, user: &str, now: Timestamp) -> Result<Vec<ScramVerifier>, StoreError> {
-        if !tokens::is_name(user) {
+        if !is_name(user) {
             return Ok(Vec::new());
         }
         let mut verifiers = Vec::new();

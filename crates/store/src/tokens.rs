@@ -10,7 +10,7 @@ use crate::store::Store;
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use lockgate_core::{Identity, IdentityKind, Principal, Secret, TargetName, Timestamp, limits};
+use lockgate_core::{Identity, IdentityKind, Principal, Secret, TargetName, Timestamp, is_name, limits};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
@@ -518,14 +518,6 @@ fn check(new: &NewToken, now: Timestamp) -> Result<(), StoreError> {
         return refuse(format!("a token that expires at {} would have expired already", new.expires));
     }
     Ok(())
-}
-
-/// Whether the text can name a user or a group.
-pub(crate) fn is_name(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= limits::NAME_BYTES_MAX
-        && text.trim() == text
-        && !text.chars().any(char::is_control)
 }
 
 /// Id and secret of a token's text.

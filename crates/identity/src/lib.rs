@@ -1,0 +1,8 @@
+//! Proof of identity by the company's own provider: OpenID Connect. `jwt` verifies what somebody shows and is pure: no socket,
+//! no clock, no task. `Proven` is what every protocol of identity ends in. It does not know policy, nor what a proof is used for.
+
+mod json;
+pub mod jwt;
+mod proven;
+
+pub use proven::Proven;
