@@ -28,7 +28,6 @@ pub fn analysis(data: &[u8]) {
                     assert!(output.value.columns().iter().all(|id| catalog.labelled(*id).is_some()));
                 }
             }
-            let _ = statement.lineage_text(catalog);
         }
     }
 }
