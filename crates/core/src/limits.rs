@@ -275,3 +275,38 @@ pub const UNREADABLE_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// How far in the future a token may have been made, in milliseconds. Further, and the clock is wrong: the token would count
 /// longer than whoever made it said.
 pub const TOKEN_EARLY_MS_MAX: i64 = 5 * 60 * 1_000;
+
+/// The base64 text of a SAML response.
+pub const SAML_POST_BYTES_MAX: usize = 384 * 1024;
+/// The XML of a SAML response, and of an assertion that was encrypted in it.
+pub const SAML_MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// The XML of an identity provider's metadata.
+pub const SAML_METADATA_BYTES_MAX: usize = 1024 * 1024;
+/// Elements within elements of a SAML document.
+pub const SAML_DEPTH_MAX: usize = 32;
+/// Elements, texts and comments of a SAML document.
+pub const SAML_NODES_MAX: usize = 10_000;
+/// Attributes of one element of a SAML document, declarations of namespaces included.
+pub const SAML_ELEMENT_ATTRIBUTES_MAX: usize = 64;
+/// Attributes of a SAML document.
+pub const SAML_ATTRIBUTES_MAX: usize = 20_000;
+/// Namespaces that are declared at one place of a SAML document.
+pub const SAML_NAMESPACES_MAX: usize = 32;
+/// The name of a namespace in a SAML document.
+pub const SAML_NAMESPACE_BYTES_MAX: usize = 1_024;
+/// The canonical form of a SAML document: it may say namespaces again that the document says once.
+pub const SAML_CANONICAL_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// An identifier in a SAML document, and the name of a party.
+pub const SAML_IDENTIFIER_BYTES_MAX: usize = 1_024;
+/// Certificates for one use in a provider's metadata.
+pub const SAML_CERTIFICATES_MAX: usize = 8;
+/// Attributes of a person that a SAML assertion brings, and values of one of them.
+pub const SAML_VALUES_MAX: usize = 2_000;
+/// RelayState (SAML bindings 3.4.3).
+pub const SAML_RELAY_STATE_BYTES_MAX: usize = 80;
+/// How far the clock of a SAML identity provider may be off.
+pub const SAML_SKEW_MS_MAX: i64 = 60_000;
+/// How long after it was made a SAML assertion counts at most, whatever it says itself.
+pub const SAML_ASSERTION_MS_MAX: i64 = 90 * 60 * 1_000;
+/// Assertions that are remembered in memory so that each counts once; further logins are refused.
+pub const SAML_USED_MAX: usize = 100_000;
