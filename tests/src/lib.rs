@@ -11,6 +11,7 @@ pub mod places;
 pub mod postgres;
 pub mod process;
 pub mod scene;
+pub mod simplesaml;
 pub mod wire;
 
 pub use gateway::{Gateway, GatewayOptions};
