@@ -79,7 +79,13 @@ impl Judge {
             schema: "public".into(),
             name: "people".into(),
             kind: 'r',
-            columns: vec![ColumnFacts { number: 1, name: "ssn".into(), type_oid: 25, typmod: -1, generated: None }],
+            columns: vec![ColumnFacts {
+                number: 1,
+                name: "ssn".into(),
+                type_oid: 25,
+                typmod: -1,
+                ..ColumnFacts::default()
+            }],
             ..RelationFacts::default()
         };
         let facts = CatalogFacts {

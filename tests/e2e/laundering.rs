@@ -366,3 +366,39 @@ fn what_cannot_be_followed_is_refused() {
     wire::error(&frames);
     assert_eq!(scene.directly("SELECT count(*) FROM notes WHERE body LIKE '%CANARY%'"), "0");
 }
+
+#[test]
+fn what_a_place_refuses_is_no_way_to_ask() {
+    let scene = propagating();
+    let mut dana = dana(&scene.gateway);
+    for sql in [
+        "CREATE TABLE checked (a text CHECK (a LIKE 'C%'))",
+        "CREATE TABLE keyed (a text PRIMARY KEY)",
+        "CREATE TABLE guessed (a text UNIQUE)",
+        "CREATE TABLE excluding (a text, EXCLUDE USING btree ((a || '') WITH =))",
+        "CREATE TABLE listed (a text) PARTITION BY RANGE (a)",
+        "CREATE TABLE listed_low PARTITION OF listed FOR VALUES FROM (MINVALUE) TO ('D')",
+        "CREATE TABLE listed_high PARTITION OF listed DEFAULT",
+        "CREATE DOMAIN lettered AS text CHECK (VALUE LIKE 'C%')",
+        "CREATE TABLE typed (a lettered)",
+        "CREATE TABLE short (a varchar(3))",
+        "CREATE TABLE number (a int)",
+        "CREATE TABLE filled (a text NOT NULL)",
+    ] {
+        done(&mut dana, sql);
+    }
+    for table in ["checked", "keyed", "guessed", "excluding", "listed", "listed_low", "typed", "short", "filled"] {
+        let frames = dana.query(&format!("INSERT INTO {table} (a) SELECT ssn FROM people WHERE id = 7"));
+        assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42501"), "{table}: {frames:?}");
+        assert_eq!(scene.directly(&format!("SELECT count(*) FROM {table}")), "0");
+    }
+    let frames = dana.query("INSERT INTO number (a) SELECT salary FROM people WHERE id = 7");
+    assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42501"), "{frames:?}");
+    // A key that came after the table was looked at is seen too.
+    done(&mut dana, "CREATE TABLE later (a text)");
+    done(&mut dana, "INSERT INTO later VALUES ('x')");
+    scene.directly("CREATE UNIQUE INDEX ON later (a)");
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let frames = dana.query("INSERT INTO later SELECT ssn FROM people WHERE id = 7");
+    assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42501"), "{frames:?}");
+}

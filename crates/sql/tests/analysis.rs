@@ -367,3 +367,98 @@ fn rows_lie_in_the_order_of_what_they_were_clustered_on() {
         assert!(!told(text), "{text}");
     }
 }
+
+/// What a statement uses, how, and of which columns.
+fn told(catalog: &Catalog, text: &str) -> Vec<String> {
+    let statement = one(catalog, &shop::PATH, true, text);
+    let mut told: Vec<String> =
+        statement.uses.iter().map(|u| format!("{} {}", u.how.name(), taint(catalog, &u.taint))).collect();
+    if let Outputs::Known(outputs) = &statement.outputs {
+        told.extend(outputs.iter().map(|o| taint(catalog, &o.value)).filter(|t| !t.is_empty()));
+    }
+    told
+}
+
+#[test]
+fn where_a_row_lies_follows_from_what_partitions_it() {
+    let mut facts = shop::facts();
+    let whole = facts.relations.iter_mut().find(|r| r.schema == "public" && r.name == "customers").unwrap();
+    whole.kind = 'p';
+    whole.partitioned_by = vec![whole.columns.iter().find(|c| c.name == "ssn").unwrap().number];
+    let mut part = whole.clone();
+    (part.oid, part.row_type, part.kind, part.name) = (90_000, 90_001, 'r', "customers_low".to_owned());
+    part.partitioned_by.clear();
+    let parent = whole.oid;
+    facts.relations.push(part);
+    facts.inherits.push((90_000, parent));
+    let catalog = shop::catalog_of(facts);
+    assert_eq!(told(&catalog, "SELECT id FROM customers"), ["order customers.ssn"]);
+    assert_eq!(told(&catalog, "SELECT id FROM customers ORDER BY id"), [""; 0]);
+    assert_eq!(told(&catalog, "SELECT tableoid FROM customers ORDER BY id"), ["customers.ssn"]);
+    assert_eq!(told(&catalog, "SELECT c.tableoid FROM customers c ORDER BY id"), ["customers.ssn"]);
+    let of_part = told(&catalog, "SELECT id FROM customers_low");
+    assert!(of_part.iter().any(|u| u == "predicate customers.ssn"), "{of_part:?}");
+    let counted = told(&catalog, "SELECT count(*) FROM customers_low");
+    assert!(counted.iter().any(|u| u == "predicate customers.ssn"), "{counted:?}");
+    assert_eq!(told(&shop::catalog(), "SELECT tableoid, id FROM customers"), [""; 0]);
+}
+
+#[test]
+fn a_cast_of_somebodys_own_may_call_what_reads_labelled_columns() {
+    let mut facts = shop::facts();
+    let function = lockgate_sql::facts::FunctionFacts {
+        oid: 90_010,
+        schema: "public".into(),
+        name: "as_text".into(),
+        language: "sql".into(),
+        source: "SELECT ssn FROM public.customers LIMIT 1".into(),
+        kind: 'f',
+        return_type: 25,
+        arguments_min: 1,
+        arguments_max: 1,
+        ..lockgate_sql::facts::FunctionFacts::default()
+    };
+    facts.functions.push(function);
+    let cast = |context| lockgate_sql::facts::CastFacts { source: 90_020, target: 25, function: 90_010, context };
+    let mut explicit = facts.clone();
+    explicit.casts.push(cast('e'));
+    let catalog = shop::catalog_of(explicit);
+    assert_eq!(told(&catalog, "SELECT status::text FROM orders"), ["customers.ssn"]);
+    assert_eq!(told(&catalog, "SELECT upper(status) FROM orders"), [""; 0]);
+    facts.casts.push(cast('i'));
+    let catalog = shop::catalog_of(facts);
+    assert_eq!(told(&catalog, "SELECT upper(status) FROM orders"), ["customers.ssn"]);
+    assert_eq!(told(&catalog, "SELECT status FROM orders"), [""; 0]);
+}
+
+#[test]
+fn what_a_column_refuses_tells_of_the_value() {
+    let mut facts = shop::facts();
+    let relation = facts.relations.iter_mut().find(|r| r.schema == "hr" && r.name == "employees").unwrap();
+    for column in &mut relation.columns {
+        match column.name.as_str() {
+            "national_id" => column.type_oid = 21,
+            "full_name" => column.name = "national_no".to_owned(),
+            _ => {}
+        }
+    }
+    let catalog = shop::catalog_of(facts);
+    // The same label on another type.
+    let copied = told(&catalog, "UPDATE hr.employees SET national_id = national_no");
+    assert!(copied.iter().any(|u| u.starts_with("expression ")), "{copied:?}");
+    assert_eq!(told(&catalog, "UPDATE hr.employees SET national_no = national_no"), [""; 0]);
+    // A column without the label, where labels go with copies: none that refuses values may be brought one.
+    let carries = |constrained: bool, type_oid: u32, typmod: i32| {
+        let mut facts = shop::facts();
+        let orders = facts.relations.iter_mut().find(|r| r.schema == "public" && r.name == "orders").unwrap();
+        let status = orders.columns.iter_mut().find(|c| c.name == "status").unwrap();
+        (status.constrained, status.type_oid, status.typmod) = (constrained, type_oid, typmod);
+        let catalog = shop::catalog_of(facts);
+        let statement = one(&catalog, &shop::PATH, true, "INSERT INTO orders (status) SELECT ssn FROM customers");
+        statement.uses.iter().any(|u| u.how == lockgate_sql::How::Stored)
+    };
+    assert!(carries(false, 25, -1));
+    assert!(!carries(true, 25, -1));
+    assert!(!carries(false, 1043, 7));
+    assert!(!carries(false, 21, -1));
+}

@@ -16,19 +16,19 @@ fn give(builder: &mut FactsBuilder, question: usize, row: &str) -> Result<(), Ba
 const ANSWERS: &[(usize, &str)] = &[
     (0, "170002~NULL~pg_catalog"),
     (0, "170002~NULL~public"),
-    (1, "16400~public~people~r~16402~NULL~false~3 0"),
+    (1, "16400~public~people~r~16402~NULL~false~3 0~1"),
     (
         1,
-        "16410~public~v~v~16412~({QUERY :commandType 1 :utilityStmt <> :hasRecursive false :cteList <> :rtable ({RTE :eref {ALIAS :aliasname people :colnames (\"id\" \"x\" \"old\\ name\")} :rtekind 0 :relid 16400 :tablesample <>}) :jointree {FROMEXPR :fromlist ({RANGETBLREF :rtindex 1}) :quals <>} :targetList ({TARGETENTRY :expr {VAR :varno 1 :varattno 3 :varlevelsup 0 :varnosyn 1 :varattnosyn 3} :resno 1 :ressortgroupref 0 :resjunk false}) :groupClause <> :havingQual <> :distinctClause <> :sortClause <> :limitOffset <> :limitCount <> :rowMarks <> :setOperations <>})~false~NULL",
+        "16410~public~v~v~16412~({QUERY :commandType 1 :utilityStmt <> :hasRecursive false :cteList <> :rtable ({RTE :eref {ALIAS :aliasname people :colnames (\"id\" \"x\" \"old\\ name\")} :rtekind 0 :relid 16400 :tablesample <>}) :jointree {FROMEXPR :fromlist ({RANGETBLREF :rtindex 1}) :quals <>} :targetList ({TARGETENTRY :expr {VAR :varno 1 :varattno 3 :varlevelsup 0 :varnosyn 1 :varattnosyn 3} :resno 1 :ressortgroupref 0 :resjunk false}) :groupClause <> :havingQual <> :distinctClause <> :sortClause <> :limitOffset <> :limitCount <> :rowMarks <> :setOperations <>})~false~NULL~NULL",
     ),
-    (2, "16400~1~id~23~-1~NULL"),
-    (2, "16400~3~full_name~25~104~NULL"),
+    (2, "16400~1~id~23~-1~NULL~true"),
+    (2, "16400~3~full_name~25~104~NULL~false"),
     (
         2,
-        "16400~4~upper_name~25~-1~{FUNCEXPR :funcid 871 :funcformat 0 :args ({VAR :varno 1 :varattno 3 :varlevelsup 0})}",
+        "16400~4~upper_name~25~-1~{FUNCEXPR :funcid 871 :funcformat 0 :args ({VAR :varno 1 :varattno 3 :varlevelsup 0})}~false",
     ),
-    (2, "16410~1~n~25~-1~NULL"),
-    (2, "77777~1~of a relation made meanwhile~25~-1~NULL"),
+    (2, "16410~1~n~25~-1~NULL~false"),
+    (2, "77777~1~of a relation made meanwhile~25~-1~NULL~false"),
     (3, "16400~16399"),
     (
         4,
@@ -57,6 +57,8 @@ fn answers_become_a_catalog() {
     assert_eq!(facts.search_path, ["pg_catalog", "public"]);
     assert_eq!(facts.relations[0].columns.len(), 3);
     assert_eq!((&facts.relations[0].ordered_by[..], &facts.relations[1].ordered_by[..]), (&[3, 0][..], &[][..]));
+    assert_eq!(facts.relations[0].partitioned_by, [1]);
+    assert_eq!(facts.relations[0].columns.iter().map(|c| c.constrained).collect::<Vec<_>>(), [true, false, false]);
     let who = &facts.functions[0];
     assert_eq!(
         (&who.in_names[..], &who.out_names[..]),
@@ -98,7 +100,7 @@ fn nonsense_is_refused() {
         (4, "1~public~f~sql~~NULL~f~s~true~2249~1~0~false~i~{\"a\":1}~NULL~NULL", "names that do not read"),
         (5, "1~public~t~c~0~0~0~[[\"a\",\"x\"]]", "a field without a type"),
         (5, "1~public~t~e~0~0~0~[\"a", "fields that do not read"),
-        (1, "1~public~t~r~0~NULL~false~x", "a word where a column's number belongs"),
+        (1, "1~public~t~r~0~NULL~false~x~NULL", "a word where a column's number belongs"),
         (9, "x~pg_catalog~1 a", "a name of an unknown kind"),
         (9, "f~pg_catalog~a 1", "a word where a number belongs"),
         (10, "x~1~1255~1", "an expression of an unknown kind"),
@@ -110,8 +112,11 @@ fn nonsense_is_refused() {
     }
     let mut builder = FactsBuilder::new("");
     assert_eq!(builder.row(3, &[Some(b"\xff"), Some(b"1")]).unwrap_err().what, "bytes that are not UTF-8");
-    give(&mut builder, 1, "9~public~t~r~0~NULL~false~NULL").unwrap();
-    assert_eq!(give(&mut builder, 1, "9~public~t~r~0~NULL~false~NULL").unwrap_err().what, "relations out of order");
+    give(&mut builder, 1, "9~public~t~r~0~NULL~false~NULL~NULL").unwrap();
+    assert_eq!(
+        give(&mut builder, 1, "9~public~t~r~0~NULL~false~NULL~NULL").unwrap_err().what,
+        "relations out of order"
+    );
     assert_eq!(FactsBuilder::new("").finish().unwrap_err().what, "nothing");
 }
 

@@ -190,7 +190,8 @@ impl<'t> Analyzer<'t> {
             if self.catalog.types_named(name).next().is_some() {
                 self.may_fail(&given, "a cast", call.location);
                 let mut taint = given.clone();
-                for function in self.catalog.casts_to(name).to_vec() {
+                let catalog = self.catalog;
+                for function in catalog.casts_to(name) {
                     taint.join(&self.call_user(function, name, &given, call.location).value);
                 }
                 return Val::made_of(taint);
@@ -299,7 +300,8 @@ impl<'t> Analyzer<'t> {
         }
         if self.is_type(name) {
             self.may_fail(given, "a cast", -1);
-            for function in self.catalog.casts_to(name).to_vec() {
+            let catalog = self.catalog;
+            for function in catalog.casts_to(name) {
                 taint.join(&self.call_user(function, name, given, -1).value);
             }
         }

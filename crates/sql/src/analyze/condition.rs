@@ -29,7 +29,8 @@ impl<'t> Analyzer<'t> {
         let mut all = Taint::CLEAN;
         for term in terms {
             let before = self.uses.len();
-            let taint = self.expr(term, scope).taint;
+            let mut taint = self.expr(term, scope).taint;
+            taint.join(&self.unasked());
             let compared = if taint.is_clean() || self.uses.len() != before { None } else { compared(term) };
             match compared {
                 Some((left, right)) => self.comparison(&taint, (left, right), scope, how, place),

@@ -37,6 +37,8 @@ const SCALAR_TYPES: &[u32] = &[
 pub(super) const SCALAR: u32 = 25;
 /// Where a row lies follows from the width of its values and of those before it.
 const ROW_PLACE: &str = "ctid";
+/// In which partition it lies follows from what the table is partitioned by.
+const PARTITION: &str = "tableoid";
 /// Types that take any value.
 const TOTAL_CASTS: &[&str] = &["text", "varchar", "bpchar", "name", "char"];
 
@@ -66,6 +68,9 @@ impl<'t> Analyzer<'t> {
         }
         let around = std::mem::take(&mut self.parts_size);
         let mut value = self.kind_of_expr(kind, scope);
+        if !matches!(kind, NodeEnum::ColumnRef(_) | NodeEnum::AConst(_) | NodeEnum::ParamRef(_)) {
+            self.cast_unasked(&mut value);
+        }
         value.size = size::of(kind, value.size, self.parts_size);
         // NULL and a parameter take the type of what they are beside.
         let untyped = matches!(kind, NodeEnum::ParamRef(_)) || tree::is_null(node);
@@ -554,7 +559,11 @@ impl<'t> Analyzer<'t> {
             return row;
         }
         if SYSTEM_COLUMNS.contains(&name) {
-            return Val::made_of(if name == ROW_PLACE { scope.all() } else { Taint::CLEAN });
+            return Val::made_of(match name {
+                ROW_PLACE => scope.all(),
+                PARTITION => self.partitions(),
+                _ => Taint::CLEAN,
+            });
         }
         if self.arguments.iter().any(|a| a == name) {
             return Val::clean();
@@ -585,7 +594,11 @@ impl<'t> Analyzer<'t> {
             return Val::made_of(if called.is_clean() { open.clone() } else { all.with(&called) });
         }
         if SYSTEM_COLUMNS.contains(&name) {
-            return Val::made_of(if name == ROW_PLACE { all } else { Taint::CLEAN });
+            return Val::made_of(match name {
+                ROW_PLACE => all,
+                PARTITION => self.partitions(),
+                _ => Taint::CLEAN,
+            });
         }
         let called = self.attribute_call(name, &all);
         if all.is_clean() { Val::made_of(called) } else { Val::made_of(all.with(&called)) }
@@ -772,6 +785,33 @@ impl<'t> Analyzer<'t> {
         }
     }
 
+    /// What the server may make of a value by casts that nobody asked for. Which types meet is not looked at.
+    pub(super) fn unasked(&mut self) -> Taint {
+        let functions = self.catalog.casts_unasked();
+        if functions.is_empty() {
+            return Taint::CLEAN;
+        }
+        if let Some(known) = &self.unasked {
+            return known.clone();
+        }
+        let mut taint = Taint::CLEAN;
+        for function in functions {
+            taint.join(&self.call_user(*function, "a cast", &Taint::CLEAN, -1).value);
+        }
+        self.unasked = Some(taint.clone());
+        taint
+    }
+
+    /// A value of which another type may be wanted.
+    pub(super) fn cast_unasked(&mut self, value: &mut Val<'t>) {
+        let taint = self.unasked();
+        if !taint.is_clean() {
+            value.taint.join(&taint);
+            value.plain = false;
+            value.row = None;
+        }
+    }
+
     pub(super) fn cast(
         &mut self,
         value: Val<'t>,
@@ -782,7 +822,8 @@ impl<'t> Analyzer<'t> {
         let Some(target) = target else { return value };
         let (_, name) = tree::qualified(&target.names);
         let mut taint = value.taint.clone();
-        for function in self.catalog.casts_to(name).to_vec() {
+        let catalog = self.catalog;
+        for function in catalog.casts_to(name) {
             taint.join(&self.call_user(function, name, &value.taint, location).value);
         }
         let total = TOTAL_CASTS.contains(&name) && target.array_bounds.is_empty() && self.is_of_server(target);

@@ -139,6 +139,8 @@ pub(crate) struct Analyzer<'t> {
     pub(super) windows: Taint,
     /// What the order depends on in which the query being walked finds its rows.
     pub(super) found_in_order_of: Taint,
+    /// What casts may make of a value that nobody asked for, once it was looked up.
+    pub(super) unasked: Option<Taint>,
     /// The one table that the query being walked asks statistics about.
     pub(super) asks_about: Option<&'t str>,
     /// The query being walked has an aggregate.
@@ -203,6 +205,7 @@ impl<'t> Analyzer<'t> {
             predicate: Taint::CLEAN,
             windows: Taint::CLEAN,
             found_in_order_of: Taint::CLEAN,
+            unasked: None,
             asks_about: None,
             aggregated: false,
             filtered: false,

@@ -102,7 +102,9 @@ impl<'t> Analyzer<'t> {
 
     /// A value is stored in a column: its labels have to be on that column too.
     fn store(&mut self, place: &mut Place<'t>, column: Cow<'t, str>, value: &Val<'t>, location: i32) {
-        let Val { taint: value, plain, .. } = value;
+        let mut value = value.clone();
+        self.cast_unasked(&mut value);
+        let Val { taint: value, plain, type_oid, .. } = &value;
         place.given.push((column.clone(), value.clone()));
         if value.is_clean() {
             return;
@@ -112,7 +114,10 @@ impl<'t> Analyzer<'t> {
         let owned = |held: &Taint| self.by_owner && !held.is_clean();
         if !held.is_some_and(|held| owned(held) || self.catalog.keeps_labels(value, held)) {
             let target = format!("{}.{column}", place.name);
-            if !place.index.is_some_and(|index| self.catalog.takes_labels(index)) {
+            let takes = place.index.is_some_and(|index| {
+                self.catalog.takes_labels(index) && self.catalog.takes_any(index, column, value, *plain, *type_oid)
+            });
+            if !takes {
                 self.uses(value, How::Source, &target, location);
                 return;
             }
@@ -127,7 +132,10 @@ impl<'t> Analyzer<'t> {
                 plain: *plain,
             };
             self.carry(carry, &target, location);
-        } else if !plain && !self.by_owner {
+        } else if !self.by_owner
+            && !(*plain && place.index.is_none_or(|i| self.catalog.is_of_type(i, column, value, *type_oid)))
+        {
+            // Another type takes some values and not others.
             // NOT NULL, keys and checks refuse some values: one that was made for that tells what it was made from.
             let target = format!("{}.{column}", place.name);
             self.uses(value, How::Expression, &target, location);

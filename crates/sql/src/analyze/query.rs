@@ -114,6 +114,13 @@ impl<'t> Analyzer<'t> {
         let tables = rel.rows.tables.max(right.rows.tables);
         rel.rows = Rows { times: rel.rows.times.saturating_add(right.rows.times), tables };
         rel.unite(right);
+        let unasked = self.unasked();
+        if !unasked.is_clean() {
+            for col in &mut rel.cols {
+                col.taint.join(&unasked);
+                col.plain = false;
+            }
+        }
         rel
     }
 
@@ -631,7 +638,7 @@ impl<'t> Analyzer<'t> {
         };
         let mut cols: Vec<Col<'t>> = Vec::new();
         for name in &merged {
-            let mut taint = Taint::CLEAN;
+            let mut taint = self.unasked();
             let mut plain = true;
             for side in [&l, &r] {
                 match side.star.iter().find(|c| c.name == *name) {
@@ -819,11 +826,31 @@ impl<'t> Analyzer<'t> {
     pub(super) fn found_in_order(&mut self, index: usize) {
         let Some(relation) = self.catalog.relation(index) else { return };
         let lineage = self.lineage(index);
-        for number in &relation.facts.ordered_by {
-            match relation.facts.columns.iter().position(|c| c.number == *number) {
-                Some(at) => self.found_in_order_of.join(lineage.columns.get(at).unwrap_or(&Taint::UNKNOWN)),
-                None => self.found_in_order_of.join(&lineage.row),
-            }
+        let order = keys(&relation.facts.ordered_by, relation, lineage);
+        self.found_in_order_of.join(&order);
+        self.found_in_order_of.join(&keys(&relation.facts.partitioned_by, relation, lineage));
+    }
+
+    /// What decides in which partition a row lies, of all partitioned tables.
+    pub(super) fn partitions(&mut self) -> Taint {
+        let mut taint = Taint::CLEAN;
+        for index in self.catalog.partitioned() {
+            let (Some(relation), lineage) = (self.catalog.relation(*index), self.lineage(*index)) else { continue };
+            taint.join(&keys(&relation.facts.partitioned_by, relation, lineage));
+        }
+        taint
+    }
+
+    /// Who reads a partition alone learns of its rows that they are in its bounds.
+    fn is_of_a_partition(&mut self, index: usize) {
+        let Some(relation) = self.catalog.relation(index) else { return };
+        for ancestor in &relation.ancestors {
+            let Some(whole) = self.catalog.relation(*ancestor).filter(|r| !r.facts.partitioned_by.is_empty()) else {
+                continue;
+            };
+            let taint = keys(&whole.facts.partitioned_by, whole, self.lineage(*ancestor));
+            self.uses(&taint, How::Predicate, "the bounds of a partition", -1);
+            self.predicate.join(&taint);
         }
     }
 
@@ -846,6 +873,7 @@ impl<'t> Analyzer<'t> {
         if !self.work(relation.facts.columns.len().saturating_add(lineage.tables.len())) {
             return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE };
         }
+        self.is_of_a_partition(index);
         for (how, taint) in &lineage.uses {
             let place = format!("the definition of `{}`", relation.facts.name);
             self.uses(taint, *how, &place, -1);
@@ -868,6 +896,18 @@ impl<'t> Analyzer<'t> {
             .collect();
         Rel { cols, open: None, bounded: lineage.row.is_clean(), rows: Rows::TABLE }
     }
+}
+
+/// The labels of the columns of these numbers; an expression may be made from all of them.
+fn keys(numbers: &[i16], relation: &crate::catalog::Relation, lineage: &crate::catalog::Lineage) -> Taint {
+    let mut taint = Taint::CLEAN;
+    for number in numbers {
+        match relation.facts.columns.iter().position(|c| c.number == *number) {
+            Some(at) => taint.join(lineage.columns.get(at).unwrap_or(&Taint::UNKNOWN)),
+            None => taint.join(&lineage.row),
+        }
+    }
+    taint
 }
 
 /// How many rows are left of so many.

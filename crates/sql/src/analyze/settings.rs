@@ -14,10 +14,6 @@ const HARMLESS: &[&str] = &[
     "commit_delay",
     "commit_siblings",
     "constraint_exclusion",
-    "cpu_index_tuple_cost",
-    "cpu_operator_cost",
-    "cpu_tuple_cost",
-    "cursor_tuple_fraction",
     "datestyle",
     "deadlock_timeout",
     "default_statistics_target",
@@ -28,7 +24,6 @@ const HARMLESS: &[&str] = &[
     "default_transaction_deferrable",
     "default_transaction_isolation",
     "default_transaction_read_only",
-    "effective_cache_size",
     "effective_io_concurrency",
     "escape_string_warning",
     "extra_float_digits",
@@ -68,11 +63,9 @@ const HARMLESS: &[&str] = &[
     "password_encryption",
     "plan_cache_mode",
     "quote_all_identifiers",
-    "random_page_cost",
     "recursive_worktable_factor",
     "search_path",
     "seed",
-    "seq_page_cost",
     "statement_timeout",
     "stats_fetch_consistency",
     "synchronize_seqscans",
@@ -139,7 +132,7 @@ pub(super) fn is_harmless(name: &str, value: Option<&str>) -> bool {
     if let Some((family, _)) = name.split_once('.') {
         return !CLOSED_FAMILIES.contains(&family);
     }
-    // Not `enable_`: without other plans rows come in the order of an index, which may be that of a labelled column.
+    // Neither `enable_` nor the costs of pages and rows: with other plans rows come in the order of an index, which may be that of a labelled column.
     HARMLESS.contains(&name) || name.starts_with("geqo")
 }
 
@@ -153,6 +146,7 @@ mod tests {
             ("work_mem", Some("1MB"), true),
             ("my.setting", Some("x"), true),
             ("enable_seqscan", Some("off"), false),
+            ("seq_page_cost", Some("1000000"), false),
             ("client_encoding", Some("UTF8"), true),
             ("client_encoding", Some("SQL_ASCII"), false),
             ("standard_conforming_strings", Some("off"), false),

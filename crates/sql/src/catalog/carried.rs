@@ -5,6 +5,7 @@ use lockgate_core::Label;
 
 use super::{Catalog, Relation};
 use crate::statement::{Carry, CarryColumn};
+use crate::taint::Taint;
 
 /// A label on a column that data brought it to. The column is known by the server's ids, so that another name does not
 /// take the label off and another relation of the same name does not get it.
@@ -37,11 +38,36 @@ impl CarriedLabel {
 #[error("{0}")]
 pub struct Astray(pub String);
 
+/// text, varchar: without a modifier they take every value.
+const ANY_TEXT: &[u32] = &[25, 1043];
+
 impl Catalog {
     /// Whether a relation takes what is written to it as it is: no view, no rule, no trigger stands between.
     pub(crate) fn takes_labels(&self, index: usize) -> bool {
         self.relation(index)
             .is_some_and(|relation| is_table(relation) && !relation.facts.has_rules && relation.triggers.is_empty())
+    }
+
+    /// Whether a column takes every value of what is brought to it, so that nothing is told by its being taken. An empty
+    /// name is any column.
+    pub(crate) fn takes_any(&self, index: usize, column: &str, value: &Taint, plain: bool, type_oid: u32) -> bool {
+        let Some(relation) = self.relation(index) else { return false };
+        let mut columns = relation.facts.columns.iter().filter(|c| column.is_empty() || c.name == column);
+        columns.all(|c| {
+            let any = c.typmod == -1 && ANY_TEXT.contains(&c.type_oid);
+            !c.constrained && (any || (plain && self.is_of_type(index, &c.name, value, type_oid)))
+        })
+    }
+
+    /// Whether a column is of the very type of the labelled column that is copied to it.
+    pub(crate) fn is_of_type(&self, index: usize, column: &str, value: &Taint, type_oid: u32) -> bool {
+        let Some(relation) = self.relation(index) else { return false };
+        let Some(target) = relation.facts.columns.iter().find(|c| c.name == column) else { return false };
+        if target.typmod == -1 {
+            return target.type_oid == type_oid;
+        }
+        self.only_column(value)
+            .is_some_and(|source| (source.type_oid, source.typmod) == (target.type_oid, target.typmod))
     }
 
     /// The ids of the relations of this name, wherever they are.

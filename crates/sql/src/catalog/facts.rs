@@ -95,6 +95,8 @@ pub struct RelationFacts {
     pub has_rules: bool,
     /// The columns of the index that its rows were put in order by (CLUSTER), 0 for an expression; empty if by none.
     pub ordered_by: Vec<i16>,
+    /// The columns that decide in which partition a row lies, 0 for an expression; empty if it is not partitioned.
+    pub partitioned_by: Vec<i16>,
     /// Its columns by number, dropped ones left out.
     pub columns: Vec<ColumnFacts>,
 }
@@ -112,6 +114,8 @@ pub struct ColumnFacts {
     pub typmod: i32,
     /// The expression of a generated column (`pg_attrdef.adbin`).
     pub generated: Option<Code>,
+    /// Not every value of its type can be stored in it: a check, a key, NOT NULL, a domain or a partition decides.
+    pub constrained: bool,
 }
 
 /// A function.

@@ -65,6 +65,8 @@ pub struct Catalog {
     relations: Vec<Relation>,
     relations_by_name: HashMap<String, Vec<usize>>,
     relations_by_oid: HashMap<u32, usize>,
+    /// Those whose rows lie in partitions.
+    partitioned: Vec<usize>,
     functions: Vec<Function>,
     functions_by_name: HashMap<String, Vec<usize>>,
     functions_by_oid: HashMap<u32, usize>,
@@ -75,6 +77,10 @@ pub struct Catalog {
     operators: HashMap<String, Vec<(String, usize)>>,
     /// Functions of user casts by target type's name.
     casts: HashMap<String, Vec<usize>>,
+    /// Functions of user casts to the server's own types.
+    casts_to_own: Vec<usize>,
+    /// Functions of casts that the server makes without being asked.
+    casts_unasked: Vec<usize>,
     types: HashMap<u32, TypeFacts>,
     types_by_name: HashMap<String, Vec<u32>>,
     /// Functions of user operators by id.
@@ -252,6 +258,8 @@ impl Catalog {
                 lineage: OnceLock::new(),
             });
         }
+        let partitioned =
+            (0..).zip(&relations).filter(|(_, r)| !r.facts.partitioned_by.is_empty()).map(|(at, _)| at).collect();
         inherit(&mut relations, &relations_by_oid, &facts.inherits);
 
         let mut functions = Vec::with_capacity(facts.functions.len());
@@ -289,9 +297,16 @@ impl Catalog {
             }
         }
         let mut casts: HashMap<String, Vec<usize>> = HashMap::new();
+        let (mut casts_to_own, mut casts_unasked) = (Vec::new(), Vec::new());
         for cast in &facts.casts {
-            if let (Some(target), Some(function)) = (types.get(&cast.target), functions_by_oid.get(&cast.function)) {
-                casts.entry(target.name.clone()).or_default().push(*function);
+            // A cast may call a function of the server's own.
+            let Some(function) = functions_by_oid.get(&cast.function) else { continue };
+            match types.get(&cast.target) {
+                Some(target) => casts.entry(target.name.clone()).or_default().push(*function),
+                None => casts_to_own.push(*function),
+            }
+            if cast.context != 'e' {
+                casts_unasked.push(*function);
             }
         }
         let mut types_by_name: HashMap<String, Vec<u32>> = HashMap::new();
@@ -312,6 +327,7 @@ impl Catalog {
             relations,
             relations_by_name,
             relations_by_oid,
+            partitioned,
             functions,
             functions_by_name,
             functions_by_oid,
@@ -319,6 +335,8 @@ impl Catalog {
             server: facts.server,
             operators,
             casts,
+            casts_to_own,
+            casts_unasked,
             types,
             types_by_name,
             operator_functions,
@@ -455,8 +473,28 @@ impl Catalog {
         self.operators.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
-    pub(crate) fn casts_to(&self, type_name: &str) -> &[usize] {
-        self.casts.get(type_name).map(Vec::as_slice).unwrap_or_default()
+    pub(crate) fn casts_to(&self, type_name: &str) -> impl Iterator<Item = usize> + use<'_> {
+        let named = self.casts.get(type_name).map(Vec::as_slice).unwrap_or_default();
+        named.iter().chain(&self.casts_to_own).copied()
+    }
+
+    /// The relations whose rows lie in partitions.
+    pub(crate) fn partitioned(&self) -> &[usize] {
+        &self.partitioned
+    }
+
+    /// The type of a labelled column and its modifier, if the taint is of one alone.
+    pub(crate) fn only_column(&self, taint: &Taint) -> Option<&facts::ColumnFacts> {
+        let [only] = taint.columns() else { return None };
+        let labelled = self.labelled(*only)?;
+        let relations = self.relations_named(&labelled.table).iter().filter_map(|at| self.relation(*at));
+        let relation = relations.into_iter().find(|r| r.facts.schema == labelled.schema)?;
+        relation.facts.columns.iter().find(|c| c.name == labelled.column)
+    }
+
+    /// Functions that the server may call wherever a value is not of the type that is wanted.
+    pub(crate) fn casts_unasked(&self) -> &[usize] {
+        &self.casts_unasked
     }
 
     pub(crate) fn types_named(&self, name: &str) -> impl Iterator<Item = &TypeFacts> {

@@ -138,6 +138,18 @@ pub const VERSION_SQL: &str = concat!(
             user!("d.refobjid")
         )
     ),
+    ", ",
+    digest!("k", "k.oid", "'13'::pg_catalog.int8", concat!("pg_catalog.pg_constraint k WHERE ", user!("k.oid"))),
+    ", ",
+    digest!(
+        "i",
+        "i.indexrelid",
+        "'14'::pg_catalog.int8",
+        concat!(
+            "pg_catalog.pg_index i WHERE (i.indisunique OR i.indisexclusion OR i.indisclustered) AND ",
+            user!("i.indexrelid")
+        )
+    ),
     ", pg_catalog.pg_my_temp_schema()::pg_catalog.text)"
 );
 
@@ -152,7 +164,8 @@ pub const SNAPSHOT_SQL: [&str; 11] = [
         "SELECT c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text, c.reltype::pg_catalog.text, ",
         "CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog.\"char\"[]) THEN COALESCE((SELECT CASE WHEN pg_catalog.octet_length(r.ev_action::pg_catalog.text) OPERATOR(pg_catalog.<=) 16000000 THEN r.ev_action::pg_catalog.text END FROM pg_catalog.pg_rewrite r WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.=) '1'::pg_catalog.\"char\" LIMIT 1), '') END, ",
         "(EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.<>) '1'::pg_catalog.\"char\"))::pg_catalog.text, ",
-        "(SELECT pg_catalog.array_to_string(i.indkey::pg_catalog.int2[], ' ') FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisclustered LIMIT 1) ",
+        "(SELECT pg_catalog.array_to_string(i.indkey::pg_catalog.int2[], ' ') FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisclustered LIMIT 1), ",
+        "(SELECT pg_catalog.array_to_string(k.partattrs::pg_catalog.int2[], ' ') FROM pg_catalog.pg_partitioned_table k WHERE k.partrelid OPERATOR(pg_catalog.=) c.oid) ",
         "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace ",
         "WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f,S}'::pg_catalog.\"char\"[]) AND ",
         user!("c.oid"),
@@ -165,7 +178,13 @@ pub const SNAPSHOT_SQL: [&str; 11] = [
         "SELECT a.attrelid::pg_catalog.text, a.attnum::pg_catalog.text, a.attname::pg_catalog.text, a.atttypid::pg_catalog.text, ",
         // A domain's modifier is the type's, not the column's.
         "GREATEST(a.atttypmod, (SELECT t.typtypmod FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) a.atttypid))::pg_catalog.text, ",
-        "CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog.\"char\" THEN (SELECT d.adbin::pg_catalog.text FROM pg_catalog.pg_attrdef d WHERE d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum) END ",
+        "CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog.\"char\" THEN (SELECT d.adbin::pg_catalog.text FROM pg_catalog.pg_attrdef d WHERE d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum) END, ",
+        // What refuses a value: NOT NULL, a partition's bounds, a domain, checks and keys, indexes that are unique or exclude.
+        "(a.attnotnull OR c.relispartition OR c.relkind OPERATOR(pg_catalog.=) 'p'::pg_catalog.\"char\" ",
+        "OR EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) a.atttypid AND t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog.\"char\") ",
+        "OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid OPERATOR(pg_catalog.=) a.attrelid AND (k.conkey IS NULL OR a.attnum OPERATOR(pg_catalog.=) ANY (k.conkey))) ",
+        "OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) a.attrelid AND (i.indisunique OR i.indisexclusion) ",
+        "AND (a.attnum OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[]) OR '0'::pg_catalog.int2 OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[]))))::pg_catalog.text ",
         "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid ",
         "WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f,S}'::pg_catalog.\"char\"[]) AND ",
         user!("c.oid"),
@@ -316,6 +335,15 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// Numbers of columns with spaces between, or nothing.
+    fn column_numbers(&mut self) -> Result<Vec<i16>, BadFacts> {
+        let numbers = self.optional()?.unwrap_or_default().split_whitespace().map(str::parse);
+        match numbers.collect() {
+            Ok(numbers) => Ok(numbers),
+            Err(_) => self.bad("a word where a column's number belongs"),
+        }
+    }
+
     fn truth(&mut self) -> Result<bool, BadFacts> {
         match self.text()? {
             "true" | "t" => Ok(true),
@@ -407,13 +435,8 @@ impl FactsBuilder {
             row_type: row.number()?,
             definition: row.tree()?,
             has_rules: row.truth()?,
-            ordered_by: {
-                let numbers = row.optional()?.unwrap_or_default().split_whitespace().map(str::parse);
-                match numbers.collect() {
-                    Ok(numbers) => numbers,
-                    Err(_) => return row.bad("a word where a column's number belongs"),
-                }
-            },
+            ordered_by: row.column_numbers()?,
+            partitioned_by: row.column_numbers()?,
             columns: Vec::new(),
         };
         if self.facts.relations.last().is_some_and(|last| last.oid >= relation.oid) {
@@ -466,6 +489,7 @@ impl FactsBuilder {
             type_oid: row.number()?,
             typmod: row.number()?,
             generated: row.tree()?,
+            constrained: row.truth()?,
         };
         // A relation made between the two questions shows its columns only: the version tells that the snapshot is old.
         if let Ok(at) = self.facts.relations.binary_search_by_key(&relation, |r| r.oid)

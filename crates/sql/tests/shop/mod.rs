@@ -29,6 +29,7 @@ fn relation(
         definition: definition.map(|sql| Code::Sql(sql.into())),
         has_rules: false,
         ordered_by: Vec::new(),
+        partitioned_by: Vec::new(),
         columns: columns
             .iter()
             .enumerate()
@@ -40,6 +41,7 @@ fn relation(
                     type_oid: if name == "kin" { CONTACT } else { TEXT },
                     typmod: -1,
                     generated: generated.map(|sql| Code::Sql(sql.into())),
+                    constrained: false,
                 }
             })
             .collect(),
