@@ -132,9 +132,11 @@ impl<'t> Analyzer<'t> {
                 plain: *plain,
             };
             self.carry(carry, &target, location);
-        } else if !self.by_owner
-            && !(*plain && place.index.is_none_or(|i| self.catalog.is_of_type(i, column, value, *type_oid)))
-        {
+        } else {
+            let as_it_is = *plain && place.index.is_none_or(|i| self.catalog.is_of_type(i, column, value, *type_oid));
+            if self.by_owner || as_it_is {
+                return;
+            }
             // Another type takes some values and not others.
             // NOT NULL, keys and checks refuse some values: one that was made for that tells what it was made from.
             let target = format!("{}.{column}", place.name);
