@@ -10,6 +10,7 @@ pub mod mask;
 pub mod policy;
 pub mod postgres;
 pub mod record;
+pub mod saml;
 pub mod sql;
 
 /// A fuzz target.
@@ -48,6 +49,8 @@ pub const ENTRIES: &[Entry] = &[
     entry("identity_token", identity::token, 10_000),
     entry("identity_claims", identity::claims, 20_000),
     entry("identity_keys", identity::keys, 5_000),
+    entry("saml_response", saml::response, 2_500),
+    entry("saml_metadata", saml::metadata, 10_000),
     entry("api_request", api::request, 5_000),
     entry("api_token", api::token, 10_000),
 ];

@@ -8,7 +8,7 @@ use crate::response::Expected;
 use crate::settings::{ServiceProvider, UserSource};
 use crate::signature::Signed;
 use crate::xml::Element;
-use lockgate_core::{Timestamp, limits};
+use lockgate_core::{Timestamp, is_name, limits};
 use std::collections::BTreeSet;
 
 /// A person, as a provider has proven them. Of kind human, acting for nobody.
@@ -400,12 +400,4 @@ fn time(element: &Element, attribute: &str) -> Result<Option<Timestamp>, Refusal
         Some(text) => instant(text).map(Some).ok_or(Refusal::Form("a time is not in UTC")),
         None => Ok(None),
     }
-}
-
-/// Whether a text can name a user or a group.
-fn is_name(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= limits::NAME_BYTES_MAX
-        && text.trim() == text
-        && !text.chars().any(char::is_control)
 }

@@ -40,6 +40,9 @@ impl ServiceProvider {
         if matches!(expected, Expected::Unsolicited) && !self.settings.allow_idp_initiated {
             return Err(Refusal::Unsolicited);
         }
+        if matches!(expected, Expected::AnswerTo(id) if id.as_str().is_empty()) {
+            return Err(Refusal::InResponseTo("response"));
+        }
         if saml_response.len() > limits::SAML_POST_BYTES_MAX {
             return Err(Refusal::TooLarge(limits::SAML_POST_BYTES_MAX));
         }

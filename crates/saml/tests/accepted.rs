@@ -5,7 +5,7 @@ mod support;
 
 use aws_lc_rs::rsa;
 use lockgate_core::Timestamp;
-use lockgate_saml::{Expected, Login, Refusal, Settings, Ticket, Use, UsedInMemory, UserSource, WantSigned};
+use lockgate_saml::{Expected, Login, Refusal, RequestId, Settings, Ticket, Use, UsedInMemory, UserSource, WantSigned};
 use std::collections::BTreeSet;
 use support::*;
 
@@ -182,6 +182,15 @@ fn a_login_that_the_provider_began() {
     assert_eq!(provider().receive(&xml, Expected::Unsolicited, NOW).unwrap_err(), Refusal::Unsolicited);
     let allowing = provider_with(Settings { allow_idp_initiated: true, ..settings() });
     assert_is_alice(&allowing.receive(&xml, Expected::Unsolicited, NOW).unwrap().redeem(Use::First).unwrap());
+    // An empty identifier is no request.
+    let empty = Facts {
+        response_attributes: Facts::default().response_attributes.replace(REQUEST, ""),
+        confirmation: "InResponseTo=\"\" ".to_owned(),
+        ..Facts::default()
+    };
+    let nothing = RequestId::from_kept("");
+    let refused = allowing.receive(&base64(empty.assertion_signed()), Expected::AnswerTo(&nothing), NOW).unwrap_err();
+    assert_eq!(refused, Refusal::InResponseTo("response"));
     // What answers a request was not begun there, and what was begun there answers no request.
     let answer = base64(Facts::default().assertion_signed());
     assert_eq!(allowing.receive(&answer, Expected::Unsolicited, NOW).unwrap_err(), Refusal::InResponseTo("response"));

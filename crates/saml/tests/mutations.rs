@@ -46,13 +46,14 @@ fn refused_or_the_same(shape: usize, xml: &[u8]) -> bool {
 }
 
 #[test]
-fn every_byte_of_every_shape() {
+fn single_bytes_of_every_shape() {
     for (shape, (original, _)) in world().shapes.iter().enumerate() {
         let (mut accepted, mut refused) = (0, 0);
-        for at in 0..original.len() {
+        // The shapes whose signatures cover all there is to cover, whole; of the others every third byte.
+        for at in (0..original.len()).step_by(if shape == 0 || shape == 2 { 1 } else { 3 }) {
             // One of these changes for each byte, another for the next.
             let mut xml = original.clone();
-            match at % 6 {
+            match (at + at / 6) % 6 {
                 0 => xml[at] ^= 1,
                 1 => xml[at] ^= 0x20,
                 2 => drop(xml.remove(at)),
