@@ -12,6 +12,7 @@ use lockgate_postgres::message::{
 use lockgate_postgres::scram::ScramVerifier;
 use lockgate_postgres::startup::{StartupMachine, StartupStep};
 use lockgate_postgres::target_login::{LoginConfig, LoginStep, TargetLogin, read_tls_answer};
+use lockgate_session::wire::TokenIssuer;
 
 /// A stream of frames; `body` gets each. Frames must add up to what was read.
 fn frames(data: &[u8], peer: Peer, mut body: impl FnMut(u8, &[u8])) {
@@ -168,6 +169,10 @@ pub fn client_auth(data: &[u8]) {
     let Some((setting, stream)) = data.split_first() else { return };
     let method = match setting & 3 {
         0 => Method::Cleartext,
+        3 => Method::Bearer(TokenIssuer {
+            discovery: "https://idp.example.com/x".to_owned(),
+            scope: "openid".to_owned(),
+        }),
         with_binding => Method::Scram(ScramOffer {
             salt: vec![1; 16],
             iterations: 4_096,

@@ -17,6 +17,7 @@ mod encodings;
 mod failing_disk;
 mod harness;
 mod holding;
+mod identity;
 mod infer;
 mod laundering;
 mod login;

@@ -19,6 +19,8 @@ pub struct GatewayOptions {
     pub target_extra: String,
     /// Top-level YAML in addition: `classify:`, `limits:`, `approvals:`.
     pub extra: String,
+    /// More keys of `identity`, each line indented by two spaces and ended.
+    pub identity: String,
     /// The policy file `policies/test.cedar`.
     pub policies: String,
     /// Where data goes, if not next to the configuration.
@@ -61,12 +63,12 @@ impl Gateway {
     }
 
     fn yaml(&self) -> String {
-        let GatewayOptions { target_port, database, target_extra, extra, data_dir, .. } = &self.options;
+        let GatewayOptions { target_port, database, target_extra, extra, identity, data_dir, .. } = &self.options;
         let data = data_dir.as_ref().map_or("./data".to_owned(), |dir| dir.display().to_string());
         let Gateway { port, https_port, metrics_port, .. } = self;
         format!(
             "data_dir: {data}\npolicies: policies/\nlisten:\n  postgres: 127.0.0.1:{port}\n  https: 127.0.0.1:{https_port}\n  \
-             metrics: 127.0.0.1:{metrics_port}\nidentity:\n  admins: [group:platform]\ntargets:\n  - name: shop\n    \
+             metrics: 127.0.0.1:{metrics_port}\nidentity:\n  admins: [group:platform]\n{identity}targets:\n  - name: shop\n    \
              protocol: postgres\n    address: 127.0.0.1:{target_port}\n    database: {database}\n    username: {role}\n    \
              password: ${{env:TEST_TARGET_PASSWORD}}\n{target_extra}\n{extra}\n",
             role = crate::postgres::ROLE,

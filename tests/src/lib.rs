@@ -7,6 +7,7 @@
 pub mod api;
 pub mod fake;
 pub mod gateway;
+pub mod idp;
 pub mod places;
 pub mod postgres;
 pub mod process;
@@ -15,6 +16,7 @@ pub mod simplesaml;
 pub mod wire;
 
 pub use gateway::{Gateway, GatewayOptions};
+pub use idp::Idp;
 pub use postgres::Postgres;
 pub use scene::{Scene, scene};
 pub use wire::{Client, Frame};

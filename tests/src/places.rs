@@ -40,6 +40,11 @@ pub fn node_modules() -> PathBuf {
     required(cache().join("node/node_modules"))
 }
 
+/// The directory with the identity provider's modules.
+pub fn oidc_modules() -> PathBuf {
+    required(cache().join("oidc/node_modules"))
+}
+
 /// A script next to the tests.
 pub fn tool(name: &str) -> PathBuf {
     required(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(name))

@@ -112,6 +112,7 @@ impl Scene {
             database: database.to_owned(),
             target_extra: format!("    tls: verify-full\n    ca: {}", postgres.authority().display()),
             extra: CLASSIFY.to_owned(),
+            identity: String::new(),
             policies: POLICIES.to_owned(),
             data_dir: None,
             environment: Vec::new(),

@@ -247,6 +247,7 @@ fn options(postgres: &Postgres) -> GatewayOptions {
         database: World::A.template().to_owned(),
         target_extra: more,
         extra: read("classify.yaml"),
+        identity: String::new(),
         policies: read("policy.cedar"),
         data_dir: None,
         environment: Vec::new(),

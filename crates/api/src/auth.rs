@@ -4,7 +4,7 @@ use crate::error::ApiError;
 use crate::state::{ApiState, PeerAddr};
 use axum::http::{HeaderMap, header};
 use lockgate_core::{Identity, Timestamp};
-use lockgate_store::{TokenError, TokenInfo};
+use lockgate_store::{TokenError, TokenInfo, Verified};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// A proven caller.
@@ -55,6 +55,19 @@ pub(crate) async fn prove(
     let source = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |PeerAddr(addr)| addr.ip());
     if let Some(wait_s) = state.throttle.wait_s(source, now) {
         return Err(ApiError::too_many(wait_s));
+    }
+    if let Some(proven) = state.providers.prove(token, now).await {
+        return match proven {
+            Ok(Verified { identity, info }) => {
+                let admin = state.access.is_admin(&identity);
+                Ok(Caller { identity, token: info, admin })
+            }
+            Err(why) => {
+                tracing::info!(%source, "a token of an identity provider is refused: {why}");
+                state.throttle.refused(source, now);
+                Err(ApiError::unauthenticated("the token is not valid"))
+            }
+        };
     }
     match state.store.verify_token(token, now).await {
         Ok(verified) => {

@@ -21,6 +21,6 @@ pub use endpoints::router;
 pub use openapi::document;
 pub use serve::{metrics_router, serve, serve_plain};
 pub use state::{
-    Access, ApiState, BoxFuture, Detokenize, Detokenizer, EventStream, EventView, JournalReader, LiveSessions,
-    NotDetokenized, PeerAddr, Readiness, StillMay, TargetInfo, TokenValues,
+    Access, ApiState, BoxFuture, Detokenize, Detokenizer, EventStream, EventView, IdentityProviders, JournalReader,
+    LiveSessions, NotDetokenized, PeerAddr, Readiness, StillMay, TargetInfo, TokenValues,
 };

@@ -3,8 +3,8 @@
 use crate::allowance::Allowance;
 use crate::throttle::Throttle;
 use lockgate_core::{Identity, SessionId, TargetName, Timestamp};
-use lockgate_store::Store;
 use lockgate_store::approvals::Approvals;
+use lockgate_store::{Store, Verified};
 use std::collections::{BTreeSet, HashSet};
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -107,6 +107,27 @@ pub trait Detokenizer: Send + Sync {
     fn detokenize(&self, asked: &Detokenize<'_>) -> Result<Vec<TokenValues>, NotDetokenized>;
 }
 
+/// Proves tokens that are not Lockgate's own.
+pub trait IdentityProviders: Send + Sync {
+    /// Proves a token of an identity provider; `None` for a text that is none. An error is for the log.
+    fn prove<'a>(&'a self, token: &'a str, now: Timestamp) -> BoxFuture<'a, Option<Result<Verified, String>>>;
+    /// Asks whether a proof still counts; `None` where no provider's proof has this id.
+    fn still_counts(&self, id: &str) -> Option<StillMay>;
+}
+
+/// There are none.
+struct NoProviders;
+
+impl IdentityProviders for NoProviders {
+    fn prove<'a>(&'a self, _: &'a str, _: Timestamp) -> BoxFuture<'a, Option<Result<Verified, String>>> {
+        Box::pin(async { None })
+    }
+
+    fn still_counts(&self, _: &str) -> Option<StillMay> {
+        None
+    }
+}
+
 /// Whether the gateway takes sessions.
 pub trait Readiness: Send + Sync {
     /// An error says why not, in words that anybody may read.
@@ -134,6 +155,8 @@ pub struct ApiState {
     pub detokenizer: Arc<dyn Detokenizer>,
     /// Whether new sessions are welcome.
     pub readiness: Arc<dyn Readiness>,
+    /// Who proves tokens that are not Lockgate's own.
+    pub providers: Arc<dyn IdentityProviders>,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) allowance: Arc<Allowance>,
 }
@@ -150,6 +173,13 @@ impl ApiState {
         readiness: Arc<dyn Readiness>,
     ) -> Self {
         let (throttle, allowance) = (Arc::default(), Arc::default());
-        ApiState { store, approvals, access, sessions, journal, detokenizer, readiness, throttle, allowance }
+        let providers = Arc::new(NoProviders);
+        ApiState { store, approvals, access, sessions, journal, detokenizer, readiness, providers, throttle, allowance }
+    }
+
+    /// The same with identity providers.
+    #[must_use]
+    pub fn with_providers(self, providers: Arc<dyn IdentityProviders>) -> Self {
+        ApiState { providers, ..self }
     }
 }

@@ -1,9 +1,11 @@
 //! From what is written to what is meant: placeholders filled, values checked, paths made whole. Every mistake is collected.
 
+mod identity;
+
 use crate::excerpt::Page;
 use crate::model::{
-    Admin, Classification, Config, Detect, Durability, Infer, Limits, Listen, Recording, Rewrites, RoleName, Target,
-    TlsFiles, TlsMode,
+    Classification, Config, Detect, Durability, Infer, Limits, Listen, Recording, Rewrites, RoleName, Target, TlsFiles,
+    TlsMode,
 };
 use crate::patterns::ColumnPattern;
 use crate::placeholders::Filler;
@@ -198,7 +200,8 @@ impl Checker<'_, '_> {
             let (certificate, key) = (self.file(&tls.certificate), self.file(&tls.key));
             Some(TlsFiles { certificate: certificate?, key: key? })
         });
-        let admins = self.identity(&root.identity);
+        let admins = self.admins(&root.identity);
+        let oidc = self.providers(&root.identity);
         let targets = self.targets(&root.targets);
         let detectors = self.detectors(&root.detectors);
         let classify = self.classify(&root.classify, &targets, &detectors);
@@ -212,6 +215,7 @@ impl Checker<'_, '_> {
             listen,
             tls,
             admins,
+            oidc,
             targets,
             classify,
             approval_timeout_ms: self.duration(root.approvals.timeout.as_ref(), APPROVAL_MS_DEFAULT, APPROVAL_MS),
@@ -260,26 +264,6 @@ impl Checker<'_, '_> {
             taken.push(address);
         }
         listen
-    }
-
-    fn identity(&mut self, raw: &raw::Identity) -> Vec<Admin> {
-        let hint = "create tokens with `lockgate token create`";
-        for place in raw.oidc.iter().map(|o| o.referenced) {
-            self.not_carried(place, 1, "`identity.oidc`", hint);
-        }
-        for place in raw.saml.iter().map(|s| s.referenced) {
-            self.not_carried(place, 1, "`identity.saml`", hint);
-        }
-        let mut admins = Vec::new();
-        for text in &raw.admins {
-            let Some(value) = self.fill(text) else { continue };
-            match value.split_once(':') {
-                Some(("group", name)) if !name.is_empty() => admins.push(Admin::Group(name.to_owned())),
-                Some(("user", name)) if !name.is_empty() => admins.push(Admin::User(name.to_owned())),
-                _ => self.wrong(text, format!("`{value}` is not an administrator: write `group:NAME` or `user:NAME`")),
-            }
-        }
-        admins
     }
 
     fn targets(&mut self, raw: &[Spanned<raw::Target>]) -> Vec<Target> {

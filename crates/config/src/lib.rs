@@ -18,7 +18,7 @@ pub use cases::load_cases;
 pub use load::{Loaded, Report, schema};
 pub use lockgate_core::matches_glob;
 pub use model::{
-    Address, Admin, Classification, Config, Detect, Durability, Infer, Limits, Listen, Recording, Rewrites, RoleName,
-    Target, TlsFiles, TlsMode,
+    ALGORITHMS, Address, Admin, Classification, Config, Detect, Durability, Infer, Limits, Listen, Oidc, Recording,
+    Rewrites, RoleName, Target, TlsFiles, TlsMode,
 };
 pub use patterns::{ColumnPattern, ColumnPatternError};

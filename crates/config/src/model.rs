@@ -4,7 +4,7 @@ use crate::patterns::ColumnPattern;
 use lockgate_core::{IdentityKind, Label, Secret, TargetName, matches_glob};
 use lockgate_detect::{Custom, Kind};
 use lockgate_policy::TargetFacts;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Who may administer the gateway.
     pub admins: Vec<Admin>,
+    /// The OpenID Connect issuers whose tokens are believed, in the order of the file.
+    pub oidc: Vec<Oidc>,
     /// The systems behind the gateway.
     pub targets: Vec<Target>,
     /// What is sensitive, and where.
@@ -73,6 +75,50 @@ pub enum Admin {
     /// Every member of this group.
     Group(String),
 }
+
+/// An OpenID Connect issuer.
+#[derive(Clone)]
+pub struct Oidc {
+    /// Its name in messages and recordings.
+    pub name: String,
+    /// The issuer, character for character.
+    pub issuer: String,
+    /// The gateway's client id.
+    pub client_id: String,
+    /// The gateway's client secret; `None` for a public client.
+    pub client_secret: Option<Secret>,
+    /// Whom tokens may be meant for.
+    pub audiences: Vec<String>,
+    /// Other clients that may have asked for a token.
+    pub authorized_parties: Vec<String>,
+    /// The algorithms that the issuer may sign with, each of [`ALGORITHMS`].
+    pub algorithms: Vec<&'static str>,
+    /// Claims that every token must have, with the values that are accepted.
+    pub required_claims: BTreeMap<String, Vec<String>>,
+    /// What a login asks for, besides `openid`.
+    pub scopes: Vec<String>,
+    /// Where the user name is.
+    pub user_claim: String,
+    /// What is put before it.
+    pub user_prefix: String,
+    /// Where the groups are.
+    pub groups_claim: String,
+    /// Groups that everybody of this issuer is in.
+    pub groups: BTreeSet<String>,
+    /// What everybody of this issuer is, unless a token says otherwise.
+    pub kind: IdentityKind,
+    /// Where a token says so.
+    pub kind_claim: Option<String>,
+    /// The certificates (PEM) that its own is checked against; `None` for the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// The algorithms that an issuer may be configured to sign with (RFC 7518, RFC 8037), the usual ones first.
+pub const ALGORITHMS: [&str; 10] =
+    ["RS256", "PS256", "ES256", "ES384", "EdDSA", "RS384", "RS512", "PS384", "PS512", "ES512"];
+
+/// How many of them are accepted where the configuration names none.
+pub(crate) const ALGORITHMS_USUAL: usize = 5;
 
 /// One system behind the gateway.
 #[derive(Clone)]

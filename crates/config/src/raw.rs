@@ -3,8 +3,10 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// A value with its place in the file.
 pub(crate) type Text = Spanned<String>;
@@ -123,20 +125,103 @@ pub(crate) struct Identity {
 /// An OpenID Connect issuer.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "published in the schema; this build refuses the whole entry")]
 pub(crate) struct Oidc {
-    /// The name in messages.
-    pub(crate) name: String,
-    /// The issuer's address.
-    pub(crate) issuer: String,
+    /// The name in messages and recordings: letters, digits, `_`, `-` and `.`.
+    #[schemars(with = "String")]
+    pub(crate) name: Text,
+    /// The issuer, character for character as its tokens have it: an https address; http only on this machine.
+    #[schemars(with = "String")]
+    pub(crate) issuer: Text,
     /// The gateway's client id.
-    pub(crate) client_id: String,
-    /// The gateway's client secret.
-    pub(crate) client_secret: Option<String>,
-    /// The claim that holds the user name.
-    pub(crate) user_claim: Option<String>,
-    /// The claim that holds the groups.
-    pub(crate) groups_claim: Option<String>,
+    #[schemars(with = "String")]
+    pub(crate) client_id: Text,
+    /// The gateway's client secret; omitted for a public client.
+    #[schemars(with = "Option<String>")]
+    pub(crate) client_secret: Option<Text>,
+    /// Whom tokens may be meant for (`aud`). Default: the client id.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) audiences: Vec<Text>,
+    /// Other clients that may have asked for a token (`azp`). Default: any for a token that is for the gateway alone, none for one with several audiences.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) authorized_parties: Vec<Text>,
+    /// The algorithms that the issuer may sign with. Default: RS256, PS256, ES256, ES384 and EdDSA.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) algorithms: Vec<Text>,
+    /// Claims that every token must have, each with the values that are accepted: one or a list, with `*` for any characters.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub(crate) required_claims: BTreeMap<String, Spanned<OneOrMore>>,
+    /// What a login asks for, besides `openid`. Default: `profile` and `email`.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(crate) scopes: Option<Vec<Text>>,
+    /// The claim that holds the user name: a name, names joined by dots, or a JSON pointer. Default: `email`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) user_claim: Option<Text>,
+    /// What is put before every user name of this issuer, so that it cannot be another issuer's. Default: nothing.
+    #[schemars(with = "Option<String>")]
+    pub(crate) user_prefix: Option<Text>,
+    /// The claim that holds the groups: a string or a list of them. Default: `groups`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) groups_claim: Option<Text>,
+    /// Groups that everybody of this issuer is in.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) groups: Vec<Text>,
+    /// What everybody of this issuer is: `human` (the default), `service` or `agent`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) kind: Option<Text>,
+    /// The claim that says so instead, where a token has it.
+    #[schemars(with = "Option<String>")]
+    pub(crate) kind_claim: Option<Text>,
+    /// The certificates (PEM) that the issuer's own is checked against. Default: the system's.
+    #[schemars(with = "Option<String>")]
+    pub(crate) ca: Option<Text>,
+}
+
+/// One value, or a list of them.
+pub(crate) struct OneOrMore(pub(crate) Vec<String>);
+
+impl<'de> Deserialize<'de> for OneOrMore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Values)
+    }
+}
+
+struct Values;
+
+impl<'de> Visitor<'de> for Values {
+    type Value = OneOrMore;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or a list of values")
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<OneOrMore, E> {
+        Ok(OneOrMore(vec![value.to_owned()]))
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<OneOrMore, E> {
+        Ok(OneOrMore(vec![value.to_string()]))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<OneOrMore, E> {
+        Ok(OneOrMore(vec![value.to_string()]))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<OneOrMore, E> {
+        Ok(OneOrMore(vec![value.to_string()]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<OneOrMore, A::Error> {
+        let mut all = Vec::new();
+        while let Some(OneOrMore(values)) = items.next_element()? {
+            all.extend(values);
+        }
+        Ok(OneOrMore(all))
+    }
 }
 
 /// A SAML identity provider.

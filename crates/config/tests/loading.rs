@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use lockgate_config::{Address, Admin, Config, Durability, Loaded, TlsMode, load_cases, schema};
-use lockgate_core::TargetName;
+use lockgate_core::{IdentityKind, TargetName};
 use std::path::{Path, PathBuf};
 
 fn examples() -> PathBuf {
@@ -144,8 +144,6 @@ store: postgres://localhost/lockgate
 recordings: s3://bucket/prefix
 listen: {mysql: '127.0.0.1:6306', ssh: '127.0.0.1:6022'}
 identity:
-  oidc:
-    - {name: corp, issuer: https://idp.example.com, client_id: lockgate, client_secret: '${env:URL}', user_claim: email, groups_claim: groups}
   saml:
     - {name: corp-saml, metadata: idp-metadata.xml, user_attribute: email, groups_attribute: groups}
 targets:
@@ -161,7 +159,6 @@ approvals: {timeout: 15m, notify: [{slack: ${env:URL}}, {webhook: https://exampl
         "3:13: `recordings: s3://…` is",
         "`listen.mysql` is",
         "`listen.ssh` is",
-        "`identity.oidc` is",
         "`identity.saml` is",
         "`protocol: mysql` is",
         "`via` is",
@@ -173,7 +170,106 @@ approvals: {timeout: 15m, notify: [{slack: ${env:URL}}, {webhook: https://exampl
     .filter(|part| !found.iter().any(|f| f.contains(&format!("{part} not carried by this build"))))
     .collect();
     assert!(missing.is_empty(), "{missing:?} not in {found:#?}");
-    assert_eq!(found.len(), 12, "{found:#?}");
+    assert_eq!(found.len(), 11, "{found:#?}");
+}
+
+#[test]
+fn issuers_and_their_defaults() {
+    let yaml = r"
+identity:
+  oidc:
+    - {name: corp, issuer: 'https://idp.example.com/realms/corp', client_id: lockgate, client_secret: '${env:URL}'}
+    - name: ci
+      issuer: http://127.0.0.1:9400
+      client_id: lockgate
+      audiences: [https://lockgate.example.com]
+      authorized_parties: [deployer]
+      algorithms: [ES256, RS512]
+      required_claims: {repository: org/app, protected: true, run: 7, 'realm.roles': [a, 'b*']}
+      scopes: [groups]
+      user_claim: sub
+      user_prefix: 'github:'
+      groups_claim: realm_access.roles
+      groups: [ci]
+      kind: service
+      kind_claim: party.kind
+      ca: lockgate.yaml
+";
+    let loaded = Folder::new("issuers", yaml).load().unwrap_or_else(|e| panic!("{e:#?}"));
+    let [corp, ci] = loaded.config.oidc.as_slice() else { panic!("two issuers") };
+    assert_eq!(
+        (corp.issuer.as_str(), corp.audiences.as_slice()),
+        ("https://idp.example.com/realms/corp", ["lockgate".to_owned()].as_slice())
+    );
+    assert_eq!(corp.client_secret.as_ref().unwrap().expose(), "s3cret: {x}");
+    assert_eq!(corp.algorithms, ["RS256", "PS256", "ES256", "ES384", "EdDSA"]);
+    assert_eq!(
+        (corp.user_claim.as_str(), corp.groups_claim.as_str(), corp.kind),
+        ("email", "groups", IdentityKind::Human)
+    );
+    assert_eq!(corp.scopes, ["profile", "email"]);
+    assert_eq!((ci.algorithms.as_slice(), ci.kind), (["ES256", "RS512"].as_slice(), IdentityKind::Service));
+    let required: Vec<(&str, usize)> = ci.required_claims.iter().map(|(c, v)| (c.as_str(), v.len())).collect();
+    assert_eq!(required, [("protected", 1), ("realm.roles", 2), ("repository", 1), ("run", 1)]);
+    assert_eq!((ci.required_claims["protected"][0].as_str(), ci.required_claims["run"][0].as_str()), ("true", "7"));
+    assert!(ci.ca.is_some() && ci.groups.contains("ci"));
+}
+
+#[test]
+fn mistakes_in_issuers() {
+    let issuer = |more: &str| {
+        format!(
+            "identity:\n  oidc:\n    - {{name: corp, issuer: 'https://idp.example.com', client_id: lockgate{more}}}\n"
+        )
+    };
+    for (number, (yaml, expected)) in [
+        (issuer(", algoritms: [RS256]"), "unknown key `algoritms` [did you mean `algorithms`?]"),
+        (issuer(", algorithms: [RS265]"), "`RS265` is not an algorithm for signatures [did you mean `RS256`?]"),
+        (issuer(", algorithms: [HS256]"), "`HS256` proves nothing [whoever can check"),
+        (issuer(", algorithms: [none]"), "`none` proves nothing"),
+        (issuer(", kind: robot"), "`robot` is not a kind of identity"),
+        (issuer(", user_claim: ''"), "`` is not a claim"),
+        (issuer(", scopes: ['a b']"), "`a b` is not a scope"),
+        (issuer(", required_claims: {repository: []}"), "`repository` needs one to 64 values"),
+        (issuer(", required_claims: {repository: {a: b}}"), "a value or a list of values"),
+        (issuer(", ca: nothing.pem"), "nothing.pem` cannot be read"),
+        (issuer(", groups: [' a']"), "` a` cannot be the name of a group"),
+        (issuer(", client_secret: '${env:NOPE}'"), "the environment variable `NOPE` is not set"),
+        (
+            issuer("").replace("https://idp", "http://idp"),
+            "`http://idp.example.com` is not an issuer [an issuer is asked over https",
+        ),
+        (
+            issuer("").replace("https://idp", "http://127.0.0.1.idp"),
+            "`http://127.0.0.1.idp.example.com` is not an issuer",
+        ),
+        (
+            issuer("").replace("https://idp", "http://localhost@idp"),
+            "`http://localhost@idp.example.com` is not an issuer",
+        ),
+        (
+            issuer("").replace("https://idp.example.com", "idp.example.com"),
+            "`idp.example.com` is not an issuer [write it",
+        ),
+        (issuer("").replace("example.com", "example.com?x=1"), "`https://idp.example.com?x=1` is not an issuer"),
+        (issuer("").replace("name: corp", "name: 'co rp'"), "`co rp` cannot be a provider's name"),
+        (issuer("").replace(", client_id: lockgate", ""), "`client_id` is missing"),
+        (
+            issuer("") + "    - {name: corp, issuer: 'https://b.example.com', client_id: x}",
+            "there is another provider `corp`",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let found =
+            Folder::new(&format!("issuer{number}"), &yaml).load().err().unwrap_or_else(|| panic!("accepted: {yaml}"));
+        let placed = found[0].starts_with("3:") || found[0].starts_with("4:14:");
+        assert!(
+            found.len() == 1 && placed && found[0].contains(expected),
+            "{yaml}expected {expected}\nfound {found:#?}"
+        );
+    }
 }
 
 #[test]

@@ -168,6 +168,24 @@ pub const JWK_RSA_BYTES_MIN: usize = 256;
 pub const JWK_RSA_BYTES_MAX: usize = 1_024;
 /// Its exponent.
 pub const JWK_RSA_EXPONENT_BYTES_MAX: usize = 4;
+/// Time for a connection to an identity provider.
+pub const PROVIDER_CONNECT_MS_MAX: u64 = 3_000;
+/// Time for one whole answer of an identity provider.
+pub const PROVIDER_ANSWER_MS_MAX: u64 = 5_000;
+/// One answer of an identity provider.
+pub const PROVIDER_DOCUMENT_BYTES_MAX: usize = 512 * 1024;
+/// How often an issuer's keys are read again while it answers.
+pub const JWKS_REFRESH_MS: u64 = 5 * 60 * 1_000;
+/// How often reading them is tried again while it does not.
+pub const JWKS_RETRY_MS: u64 = 10_000;
+/// How long keys count while the issuer does not answer.
+pub const JWKS_STALE_MS_MAX: u64 = 60 * 60 * 1_000;
+/// Times that an issuer is asked at once because a token names a key that is not known: anybody can write such a token.
+pub const JWKS_ASKS_MAX: u64 = 3;
+/// How long it takes until it may be asked once more for that reason.
+pub const JWKS_ASK_MS: u64 = 10_000;
+/// Tokens of identity providers that sessions rest on, or that were shown a moment ago.
+pub const PROOFS_MAX: usize = 100_000;
 /// Targets that a token may be limited to.
 pub const TOKEN_TARGETS_MAX: usize = 256;
 /// The whole text of a token.

@@ -232,6 +232,17 @@ pub struct Verifiers {
     pub iterations: u32,
     /// Every live token of the user.
     pub tokens: Vec<Verifier>,
+    /// An identity provider whose tokens count. SCRAM cannot prove them: they have to be shown.
+    pub issuer: Option<TokenIssuer>,
+}
+
+/// Where a client can get a token by itself (RFC 7628).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenIssuer {
+    /// The address of the provider's description of itself.
+    pub discovery: String,
+    /// What to ask it for, separated by spaces.
+    pub scope: String,
 }
 
 /// One token's verifier and whom it proves.

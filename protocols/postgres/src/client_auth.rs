@@ -5,12 +5,14 @@
 //! caller fetches for the user of the startup packet. An unknown user has none, and the exchange looks the same.
 //! AuthenticationOk is the caller's to send, once the identity may connect.
 
+use crate::bearer::{self, BearerError, OAUTHBEARER};
 use crate::frame::FrontendTag;
 use crate::message::{self, DecodeError, SaslInitialResponse};
 use crate::own::{self, EncodeError};
 use crate::scram::{self, BindingFlag, Key, NONCE_BYTES, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError, ScramVerifier};
 use bytes::{Bytes, BytesMut};
 use lockgate_core::{Fault, Secret, SqlState, limits};
+use lockgate_session::wire::TokenIssuer;
 
 /// What a client is offered for SCRAM.
 #[derive(Clone)]
@@ -32,14 +34,8 @@ pub enum Method {
     Cleartext,
     /// It proves that it knows a token that the gateway made.
     Scram(ScramOffer),
-}
-
-impl Method {
-    /// The method for a connection: the token itself where nobody can listen (`protected`), because that works with every kind
-    /// of token, unless SCRAM is preferred; SCRAM everywhere else.
-    pub fn choose(protected: bool, prefer_scram: bool, offer: ScramOffer) -> Self {
-        if protected && !prefer_scram { Method::Cleartext } else { Method::Scram(offer) }
-    }
+    /// It shows the token of an identity provider, which it may get by itself. Only where nobody can listen.
+    Bearer(TokenIssuer),
 }
 
 /// Why a login cannot go on. The text is for the log; a client is told [`AuthError::client_message`].
@@ -60,6 +56,12 @@ pub enum AuthError {
     /// The SCRAM exchange broke.
     #[error("{0}")]
     Scram(ScramError),
+    /// The OAUTHBEARER exchange broke.
+    #[error("{0}")]
+    Bearer(BearerError),
+    /// The client has no token yet. It was told where to get one, and comes again.
+    #[error("the client asked where to get a token")]
+    NoToken,
     /// The password is empty, or not text.
     #[error("the password is empty or not UTF-8")]
     UnusablePassword,
@@ -80,6 +82,8 @@ impl AuthError {
             | AuthError::Undecodable(_)
             | AuthError::UnknownMechanism
             | AuthError::Scram(_)
+            | AuthError::Bearer(_)
+            | AuthError::NoToken
             | AuthError::UnusablePassword
             | AuthError::WrongProof => Fault::Client,
             AuthError::OutOfOrder => Fault::Us,
@@ -94,7 +98,8 @@ impl AuthError {
             | AuthError::Undecodable(_)
             | AuthError::UnknownMechanism => SqlState::PROTOCOL_VIOLATION,
             AuthError::Scram(ScramError::WrongBinding | ScramError::Downgraded) => SqlState::INVALID_AUTHORIZATION,
-            AuthError::Scram(_) => SqlState::PROTOCOL_VIOLATION,
+            AuthError::Scram(_) | AuthError::Bearer(_) => SqlState::PROTOCOL_VIOLATION,
+            AuthError::NoToken => SqlState::INVALID_AUTHORIZATION,
             AuthError::UnusablePassword | AuthError::WrongProof => SqlState::INVALID_PASSWORD,
             AuthError::OutOfOrder => SqlState::INTERNAL,
         }
@@ -109,7 +114,9 @@ impl AuthError {
             | AuthError::TooLong
             | AuthError::Undecodable(_)
             | AuthError::UnknownMechanism
-            | AuthError::Scram(_) => self.to_string(),
+            | AuthError::Scram(_)
+            | AuthError::Bearer(_)
+            | AuthError::NoToken => self.to_string(),
         }
     }
 }
@@ -123,6 +130,12 @@ impl From<EncodeError> for AuthError {
 impl From<ScramError> for AuthError {
     fn from(error: ScramError) -> Self {
         AuthError::Scram(error)
+    }
+}
+
+impl From<BearerError> for AuthError {
+    fn from(error: BearerError) -> Self {
+        AuthError::Bearer(error)
     }
 }
 
@@ -157,6 +170,8 @@ pub enum AuthStep {
 /// ```text
 /// Cleartext ── password ─▶ Done
 /// Offered ── client-first ─▶ Challenged ── client-final ─▶ Proving ── verifiers ─▶ Done
+/// Bearer ── token ─▶ Done
+///       └── no token ─▶ Told ── read ─▶ Done
 /// ```
 enum State {
     /// Nothing was sent.
@@ -167,6 +182,10 @@ enum State {
     Offered(ScramOffer),
     /// server-first was sent.
     Challenged(Challenge),
+    /// OAUTHBEARER was offered.
+    Bearer(TokenIssuer),
+    /// The client was told where to get a token.
+    Told,
     /// client-final was read.
     Proving { auth_message: String, proof: Key },
     /// There is nothing more to do.
@@ -212,6 +231,10 @@ impl ClientAuth {
                 own::authentication_sasl(&mut out, mechanisms)?;
                 State::Offered(offer)
             }
+            State::New(Method::Bearer(issuer)) => {
+                own::authentication_sasl(&mut out, &[OAUTHBEARER])?;
+                State::Bearer(issuer)
+            }
             _ => return Err(AuthError::OutOfOrder),
         };
         Ok(out.freeze())
@@ -255,6 +278,21 @@ impl ClientAuth {
                 self.state = State::Proving { auth_message, proof: last.proof };
                 Ok(AuthStep::NeedVerifiers)
             }
+            State::Bearer(issuer) => {
+                let response = SaslInitialResponse::decode(body)?;
+                if response.mechanism != OAUTHBEARER.as_bytes() {
+                    return Err(AuthError::UnknownMechanism);
+                }
+                if let Some(token) = bearer::client_first(response.data.unwrap_or_default())? {
+                    return Ok(AuthStep::NeedVerdictCleartext(token));
+                }
+                let mut out = BytesMut::new();
+                own::authentication_sasl_continue(&mut out, bearer::refusal(&issuer).as_bytes())?;
+                self.state = State::Told;
+                Ok(AuthStep::Send(out.freeze()))
+            }
+            State::Told if body == bearer::DUMMY => Err(AuthError::NoToken),
+            State::Told => Err(AuthError::UnexpectedMessage(tag)),
             State::New(_) | State::Proving { .. } | State::Done => Err(AuthError::OutOfOrder),
         }
     }

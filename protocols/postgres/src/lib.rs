@@ -5,6 +5,7 @@
 //! [`own`] writes what the gateway says itself.
 
 mod analyses;
+mod bearer;
 pub mod cancel;
 pub mod client_auth;
 pub mod frame;

@@ -22,7 +22,7 @@ use lockgate_core::{Action, Fault, Identity, Secret, SqlState};
 use lockgate_mask::{Diagnostic, OwnMessage, Touch};
 use lockgate_record::{CloseReason, DoneKind, RequestKind};
 use lockgate_session::wire::{
-    Ask, Decided, Dialed, Event, HoldOutcome, Io, Protocol, Refusal, TargetTls, TlsFacts, Verifier, Wire,
+    Ask, Decided, Dialed, Event, HoldOutcome, Io, Protocol, Refusal, TargetTls, TlsFacts, Verifier, Verifiers, Wire,
 };
 use lockgate_session::{Denial, Ended, Parked, Permit, Plumbing, Request, Session, Verdict};
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ const LOGIN_HINT: &str = "get a new one: lockgate token create";
 /// The text that a request for `connect` has in recordings.
 const CONNECT_TEXT: &[u8] = b"connect";
 /// A startup parameter that chooses how to prove oneself where both are safe: `options=-c lockgate.auth=scram-sha-256`, or
-/// `token` for the token itself.
+/// `token` for the token itself, or `oauth` for a token that the client gets from the identity provider by itself.
 const AUTH_PARAMETER: &str = "lockgate.auth";
 /// A startup parameter that names the target of a replication session: `options=-c lockgate.target=orders`. The tools for
 /// physical replication fix the database's name themselves.
@@ -80,7 +80,19 @@ struct Machine {
 /// What of the client's wishes is still needed after the proof.
 struct Wishes {
     startup: Box<Startup>,
-    scram: bool,
+    how: How,
+}
+
+/// How the client proves itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// By SCRAM, unless there are tokens that only their text can prove.
+    Usual,
+    Scram,
+    /// By the token's text.
+    Token,
+    /// By OAUTHBEARER.
+    Bearer,
 }
 
 enum Phase {
@@ -132,17 +144,7 @@ impl Wire for Machine {
             }
             (Phase::Startup(machine), Event::Client(buffer)) => self.startup(machine, buffer, io),
             (Phase::ClientTls(machine), Event::ClientTls(facts)) => self.client_tls(machine, facts, io),
-            (Phase::Salting(wishes), Event::Verifiers(verifiers)) => {
-                let mut nonce = [0; NONCE_BYTES];
-                (io.random)(&mut nonce);
-                let offer = ScramOffer {
-                    salt: verifiers.salt.to_vec(),
-                    iterations: verifiers.iterations,
-                    nonce,
-                    server_end_point: self.server_end_point.clone(),
-                };
-                ask_proof(wishes, Method::Scram(offer), io)
-            }
+            (Phase::Salting(wishes), Event::Verifiers(verifiers)) => self.choose(wishes, verifiers, io),
             (Phase::Auth(wishes, auth), Event::Client(buffer)) => self.auth(wishes, auth, buffer, io),
             (Phase::Verifying(wishes, auth), Event::Verifiers(verifiers)) => {
                 self.verify(wishes, *auth, &verifiers.tokens, io)
@@ -292,21 +294,52 @@ impl Machine {
             startup.database = Some(target);
         }
         // Where somebody could listen the token is never asked for in clear, whatever the client wants. Inside TLS SCRAM comes
-        // first, because it binds the proof to this connection; from loopback in clear the token itself, which every client can
-        // send.
+        // first, because it binds the proof to this connection; but where an identity provider's tokens count, which SCRAM cannot
+        // prove, the token itself. From loopback in clear also the token itself, which every client can send.
         let protected = startup.in_tls || self.peer.ip().to_canonical().is_loopback();
-        let scram = match asked.as_deref() {
-            Some("scram-sha-256") => true,
-            Some("token") => !protected,
-            Some(_) | None => startup.in_tls || !protected,
+        let how = match asked.as_deref() {
+            _ if !protected => How::Scram,
+            Some("scram-sha-256") => How::Scram,
+            Some("token") => How::Token,
+            Some("oauth") => How::Bearer,
+            Some(_) | None if startup.in_tls => How::Usual,
+            Some(_) | None => How::Token,
         };
-        let wishes = Wishes { startup, scram };
-        if scram {
+        let wishes = Wishes { startup, how };
+        if how == How::Token {
+            ask_proof(wishes, Method::Cleartext, io)
+        } else {
             io.asks.push(Ask::Verifiers { user: wishes.startup.user.clone() });
             Phase::Salting(wishes)
-        } else {
-            ask_proof(wishes, Method::Cleartext, io)
         }
+    }
+
+    /// Asks for the proof, now that it is known what there is to prove oneself with.
+    fn choose(&mut self, mut wishes: Wishes, verifiers: Verifiers, io: &mut Io) -> Phase {
+        match (wishes.how, verifiers.issuer) {
+            (How::Bearer, Some(issuer)) => return ask_proof(wishes, Method::Bearer(issuer), io),
+            (How::Bearer, None) => {
+                let text = "no identity provider is configured that a token could be had from";
+                fatal(io, SqlState::INVALID_AUTHORIZATION, text, None, Some(LOGIN_HINT));
+                io.close(text, Some(Fault::Client));
+                return Phase::Closed;
+            }
+            (How::Usual, Some(_)) => {
+                wishes.how = How::Token;
+                return ask_proof(wishes, Method::Cleartext, io);
+            }
+            (How::Usual, None) => wishes.how = How::Scram,
+            (How::Scram | How::Token, _) => {}
+        }
+        let mut nonce = [0; NONCE_BYTES];
+        (io.random)(&mut nonce);
+        let offer = ScramOffer {
+            salt: verifiers.salt.to_vec(),
+            iterations: verifiers.iterations,
+            nonce,
+            server_end_point: self.server_end_point.clone(),
+        };
+        ask_proof(wishes, Method::Scram(offer), io)
     }
 
     fn auth(&mut self, wishes: Wishes, mut auth: Box<ClientAuth>, buffer: &mut BytesMut, io: &mut Io) -> Phase {
@@ -694,7 +727,7 @@ fn auth_failed(wishes: &Wishes, why: &str, io: &mut Io) -> Phase {
         target: wishes.startup.database.clone().unwrap_or_default(),
         reason: why.to_owned(),
     });
-    let code = if wishes.scram { SqlState::INVALID_PASSWORD } else { SqlState::INVALID_AUTHORIZATION };
+    let code = if wishes.how == How::Scram { SqlState::INVALID_PASSWORD } else { SqlState::INVALID_AUTHORIZATION };
     fatal(io, code, LOGIN_REFUSED, None, Some(LOGIN_HINT));
     io.close(format!("login failed: {why}"), Some(Fault::Client));
     Phase::Closed

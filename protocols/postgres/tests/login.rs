@@ -21,6 +21,7 @@ use lockgate_postgres::startup::{StartupMachine, StartupStep};
 use lockgate_postgres::target_login::{
     LoggedIn, LoginConfig, LoginError, LoginStep, TargetLogin, TlsAnswer, read_tls_answer,
 };
+use lockgate_session::wire::TokenIssuer;
 use std::num::NonZeroU32;
 
 const SALT: &[u8] = b"0123456789abcdef";
@@ -337,5 +338,53 @@ fn answers_to_ssl_request() {
         (b"E", Err(LoginError::BadTlsAnswer)),
     ] {
         assert_eq!(read_tls_answer(&mut BytesMut::from(wire)), expect);
+    }
+}
+
+/// SASLInitialResponse of OAUTHBEARER.
+fn bearer(mechanism: &str, data: &[u8]) -> Vec<u8> {
+    let length = i32::try_from(data.len()).unwrap().to_be_bytes();
+    [mechanism.as_bytes(), b"\0", &length, data].concat()
+}
+
+#[test]
+fn a_bearer_shows_a_token_or_is_told_where_to_get_one() {
+    let issuer = TokenIssuer {
+        discovery: "https://idp.example.com/.well-known/openid-configuration".to_owned(),
+        scope: "openid email".to_owned(),
+    };
+    let begin = || {
+        let mut auth = ClientAuth::new(Method::Bearer(issuer.clone()));
+        assert_eq!(auth.start().unwrap(), Bytes::from_static(b"R\0\0\0\x15\0\0\0\x0aOAUTHBEARER\0\0"));
+        auth
+    };
+    let shown = bearer("OAUTHBEARER", b"n,,\x01auth=Bearer a.b.c\x01\x01");
+    let AuthStep::NeedVerdictCleartext(token) = begin().on_message(b'p', &shown) else { panic!("no token") };
+    assert_eq!(token.expose(), "a.b.c");
+
+    let asking = bearer("OAUTHBEARER", b"n,,\x01auth=\x01\x01");
+    let mut auth = begin();
+    let AuthStep::Send(told) = auth.on_message(b'p', &asking) else { panic!("told nothing") };
+    let json = std::str::from_utf8(&told[9..]).unwrap();
+    assert_eq!(
+        json,
+        r#"{"status":"invalid_token","openid-configuration":"https://idp.example.com/.well-known/openid-configuration","scope":"openid email"}"#
+    );
+    assert!(matches!(auth.on_message(b'p', b"\x01"), AuthStep::Fail(AuthError::NoToken)));
+    assert!(
+        matches!(auth.on_message(b'p', &shown), AuthStep::Fail(AuthError::OutOfOrder)),
+        "one exchange a connection"
+    );
+
+    let mut auth = begin();
+    assert!(matches!(auth.on_message(b'p', &asking), AuthStep::Send(_)));
+    assert!(matches!(auth.on_message(b'p', &shown), AuthStep::Fail(AuthError::UnexpectedMessage(b'p'))));
+    for (body, what) in [
+        (bearer("SCRAM-SHA-256", b"n,,n=,r=abc"), "a mechanism that was not offered"),
+        (bearer("OAUTHBEARER", b"n,a=root,\x01auth=Bearer a\x01\x01"), "another user"),
+        (bearer("OAUTHBEARER", b""), "nothing"),
+        (b"a.b.c\0".to_vec(), "a password"),
+    ] {
+        assert!(matches!(begin().on_message(b'p', &body), AuthStep::Fail(_)), "{what}");
     }
 }

@@ -98,9 +98,9 @@ pub struct Jwt<'t> {
 }
 
 impl<'t> Jwt<'t> {
-    /// Whether a text looks like a token of this kind, so that it is worth reading. Lockgate's own tokens do not.
+    /// Whether a text looks like a token of this kind, so that it is worth reading. Lockgate's own tokens have no dots.
     pub fn resembles(text: &str) -> bool {
-        text.starts_with("ey") && text.bytes().filter(|byte| *byte == b'.').count() == 2
+        text.bytes().filter(|byte| *byte == b'.').count() == 2
     }
 
     /// Reads a token in its compact form (RFC 7515, 7.1).
@@ -143,7 +143,7 @@ impl<'t> Jwt<'t> {
     /// # Errors
     /// Why it would not.
     pub fn plausible(&self, rules: &Rules, expected: Expected<'_>, now: Timestamp) -> Result<(), JwtError> {
-        self.prove_unsigned(rules, expected, now).map(|_| ())
+        self.believe(rules, expected, None, now).map(|_| ())
     }
 
     /// Checks the signature and the claims.
@@ -157,19 +157,62 @@ impl<'t> Jwt<'t> {
         expected: Expected<'_>,
         now: Timestamp,
     ) -> Result<Proven, JwtError> {
+        self.signed_by(rules, keys)?;
+        self.believe(rules, expected, None, now)
+    }
+
+    /// The same with claims that the provider told the gateway apart from the token (userinfo), which count where the token has
+    /// none of the name.
+    pub(crate) fn prove_with(
+        &self,
+        rules: &Rules,
+        keys: &KeySet,
+        expected: Expected<'_>,
+        told: &Object,
+        now: Timestamp,
+    ) -> Result<Proven, JwtError> {
+        self.signed_by(rules, keys)?;
+        self.believe(rules, expected, Some(told), now)
+    }
+
+    /// Whether the user or the groups are not in the token; the provider may tell them elsewhere.
+    pub(crate) fn lacks_names(&self, rules: &Rules) -> bool {
+        rules.user_claim.find(&self.claims).is_none() || rules.groups_claim.find(&self.claims).is_none()
+    }
+
+    /// The `sub` that it claims.
+    pub(crate) fn claimed_subject(&self) -> Option<&str> {
+        self.claims.get("sub").and_then(Json::text)
+    }
+
+    /// Whether the signature is by one of the keys.
+    pub(crate) fn signed_by(&self, rules: &Rules, keys: &KeySet) -> Result<(), JwtError> {
         if !rules.algorithms.contains(&self.algorithm) {
             return Err(JwtError::Algorithm(self.algorithm.name().to_owned()));
         }
-        keys.check(self.algorithm, self.kid.as_deref(), self.signed, &self.signature)?;
-        self.prove_unsigned(rules, expected, now)
+        keys.check(self.algorithm, self.kid.as_deref(), self.signed, &self.signature)
     }
 
-    fn prove_unsigned(&self, rules: &Rules, expected: Expected<'_>, now: Timestamp) -> Result<Proven, JwtError> {
+    /// What the claims say, whoever signed them: only called where the signature was checked, or where nothing comes of it.
+    fn believe(
+        &self,
+        rules: &Rules,
+        expected: Expected<'_>,
+        told: Option<&Object>,
+        now: Timestamp,
+    ) -> Result<Proven, JwtError> {
         if !rules.algorithms.contains(&self.algorithm) {
             return Err(JwtError::Algorithm(self.algorithm.name().to_owned()));
         }
         let life = claims::check(&self.claims, rules, expected, now)?;
-        let party = mapping::party(&self.claims, rules)?;
+        let party = match told {
+            None => mapping::party(&self.claims, rules)?,
+            Some(told) => {
+                let mut all = told.clone();
+                all.extend(self.claims.clone());
+                mapping::party(&all, rules)?
+            }
+        };
         Ok(Proven {
             provider: rules.provider.clone(),
             issuer: rules.issuer.clone(),
@@ -241,8 +284,8 @@ fn fingerprint(signed: &[u8]) -> String {
     digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Text of a stranger, for a message.
-fn shown(text: &str) -> String {
+/// Text of a stranger, for a message: its beginning, on one line.
+pub fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(100).flat_map(char::escape_debug).collect();
     if text.chars().nth(100).is_some() {
         shown.push('…');

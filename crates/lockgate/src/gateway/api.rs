@@ -5,8 +5,8 @@ use super::Gateway;
 use crate::when;
 use anyhow::Context;
 use lockgate_api::{
-    Access, ApiState, BoxFuture, Detokenizer, EventStream, EventView, JournalReader, LiveSessions, Readiness, StillMay,
-    TargetInfo,
+    Access, ApiState, BoxFuture, Detokenizer, EventStream, EventView, IdentityProviders, JournalReader, LiveSessions,
+    Readiness, StillMay, TargetInfo,
 };
 use lockgate_config::Admin;
 use lockgate_core::{Identity, SessionId, TargetName, Timestamp};
@@ -45,7 +45,9 @@ impl Gateway {
         let detokenizer: Arc<dyn Detokenizer> = Arc::<Gateway>::clone(self);
         let (store, approvals) = (self.store.clone(), self.approvals.clone());
         let readiness: Arc<dyn Readiness> = Arc::<Gateway>::clone(self);
-        let state = ApiState::new(store, approvals, access, sessions, journal, detokenizer, readiness);
+        let providers: Arc<dyn IdentityProviders> = Arc::<Gateway>::clone(self);
+        let state = ApiState::new(store, approvals, access, sessions, journal, detokenizer, readiness)
+            .with_providers(providers);
         let tls = Arc::clone(&self.tls.config);
         tokio::spawn(lockgate_api::serve(tcp, tls, lockgate_api::router(state), told(stopped)))
     }

@@ -13,6 +13,7 @@ mod detokenize;
 mod index;
 mod labels;
 mod log;
+mod providers;
 mod reload;
 mod rules;
 mod services;
@@ -35,8 +36,9 @@ use lockgate_relay::tls::{ServerTls, private_ca};
 use lockgate_session::{Counts, RulesHandle};
 use lockgate_store::approvals::Approvals;
 use lockgate_store::journal::{Journal, JournalOptions, expect_keys, load_or_create_keys};
-use lockgate_store::{Claim, SessionCounts, SessionLog, Store, TokenLease};
+use lockgate_store::{Claim, SessionCounts, SessionLog, Store};
 use log::GatewayLog;
+use providers::{Lease, Proofs, Providers};
 use rules::Targets;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -62,6 +64,8 @@ pub struct Gateway {
     books: labels::Books,
     rules: RulesHandle,
     targets: ArcSwap<Targets>,
+    providers: ArcSwap<Providers>,
+    proofs: Proofs,
     mask_keys: Arc<MaskKeys>,
     live: Arc<Live>,
     tls: ServerTls,
@@ -81,7 +85,7 @@ pub struct Gateway {
 struct Open {
     /// Gone when the session is: each session has an identity of its own in memory.
     identity: Weak<Identity>,
-    lease: Option<TokenLease>,
+    lease: Option<Lease>,
     counts: Arc<Counts>,
     /// Requests that the index knows of.
     listed: u64,
@@ -128,6 +132,7 @@ impl Gateway {
         let digest = digest_of(&loaded);
         let policies = policies_digest(&loaded);
         let count = u64::try_from(loaded.policies.list().count()).unwrap_or(u64::MAX);
+        let providers = Providers::build(&loaded.config, None)?;
         let Version { rules, targets } = rules::build(loaded, 1, Arc::clone(&mask_keys), None)?;
         log.note(GatewayStarted { version: env!("CARGO_PKG_VERSION").into(), config: digest }, now);
         log.note(PolicyLoaded { accepted: true, policies, count, detail: "".into() }, now);
@@ -153,6 +158,8 @@ impl Gateway {
             books,
             rules: Arc::new(ArcSwap::from_pointee(rules)),
             targets: ArcSwap::from_pointee(targets),
+            providers: ArcSwap::from_pointee(providers),
+            proofs: Proofs::default(),
             mask_keys,
             live: Arc::new(Live::default()),
             tls,
@@ -184,6 +191,7 @@ impl Gateway {
 
     /// Work that goes on beside the sessions: rights that end, tokens that change, the journal's clock.
     pub fn start_tasks(self: &Arc<Self>) {
+        self.providers.load().start(None);
         let store = self.store.clone();
         tokio::spawn(async move { store.watch_tokens().await });
         tokio::spawn(sweep::run(Arc::clone(self)));

@@ -2,6 +2,7 @@
 //!
 //! All or nothing: with any mistake everything stays as it is, and the mistake is said in the log and recorded.
 
+use super::providers::Providers;
 use super::rules::{self, Version};
 use super::{Gateway, digest_of, policies_digest};
 use crate::{place, when};
@@ -85,7 +86,11 @@ impl Gateway {
         let needs_restart = needs_restart(&self.config(), &loaded);
         let before = self.rules.load_full();
         let number = self.versions.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let version = match rules::build(loaded, number, Arc::clone(&self.mask_keys), Some(&before)) {
+        let known = self.providers.load_full();
+        let version = Providers::build(&loaded.config, Some(&known)).and_then(|providers| {
+            Ok((providers, rules::build(loaded, number, Arc::clone(&self.mask_keys), Some(&before))?))
+        });
+        let (providers, version) = match version {
             Ok(version) => version,
             Err(error) => {
                 tracing::error!("the new configuration is not taken, the old one stays: {error:#}");
@@ -96,6 +101,8 @@ impl Gateway {
         };
         let Version { rules, targets } = version;
         self.targets.store(Arc::new(targets));
+        providers.start(Some(&known));
+        self.providers.store(Arc::new(providers));
         self.rules.store(Arc::new(rules));
         let detail = match needs_restart.is_empty() {
             true => String::new(),

@@ -2,9 +2,11 @@
 //!
 //! A stranger learns one thing only: that the login is refused. Why is in the log and in the gateway's own recording.
 
+use super::providers::Lease;
 use super::{Gateway, Open, labels, new_id};
 use crate::when;
 use lockgate_core::{Database, Fault, Identity, Secret, SessionId, TargetName, Timestamp, limits, metrics as names};
+use lockgate_identity::jwt::Jwt;
 use lockgate_record::LoginFailed;
 use lockgate_relay::live::Live;
 use lockgate_relay::{Held, RelayLimits, Route, Services};
@@ -12,7 +14,7 @@ use lockgate_session::wire::{Decided, HoldOutcome, Refusal, Verifier, Verifiers}
 use lockgate_session::{Judge, LabelBook, Ruling, Session, SessionParts, Ticket};
 use lockgate_sql::CarriedLabel;
 use lockgate_store::approvals::{Decision, Need, NewApproval};
-use lockgate_store::{SessionOpened, TokenError, TokenLease};
+use lockgate_store::{SessionOpened, TokenError};
 use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,11 +66,29 @@ impl Services for Gateway {
                 identity: Arc::new(token.identity),
             })
             .collect();
-        Verifiers { salt: self.store.scram_salt(user), iterations: limits::SCRAM_ITERATIONS, tokens }
+        Verifiers {
+            salt: self.store.scram_salt(user),
+            iterations: limits::SCRAM_ITERATIONS,
+            tokens,
+            issuer: self.providers.load().token_issuer(),
+        }
     }
 
     async fn prove(&self, peer: SocketAddr, user: &str, token: &Secret) -> Result<Arc<Identity>, Refusal> {
         let now = when::now();
+        if Jwt::resembles(token.expose()) {
+            let reason = match self.prove_by_provider(token.expose(), now).await {
+                Ok(proven) if proven.user == user => {
+                    self.throttle.succeeded(peer.ip(), user);
+                    return Ok(Arc::new(proven.identity()));
+                }
+                Ok(proven) => format!("token `{}` belongs to `{}`", proven.id, proven.user),
+                Err(why) => why,
+            };
+            let refusal = self.refused_login(peer, user, "", &reason);
+            self.slow_down(peer, user).await;
+            return Err(refusal);
+        }
         let verified = self.store.verify_token(token.expose(), now).await;
         let reason = match verified {
             Ok(verified) if verified.identity.user == user => {
@@ -207,7 +227,7 @@ impl Services for Gateway {
 
 /// A token that counts for a session, and the targets that it is for.
 struct Leased {
-    lease: Option<TokenLease>,
+    lease: Option<Lease>,
     targets: Option<std::collections::BTreeSet<TargetName>>,
 }
 
@@ -222,11 +242,14 @@ impl Gateway {
     ) -> Result<Leased, Refusal> {
         let Some(id) = identity.token_id.as_deref() else { return Ok(Leased { lease: None, targets: None }) };
         let refused = |reason: String| self.refused_login(peer, &identity.user, database, &reason);
+        if let Some(lease) = self.lease_of_proof(id, now) {
+            return Ok(Leased { lease: Some(lease.map_err(refused)?), targets: None });
+        }
         let lease = self.store.lease_token(id, now).await.map_err(|error| refused(error.to_string()))?;
         let info = self.store.token(id).await.map_err(|error| refused(error.to_string()))?;
         let Some(info) = info else { return Err(refused(format!("token `{id}` is gone"))) };
         self.store.touch_token(id, now);
-        Ok(Leased { lease: Some(lease), targets: info.targets })
+        Ok(Leased { lease: Some(Lease::Token(lease)), targets: info.targets })
     }
 
     /// The answer to a login that is refused waits here: guessing slows down, while a right token is never late. It counts

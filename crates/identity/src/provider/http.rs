@@ -1,0 +1,113 @@
+//! Asking a provider over HTTP: no redirects, no proxy from the environment, a limit for every wait and every byte.
+
+use super::{ProviderError, Settings};
+use lockgate_core::{Secret, limits};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url, header};
+use std::time::Duration;
+
+/// A way to a provider.
+pub(super) struct Http {
+    client: Client,
+}
+
+/// What a provider answered.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Vec<u8>,
+}
+
+impl Http {
+    pub(super) fn new(settings: &Settings) -> Result<Self, ProviderError> {
+        let unusable = |error: reqwest::Error| ProviderError::Unreachable(chain(&error));
+        let secure = settings.rules.issuer.starts_with("https://");
+        let mut builder = Client::builder()
+            .user_agent(concat!("lockgate/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_millis(limits::PROVIDER_CONNECT_MS_MAX))
+            .timeout(Duration::from_millis(limits::PROVIDER_ANSWER_MS_MAX))
+            // Whoever can redirect could have the gateway ask anybody anything.
+            .redirect(Policy::none())
+            .referer(false)
+            .no_proxy()
+            .https_only(secure);
+        if let Some(pem) = &settings.ca {
+            builder = builder.tls_certs_only(Certificate::from_pem_bundle(pem).map_err(unusable)?);
+        } else if !secure {
+            // In clear on this machine nobody's certificate is needed.
+            builder = builder.tls_certs_only([]);
+        }
+        Ok(Http { client: builder.build().map_err(unusable)? })
+    }
+
+    /// A document that has to be there.
+    pub(super) async fn document(&self, url: &Url, bearer: Option<&Secret>) -> Result<Vec<u8>, ProviderError> {
+        let mut request = self.client.get(url.clone()).header(header::ACCEPT, "application/json");
+        if let Some(token) = bearer {
+            request = request.bearer_auth(token.expose());
+        }
+        let answer = send(request, url).await?;
+        match answer.status {
+            StatusCode::OK => Ok(answer.body),
+            status => Err(ProviderError::Unreachable(format!("{url} answered {status}"))),
+        }
+    }
+
+    /// A form; the answer may be an error that the caller understands.
+    pub(super) async fn form(
+        &self,
+        url: &Url,
+        form: String,
+        authorization: Option<&Secret>,
+    ) -> Result<Answer, ProviderError> {
+        let mut request = self
+            .client
+            .post(url.clone())
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form);
+        if let Some(value) = authorization {
+            request = request.header(header::AUTHORIZATION, value.expose());
+        }
+        send(request, url).await
+    }
+}
+
+async fn send(request: RequestBuilder, url: &Url) -> Result<Answer, ProviderError> {
+    let exchange = async {
+        let response = request.send().await.map_err(|error| ProviderError::Unreachable(chain(&error)))?;
+        let status = response.status();
+        Ok(Answer { status, body: body(response, url).await? })
+    };
+    // The client's own limit begins anew with every part of an answer that trickles in; this one does not.
+    let limit = Duration::from_millis(limits::PROVIDER_ANSWER_MS_MAX);
+    let late = || ProviderError::Unreachable(format!("{url} did not answer within {limit:?}"));
+    tokio::time::timeout(limit, exchange).await.map_err(|_| late())?
+}
+
+async fn body(mut response: Response, url: &Url) -> Result<Vec<u8>, ProviderError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| ProviderError::Unreachable(chain(&error)))? {
+        if body.len().saturating_add(chunk.len()) > limits::PROVIDER_DOCUMENT_BYTES_MAX {
+            let limit = limits::PROVIDER_DOCUMENT_BYTES_MAX;
+            return Err(ProviderError::Document(format!("{url} answered more than {limit} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The error and what caused it: the outermost text alone says little.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    for _ in 0..8 {
+        let Some(cause) = source else { break };
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

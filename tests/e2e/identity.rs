@@ -1,0 +1,164 @@
+//! Logging in with a token of the company's identity provider: a real one, which is sometimes away and sometimes changes its keys.
+
+use lockgate_tests::process::{self, eventually};
+use lockgate_tests::wire::{self, Client};
+use lockgate_tests::{Idp, Scene, api};
+use std::time::{Duration, Instant};
+
+fn scene_with(idp: &Idp, more: &str) -> Scene {
+    Scene::with(15, |options| options.identity = idp.yaml(more))
+}
+
+fn login(scene: &Scene, user: &str, token: &str) -> Result<Client, wire::Frame> {
+    Client::login_with(scene.gateway.port, &[("user", user), ("database", "shop")], token)
+}
+
+fn refusals(scene: &Scene) -> Vec<String> {
+    let events = scene.gateway.events();
+    events
+        .iter()
+        .filter_map(|event| event["login_failed"]["reason"].as_str().or(event["reason"].as_str()))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn psql_and_the_api_take_a_providers_token() {
+    let idp = Idp::start("k1");
+    let scene = scene_with(&idp, "");
+    let token = idp.client_token("ci", None);
+    for mode in ["disable", "require", "verify-full"] {
+        let mut psql = scene.gateway.psql("ci", &token);
+        psql.env("PGSSLMODE", mode).env("PGSSLROOTCERT", scene.gateway.authority());
+        assert_eq!(
+            process::run(psql.args(["-Atc", "SELECT ssn LIKE '%CANARY%' FROM people WHERE id = 7"])).trim(),
+            "f",
+            "{mode}"
+        );
+    }
+    // Lockgate's own tokens go on as before, by their text and by SCRAM.
+    let alice = scene.alice();
+    for options in ["", "-c lockgate.auth=scram-sha-256", "-c lockgate.auth=token"] {
+        let mut psql = scene.gateway.psql("alice", &alice);
+        psql.env("PGSSLMODE", "require").env("PGOPTIONS", options).args(["-Atc", "SELECT 1"]);
+        assert_eq!(process::run(&mut psql).trim(), "1", "{options}");
+    }
+
+    let (status, me) = api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&token), None);
+    assert_eq!((status, me["user"].as_str(), me["kind"].as_str()), (200, Some("ci"), Some("service")), "{me}");
+    assert_eq!((me["groups"][0].as_str(), me["admin"].as_bool()), (Some("engineers"), Some(false)));
+    let (status, _) = api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&format!("{token}x")), None);
+    assert_eq!(status, 401);
+    let (_, ops) = api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&idp.client_token("ops", None)), None);
+    assert_eq!(ops["admin"].as_bool(), Some(true), "administrators by the provider's groups: {ops}");
+
+    scene.gateway.verify();
+    let events = format!("{:?}", scene.gateway.events());
+    assert!(events.contains("\"corp:"), "the recording names the proof");
+    assert!(!events.contains(&token) && !scene.gateway.log().contains(&token), "and never holds it");
+}
+
+#[test]
+fn tokens_that_prove_something_else_are_refused() {
+    let idp = Idp::start("k1");
+    let scene = scene_with(&idp, ", required_claims: {client_id: ['ci', 'brief', 'alice']}");
+    let ci = idp.client_token("ci", None);
+    assert!(login(&scene, "ci", &ci).is_ok());
+    let elsewhere = idp.client_token("ci", Some("https://other.example.com"));
+    let unlisted = idp.client_token("ops", None);
+    let brief = idp.client_token("brief", None);
+    std::thread::sleep(Duration::from_secs(5));
+    let (signed, _) = ci.rsplit_once('.').unwrap();
+    let stranger = Idp::start("k1");
+    let foreign = stranger.client_token("ci", None);
+    for (what, user, token, why) in [
+        ("another's name", "alice", ci.as_str(), "belongs to `ci`"),
+        ("another audience", "ci", &elsewhere, "claim `aud` names `https://other.example.com`"),
+        ("expired", "brief", &brief, "the token expired at"),
+        ("a claim that is required", "ops", &unlisted, "claim `client_id` does not have"),
+        ("no signature", "ci", &format!("{signed}."), "no signature"),
+        ("another issuer", "ci", &foreign, "is not configured"),
+    ] {
+        let refused = login(&scene, user, token).expect_err(what);
+        assert_eq!(refused.field(b'C').as_deref(), Some("28P01"), "{what}: {refused:?}");
+        assert!(!format!("{refused:?}").contains(why), "{what}: a stranger is told no reason");
+        eventually(what, Duration::from_secs(5), || refusals(&scene).iter().any(|reason| reason.contains(why)));
+    }
+}
+
+#[test]
+fn a_session_ends_with_its_token() {
+    let idp = Idp::start("k1");
+    let scene = scene_with(&idp, ", groups: [engineers]");
+    let token = idp.client_token("brief", None);
+    let mut client = login(&scene, "brief", &token).expect("it counts for four seconds");
+    let begun = Instant::now();
+    assert!(client.is_closed_within(Duration::from_secs(8)), "it lives on");
+    assert!(begun.elapsed() > Duration::from_millis(500));
+    assert!(String::from_utf8_lossy(&client.seen).contains("the token has expired"));
+}
+
+#[test]
+fn a_provider_that_is_away_at_the_start_is_found_when_it_comes() {
+    let mut idp = Idp::start("k1");
+    let token = idp.client_token("ci", None);
+    idp.stop();
+    let scene = scene_with(&idp, "");
+    let refused = login(&scene, "ci", &token).expect_err("nobody can check it");
+    assert_eq!(refused.field(b'C').as_deref(), Some("28P01"));
+    assert!(scene.gateway.log().contains("the identity provider does not answer"), "{}", scene.gateway.log());
+    assert!(scene.alice().len() > 20 && login(&scene, "alice", &scene.alice()).is_ok(), "other tokens count");
+    idp.resume("k1", &[]);
+    let token = idp.client_token("ci", None);
+    eventually("logins work again", Duration::from_secs(30), || login(&scene, "ci", &token).is_ok());
+}
+
+#[test]
+fn a_provider_that_goes_away_takes_nothing_along() {
+    let mut idp = Idp::start("k1");
+    let scene = scene_with(&idp, "");
+    let token = idp.client_token("ci", None);
+    let mut client = login(&scene, "ci", &token).expect("it is proven");
+    idp.stop();
+    assert_eq!(client.value("SELECT 1"), "1");
+    assert!(login(&scene, "ci", &token).is_ok(), "the keys are still known");
+    assert_eq!(client.value("SELECT 2"), "2");
+}
+
+#[test]
+fn keys_are_changed_while_sessions_live() {
+    let mut idp = Idp::start("k1");
+    let scene = scene_with(&idp, "");
+    let old = idp.client_token("ci", None);
+    let mut client = login(&scene, "ci", &old).expect("it is proven");
+    idp.stop();
+    idp.resume("k2", &[]);
+    let new = idp.client_token("ci", None);
+    assert!(login(&scene, "ci", &new).is_ok(), "a key that was not known is looked for at once");
+    assert!(login(&scene, "ci", &old).is_err(), "and one that is gone counts no more");
+    assert_eq!(client.value("SELECT 1"), "1", "what was proven stays so until the token ends");
+}
+
+#[test]
+fn strangers_cannot_have_the_provider_asked_without_end() {
+    let idp = Idp::start("k1");
+    let scene = scene_with(&idp, "");
+    let token = idp.client_token("ci", None);
+    assert!(login(&scene, "ci", &token).is_ok());
+    let before = idp.asked();
+    // Claims that would be believed, with a key that nobody has: the most a stranger can do.
+    let stranger = Idp::start("unknown");
+    let parts: Vec<&str> = token.split('.').collect();
+    let header = stranger.client_token("ci", None).split('.').next().unwrap().to_owned();
+    let forged = format!("{header}.{}.{}", parts[1], parts[2]);
+    std::thread::scope(|scope| {
+        for _ in 0..40 {
+            scope.spawn(|| {
+                assert_eq!(api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&forged), None).0 / 100, 4)
+            });
+        }
+    });
+    let asked = idp.asked() - before;
+    assert!((1..=5).contains(&asked), "asked {asked} times");
+    assert!(login(&scene, "ci", &token).is_ok());
+}

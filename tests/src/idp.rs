@@ -1,0 +1,146 @@
+//! A real OpenID Connect provider (npm `oidc-provider`, which is certified) on a free port, and what its clients ask of it.
+
+use crate::process::{self, eventually, mortal};
+use crate::{api, places};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+/// A provider, running or not.
+#[derive(Debug)]
+pub struct Idp {
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    child: Option<Child>,
+}
+
+impl Idp {
+    /// A provider that signs with a key called `key`.
+    pub fn start(key: &str) -> Idp {
+        let mut idp = Idp::reserve();
+        idp.resume(key, &[]);
+        idp
+    }
+
+    /// A port for a provider that does not run yet.
+    pub fn reserve() -> Idp {
+        Idp { port: process::free_port(), child: None }
+    }
+
+    /// Starts it, with a new key of this name.
+    pub fn resume(&mut self, key: &str, environment: &[(&str, &str)]) {
+        assert!(self.child.is_none(), "it runs");
+        let mut node = mortal("KILL", Path::new("node"), None);
+        node.arg(places::tool("oidc-provider.mjs")).arg(places::oidc_modules());
+        node.args([self.port.to_string().as_str(), key]).envs(environment.iter().copied());
+        node.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.child = Some(process::spawn(node));
+        let port = self.port;
+        eventually("the identity provider accepts", Duration::from_secs(30), || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+    }
+
+    /// `kill -9`.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Its own name for itself.
+    pub fn issuer(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The entry under `identity` that has the gateway believe it.
+    pub fn yaml(&self, more: &str) -> String {
+        format!(
+            "  oidc:\n    - {{name: corp, issuer: '{}', client_id: lockgate, client_secret: only-for-tests, user_claim: sub, scopes: [email, groups, offline_access]{more}}}\n",
+            self.issuer()
+        )
+    }
+
+    /// A token of a client for itself, for the gateway or for another resource.
+    pub fn client_token(&self, client: &str, resource: Option<&str>) -> String {
+        let resource = resource.map(|resource| format!("&resource={resource}")).unwrap_or_default();
+        let answer = self.form("/token", client, &format!("grant_type=client_credentials{resource}"));
+        answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    /// Posts a form as a client.
+    pub fn form(&self, path: &str, client: &str, form: &str) -> Value {
+        let text = api::wait(async {
+            let request = reqwest::Client::new().post(format!("{}{path}", self.issuer()));
+            let request = request.basic_auth(client, Some("only-for-tests")).body(form.to_owned());
+            let request = request.header("content-type", "application/x-www-form-urlencoded");
+            request.send().await.expect("the provider answers").text().await.expect("a body")
+        });
+        serde_json::from_str(&text).unwrap_or(Value::String(text))
+    }
+
+    /// What a person does in a browser, from an address on: follows redirects, keeps cookies, fills in every form as `user`.
+    /// Yields the address outside of the provider that it is sent to, or the last page, which has no form.
+    pub fn browse(&self, address: &str, user: &str) -> String {
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        let mut cookies: BTreeMap<String, String> = BTreeMap::new();
+        let mut request = client.get(address);
+        for _ in 0..30 {
+            let jar: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let response = api::wait(request.header("cookie", jar.join("; ")).send()).expect("the provider answers");
+            for set in response.headers().get_all("set-cookie") {
+                let set = set.to_str().expect("text");
+                let (name, value) = set.split(';').next().unwrap_or_default().split_once('=').expect("a cookie");
+                cookies.insert(name.to_owned(), value.to_owned());
+            }
+            if let Some(next) = response.headers().get("location") {
+                let next = response.url().join(next.to_str().expect("text")).expect("an address");
+                if !next.as_str().starts_with(&self.issuer()) {
+                    return next.into();
+                }
+                request = client.get(next);
+                continue;
+            }
+            let here = response.url().clone();
+            let page = api::wait(response.text()).expect("a page");
+            let Some(action) = attribute(&page, "<form", "action") else { return page };
+            let mut form = Vec::new();
+            for input in page.split("<input").skip(1) {
+                let input = format!("<input{}", input.split('>').next().unwrap_or_default());
+                let Some(name) = attribute(&input, "<input", "name") else { continue };
+                let value = match name.as_str() {
+                    "login" => user.to_owned(),
+                    "password" => "anything".to_owned(),
+                    _ => attribute(&input, "<input", "value").unwrap_or_default(),
+                };
+                form.push(format!("{name}={value}"));
+            }
+            request = client.post(here.join(&action).expect("an address")).body(form.join("&"));
+            request = request.header("content-type", "application/x-www-form-urlencoded");
+        }
+        panic!("{address} leads nowhere")
+    }
+
+    /// How often somebody read its keys.
+    pub fn asked(&self) -> u32 {
+        let page = api::wait(async {
+            reqwest::get(format!("{}/asked", self.issuer())).await.expect("the provider answers").text().await
+        });
+        page.expect("a body").parse().expect("a number")
+    }
+}
+
+/// The value of an attribute of the first such element.
+fn attribute(html: &str, element: &str, name: &str) -> Option<String> {
+    let element = html.split_once(element)?.1.split('>').next()?;
+    Some(element.split_once(&format!("{name}=\""))?.1.split('"').next()?.to_owned())
+}
+
+impl Drop for Idp {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

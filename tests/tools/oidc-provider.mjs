@@ -1,0 +1,67 @@
+// A certified OpenID Connect provider for the tests: node oidc-provider.mjs MODULES PORT KEY
+// Clients: `ci` and `ops` (client credentials), `lockgate` (code with PKCE, device code, refresh). Anybody may log in by any
+// name; `groups` follow from it. Access tokens are JWTs for `lockgate`, or for whatever `resource` names.
+import { generateKeyPairSync } from 'node:crypto';
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+
+const [modules, port, key] = process.argv.slice(2);
+const require = createRequire(`${modules}/`);
+const { default: Provider } = await import(pathToFileURL(require.resolve('oidc-provider')));
+const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const jwk = { ...privateKey.export({ format: 'jwk' }), kid: key, use: 'sig', alg: 'RS256' };
+
+const groups = { ci: ['engineers'], ops: ['platform'], alice: ['engineers', 'staff'], frank: ['fraud'] };
+const seconds = (client) => (client.clientId === 'brief' ? 4 : 600);
+const secret = { client_secret: 'only-for-tests', token_endpoint_auth_method: 'client_secret_basic' };
+const service = (client_id) => ({ client_id, ...secret, redirect_uris: [], response_types: [], grant_types: ['client_credentials'] });
+
+const provider = new Provider(`http://127.0.0.1:${port}`, {
+  jwks: { keys: [jwk] },
+  clients: [
+    service('ci'), service('ops'), service('brief'),
+    {
+      client_id: 'lockgate', ...secret, redirect_uris: ['http://127.0.0.1:1/callback'], response_types: ['code'],
+      application_type: 'native',
+      grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+    },
+  ],
+  findAccount: (_, id) => ({
+    accountId: id,
+    claims: () => ({ sub: id, email: `${id}@example.com`, email_verified: true, groups: groups[id] ?? [] }),
+  }),
+  claims: { openid: ['sub'], email: ['email', 'email_verified'], groups: ['groups'] },
+  scopes: ['openid', 'offline_access', 'email', 'groups'],
+  // With INTROVERT the person is described in userinfo only, as the standard has it.
+  conformIdTokenClaims: process.env.INTROVERT === '1',
+  extraTokenClaims: (_, token) => ({ groups: groups[token.clientId ?? ''] ?? groups.ci }),
+  ttl: { ClientCredentials: (_, __, client) => seconds(client), IdToken: 600, AccessToken: 600 },
+  issueRefreshToken: () => true,
+  rotateRefreshToken: true,
+  cookies: { keys: ['only-for-tests'] },
+  features: {
+    clientCredentials: { enabled: true },
+    deviceFlow: { enabled: true },
+    introspection: { enabled: true },
+    revocation: { enabled: true },
+    devInteractions: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: (_, client) => (client.clientId === 'lockgate' ? undefined : 'https://lockgate.example.com'),
+      useGrantedResource: () => true,
+      getResourceServerInfo: (_, resource, client) => ({
+        scope: 'openid', accessTokenFormat: 'jwt', accessTokenTTL: seconds(client), jwt: { sign: { alg: 'RS256' } },
+        audience: resource === 'https://lockgate.example.com' ? 'lockgate' : resource,
+      }),
+    },
+  },
+});
+
+// How often it was asked for its keys.
+let asked = 0;
+provider.use(async (ctx, next) => {
+  if (ctx.path === '/asked') { ctx.body = String(asked); return; }
+  if (ctx.path === '/jwks') asked += 1;
+  await next();
+});
+provider.listen(Number(port), '127.0.0.1', () => console.log('listening'));
