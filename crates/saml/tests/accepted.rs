@@ -115,6 +115,14 @@ fn forms_that_differ_in_writing_only() {
         "<saml:AttributeValue xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"xs:string\">alice",
     );
     let declared = typed.replacen(" ID=", " xmlns:xs=\"http://www.w3.org/2001/XMLSchema\" ID=", 1);
+    // As Entra ID writes: default namespaces, attributes before how somebody logged in.
+    let microsoft = Signer { default_namespace: true, ..Signer::default() };
+    let bare = without_prefix(&facts.assertion(), "saml");
+    let begin = bare.find("<AuthnStatement").unwrap();
+    let end = bare.find("<AttributeStatement").unwrap();
+    let turned =
+        format!("{}{}{}</Assertion>", &bare[..begin], &bare[end..bare.len() - "</Assertion>".len()], &bare[begin..end]);
+    let nameless = Facts { response_issuer: String::new(), ..facts.clone() };
     let mut lines = facts.clone();
     lines.attributes.push_str(&attribute("address", &["1 High Street\nSpringfield"]));
     let rows = [
@@ -160,6 +168,9 @@ fn forms_that_differ_in_writing_only() {
                 1,
             ),
         ),
+        ("default namespaces", facts.response(&microsoft.sign(&turned, &facts.assertion_id))),
+        ("no issuer of the response, which is signed", nameless.response_signed()),
+        ("no issuer of the response", nameless.assertion_signed()),
         ("line ends of Windows", lines.assertion_signed().replace('\n', "\r\n")),
     ];
     for (name, xml) in rows {

@@ -280,6 +280,8 @@ pub struct Signer {
     pub extra_reference: String,
     pub key_info: String,
     pub object: String,
+    /// Whether the namespace of signatures is the default one, as Microsoft's programs write it.
+    pub default_namespace: bool,
 }
 
 pub const EXCLUSIVE: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
@@ -304,11 +306,22 @@ impl Default for Signer {
             extra_reference: String::new(),
             key_info: String::new(),
             object: String::new(),
+            default_namespace: false,
         }
     }
 }
 
+/// The same text with a namespace as the default one.
+pub fn without_prefix(text: &str, prefix: &str) -> String {
+    let text = text.replace(&format!("<{prefix}:"), "<").replace(&format!("</{prefix}:"), "</");
+    text.replace(&format!("xmlns:{prefix}="), "xmlns=")
+}
+
 impl Signer {
+    fn written(&self, text: String) -> String {
+        if self.default_namespace { without_prefix(&text, "ds") } else { text }
+    }
+
     pub fn with(key: &'static Key, making: Making, algorithm: &'static str, digest: &'static str) -> Self {
         Signer { key, making, algorithm, digest, ..Signer::default() }
     }
@@ -320,20 +333,22 @@ impl Signer {
 
     /// Signs an element whose canonical form is this.
     pub fn sign_as(&self, element: &str, canonical: &str, id: &str) -> String {
-        let at = element
-            .find("</saml:Issuer>")
-            .map_or_else(|| element.find('>').unwrap() + 1, |at| at + "</saml:Issuer>".len());
+        let after = |end: &str| element.find(end).map(|at| at + end.len());
+        // Behind the element's own issuer, if there is one.
+        let own = [after("</saml:Issuer>"), after("</Issuer>")].into_iter().flatten().min();
+        let status = element.find("<samlp:Status>").unwrap_or(usize::MAX);
+        let at = own.filter(|at| *at <= status).or(element.find('>').map(|at| at + 1)).unwrap();
         format!("{}{}{}", &element[..at], self.signature(canonical, id), &element[at..])
     }
 
     pub fn signature(&self, canonical: &str, id: &str) -> String {
         let value = base64(self.value(self.info(canonical, id, true).as_bytes()));
-        format!(
+        self.written(format!(
             "<ds:Signature xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\">{}<ds:SignatureValue>{value}</ds:SignatureValue>{}{}</ds:Signature>",
             self.info(canonical, id, true),
             self.key_info,
             self.object,
-        )
+        ))
     }
 
     /// `SignedInfo`, where it declares its own namespace and where what is around it does.
@@ -346,7 +361,7 @@ impl Signer {
             d if d.ends_with("sha512") => digest::digest(&digest::SHA512, canonical.as_bytes()),
             _ => digest::digest(&digest::SHA256, canonical.as_bytes()),
         };
-        format!(
+        self.written(format!(
             "<ds:SignedInfo{declaration}>{}<ds:SignatureMethod Algorithm=\"{}\"></ds:SignatureMethod><ds:Reference URI=\"{reference}\"><ds:Transforms>{}</ds:Transforms><ds:DigestMethod Algorithm=\"{}\"></ds:DigestMethod><ds:DigestValue>{}</ds:DigestValue></ds:Reference>{}</ds:SignedInfo>",
             self.canonicalization,
             self.algorithm,
@@ -354,7 +369,7 @@ impl Signer {
             self.digest,
             base64(hash),
             self.extra_reference,
-        )
+        ))
     }
 
     fn value(&self, message: &[u8]) -> Vec<u8> {
