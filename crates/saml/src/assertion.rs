@@ -277,7 +277,6 @@ impl<'t> Parts<'t> {
     fn of(assertion: &'t Element) -> Result<Self, Refusal> {
         let head = [
             (names::ASSERTION, "Issuer"),
-            (names::DSIG, "Signature"),
             (names::ASSERTION, "Subject"),
             (names::ASSERTION, "Conditions"),
             (names::ASSERTION, "Advice"),
@@ -285,8 +284,10 @@ impl<'t> Parts<'t> {
         let is_statement =
             |e: &Element| e.is(names::ASSERTION, "AuthnStatement") || e.is(names::ASSERTION, "AttributeStatement");
         let mut left = head.iter();
-        let mut children =
-            assertion.elements().skip_while(|child| left.any(|(namespace, local)| child.is(namespace, local)));
+        let mut children = assertion
+            .elements()
+            .filter(|child| !child.is(names::DSIG, "Signature"))
+            .skip_while(|child| left.any(|(namespace, local)| child.is(namespace, local)));
         if !children.all(is_statement) || assertion.has_text() {
             return Err(Refusal::Form("the assertion has parts that it should not have, twice, or in another order"));
         }

@@ -123,6 +123,8 @@ fn forms_that_differ_in_writing_only() {
     let turned =
         format!("{}{}{}</Assertion>", &bare[..begin], &bare[end..bare.len() - "</Assertion>".len()], &bare[begin..end]);
     let nameless = Facts { response_issuer: String::new(), ..facts.clone() };
+    let signature = Signer::default().signature(&facts.assertion(), &facts.assertion_id);
+    let moved = xml.replacen(&signature, "", 1);
     let mut lines = facts.clone();
     lines.attributes.push_str(&attribute("address", &["1 High Street\nSpringfield"]));
     let rows = [
@@ -167,6 +169,11 @@ fn forms_that_differ_in_writing_only() {
                 "<samlp:Response xmlns:xs=\"http://www.w3.org/2001/XMLSchema\" ",
                 1,
             ),
+        ),
+        ("the signature at the end", moved.replacen("</saml:Assertion>", &format!("{signature}</saml:Assertion>"), 1)),
+        (
+            "the signature before the issuer",
+            moved.replacen("Version=\"2.0\"><saml:Issuer>", &format!("Version=\"2.0\">{signature}<saml:Issuer>"), 1),
         ),
         ("default namespaces", facts.response(&microsoft.sign(&turned, &facts.assertion_id))),
         ("no issuer of the response, which is signed", nameless.response_signed()),

@@ -260,3 +260,23 @@ fn a_response_of_simplesamlphp() {
     assert_eq!(login.groups.iter().map(String::as_str).collect::<Vec<_>>(), ["Bürö & Ämter", "engineers"]);
     assert!(provider.receive(&base64(xml.replace("alice", "admin")), Expected::AnswerTo(&id), then).is_err());
 }
+
+/// What another one (nanoidp 3.4, signxml) posted once: the signature comes last in the assertion.
+#[test]
+fn a_response_of_nanoidp() {
+    let metadata = include_bytes!("data/nanoidp-metadata.xml");
+    let xml = include_str!("data/nanoidp-response.xml");
+    let entity_id = "https://gateway.example.com/saml/nano";
+    let settings = Settings {
+        groups_attribute: Some("groups".to_owned()),
+        want_signed: lockgate_saml::WantSigned::Assertion,
+        ..Settings::new("nano", entity_id, format!("{entity_id}/acs"))
+    };
+    let provider = ServiceProvider::new(settings, IdentityProvider::from_metadata(metadata).unwrap()).unwrap();
+    let id = RequestId::from_kept("_1");
+    // 2026-11-21T15:07:47Z
+    let then = Timestamp::from_millis(1_795_273_667_000);
+    let login = provider.receive(&base64(xml), Expected::AnswerTo(&id), then).unwrap().redeem(Use::First).unwrap();
+    assert_eq!((login.user.as_str(), login.groups.len(), login.session_until), ("alice@example.com", 2, None));
+    assert!(provider.receive(&base64(xml.replace("alice", "admin")), Expected::AnswerTo(&id), then).is_err());
+}
