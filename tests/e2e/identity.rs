@@ -2,7 +2,8 @@
 
 use lockgate_tests::process::{self, eventually};
 use lockgate_tests::wire::{self, Client};
-use lockgate_tests::{Idp, Scene, api};
+use lockgate_tests::{Idp, Scene, api, places};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 fn scene_with(idp: &Idp, more: &str) -> Scene {
@@ -161,4 +162,60 @@ fn strangers_cannot_have_the_provider_asked_without_end() {
     let asked = idp.asked() - before;
     assert!((1..=5).contains(&asked), "asked {asked} times");
     assert!(login(&scene, "ci", &token).is_ok());
+}
+
+/// What PostgreSQL 18's library does with `oauth_issuer`; Debian's is older and has no such thing.
+fn oauth(scene: &Scene, idp: &Idp, user: &str, more: &str) -> std::process::Output {
+    let library = places::cache().join("postgres/18/lib/libpq.so.5");
+    let conninfo = format!(
+        "{} sslmode=require oauth_issuer={} oauth_client_id=ci options='-c lockgate.auth=oauth' {more}",
+        scene.gateway.conninfo(user),
+        idp.issuer()
+    );
+    let mut python = Command::new("python3");
+    python.arg(places::tool("oauth_login.py")).arg(library).args([&conninfo, "ci", "only-for-tests"]);
+    // The library wants https of a provider, also on this machine.
+    process::output(python.env("PGOAUTHDEBUG", "UNSAFE"))
+}
+
+#[test]
+fn postgresql_18_gets_a_token_by_itself() {
+    let idp = Idp::start("k1");
+    let scene = scene_with(&idp, "");
+    let output = oauth(&scene, &idp, "ci", "");
+    let said = process::text(&output);
+    assert!(output.status.success(), "{said}");
+    let discovery =
+        format!("told {}/.well-known/openid-configuration openid email groups offline_access", idp.issuer());
+    assert_eq!(said.lines().collect::<Vec<_>>(), [discovery.as_str(), "in"]);
+    let output = oauth(&scene, &idp, "alice", "");
+    assert!(!output.status.success() && process::text(&output).contains("login refused"), "{}", process::text(&output));
+
+    // Where there is no provider there is nothing to be told.
+    let scene = lockgate_tests::scene();
+    let said = process::text(&oauth(&scene, &idp, "ci", ""));
+    assert!(said.contains("no identity provider is configured"), "{said}");
+}
+
+#[test]
+fn a_person_logs_in_with_a_token_that_was_refreshed() {
+    let idp = Idp::start("k1");
+    let scene = scene_with(&idp, "");
+    let query = "client_id=lockgate&response_type=code&redirect_uri=http://127.0.0.1:1/callback&prompt=consent\
+        &scope=openid%20email%20groups%20offline_access&code_challenge_method=S256\
+        &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let back = idp.browse(&format!("{}/auth?{query}", idp.issuer()), "alice");
+    let code = back.split("code=").nth(1).unwrap().split('&').next().unwrap();
+    let form = format!(
+        "grant_type=authorization_code&code={code}&redirect_uri=http://127.0.0.1:1/callback&code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    );
+    let tokens = idp.form("/token", "lockgate", &form);
+    let refresh = tokens["refresh_token"].as_str().unwrap_or_else(|| panic!("{tokens}"));
+    let tokens = idp.form("/token", "lockgate", &format!("grant_type=refresh_token&refresh_token={refresh}"));
+    let token = tokens["id_token"].as_str().unwrap_or_else(|| panic!("{tokens}"));
+    assert_eq!(scene.gateway.query("alice", token, "SELECT count(*) FROM notes"), "20");
+    let (_, me) = api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(token), None);
+    assert_eq!((me["kind"].as_str(), me["groups"].as_array().map(Vec::len)), (Some("human"), Some(2)), "{me}");
+    // An access token that is no JWT proves nothing here.
+    assert!(login(&scene, "alice", tokens["access_token"].as_str().unwrap()).is_err());
 }
