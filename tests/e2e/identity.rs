@@ -219,3 +219,40 @@ fn a_person_logs_in_with_a_token_that_was_refreshed() {
     // An access token that is no JWT proves nothing here.
     assert!(login(&scene, "alice", tokens["access_token"].as_str().unwrap()).is_err());
 }
+
+#[test]
+fn providers_come_and_go_with_the_configuration() {
+    let idp = Idp::start("k1");
+    let scene = lockgate_tests::scene();
+    let token = idp.client_token("ci", None);
+    assert!(login(&scene, "ci", &token).is_err(), "nobody is believed who is not configured");
+    let write = |identity: &str| {
+        let without = std::fs::read_to_string(scene.gateway.config()).unwrap();
+        let start = without.find("  oidc:").unwrap_or_else(|| without.find("targets:").unwrap());
+        let (before, after) = (&without[..start], &without[without.find("targets:").unwrap()..]);
+        std::fs::write(scene.gateway.config(), format!("{before}{identity}{after}")).unwrap();
+        scene.gateway.reload();
+    };
+    write(&idp.yaml(""));
+    eventually("it is believed", Duration::from_secs(10), || login(&scene, "ci", &token).is_ok());
+    let mut client = login(&scene, "ci", &token).unwrap();
+    write(&idp.yaml("").replace("offline_access", "profile"));
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(client.value("SELECT 1"), "1", "what does not change who is believed ends nothing");
+    write("");
+    assert!(client.is_closed_within(Duration::from_secs(5)), "it lives on without its provider");
+    assert!(login(&scene, "ci", &token).is_err());
+}
+
+#[test]
+fn refused_tokens_at_the_api_are_on_record() {
+    let idp = Idp::start("k1");
+    let scene = scene_with(&idp, "");
+    let forged = format!("{}x", idp.client_token("ci", None));
+    assert_eq!(api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&forged), None).0, 401);
+    assert_eq!(api::call(&scene.gateway, "GET", "/api/v1/whoami", Some("lg_wrong"), None).0, 401);
+    eventually("both are recorded", Duration::from_secs(5), || {
+        let reasons = refusals(&scene);
+        ["not base64url", "not a lockgate token"].iter().all(|why| reasons.iter().any(|reason| reason.contains(why)))
+    });
+}

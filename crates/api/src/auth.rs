@@ -63,8 +63,8 @@ pub(crate) async fn prove(
                 Ok(Caller { identity, token: info, admin })
             }
             Err(why) => {
-                tracing::info!(%source, "a token of an identity provider is refused: {why}");
                 state.throttle.refused(source, now);
+                state.access.login_refused(source, &why);
                 Err(ApiError::unauthenticated("the token is not valid"))
             }
         };
@@ -78,6 +78,7 @@ pub(crate) async fn prove(
         Err(TokenError::Store(e)) => Err(e.into()),
         Err(e) => {
             state.throttle.refused(source, now);
+            state.access.login_refused(source, &e.to_string());
             Err(ApiError::unauthenticated(match e {
                 TokenError::Expired { .. } => "the token has expired",
                 TokenError::Early { .. } => {

@@ -23,6 +23,8 @@ pub trait Access: Send + Sync {
     fn may_connect(&self, identity: &Identity, target: &TargetName, now: Timestamp) -> bool;
     /// Every configured target.
     fn targets(&self) -> Vec<TargetInfo>;
+    /// Puts it on record that somebody showed a token that is not accepted.
+    fn login_refused(&self, _source: IpAddr, _reason: &str) {}
 }
 
 /// A target as told to those who may connect to it. No address and no credential.

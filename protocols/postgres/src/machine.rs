@@ -7,7 +7,7 @@
 //! ```
 
 use crate::cancel::{CancelKey, KEY_BYTES};
-use crate::client_auth::{AuthStep, ClientAuth, Method, ScramOffer};
+use crate::client_auth::{AuthError, AuthStep, ClientAuth, Method, ScramOffer};
 use crate::frame::{self, FrontendTag, Peer};
 use crate::own::{self, OwnReport, Severity};
 use crate::pump::{Lexing, Pump, Start, keeps_utf8};
@@ -375,6 +375,13 @@ impl Machine {
                 Phase::Verifying(wishes, auth)
             }
             AuthStep::ScramProven { .. } => auth_failed(&wishes, "a proof out of order", io),
+            // A question, which was answered, and not a login that failed: the client comes again with a token.
+            AuthStep::Fail(error @ AuthError::NoToken) => {
+                let text = error.client_message();
+                fatal(io, error.sqlstate(), &text, None, None);
+                io.close(text, None);
+                Phase::Closed
+            }
             AuthStep::Fail(error) => auth_failed(&wishes, &error.to_string(), io),
         }
     }

@@ -88,6 +88,10 @@ impl Access for Gateway {
         }
     }
 
+    fn login_refused(&self, source: IpAddr, reason: &str) {
+        self.note_refusal("https", &source, "", "", reason);
+    }
+
     fn targets(&self) -> Vec<TargetInfo> {
         self.config()
             .targets

@@ -14,7 +14,7 @@ use lockgate_identity::{Proven, Provider};
 use lockgate_session::wire::TokenIssuer;
 use lockgate_store::{TokenInfo, TokenLease, TokenState, Verified};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The providers of one version of the configuration.
@@ -63,13 +63,13 @@ impl Providers {
 
     /// Proves a token by the provider that it is from. Several may be of the same issuer: then the first counts whose rules the
     /// token meets.
-    async fn prove(&self, token: &str, now: Timestamp) -> Result<Proven, String> {
+    async fn prove(&self, token: &str, now: Timestamp) -> Result<(Proven, Rules), String> {
         let jwt = Jwt::read(token).map_err(|error| error.to_string())?;
         let issuer = jwt.claimed_issuer().unwrap_or_default();
         let mut why = Vec::new();
         for provider in self.all.iter().filter(|provider| provider.rules().issuer == issuer) {
             match provider.prove(&jwt, Expected::Bearer, now).await {
-                Ok(proven) => return Ok(proven),
+                Ok(proven) => return Ok((proven, provider.rules().clone())),
                 Err(error) => why.push(format!("{}: {error}", provider.rules().provider)),
             }
         }
@@ -116,21 +116,29 @@ pub struct Proofs(Mutex<HashMap<String, Arc<Proof>>>);
 /// One proof.
 pub struct Proof {
     proven: Proven,
+    /// By what it was believed.
+    rules: Rules,
+    /// Set when the configuration does not believe it any more.
+    over: AtomicBool,
     /// When it was last shown.
     shown_ms: AtomicI64,
 }
 
 impl Proof {
     fn state(&self, now: Timestamp) -> TokenState {
-        if self.proven.expires > now { TokenState::Live } else { TokenState::Expired }
+        match self.proven.expires > now {
+            true if self.over.load(Ordering::Acquire) => TokenState::Revoked,
+            true => TokenState::Live,
+            false => TokenState::Expired,
+        }
     }
 }
 
 impl Proofs {
     /// Remembers a proof. Where there are too many to remember there is nothing to rest a session on.
-    fn add(&self, proven: Proven, now: Timestamp) -> Result<(), &'static str> {
+    fn add(&self, proven: Proven, rules: Rules, now: Timestamp) -> Result<(), &'static str> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.get(&proven.id) {
+        if let Some(known) = all.get(&proven.id).filter(|known| known.rules == rules) {
             known.shown_ms.store(now.millis(), Ordering::Release);
             return Ok(());
         }
@@ -145,9 +153,18 @@ impl Proofs {
         if all.len() >= limits::PROOFS_MAX {
             return Err("too many tokens of identity providers are in use");
         }
-        let proof = Proof { shown_ms: AtomicI64::new(now.millis()), proven };
+        let proof = Proof { shown_ms: AtomicI64::new(now.millis()), over: AtomicBool::new(false), rules, proven };
         all.insert(proof.proven.id.clone(), Arc::new(proof));
         Ok(())
+    }
+
+    /// Takes back what these providers would not have believed.
+    pub(super) fn judge_again(&self, providers: &Providers) {
+        for proof in self.0.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            if !providers.all.iter().any(|provider| *provider.rules() == proof.rules) {
+                proof.over.store(true, Ordering::Release);
+            }
+        }
     }
 
     fn find(&self, id: &str) -> Option<Arc<Proof>> {
@@ -177,8 +194,8 @@ impl super::Gateway {
     /// Proves a token of a provider and remembers the proof.
     pub(super) async fn prove_by_provider(&self, token: &str, now: Timestamp) -> Result<Proven, String> {
         let providers = self.providers.load_full();
-        let proven = providers.prove(token, now).await?;
-        self.proofs.add(proven.clone(), now)?;
+        let (proven, rules) = providers.prove(token, now).await?;
+        self.proofs.add(proven.clone(), rules, now)?;
         Ok(proven)
     }
 
@@ -190,7 +207,8 @@ impl super::Gateway {
         let Some(proof) = self.proofs.find(id) else { return Some(Err(format!("the proof `{id}` is forgotten"))) };
         match proof.state(now) {
             TokenState::Live => Some(Ok(Lease::Proof(proof))),
-            _ => Some(Err(format!("the token `{id}` expired at {}", proof.proven.expires))),
+            TokenState::Expired => Some(Err(format!("the token `{id}` expired at {}", proof.proven.expires))),
+            _ => Some(Err(format!("the token `{id}` is not believed any more"))),
         }
     }
 }

@@ -102,6 +102,7 @@ impl Gateway {
         let Version { rules, targets } = version;
         self.targets.store(Arc::new(targets));
         providers.start(Some(&known));
+        self.proofs.judge_again(&providers);
         self.providers.store(Arc::new(providers));
         self.rules.store(Arc::new(rules));
         let detail = match needs_restart.is_empty() {

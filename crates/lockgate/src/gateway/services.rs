@@ -109,7 +109,7 @@ impl Services for Gateway {
     }
 
     async fn login_failed(&self, protocol: &'static str, peer: SocketAddr, user: &str, target: &str, reason: &str) {
-        self.note_refusal(protocol, peer, user, target, reason);
+        self.note_refusal(protocol, &peer, user, target, reason);
         self.slow_down(peer, user).await;
     }
 
@@ -260,7 +260,7 @@ impl Gateway {
     }
 
     fn refused_login(&self, peer: SocketAddr, user: &str, target: &str, reason: &str) -> Refusal {
-        self.note_refusal("postgres", peer, user, target, reason);
+        self.note_refusal("postgres", &peer, user, target, reason);
         Refusal {
             fault: Fault::Client,
             public: LOGIN_REFUSED.to_owned(),
@@ -271,7 +271,7 @@ impl Gateway {
 
     /// One answer for a target that does not exist and one that is not for this identity.
     fn refused_target(&self, peer: SocketAddr, identity: &Identity, database: &str, reason: &str) -> Refusal {
-        self.note_refusal("postgres", peer, &identity.user, database, reason);
+        self.note_refusal("postgres", &peer, &identity.user, database, reason);
         let shown: String = database.chars().take(limits::TARGET_NAME_BYTES_MAX * 2).collect();
         Refusal {
             fault: Fault::Policy,
@@ -281,7 +281,15 @@ impl Gateway {
         }
     }
 
-    fn note_refusal(&self, protocol: &'static str, peer: SocketAddr, user: &str, target: &str, reason: &str) {
+    /// Puts a refused login on record. Whoever calls makes sure that strangers cannot do this without end.
+    pub(super) fn note_refusal(
+        &self,
+        protocol: &'static str,
+        peer: &dyn std::fmt::Display,
+        user: &str,
+        target: &str,
+        reason: &str,
+    ) {
         let shown_user: String = user.chars().take(limits::NAME_BYTES_MAX).collect();
         tracing::info!(%peer, user = ?shown_user, target_name = ?target, "login refused: {reason}");
         metrics::counter!(names::LOGINS_REFUSED_TOTAL, "protocol" => protocol).increment(1);
