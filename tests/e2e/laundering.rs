@@ -402,3 +402,148 @@ fn what_a_place_refuses_is_no_way_to_ask() {
     let frames = dana.query("INSERT INTO later SELECT ssn FROM people WHERE id = 7");
     assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42501"), "{frames:?}");
 }
+
+fn run(sql: &str) -> Vec<u8> {
+    [wire::parse("", sql), wire::bind("", "", &[], 0), wire::execute("", 0)].concat()
+}
+
+/// A label goes with a rollback only where it is certain that the copy went too.
+#[test]
+fn a_copy_that_may_be_there_keeps_its_label() {
+    let scene = propagating();
+    let copy = "INSERT INTO notes (id, body) SELECT 1007, ssn FROM people WHERE id = 7";
+    // More savepoints than are remembered.
+    let mut dana = dana(&scene.gateway);
+    done(&mut dana, "BEGIN; SAVEPOINT a");
+    done(&mut dana, copy);
+    done(&mut dana, &vec!["SAVEPOINT s"; 999].join(";"));
+    done(&mut dana, "SAVEPOINT a");
+    done(&mut dana, "ROLLBACK TO a");
+    done(&mut dana, "COMMIT");
+    masked(&mut dana, "SELECT body FROM notes WHERE id = 1007");
+    // A savepoint under a name that nobody can tell any more.
+    done(&mut dana, "CREATE TABLE other (body text)");
+    dana.send_raw(&[wire::parse("s", "SAVEPOINT a"), wire::sync()].concat());
+    dana.until_ready();
+    done(&mut dana, "DO $$BEGIN NULL; END$$");
+    done(&mut dana, "BEGIN; SAVEPOINT a");
+    done(&mut dana, "INSERT INTO other SELECT ssn FROM people WHERE id = 7");
+    dana.query("EXECUTE s");
+    dana.query("ROLLBACK TO a");
+    dana.query("COMMIT");
+    if scene.directly("SELECT count(*) FROM other") != "0" {
+        masked(&mut dana, "SELECT body FROM other");
+    }
+    // Code that commits by itself, in the middle of a pipeline that fails.
+    scene.directly("CREATE PROCEDURE commits() LANGUAGE plpgsql AS $$BEGIN COMMIT; END$$");
+    for fails in ["SELECT 1/0", "CALL commits_and_fails()"] {
+        let mut dana = self::dana(&scene.gateway);
+        done(&mut dana, "DROP TABLE IF EXISTS kept");
+        done(&mut dana, "CREATE TABLE kept (x text)");
+        scene.directly(
+            "CREATE OR REPLACE PROCEDURE commits_and_fails() LANGUAGE plpgsql AS $$BEGIN COMMIT; PERFORM 1/0; END$$",
+        );
+        let pipeline = [
+            run("INSERT INTO kept SELECT ssn FROM people WHERE id = 7"),
+            run("CALL commits()"),
+            run(fails),
+            wire::sync(),
+        ];
+        dana.send_raw(&pipeline.concat());
+        wire::error(&dana.until_ready());
+        assert_eq!(scene.directly("SELECT x FROM kept"), SSN);
+        masked(&mut dana, "SELECT x FROM kept");
+    }
+}
+
+/// Where a copy goes is where the server looked its name up.
+#[test]
+fn a_statement_that_moves_the_search_path_copies_nothing() {
+    let scene = propagating();
+    scene
+        .directly("CREATE SCHEMA aside; GRANT ALL ON SCHEMA aside TO PUBLIC; CREATE TABLE aside.twin (x text, y text)");
+    scene.directly("CREATE TABLE public.twin (x text, y text); GRANT ALL ON aside.twin, public.twin TO PUBLIC");
+    let mut dana = dana(&scene.gateway);
+    for sql in [
+        "INSERT INTO twin SELECT ssn, set_config('search_path', 'aside', false) FROM people WHERE id = 7",
+        "WITH p AS (SELECT set_config('search_path', 'aside', false) c) INSERT INTO twin SELECT ssn, c FROM people, p",
+    ] {
+        dana.query(sql);
+        dana.query("RESET search_path");
+    }
+    done(&mut dana, "PREPARE p (text) AS INSERT INTO twin SELECT ssn, $1 FROM people WHERE id = 7");
+    dana.query("EXECUTE p(set_config('search_path', 'aside', false))");
+    dana.query("RESET search_path");
+    let frames = dana.query("SELECT x, y FROM public.twin UNION ALL SELECT x, y FROM aside.twin");
+    let bytes: Vec<u8> = frames.iter().flat_map(|f| f.body.clone()).collect();
+    assert_eq!(leaked(&bytes), None, "{frames:?}");
+    assert_eq!(
+        scene.directly("SELECT count(*) FROM (SELECT FROM public.twin UNION ALL SELECT FROM aside.twin) t"),
+        "0"
+    );
+}
+
+/// Two sessions bring the same label, one plain and one derived: what the one undoes stays of the other, in the store too.
+#[test]
+fn a_rollback_takes_only_the_label_of_its_own_transaction() {
+    let mut scene = propagating();
+    scene.directly("CREATE TABLE both_copy (k int, x text); GRANT ALL ON both_copy TO PUBLIC");
+    let (mut one, mut other) = (dana(&scene.gateway), dana(&scene.gateway));
+    for client in [&mut one, &mut other] {
+        done(client, "SELECT x FROM both_copy");
+        done(client, "BEGIN");
+    }
+    // Both wait for the table and then come for their labels at once.
+    std::thread::scope(|scope| {
+        scope.spawn(|| scene.directly("BEGIN; LOCK TABLE both_copy; SELECT pg_sleep(1.5); COMMIT"));
+        std::thread::sleep(std::time::Duration::from_millis(600));
+        one.send(b'Q', &wire::text("INSERT INTO both_copy SELECT 1, ssn FROM people WHERE id = 7"));
+        other.send(b'Q', &wire::text("INSERT INTO both_copy SELECT 2, upper(ssn) FROM people WHERE id = 8"));
+        one.until_ready();
+        other.until_ready();
+    });
+    done(&mut other, "ROLLBACK");
+    done(&mut one, "COMMIT");
+    assert_eq!(scene.directly("SELECT x FROM both_copy"), SSN);
+    masked(&mut one, "SELECT x FROM both_copy");
+    scene.gateway.stop();
+    scene.gateway.resume();
+    masked(&mut dana(&scene.gateway), "SELECT x FROM both_copy");
+}
+
+/// A copy that never runs leaves the session as it was.
+#[test]
+fn a_pipeline_whose_copy_never_runs_goes_on() {
+    let scene = propagating();
+    let mut dana = dana(&scene.gateway);
+    let copy = "INSERT INTO notes (id, body) SELECT id, ssn FROM people WHERE id = $1::int";
+    let never = [
+        [wire::parse("", copy), wire::bind("", "", &["none"], 0), wire::execute("", 0)].concat(),
+        run("INSERT INTO notes (id, body) SELECT born, ssn FROM people"),
+    ];
+    for pipeline in never {
+        dana.send_raw(&[pipeline, wire::sync()].concat());
+        wire::error(&dana.until_ready());
+        shown(&mut dana, "SELECT 1", "1");
+    }
+    shown(&mut dana, "SELECT body FROM notes WHERE id = 1", "note 1");
+}
+
+#[test]
+fn a_copy_is_not_prepared_for_a_commit_out_of_sight() {
+    let scene = propagating();
+    let mut dana = dana(&scene.gateway);
+    for known in [true, false] {
+        dana.send_raw(&[wire::parse("t", "PREPARE TRANSACTION 'x'"), wire::sync()].concat());
+        dana.until_ready();
+        if !known {
+            done(&mut dana, "DO $$BEGIN NULL; END$$");
+        }
+        done(&mut dana, "BEGIN");
+        done(&mut dana, "CREATE TABLE made AS SELECT ssn AS x FROM people WHERE id = 7");
+        let frames = dana.query("EXECUTE t");
+        assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42501"), "{frames:?}");
+        done(&mut dana, "ROLLBACK");
+        dana.query("DEALLOCATE t");
+    }
+}

@@ -25,6 +25,7 @@ mod long_rows;
 mod masking;
 mod methods;
 mod mistakes;
+mod named;
 mod network;
 mod operation;
 mod policy;

@@ -3,7 +3,7 @@
 use crate::live::Live;
 use lockgate_core::{Identity, Secret, SessionId, TargetName, Timestamp};
 use lockgate_session::wire::{Decided, Dialed, Refusal, TargetTls, Verifiers};
-use lockgate_session::{CarriedLabel, LabelBook, Session, Ticket};
+use lockgate_session::{BroughtLabel, CarriedLabel, LabelBook, Session, Ticket};
 use rustls::{ClientConfig, ServerConfig};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -107,7 +107,7 @@ pub trait Services: Send + Sync + 'static {
         labels: &[CarriedLabel],
     ) -> impl Future<Output = Result<(), String>> + Send;
     /// Drops labels that nobody counts on any more.
-    fn drop_labels(&self, book: &LabelBook, labels: &[CarriedLabel]) -> impl Future<Output = ()> + Send;
+    fn drop_labels(&self, book: &LabelBook, labels: &[BroughtLabel]) -> impl Future<Output = ()> + Send;
     /// Asks people about a held request.
     fn hold(&self, ticket: Ticket) -> Held;
 }

@@ -18,10 +18,19 @@ pub struct LabelBook {
     version: AtomicU64,
 }
 
+/// A label, and who brought it: two sessions may bring the same one, and what becomes of the one says nothing of the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BroughtLabel {
+    /// The label.
+    pub label: CarriedLabel,
+    /// The session; `None` where that was not written down.
+    pub by: Option<SessionId>,
+}
+
 struct Entry {
     label: CarriedLabel,
-    /// The session that brought it, in this run.
-    made_by: Option<SessionId>,
+    /// The session that brought it.
+    by: Option<SessionId>,
     /// The session whose transaction is not over.
     open: Option<SessionId>,
     /// Another session has judged by it, and may have written because of it.
@@ -30,10 +39,16 @@ struct Entry {
     settled: Timestamp,
 }
 
+impl Entry {
+    fn brought(&self) -> BroughtLabel {
+        BroughtLabel { label: self.label.clone(), by: self.by }
+    }
+}
+
 impl LabelBook {
     /// A book with what was stored before.
-    pub fn new(target: &str, database: &str, labels: Vec<CarriedLabel>, now: Timestamp) -> Self {
-        let entry = |label| Entry { label, made_by: None, open: None, relied: true, settled: now };
+    pub fn new(target: &str, database: &str, labels: Vec<BroughtLabel>, now: Timestamp) -> Self {
+        let entry = |BroughtLabel { label, by }| Entry { label, by, open: None, relied: true, settled: now };
         LabelBook {
             target: target.to_owned(),
             database: database.to_owned(),
@@ -75,12 +90,17 @@ impl LabelBook {
         (self.version(), entries.iter().map(|e| e.label.clone()).collect())
     }
 
-    /// Those that the book does not have yet.
-    pub fn missing(&self, labels: Vec<CarriedLabel>) -> Vec<CarriedLabel> {
-        let entries = self.entries();
+    /// Those that the book does not have yet. On the others the session relies from now on.
+    pub fn missing(&self, session: SessionId, labels: Vec<CarriedLabel>) -> Vec<CarriedLabel> {
+        let mut entries = self.entries();
         let mut missing: Vec<CarriedLabel> = Vec::new();
         for label in labels {
-            if !missing.contains(&label) && !entries.iter().any(|e| e.label.includes(&label)) {
+            let mut known = false;
+            for entry in entries.iter_mut().filter(|e| e.label.includes(&label)) {
+                known = true;
+                entry.relied |= entry.open.is_some_and(|open| open != session);
+            }
+            if !known && !missing.contains(&label) {
                 missing.push(label);
             }
         }
@@ -98,7 +118,7 @@ impl LabelBook {
         for label in labels {
             entries.push(Entry {
                 label: label.clone(),
-                made_by: Some(session),
+                by: Some(session),
                 open: Some(session),
                 relied: false,
                 settled: Timestamp::default(),
@@ -118,17 +138,17 @@ impl LabelBook {
     /// The session is over: what became of its transaction is not known, and its temporary relations are gone.
     pub fn leave(&self, session: SessionId, now: Timestamp) {
         self.settle(session, now);
-        self.entries().retain(|e| !(e.label.temporary && e.made_by == Some(session)));
+        self.entries().retain(|e| !(e.label.temporary && e.by == Some(session)));
     }
 
     /// The transaction that brought these was undone. Those that nobody else relied on are taken out, and given back to be
     /// taken out of the store as well.
-    pub fn undo(&self, session: SessionId, labels: &[CarriedLabel]) -> Vec<CarriedLabel> {
+    pub fn undo(&self, session: SessionId, labels: &[CarriedLabel]) -> Vec<BroughtLabel> {
         let mut gone = Vec::new();
         self.entries().retain(|entry| {
             let undone = entry.open == Some(session) && !entry.relied && labels.contains(&entry.label);
             if undone {
-                gone.push(entry.label.clone());
+                gone.push(entry.brought());
             }
             !undone
         });
@@ -140,7 +160,7 @@ impl LabelBook {
 
     /// Takes out what is on relations that are no more: `exists` tells by the catalog as it is outside of any transaction.
     /// An entry that is younger than `settled_before` may be of a transaction whose end is not seen yet.
-    pub fn forget_absent(&self, settled_before: Timestamp, exists: impl Fn(u32) -> bool) -> Vec<CarriedLabel> {
+    pub fn forget_absent(&self, settled_before: Timestamp, exists: impl Fn(u32) -> bool) -> Vec<BroughtLabel> {
         let mut gone = Vec::new();
         self.entries().retain(|entry| {
             let absent = entry.open.is_none()
@@ -148,7 +168,7 @@ impl LabelBook {
                 && entry.settled.millis_since(settled_before) < 0
                 && !exists(entry.label.relation);
             if absent {
-                gone.push(entry.label.clone());
+                gone.push(entry.brought());
             }
             !absent
         });
@@ -165,6 +185,10 @@ mod tests {
         CarriedLabel { relation, column: 1, label: "pii/ssn".parse().unwrap(), derived: false, temporary: false }
     }
 
+    fn brought(relation: u32, by: u128) -> BroughtLabel {
+        BroughtLabel { label: label(relation), by: Some(session(by)) }
+    }
+
     fn session(number: u128) -> SessionId {
         SessionId::new(Timestamp::default(), number)
     }
@@ -173,13 +197,32 @@ mod tests {
     fn an_undone_label_stays_where_another_session_relied_on_it() {
         let book = LabelBook::empty();
         book.add(session(1), &[label(1), label(2)]);
-        assert!(book.missing(vec![label(1)]).is_empty());
+        assert!(book.missing(session(1), vec![label(1)]).is_empty());
         assert_eq!(book.undo(session(2), &[label(1)]), []);
-        assert_eq!(book.undo(session(1), &[label(1)]), [label(1)]);
+        assert_eq!(book.undo(session(1), &[label(1)]), [brought(1, 1)]);
         assert_eq!(book.labels(session(1)).1, [label(2)]);
         book.labels(session(2));
         assert_eq!(book.undo(session(1), &[label(2)]), []);
         assert_eq!(book.labels(session(1)).1, [label(2)]);
+    }
+
+    #[test]
+    fn who_copies_under_a_label_relies_on_it() {
+        let book = LabelBook::empty();
+        book.add(session(1), &[label(1)]);
+        assert!(book.missing(session(2), vec![label(1)]).is_empty());
+        assert_eq!(book.undo(session(1), &[label(1)]), []);
+        assert_eq!(book.labels(session(1)).1, [label(1)]);
+    }
+
+    /// Both were asked for before either was there.
+    #[test]
+    fn the_same_label_of_two_sessions_is_two() {
+        let book = LabelBook::empty();
+        book.add(session(1), &[label(1)]);
+        book.add(session(2), &[label(1)]);
+        assert_eq!(book.undo(session(2), &[label(1)]), [brought(1, 2)]);
+        assert_eq!(book.labels(session(1)).1, [label(1)]);
     }
 
     #[test]
@@ -190,7 +233,7 @@ mod tests {
         assert_eq!(book.forget_absent(late, |_| false), []);
         book.settle(session(1), Timestamp::from_millis(500));
         assert_eq!(book.forget_absent(Timestamp::from_millis(500), |_| false), []);
-        assert_eq!(book.forget_absent(late, |oid| oid == 2), [label(1)]);
+        assert_eq!(book.forget_absent(late, |oid| oid == 2), [brought(1, 1)]);
         assert_eq!(book.labels(session(1)).1, [label(2)]);
     }
 

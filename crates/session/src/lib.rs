@@ -16,7 +16,7 @@ mod rules;
 mod session;
 pub mod wire;
 
-pub use carried::LabelBook;
+pub use carried::{BroughtLabel, LabelBook};
 pub use certificate::{certified_rules, certify};
 pub use counts::{Closed, Counts};
 pub use denial::Denial;

@@ -3,7 +3,7 @@
 //! A [`Wire`] is one connection of one client, both sides of it, as a pure state machine: events in, bytes and [`Ask`]s
 //! out. It opens no socket, reads no clock and spawns nothing, so that a test is a list of events. The relay drives it.
 
-use crate::carried::LabelBook;
+use crate::carried::{BroughtLabel, LabelBook};
 use crate::permit::TargetOutbox;
 use crate::session::{Session, Ticket};
 use bytes::BytesMut;
@@ -107,7 +107,7 @@ pub enum Ask {
         /// Of which database.
         book: Arc<LabelBook>,
         /// The labels.
-        labels: Vec<CarriedLabel>,
+        labels: Vec<BroughtLabel>,
     },
     /// The held request is withdrawn.
     Withdraw,

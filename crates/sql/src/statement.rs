@@ -84,6 +84,8 @@ pub struct Carry {
     pub schema: String,
     /// The relation's name.
     pub relation: String,
+    /// Its id, by the catalog of the analysis; `None` for one that is made.
+    pub oid: Option<u32>,
     /// The statement makes the relation.
     pub new: bool,
     /// It does nothing where there is such a relation.

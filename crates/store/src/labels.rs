@@ -3,7 +3,7 @@
 
 use crate::error::StoreError;
 use crate::store::Store;
-use lockgate_core::{Label, Timestamp};
+use lockgate_core::{Label, SessionId, Timestamp};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
@@ -22,6 +22,9 @@ pub struct StoredLabel {
     pub label: Label,
     /// What lies there is made from labelled values.
     pub derived: bool,
+    /// The session that brought it; `None` where that was not written down. Each session's label is a row of its own, so that
+    /// the end of one transaction does not take what another has committed.
+    pub by: Option<SessionId>,
 }
 
 impl Store {
@@ -31,7 +34,8 @@ impl Store {
     /// When the store cannot be read, or holds what nobody wrote there.
     pub async fn labels(&self) -> Result<Vec<StoredLabel>, StoreError> {
         let rows = sqlx::query(
-            "SELECT target, database_name, relation, column_number, label, derived FROM carried_labels ORDER BY target",
+            "SELECT target, database_name, relation, column_number, label, derived, brought_by FROM carried_labels \
+             ORDER BY target",
         )
         .fetch_all(&self.inner.write)
         .await
@@ -48,9 +52,9 @@ impl Store {
         let mut tx = self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
         for label in labels {
             sqlx::query(
-                "INSERT INTO carried_labels (target, database_name, relation, column_number, label, derived, made) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (target, database_name, relation, column_number, label) \
-                 DO UPDATE SET derived = MAX(derived, excluded.derived)",
+                "INSERT INTO carried_labels \
+                 (target, database_name, relation, column_number, label, derived, brought_by, made) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
             )
             .bind(&label.target)
             .bind(&label.database)
@@ -58,6 +62,7 @@ impl Store {
             .bind(i64::from(label.column))
             .bind(label.label.as_str())
             .bind(i64::from(label.derived))
+            .bind(who(label))
             .bind(now.millis())
             .execute(&mut *tx)
             .await
@@ -76,19 +81,26 @@ impl Store {
         for label in labels {
             sqlx::query(
                 "DELETE FROM carried_labels WHERE target = $1 AND database_name = $2 AND relation = $3 \
-                 AND column_number = $4 AND label = $5",
+                 AND column_number = $4 AND label = $5 AND derived = $6 AND brought_by = $7",
             )
             .bind(&label.target)
             .bind(&label.database)
             .bind(i64::from(label.relation))
             .bind(i64::from(label.column))
             .bind(label.label.as_str())
+            .bind(i64::from(label.derived))
+            .bind(who(label))
             .execute(&mut *tx)
             .await
             .map_err(doing())?;
         }
         tx.commit().await.map_err(doing())
     }
+}
+
+/// No name where nobody is known.
+fn who(label: &StoredLabel) -> String {
+    label.by.map_or_else(String::new, |by| by.to_string())
 }
 
 fn read(row: &SqliteRow) -> Result<StoredLabel, StoreError> {
@@ -103,5 +115,9 @@ fn read(row: &SqliteRow) -> Result<StoredLabel, StoreError> {
         column: i16::try_from(number("column_number")?).map_err(|_| bad("a column's number out of range"))?,
         label: text("label")?.parse().map_err(|_| bad("a label that is none"))?,
         derived: number("derived")? != 0,
+        by: match text("brought_by")?.as_str() {
+            "" => None,
+            by => Some(by.parse().map_err(|_| bad("a session that is none"))?),
+        },
     })
 }

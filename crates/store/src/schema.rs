@@ -91,6 +91,23 @@ const STEPS: &[&[&str]] = &[
         made BIGINT NOT NULL,
         PRIMARY KEY (target, database_name, relation, column_number, label)
     )"],
+    &[
+        "ALTER TABLE carried_labels RENAME TO carried_labels_of_nobody",
+        "CREATE TABLE carried_labels (
+        target TEXT NOT NULL,
+        database_name TEXT NOT NULL,
+        relation BIGINT NOT NULL,
+        column_number BIGINT NOT NULL,
+        label TEXT NOT NULL,
+        derived BIGINT NOT NULL,
+        brought_by TEXT NOT NULL,
+        made BIGINT NOT NULL,
+        PRIMARY KEY (target, database_name, relation, column_number, label, derived, brought_by)
+    )",
+        "INSERT INTO carried_labels SELECT target, database_name, relation, column_number, label, derived, '', made \
+         FROM carried_labels_of_nobody",
+        "DROP TABLE carried_labels_of_nobody",
+    ],
 ];
 
 /// Brings the store to this version, inside the caller's write transaction.

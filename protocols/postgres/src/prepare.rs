@@ -537,6 +537,7 @@ fn what_it_does(batch: &Batch) -> Box<[u8]> {
         for carry in carries {
             text(&mut out, &carry.schema);
             text(&mut out, &carry.relation);
+            out.extend_from_slice(&carry.oid.unwrap_or(0).to_be_bytes());
             out.extend_from_slice(&[u8::from(carry.new), u8::from(carry.may_exist), u8::from(carry.plain)]);
             match &carry.column {
                 CarryColumn::Named(name) => {

@@ -1,7 +1,7 @@
 //! The books of labels that data brought to columns, one per database of a target, and the store behind them.
 
 use lockgate_core::Timestamp;
-use lockgate_session::LabelBook;
+use lockgate_session::{BroughtLabel, LabelBook};
 use lockgate_sql::CarriedLabel;
 use lockgate_store::{Store, StoreError, StoredLabel};
 use std::collections::HashMap;
@@ -19,15 +19,17 @@ impl Books {
     /// # Errors
     /// When it cannot be read: then nobody knows what is labelled.
     pub async fn load(store: &Store, now: Timestamp) -> Result<Self, StoreError> {
-        let mut labels: HashMap<(String, String), Vec<CarriedLabel>> = HashMap::new();
+        let mut labels: HashMap<(String, String), Vec<BroughtLabel>> = HashMap::new();
         for stored in store.labels().await? {
-            labels.entry((stored.target, stored.database)).or_default().push(CarriedLabel {
+            let label = CarriedLabel {
                 relation: stored.relation,
                 column: stored.column,
                 label: stored.label,
                 derived: stored.derived,
                 temporary: false,
-            });
+            };
+            let brought = BroughtLabel { label, by: stored.by };
+            labels.entry((stored.target, stored.database)).or_default().push(brought);
         }
         let books = labels
             .into_iter()
@@ -49,17 +51,18 @@ impl Books {
 }
 
 /// As the store keeps them. A temporary relation is gone with its connection, and so is its label.
-pub fn stored(book: &LabelBook, labels: &[CarriedLabel]) -> Vec<StoredLabel> {
+pub fn stored(book: &LabelBook, labels: &[BroughtLabel]) -> Vec<StoredLabel> {
     labels
         .iter()
-        .filter(|label| !label.temporary)
-        .map(|label| StoredLabel {
+        .filter(|brought| !brought.label.temporary)
+        .map(|BroughtLabel { label, by }| StoredLabel {
             target: book.target().to_owned(),
             database: book.database().to_owned(),
             relation: label.relation,
             column: label.column,
             label: label.label.clone(),
             derived: label.derived,
+            by: *by,
         })
         .collect()
 }

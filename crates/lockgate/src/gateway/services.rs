@@ -11,7 +11,7 @@ use lockgate_record::LoginFailed;
 use lockgate_relay::live::Live;
 use lockgate_relay::{Held, RelayLimits, Route, Services};
 use lockgate_session::wire::{Decided, HoldOutcome, Refusal, Verifier, Verifiers};
-use lockgate_session::{Judge, LabelBook, Ruling, Session, SessionParts, Ticket};
+use lockgate_session::{BroughtLabel, Judge, LabelBook, Ruling, Session, SessionParts, Ticket};
 use lockgate_sql::CarriedLabel;
 use lockgate_store::approvals::{Decision, Need, NewApproval};
 use lockgate_store::{SessionOpened, TokenError};
@@ -186,7 +186,9 @@ impl Services for Gateway {
         if !book.has_room(labels.len()) {
             return Err("too many columns have labels that data brought to them".to_owned());
         }
-        self.store.keep_labels(&labels::stored(book, labels), when::now()).await.map_err(|error| {
+        let brought: Vec<BroughtLabel> =
+            labels.iter().map(|label| BroughtLabel { label: label.clone(), by: Some(session) }).collect();
+        self.store.keep_labels(&labels::stored(book, &brought), when::now()).await.map_err(|error| {
             tracing::error!(%error, "the labels of a copy cannot be kept, so it is undone");
             error.to_string()
         })?;
@@ -194,7 +196,7 @@ impl Services for Gateway {
         Ok(())
     }
 
-    async fn drop_labels(&self, book: &LabelBook, labels: &[CarriedLabel]) {
+    async fn drop_labels(&self, book: &LabelBook, labels: &[BroughtLabel]) {
         if let Err(error) = self.store.drop_labels(&labels::stored(book, labels)).await {
             tracing::warn!(%error, "labels that are no longer needed stay in the store");
         }

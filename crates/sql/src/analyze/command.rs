@@ -477,6 +477,7 @@ impl<'t> Analyzer<'t> {
         let carry = |column, value: &Taint, plain| Carry {
             schema: schema.to_owned(),
             relation: into.relname.clone(),
+            oid: None,
             new: true,
             may_exist,
             column,

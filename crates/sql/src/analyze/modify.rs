@@ -125,6 +125,7 @@ impl<'t> Analyzer<'t> {
             let carry = Carry {
                 schema: place.schema.to_owned(),
                 relation: place.name.to_owned(),
+                oid: place.index.and_then(|index| self.catalog.relation(index)).map(|relation| relation.facts.oid),
                 new: false,
                 may_exist: false,
                 column,

@@ -70,8 +70,23 @@ impl Catalog {
             .is_some_and(|source| (source.type_oid, source.typmod) == (target.type_oid, target.typmod))
     }
 
+    /// Whether a relation takes what is written to it as it did by an earlier catalog, and into the same columns.
+    fn is_as_in(&self, before: &Catalog, oid: u32) -> bool {
+        let (Some(now), Some(then)) = (self.relations_by_oid.get(&oid), before.relations_by_oid.get(&oid)) else {
+            return false;
+        };
+        let (Some(new), Some(old)) = (self.relation(*now), before.relation(*then)) else { return false };
+        let (new, old) = (&new.facts.columns, &old.facts.columns);
+        self.takes_labels(*now)
+            && new.len() == old.len()
+            && new.iter().zip(old).all(|(new, old)| {
+                (&new.name, new.number, new.type_oid, new.typmod, new.constrained)
+                    == (&old.name, old.number, old.type_oid, old.typmod, old.constrained)
+            })
+    }
+
     /// The ids of the relations of this name, wherever they are.
-    pub fn ids_named(&self, name: &str) -> Vec<u32> {
+    fn ids_named(&self, name: &str) -> Vec<u32> {
         self.relations_named(name).iter().filter_map(|at| self.relation(*at)).map(|r| r.facts.oid).collect()
     }
 
@@ -80,8 +95,8 @@ impl Catalog {
         self.relations_by_oid.contains_key(&oid) || !self.complete
     }
 
-    /// The columns that a statement has written to, by a catalog of after it, under the search path of then. `before` are the
-    /// ids of that name which there were before a statement that makes a relation.
+    /// The columns that a statement has written to, by a catalog of after it. `before` is the one that it was analysed with,
+    /// and `path` holds every schema that the server may have looked the name up in.
     ///
     /// # Errors
     /// When there is no such place, or it is none that takes labels.
@@ -89,7 +104,7 @@ impl Catalog {
         &self,
         carry: &Carry,
         labels: &[Label],
-        before: &[u32],
+        before: &Catalog,
         path: &[String],
     ) -> Result<Vec<CarriedLabel>, Astray> {
         let astray = |what: &str| Astray(format!("`{}` {what}", carry.relation));
@@ -97,11 +112,12 @@ impl Catalog {
             "pg_temp" => self.temp_schema.as_deref().unwrap_or("pg_temp"),
             schema => schema,
         };
+        let known = if carry.new { before.ids_named(&carry.relation) } else { Vec::new() };
         let here = |relation: &Relation| {
             let own = relation.facts.schema.as_str();
             let reached = self.temp_schema.as_deref() == Some(own) || path.iter().any(|p| p == own);
             let meant = if schema.is_empty() { carry.new || reached } else { own == schema };
-            meant && !(carry.new && before.contains(&relation.facts.oid))
+            meant && !known.contains(&relation.facts.oid)
         };
         let found: Vec<&Relation> = self
             .relations_named(&carry.relation)
@@ -112,6 +128,12 @@ impl Catalog {
         if found.is_empty() {
             // IF NOT EXISTS wrote nothing where there was one.
             return if carry.may_exist { Ok(Vec::new()) } else { Err(astray("cannot be found")) };
+        }
+        // What the statement was analysed to write to is still there, under its name and as it was.
+        if let Some(oid) = carry.oid
+            && !(found.iter().any(|relation| relation.facts.oid == oid) && self.is_as_in(before, oid))
+        {
+            return Err(astray("has changed meanwhile"));
         }
         let mut carried = Vec::new();
         for relation in found {

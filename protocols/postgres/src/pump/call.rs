@@ -3,13 +3,14 @@
 
 use super::client::{Taken, request_of};
 use super::extended::format_at;
+use super::meaning::Named;
 use super::{Expect, Held, Pump, Waiting};
 use crate::frame::{self, Frame};
 use crate::message::{self, FormatCode};
 use crate::own;
 use crate::prepare::Prepared;
 use lockgate_core::Action;
-use lockgate_mask::{Format, RowMasker};
+use lockgate_mask::{Format, RowMasker, Touch};
 use lockgate_record::RequestKind;
 use lockgate_session::wire::{Decided, Io};
 use lockgate_session::{Denial, Judgement, Masks, Parameters, Permit, Plan, Request, Verdict};
@@ -68,7 +69,7 @@ impl Pump {
         }
         if self.catalog_is_stale(io.now) {
             self.ask_catalog(io);
-            return Taken::Waits(Waiting::Catalog(frame));
+            return Taken::asks(frame);
         }
         let meaning = self.meaning_of(&call, io);
         if let Meaning::Known { prepared, .. } = &meaning
@@ -129,8 +130,7 @@ impl Pump {
         io: &mut Io,
     ) {
         let plan = meaning.judgement().plans.first().cloned();
-        let plan =
-            plan.unwrap_or_else(|| Arc::new(Plan { masks: Masks::Clear, touch: lockgate_mask::Touch::Labelled }));
+        let plan = plan.unwrap_or_else(|| Arc::new(Plan { masks: Masks::Clear, touch: Touch::Labelled }));
         let (prepared, return_type) = match meaning {
             Meaning::Known { prepared, return_type } => (Some(prepared), return_type),
             Meaning::Unknown { .. } => (None, 0),
@@ -139,9 +139,14 @@ impl Pump {
         let masker = self.function_masker(&plan, return_type, format);
         let request = permit.request();
         io.target.request(permit, frame.bytes());
-        self.unsynced = false;
+        // With it a pipeline ends, and what its transaction put off is run.
+        let plan = if std::mem::take(&mut self.unsynced) {
+            Arc::new(Plan { masks: plan.masks.clone(), touch: Touch::Labelled })
+        } else {
+            plan
+        };
         match &prepared {
-            Some(prepared) => self.will_change(prepared),
+            Some(prepared) => self.will_change(prepared, &Named::default()),
             None => self.will_change_anything(),
         }
         self.expect.push_back(Expect::Call(Box::new(Called { request, prepared, plan, masker, answered: false })));

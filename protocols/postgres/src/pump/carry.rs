@@ -9,9 +9,12 @@
 //!
 //! What cannot be told or kept undoes the transaction.
 
+use super::meaning::Named;
 use super::{ABORT_TEXT, Expect, Pump};
 use crate::message::TransactionStatus;
 use crate::own;
+use crate::prepare::Prepared;
+use crate::shared::Snapshot;
 use bytes::BytesMut;
 use lockgate_core::limits::LABEL_LINGER_MS;
 use lockgate_core::{Fault, SqlState};
@@ -21,13 +24,19 @@ use lockgate_sql::Effect;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// A statement that brings labels to columns, on its way.
-pub(super) struct Carrying {
+/// A statement that brings labels to columns, on its way: it is part of what the target owes an answer to, and goes with it.
+pub(super) struct Carries {
     carried: Vec<Carried>,
-    /// For each of them, the relations of its name that there were before.
-    before: Vec<Vec<u32>>,
+    /// What the target's names were when it was sent.
+    snapshot: Arc<Snapshot>,
+    path: Vec<String>,
     /// The frame that began it.
     frame: Began,
+}
+
+/// One that has run.
+pub(super) struct Carrying {
+    carries: Carries,
     step: Step,
     /// What is to be kept.
     labels: Vec<CarriedLabel>,
@@ -46,7 +55,6 @@ pub(super) enum Began {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    Runs,
     Asks,
     Keeps,
 }
@@ -57,9 +65,14 @@ pub(super) struct Brought {
     labels: Vec<CarriedLabel>,
     /// Savepoints by name, with how many labels there were.
     savepoints: Vec<(String, usize)>,
+    /// The transaction brought some, whatever became of them.
+    any: bool,
+    /// Something ran that may have ended the transaction, or set a savepoint, out of sight: what was copied may be there for
+    /// good, so that no label goes. Those that were not needed go with their relations.
+    blurred: bool,
 }
 
-/// Savepoints that are remembered; without one, a label stays that need not.
+/// Savepoints that are remembered; with more of them nobody knows which one a name means.
 const SAVEPOINTS_MAX: usize = 1_000;
 
 impl Pump {
@@ -78,13 +91,17 @@ impl Pump {
         if carried.is_empty() {
             return;
         }
-        let catalog = &self.truth.snapshot.catalog;
-        let before = carried
-            .iter()
-            .map(|c| if c.carry.new { catalog.ids_named(&c.carry.relation) } else { Vec::new() })
-            .collect();
-        let carried = carried.to_vec();
-        self.carrying = Some(Carrying { carried, before, frame, step: Step::Runs, labels: Vec::new() });
+        let carries = Some(Box::new(Carries {
+            carried: carried.to_vec(),
+            snapshot: Arc::clone(&self.truth.snapshot),
+            path: self.truth.path.clone(),
+            frame,
+        }));
+        match self.expect.back_mut() {
+            Some(Expect::Simple(simple)) => simple.carries = carries,
+            Some(Expect::Execute(execution)) => execution.carries = carries,
+            _ => {}
+        }
         if frame == Began::Execute {
             // What follows waits for the answer, which the target may keep back until it is asked for.
             let mut flush = BytesMut::new();
@@ -93,56 +110,58 @@ impl Pump {
         }
     }
 
-    /// Whether frames of the client wait for labels.
+    /// Whether frames of the client wait for labels. Nothing is sent behind a statement that brings some, so that it is the
+    /// last on its way.
     pub(super) fn is_carrying(&self) -> bool {
         self.carrying.is_some()
-    }
-
-    /// The statement failed: nothing was written.
-    pub(super) fn carries_nothing(&mut self) {
-        self.carrying = None;
-    }
-
-    /// The statement ran. True where the client may not know yet.
-    pub(super) fn ran_carrying(&mut self, io: &mut Io) -> bool {
-        match &mut self.carrying {
-            Some(carrying) if carrying.step == Step::Runs => {
-                carrying.step = Step::Asks;
-                self.ask_catalog(io);
-                true
+            || match self.expect.back() {
+                Some(Expect::Simple(simple)) => simple.carries.is_some(),
+                Some(Expect::Execute(execution)) => execution.carries.is_some(),
+                _ => false,
             }
-            _ => false,
-        }
     }
 
-    /// The target was asked, and the catalog is known or is not.
-    pub(super) fn asked_carrying(&mut self, io: &mut Io) {
-        let Some(carrying) = &mut self.carrying else { return };
+    /// The statement ran.
+    pub(super) fn ran_carrying(&mut self, carries: Carries, io: &mut Io) {
+        self.carrying = Some(Carrying { carries, step: Step::Asks, labels: Vec::new() });
+        self.ask_catalog(io);
+    }
+
+    /// The target was asked, and the catalog is known or is not. Whether it was asked for this.
+    pub(super) fn asked_carrying(&mut self, io: &mut Io) -> bool {
+        let Some(carrying) = &mut self.carrying else { return false };
         if carrying.step != Step::Asks {
-            return;
+            return true;
         }
         if self.truth.broken || self.truth.moved {
-            return self.undo_carrying(io, "the target's catalog cannot be read");
+            self.undo_carrying(io, "the target's catalog cannot be read");
+            return true;
         }
+        let Carries { carried, snapshot, path, .. } = &carrying.carries;
         let catalog = &self.truth.snapshot.catalog;
+        // What the path was, and what the statement may have made of it before the server looked names up.
+        let path = [path.as_slice(), self.truth.path.as_slice()].concat();
         let mut labels = Vec::new();
-        for (carried, before) in carrying.carried.iter().zip(&carrying.before) {
-            match catalog.carried_to(&carried.carry, &carried.labels, before, &self.truth.path) {
+        for carried in carried {
+            match catalog.carried_to(&carried.carry, &carried.labels, &snapshot.catalog, &path) {
                 Ok(found) => labels.extend(found),
                 Err(astray) => {
                     let why = format!("where the values came to lie cannot be told: {astray}");
-                    return self.undo_carrying(io, &why);
+                    self.undo_carrying(io, &why);
+                    return true;
                 }
             }
         }
         let book = Arc::clone(self.session.labels());
-        let labels = book.missing(labels);
+        let labels = book.missing(self.session.id(), labels);
         if labels.is_empty() {
-            return self.kept_labels(Ok(()), io);
+            self.kept_labels(Ok(()), io);
+            return true;
         }
         carrying.step = Step::Keeps;
         carrying.labels.clone_from(&labels);
         io.asks.push(Ask::KeepLabels { session: self.session.id(), book, labels });
+        true
     }
 
     /// The labels are kept for good, or they could not be.
@@ -154,8 +173,9 @@ impl Pump {
             return self.undo_carrying(io, &format!("the labels cannot be kept: {why}"));
         }
         let Some(carrying) = self.carrying.take() else { return };
+        self.brought.any |= !carrying.labels.is_empty();
         self.brought.labels.extend(carrying.labels);
-        match carrying.frame {
+        match carrying.carries.frame {
             Began::Bracketed => self.end_bracket(b"COMMIT", io),
             Began::Query => self.ready_for_query(io),
             Began::Execute => {}
@@ -176,7 +196,7 @@ impl Pump {
         );
         let _ = self.session.notice(None, "WARNING", "42501", why, io.now);
         let error = self.report(own::Severity::Error, &denial).freeze();
-        match carrying.frame {
+        match carrying.carries.frame {
             Began::Bracketed => {
                 self.own(io, error);
                 self.end_bracket(b"ROLLBACK", io);
@@ -214,12 +234,26 @@ impl Pump {
     // ---- transactions ----
 
     /// Whether labels of the open transaction hang on how it ends.
-    pub(super) fn has_brought(&self) -> bool {
-        !self.brought.labels.is_empty() || self.is_carrying()
+    fn has_brought(&self) -> bool {
+        self.brought.any || self.is_carrying()
+    }
+
+    /// A text is about to run that may end the transaction, or set a savepoint, without saying so. It counts from when it is
+    /// sent: it may fail after that.
+    pub(super) fn blur_end(&mut self, prepared: &Prepared, named: &Named) {
+        let sure = prepared.batch.is_ok()
+            && (0..prepared.statements().len())
+                .all(|index| named.ran(prepared, index).is_some_and(|mut ran| ran.all(shows_its_end)));
+        self.brought.blurred |= !sure;
+    }
+
+    /// The same of something that may be any text.
+    pub(super) fn blur_end_whatever_runs(&mut self) {
+        self.brought.blurred = true;
     }
 
     /// What a finished statement did to the labels that its transaction brought.
-    pub(super) fn brought_effect(&mut self, prepared: &crate::prepare::Prepared, index: usize, tag: &str, io: &mut Io) {
+    pub(super) fn brought_effect(&mut self, prepared: &Prepared, index: usize, tag: &str, io: &mut Io) {
         match prepared.statements().get(index).map(|s| &s.effect) {
             Some(Effect::Savepoint(name)) => self.brought_savepoint(name),
             Some(Effect::Release(name)) => self.brought_release(name),
@@ -236,6 +270,8 @@ impl Pump {
     fn brought_savepoint(&mut self, name: &str) {
         if self.brought.savepoints.len() < SAVEPOINTS_MAX {
             self.brought.savepoints.push((name.to_owned(), self.brought.labels.len()));
+        } else {
+            self.brought.blurred = true;
         }
     }
 
@@ -248,6 +284,9 @@ impl Pump {
 
     /// ROLLBACK TO SAVEPOINT.
     fn brought_rollback_to(&mut self, name: &str, io: &mut Io) {
+        if self.brought.blurred {
+            return;
+        }
         let Some(at) = self.brought.savepoints.iter().rposition(|(n, _)| n == name) else { return };
         self.brought.savepoints.truncate(at + 1);
         let kept = self.brought.savepoints.get(at).map_or(0, |(_, kept)| *kept);
@@ -259,8 +298,12 @@ impl Pump {
 
     /// The transaction was undone.
     pub(super) fn brought_rollback(&mut self, io: &mut Io) {
-        let undone = std::mem::take(&mut self.brought).labels;
-        self.drop_brought(&undone, io);
+        if !self.brought.blurred {
+            let undone = std::mem::take(&mut self.brought.labels);
+            self.drop_brought(&undone, io);
+        }
+        // Those stay that others relied on.
+        self.brought_settle(io);
     }
 
     fn drop_brought(&self, undone: &[CarriedLabel], io: &mut Io) {
@@ -276,7 +319,7 @@ impl Pump {
 
     /// The transaction is over, and may have been committed.
     pub(super) fn brought_settle(&mut self, io: &Io) {
-        if !std::mem::take(&mut self.brought).labels.is_empty() {
+        if std::mem::take(&mut self.brought).any {
             self.session.labels().settle(self.session.id(), io.now);
         }
     }
@@ -291,10 +334,19 @@ impl Pump {
         }
     }
 
-    /// PREPARE TRANSACTION takes the end of a transaction out of sight.
-    pub(super) fn two_phase_denial(&self, prepared: &crate::prepare::Prepared) -> Option<Denial> {
-        let prepares = prepared.statements().iter().any(|s| s.verb == "prepare_transaction");
-        (prepares && self.has_brought()).then(|| {
+    /// PREPARE TRANSACTION takes the end of a transaction out of sight. `None`: what runs may be that.
+    pub(super) fn two_phase_denial(&mut self, prepared: Option<&Prepared>) -> Option<Denial> {
+        if !self.has_brought() {
+            return None;
+        }
+        let prepares = prepared.is_none_or(|prepared| {
+            let named = self.named(prepared);
+            let may = |s: &lockgate_sql::Statement| s.verb == "prepare_transaction";
+            prepared.batch.is_err()
+                || (0..prepared.statements().len())
+                    .any(|index| named.ran(prepared, index).is_none_or(|mut ran| ran.any(may)))
+        });
+        prepares.then(|| {
             Denial::other(
                 Fault::Policy,
                 SqlState::INSUFFICIENT_PRIVILEGE,
@@ -304,6 +356,78 @@ impl Pump {
             )
         })
     }
+
+    /// Why labels cannot follow what a statement does: while it runs, or before the server looks its names up, the search path
+    /// may become another, or code that nobody can look into may write as well.
+    pub(super) fn unfollowed_course(&mut self, prepared: &Prepared, judgement: &Judgement) -> Option<Denial> {
+        if !Self::carries(judgement) {
+            return None;
+        }
+        let named = self.named(prepared);
+        let strays = |s: &lockgate_sql::Statement| {
+            s.facts.opaque || s.facts.moves_path || matches!(s.effect, Effect::SetPath(_))
+        };
+        let sure = (0..prepared.statements().len())
+            .all(|index| named.ran(prepared, index).is_some_and(|mut ran| !ran.any(strays)));
+        (!sure).then(|| {
+            Denial::other(
+                Fault::Policy,
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                "refused: labels cannot follow a copy by a statement that may change the search path",
+                None,
+                Some("copy without calling such functions".into()),
+            )
+        })
+    }
+}
+
+/// Whether a statement goes on with its transaction, or ends it as its effect says. Others end it by themselves, as CALL, DO and
+/// VACUUM do or may do.
+fn shows_its_end(statement: &lockgate_sql::Statement) -> bool {
+    let follows = match &statement.effect {
+        Effect::Begin
+        | Effect::Savepoint(_)
+        | Effect::Release(_)
+        | Effect::RollbackTo(_)
+        | Effect::Commit { .. }
+        | Effect::Rollback { .. } => true,
+        Effect::TwoPhase | Effect::DiscardAll | Effect::Discard => false,
+        _ => matches!(
+            statement.verb,
+            "select"
+                | "insert"
+                | "update"
+                | "delete"
+                | "merge"
+                | "select_into"
+                | "create_table_as"
+                | "create_table"
+                | "create_view"
+                | "drop_table"
+                | "alter_table"
+                | "truncate_table"
+                | "lock_table"
+                | "copy"
+                | "set"
+                | "reset"
+                | "show"
+                | "set_transaction"
+                | "set_constraints"
+                | "prepare"
+                | "execute"
+                | "deallocate"
+                | "declare_cursor"
+                | "fetch"
+                | "move"
+                | "close"
+                | "explain"
+                | "notify"
+                | "listen"
+                | "unlisten"
+                | "comment"
+        ),
+    };
+    follows && !statement.facts.opaque
 }
 
 /// The same error with its position so many characters earlier.

@@ -2,7 +2,7 @@
 //! can be understood.
 
 use super::meaning::Spelt;
-use super::{Expect, Held, Pump, Waiting};
+use super::{Asking, Expect, Held, Pump, Waiting};
 use crate::frame::{self, Frame, FrontendTag, Peer};
 use crate::message;
 use crate::own;
@@ -21,6 +21,13 @@ pub(super) enum Taken {
     Done,
     /// It has to wait for this.
     Waits(Waiting),
+}
+
+impl Taken {
+    /// The target was asked about its catalog.
+    pub(super) fn asks(frame: Frame) -> Taken {
+        Taken::Waits(Waiting::Target(Asking { frame, sizes: None }))
+    }
 }
 
 impl Pump {
@@ -53,10 +60,15 @@ impl Pump {
 
     /// Takes up a frame that had to wait.
     pub(super) fn one(&mut self, frame: Frame, io: &mut Io) {
+        self.one_asked(Asking { frame, sizes: None }, io);
+    }
+
+    /// The same for one that the target was asked for.
+    pub(super) fn one_asked(&mut self, asked: Asking, io: &mut Io) {
         let taken = if self.expect.len() >= PG_PIPELINE_FRAMES_MAX || self.is_carrying() {
-            self.wait_for_answers(frame, io)
+            self.wait_for_answers(asked.frame, io)
         } else {
-            self.take_one(frame, io)
+            self.take_one(asked, io)
         };
         match taken {
             Taken::Done => {}
@@ -67,7 +79,7 @@ impl Pump {
         }
     }
 
-    fn take_one(&mut self, frame: Frame, io: &mut Io) -> Taken {
+    fn take_one(&mut self, Asking { frame, sizes }: Asking, io: &mut Io) -> Taken {
         let tag = FrontendTag::from_byte(frame.tag());
         if let Some(request) = self.copy_in {
             return self.copy_data(request, tag, &frame, io);
@@ -81,9 +93,9 @@ impl Pump {
             return self.malformed(io, "Sync or Flush", &error);
         }
         match tag {
-            FrontendTag::Query => self.query(frame, io),
+            FrontendTag::Query => self.query(Asking { frame, sizes }, io),
             FrontendTag::Parse => self.parse(frame, io),
-            FrontendTag::Bind => self.bind(frame, io),
+            FrontendTag::Bind => self.bind(Asking { frame, sizes }, io),
             FrontendTag::Execute => self.execute(frame, io),
             FrontendTag::Describe => self.describe(&frame, io),
             FrontendTag::Close => self.close(&frame, io),

@@ -22,6 +22,8 @@ pub(super) struct Copied {
     pub(super) shape: Shape,
     /// A ReadyForQuery ends it.
     synced: bool,
+    /// The first CloseComplete came.
+    closed: bool,
     /// The target's error.
     failed: Option<Bytes>,
 }
@@ -38,7 +40,9 @@ impl Pump {
         let text = prepared.text().get(statement.range.clone()).and_then(lockgate_sql::copied_query);
         let mut out = BytesMut::new();
         let fine = text.is_some_and(|text| {
-            own::parse(&mut out, NAME, text.as_bytes(), &[]).is_ok()
+            // A statement outlives the failure of the question that it was made for, the transaction and its rollback.
+            own::close(&mut out, Object::Statement, NAME).is_ok()
+                && own::parse(&mut out, NAME, text.as_bytes(), &[]).is_ok()
                 && own::describe(&mut out, Object::Statement, NAME).is_ok()
                 && own::close(&mut out, Object::Statement, NAME).is_ok()
         });
@@ -71,6 +75,7 @@ impl Pump {
             b'n' => {
                 let _ = copied.shape.set(None);
             }
+            b'3' if !copied.closed => copied.closed = true,
             b'3' if copied.synced => {}
             b'3' => {
                 self.expect.pop_front();
@@ -89,7 +94,10 @@ impl Pump {
                     // It was meant for the COPY.
                     self.cancel_at_target(io);
                 }
-                self.copied_failed = failed.filter(|_| self.status == crate::message::TransactionStatus::Failed);
+                let failed = failed.filter(|_| self.status == crate::message::TransactionStatus::Failed);
+                if let Some(Expect::Simple(simple)) = self.expect.front_mut() {
+                    simple.result.copied_failed = failed;
+                }
             }
             _ => self.target_broke(io, "a message that does not answer what a COPY gives out"),
         }
@@ -97,8 +105,10 @@ impl Pump {
 
     /// The error of a COPY: where its transaction had failed with the question, that is the COPY's own.
     pub(super) fn copied_error(&mut self) -> Option<Bytes> {
-        let failed = self.copied_failed.take()?;
-        matches!(self.expect.front(), Some(Expect::Simple(_))).then_some(failed)
+        match self.expect.front_mut() {
+            Some(Expect::Simple(simple)) => simple.result.copied_failed.take(),
+            _ => None,
+        }
     }
 }
 

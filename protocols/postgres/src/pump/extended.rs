@@ -2,10 +2,10 @@
 
 use super::carry::Began;
 use super::client::{Taken, request_of, spelt_out};
-use super::meaning::{PortalNow, Spelt, certified};
+use super::meaning::{Named, PortalNow, Spelt, certified};
 use super::probes::Compared;
 use super::sizes::Sized;
-use super::{ABORT_TEXT, Execution, Expect, Flow, Portal, Pump, Shape, Statement, Values, Waiting};
+use super::{ABORT_TEXT, Asking, Execution, Expect, Flow, Portal, Pump, Shape, Statement, Values, Waiting};
 use crate::frame::Frame;
 use crate::message::{self, Object, TransactionStatus};
 use crate::names::NAME_BYTES_MAX;
@@ -51,7 +51,7 @@ impl Pump {
         let prepared = self.prepare(parse.text, io.now);
         if self.needs_catalog_to_read(&prepared, io.now) {
             self.ask_catalog(io);
-            return Taken::Waits(Waiting::Catalog(frame));
+            return Taken::asks(frame);
         }
         if let Some(denial) = self.reading_denial(&prepared) {
             self.refuse_denial(io, &denial);
@@ -92,7 +92,7 @@ impl Pump {
         Taken::Done
     }
 
-    pub(super) fn bind(&mut self, frame: Frame, io: &mut Io) -> Taken {
+    pub(super) fn bind(&mut self, Asking { frame, sizes }: Asking, io: &mut Io) -> Taken {
         let bind = match message::Bind::decode(frame.body()) {
             Ok(bind) => bind,
             Err(error) => return self.malformed(io, "Bind", &error),
@@ -114,7 +114,7 @@ impl Pump {
             && self.needs_catalog(statement.subject(), io.now)
         {
             self.ask_catalog(io);
-            return Taken::Waits(Waiting::Catalog(frame));
+            return Taken::Waits(Waiting::Target(Asking { frame, sizes }));
         }
         let parameters: Values = bind
             .values
@@ -129,7 +129,7 @@ impl Pump {
             let subject = Arc::clone(statement.subject());
             match &subject.judgement.ruling {
                 // What a portal yields is fixed as it is bound.
-                Ruling::Allow => match self.sized(&subject, &subject.judgement, || frame.clone(), io) {
+                Ruling::Allow => match self.sized(&subject, &subject.judgement, sizes, || frame.clone(), io) {
                     Sized::Fine => sized = !subject.judgement.releases.is_empty(),
                     Sized::Asked(waiting) => return Taken::Waits(waiting),
                     Sized::Refused(denial) => {
@@ -212,12 +212,15 @@ impl Pump {
             }
             if self.needs_catalog(&now, io.now) {
                 self.ask_catalog(io);
-                return Taken::Waits(Waiting::Catalog(frame));
+                return Taken::asks(frame);
             }
-            if let Some(denial) = self.catalog_denial(&now).or_else(|| self.two_phase_denial(&now)) {
+            if let Some(denial) = self.catalog_denial(&now).or_else(|| self.two_phase_denial(Some(&now))) {
                 self.refuse_denial(io, &denial);
                 return Taken::Done;
             }
+        } else if let Some(denial) = self.two_phase_denial(None) {
+            self.refuse_denial(io, &denial);
+            return Taken::Done;
         }
         let PortalNow { subject, mut own, plan: own_plan, alone, runs, executed } =
             self.portal_now(&name, statement.as_ref(), io);
@@ -247,6 +250,11 @@ impl Pump {
             Arc::new(Plan { masks: lockgate_session::Masks::Clear, touch: lockgate_mask::Touch::Clean })
         });
 
+        let unfollowed = subject.as_ref().and_then(|subject| self.unfollowed_course(subject, judgement));
+        if let Some(denial) = unfollowed {
+            self.refuse_denial(io, &denial);
+            return Taken::Done;
+        }
         let carried = if Self::carries(judgement) { judgement.carries.clone() } else { Vec::new() };
         let permit = match permit {
             Some(permit) => permit,
@@ -328,17 +336,24 @@ impl Pump {
         let copied = self.copied_shape();
         io.target.request(permit, frame.bytes());
         self.unsynced = true;
-        match &statement {
+        let named = match &statement {
             Some(statement) => {
                 let subject = Arc::clone(statement.subject());
-                self.will_change(&subject);
+                let named = self.named(&subject);
+                self.will_change(&subject, &named);
+                named
             }
             // A portal of unknown content may do anything.
-            None => self.will_change_anything(),
-        }
+            None => {
+                self.will_change_anything();
+                Named::default()
+            }
+        };
         self.expect.push_back(Expect::Execute(Box::new(Execution {
             request,
             statement,
+            named,
+            carries: None,
             plan,
             resolved,
             shape,

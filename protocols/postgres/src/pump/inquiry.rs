@@ -29,9 +29,9 @@ const PATH_SQL: &str = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true
 /// Whether the answers are of now or of the transaction's beginning: the server itself always looks names up as they are now.
 const ISOLATION_SQL: &str = "SELECT pg_catalog.current_setting('transaction_isolation')";
 /// How the server reads the next text. It reports a change of these only with the ReadyForQuery that follows.
-const LEXING_SQL: &str = "SELECT pg_catalog.current_setting('standard_conforming_strings') || ' ' || \
-                          pg_catalog.current_setting('client_encoding') || ' ' || \
-                          pg_catalog.current_setting('server_encoding')";
+const LEXING_SQL: &str = "SELECT pg_catalog.concat_ws(' ', pg_catalog.current_setting('standard_conforming_strings'), \
+                          pg_catalog.current_setting('client_encoding'), \
+                          pg_catalog.current_setting('server_encoding'))";
 /// Schemas in a search path.
 const PATH_MAX: usize = 1_000;
 
@@ -245,11 +245,14 @@ impl Pump {
         let Some(inquiry) = self.inquiry.take() else { return };
         let now = io.now;
         if let Stage::Sizes(sizes) = inquiry.stage {
-            self.sizes = Some(match inquiry.broken {
+            let answer = match inquiry.broken {
                 Some(why) => Err(why),
                 None if inquiry.dropped => Err("an earlier message failed".to_owned()),
                 None => Ok(sizes),
-            });
+            };
+            if let Some(Waiting::Target(asking)) = &mut self.waiting {
+                asking.sizes = Some(answer);
+            }
             return self.go_on(io);
         }
         self.truth.asked = now;
@@ -369,14 +372,14 @@ impl Pump {
 
     /// Takes up the frame that waited.
     fn go_on(&mut self, io: &mut Io) {
-        if self.is_carrying() {
-            return self.asked_carrying(io);
+        if self.asked_carrying(io) {
+            return;
         }
         match self.waiting.take() {
-            Some(Waiting::Catalog(frame)) => {
+            Some(Waiting::Target(asking)) => {
                 io.read_client = true;
                 if !self.skipping {
-                    self.one(frame, io);
+                    self.one_asked(asking, io);
                 }
                 io.again = true;
             }

@@ -41,7 +41,7 @@ pub(super) struct PortalNow {
 /// A name that a statement runs, and what it stands for; `None` for a name that was given out of our sight.
 pub(super) type Runs = (String, Option<Arc<Prepared>>);
 
-/// A batch with EXECUTE or FETCH in it, with what they run put in.
+/// A batch with EXECUTE, FETCH or MOVE in it, with what they run put in.
 pub(super) struct Resolved {
     pub(super) judgement: Judgement,
     pub(super) plans: Vec<Arc<Plan>>,
@@ -89,6 +89,76 @@ fn comment(to: &mut String, name: &str, text: &str) {
     }
 }
 
+/// What a statement runs besides itself.
+#[derive(Clone, Copy)]
+pub(super) enum Inner<'a> {
+    Nothing,
+    This(&'a Prepared),
+    /// A name that was given out of our sight, or something that itself runs a name.
+    Unknown,
+}
+
+impl<'a> Inner<'a> {
+    fn of(found: Option<&'a Arc<Prepared>>) -> Inner<'a> {
+        match found {
+            Some(run) if run.batch.is_ok() && !run.statements().iter().any(|s| by_name(&s.effect)) => Inner::This(run),
+            Some(_) | None => Inner::Unknown,
+        }
+    }
+}
+
+/// What the statements of a request run by name, as the names stood when it was sent: before the target answers, a later
+/// message may have given a name another meaning.
+#[derive(Clone, Default)]
+pub(super) struct Named(Vec<(usize, Option<Arc<Prepared>>)>);
+
+impl Named {
+    /// Of the statement at `index`.
+    pub(super) fn inner(&self, index: usize, statement: &lockgate_sql::Statement) -> Inner<'_> {
+        if !by_name(&statement.effect) {
+            return Inner::Nothing;
+        }
+        Inner::of(self.0.iter().find(|(at, _)| *at == index).and_then(|(_, found)| found.as_ref()))
+    }
+
+    /// Everything that ran as the statement at `index` of a text: itself, and what it runs. `None` where nobody can say.
+    pub(super) fn ran<'a>(
+        &'a self,
+        prepared: &'a Prepared,
+        index: usize,
+    ) -> Option<impl Iterator<Item = &'a lockgate_sql::Statement>> {
+        let own = prepared.statements().get(index)?;
+        let inner = match self.inner(index, own) {
+            Inner::Nothing => &[],
+            Inner::This(run) => run.statements(),
+            Inner::Unknown => return None,
+        };
+        Some(std::iter::once(own).chain(inner))
+    }
+}
+
+/// Whether names in texts may mean something else after this statement, which runs that.
+pub(super) fn moves(statement: &lockgate_sql::Statement, inner: Inner<'_>) -> bool {
+    // Also of one that runs a name: its arguments are its own.
+    moves_by_itself(statement)
+        || match inner {
+            Inner::Nothing => false,
+            Inner::This(run) => run.statements().iter().any(moves_by_itself),
+            Inner::Unknown => true,
+        }
+}
+
+/// Whether it runs code that nobody can look into: that may prepare statements and open cursors under names of its choice.
+pub(super) fn may_rename(statement: &lockgate_sql::Statement, inner: Inner<'_>) -> bool {
+    statement.facts.opaque
+        || match inner {
+            Inner::Nothing => false,
+            // A statement that was prepared by the protocol may itself be PREPARE or DEALLOCATE.
+            Inner::This(run) => run.statements().iter().any(|s| s.facts.opaque || gives_or_takes_names(&s.effect)),
+            Inner::Unknown => true,
+        }
+}
+
 impl Found {
     fn of(subject: &Arc<Prepared>) -> Found {
         Found { subject: Arc::clone(subject), both: None }
@@ -105,14 +175,16 @@ impl Pump {
     }
 
     /// Notes what a request that was sent may change for those that follow before it is answered.
-    pub(super) fn will_change(&mut self, prepared: &Prepared) {
+    pub(super) fn will_change(&mut self, prepared: &Prepared, named: &Named) {
         let statements = prepared.statements();
         if statements.is_empty() && prepared.batch.is_err() {
             self.will_change_anything();
             return;
         }
-        for statement in statements {
-            self.changing.names |= self.may_rename(statement);
+        self.blur_end(prepared, named);
+        for (index, statement) in statements.iter().enumerate() {
+            let inner = named.inner(index, statement);
+            self.changing.names |= may_rename(statement, inner);
             self.changing.names |= gives_or_takes_names(&statement.effect);
             let ends_transaction = matches!(
                 statement.effect,
@@ -121,13 +193,14 @@ impl Pump {
             // In a transaction that failed nothing was asked, however long it lasted.
             let failed = self.status == TransactionStatus::Failed;
             self.changing.catalog |=
-                if ends_transaction { self.truth.moved_in_transaction || failed } else { self.moves(statement) };
+                if ends_transaction { self.truth.moved_in_transaction || failed } else { moves(statement, inner) };
         }
     }
 
     /// Notes that what was sent may change anything for what follows before it is answered.
     pub(super) fn will_change_anything(&mut self) {
         self.changing = Changing { names: true, catalog: true };
+        self.blur_end_whatever_runs();
     }
 
     /// The statement that EXECUTE, FETCH or MOVE runs, as far as this session has seen it get its name; `None` within for a
@@ -143,34 +216,36 @@ impl Pump {
         }
     }
 
-    /// Whether names in texts may mean something else after this statement.
-    pub(super) fn moves(&self, statement: &lockgate_sql::Statement) -> bool {
-        // Also of one that runs a name: its arguments are its own.
-        moves_by_itself(statement)
-            || match self.runs_by_name(statement) {
-                None => false,
-                Some(None) => true,
-                Some(Some(run)) => {
-                    run.batch.is_err() || run.statements().iter().any(|s| moves_by_itself(s) || by_name(&s.effect))
-                }
-            }
+    fn inner_now(&self, statement: &lockgate_sql::Statement) -> Inner<'_> {
+        self.runs_by_name(statement).map_or(Inner::Nothing, Inner::of)
     }
 
-    /// Whether it runs code that nobody can look into: that may prepare statements and open cursors under names of its choice.
-    pub(super) fn may_rename(&self, statement: &lockgate_sql::Statement) -> bool {
-        statement.facts.opaque
-            || match self.runs_by_name(statement) {
-                None => false,
-                Some(None) => true,
-                // A statement that was prepared by the protocol may itself be PREPARE or DEALLOCATE.
-                Some(Some(run)) => {
-                    run.batch.is_err()
-                        || run
-                            .statements()
-                            .iter()
-                            .any(|s| s.facts.opaque || gives_or_takes_names(&s.effect) || by_name(&s.effect))
+    /// Whether a name that a statement runs cannot be looked up before the message that it stands in: these come first.
+    fn is_doubtful_after(&mut self, earlier: &[lockgate_sql::Statement]) -> bool {
+        self.names_matter()
+            && earlier.iter().any(|statement| {
+                let inner = self.inner_now(statement);
+                moves(statement, inner) || may_rename(statement, inner)
+            })
+    }
+
+    /// What the statements of a text that is about to be sent run by name.
+    pub(super) fn named(&mut self, prepared: &Prepared) -> Named {
+        let statements = prepared.statements();
+        let mut named = Vec::new();
+        for (index, statement) in statements.iter().enumerate().filter(|(_, s)| by_name(&s.effect)) {
+            let earlier = statements.get(..index).unwrap_or_default();
+            let found = if self.is_doubtful_after(earlier) {
+                None
+            } else {
+                match made_before(statement, earlier) {
+                    Some(at) => prepared.inner(at).cloned(),
+                    None => self.runs_by_name(statement).flatten().cloned(),
                 }
-            }
+            };
+            named.push((index, found));
+        }
+        Named(named)
     }
 
     /// Whether what a statement does can only be said once the target has answered: it runs a name that a failure would
@@ -183,47 +258,40 @@ impl Pump {
         })
     }
 
-    /// EXECUTE and FETCH mean what the session's names say. `None` when the batch has neither.
+    /// EXECUTE, FETCH and MOVE mean what the session's names say. `None` when the batch has none.
     pub(super) fn resolve(&mut self, prepared: &Arc<Prepared>, io: &Io) -> Option<Resolved> {
         let statements = prepared.statements();
-        if !statements.iter().any(|s| matches!(s.effect, Effect::Execute { .. } | Effect::Fetch { .. })) {
+        if !statements.iter().any(|s| by_name(&s.effect)) {
             return None;
         }
         let mut judgement = Judgement::clone(&prepared.judgement);
         let mut plans = judgement.plans.clone();
         let mut runs = Vec::new();
         let mut executed = Vec::new();
-        for (index, statement) in statements.iter().enumerate() {
+        for (index, statement) in statements.iter().enumerate().filter(|(_, s)| by_name(&s.effect)) {
             let earlier = statements.get(..index).unwrap_or_default();
             // What the name means, and what names in its text mean, was looked up before the message began to run.
-            let doubtful = self.names_matter() && earlier.iter().any(|s| self.moves(s));
-            let found: Option<Found> = match &statement.effect {
-                Effect::Execute { .. } | Effect::Fetch { .. } if doubtful => None,
-                Effect::Execute { name, .. } => {
-                    // A PREPARE in the same message comes first.
-                    let made =
-                        earlier.iter().rposition(|s| matches!(&s.effect, Effect::Prepare { name: n, .. } if n == name));
-                    match made {
-                        Some(at) => prepared.inner(at).map(Found::of),
-                        None => self.statement_now(name.as_bytes(), io).map(|s| Found::of(s.subject())),
-                    }
+            let doubtful = self.is_doubtful_after(earlier);
+            let found: Option<Found> = match (&statement.effect, made_before(statement, earlier)) {
+                _ if doubtful => None,
+                (_, Some(at)) => prepared.inner(at).map(Found::of),
+                (Effect::Execute { name, .. }, None) => {
+                    self.statement_now(name.as_bytes(), io).map(|s| Found::of(s.subject()))
                 }
-                Effect::Fetch { name } => {
-                    let made = earlier
-                        .iter()
-                        .rposition(|s| matches!(&s.effect, Effect::DeclareCursor { name: n, .. } if n == name));
-                    match made {
-                        Some(at) => prepared.inner(at).map(Found::of),
-                        None => {
-                            let opened = self.portals.get(name.as_bytes()).and_then(|p| p.statement.clone());
-                            opened.map(|opened| self.opened(&opened, io))
-                        }
-                    }
+                (Effect::Fetch { name } | Effect::Move { name }, None) => {
+                    let opened = self.portals.get(name.as_bytes()).and_then(|p| p.statement.clone());
+                    opened.map(|opened| self.opened(&opened, io))
                 }
-                _ => continue,
+                _ => None,
             };
-            if let Effect::Execute { name, .. } | Effect::Fetch { name } = &statement.effect {
+            if let Effect::Execute { name, .. } | Effect::Fetch { name } | Effect::Move { name } = &statement.effect {
                 runs.push((name.clone(), found.as_ref().map(|f| Arc::clone(&f.subject))));
+            }
+            if let Some(found) = found.as_ref().filter(|_| self.names_matter())
+                && !matches!(judgement.ruling, Ruling::Deny(_))
+                && let Some(denial) = unlike_sql(&statement.effect, found)
+            {
+                judgement.ruling = Ruling::Deny(denial);
             }
             // A statement that was prepared by the protocol may itself be an EXECUTE: what that runs is not looked for.
             let nested = found.as_ref().is_some_and(|f| f.subject.statements().iter().any(|s| by_name(&s.effect)));
@@ -331,6 +399,47 @@ fn gives_or_takes_names(effect: &Effect) -> bool {
             | Effect::CloseCursor(_)
             | Effect::DiscardAll
     )
+}
+
+/// Which earlier statement of the same message made the name that a statement runs.
+fn made_before(statement: &lockgate_sql::Statement, earlier: &[lockgate_sql::Statement]) -> Option<usize> {
+    earlier.iter().rposition(|before| match (&statement.effect, &before.effect) {
+        (Effect::Execute { name, .. }, Effect::Prepare { name: made, .. }) => name == made,
+        (Effect::Fetch { name } | Effect::Move { name }, Effect::DeclareCursor { name: made, .. }) => name == made,
+        _ => false,
+    })
+}
+
+/// Why a name of the protocol is not run by SQL. PREPARE and DECLARE take queries only, but the server runs by EXECUTE whatever
+/// Parse has prepared, and by FETCH and MOVE whatever Bind has bound: transaction control that takes effect at some later
+/// time, COPY, writes in a cursor.
+fn unlike_sql(effect: &Effect, found: &Found) -> Option<Denial> {
+    let runs = |s: &lockgate_sql::Statement, verbs: &[&str]| verbs.contains(&s.verb);
+    let statements = found.subject.statements();
+    let judgement = found.both.as_ref().unwrap_or(&found.subject.judgement);
+    let fine = match effect {
+        Effect::Execute { .. } => {
+            judgement.releases.is_empty()
+                && statements.iter().all(|s| runs(s, &["select", "insert", "update", "delete", "merge"]))
+        }
+        _ => {
+            judgement.charges.is_empty()
+                && statements.iter().all(|s| runs(s, &["select"]) && s.facts.changes.is_empty())
+        }
+    };
+    (!fine).then(|| {
+        let does = match effect {
+            Effect::Execute { .. } => "EXECUTE runs what SQL itself can prepare: SELECT, INSERT, UPDATE, DELETE, MERGE",
+            _ => "FETCH and MOVE read what SQL itself can declare: queries that change nothing",
+        };
+        Denial::other(
+            Fault::Policy,
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            "refused: a statement of the protocol that SQL is not to run",
+            Some(does.to_owned()),
+            Some("run it by the protocol, or send its text".into()),
+        )
+    })
 }
 
 /// Whether it runs what a name of the session stands for.

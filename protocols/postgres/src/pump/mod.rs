@@ -47,6 +47,7 @@ use lockgate_record::{CloseReason, DoneKind};
 use lockgate_session::wire::{Ask, Cut, Decided, Io};
 use lockgate_session::{Denial, Ended, Judgement, Parked, Permit, Plan, Plumbing, Session};
 use lockgate_sql::Effect;
+use meaning::Named;
 use sizes::Sizes;
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -151,8 +152,14 @@ enum Expect {
 struct Simple {
     request: u64,
     prepared: Arc<Prepared>,
-    /// The plans where they differ from the judgement's: of EXECUTE and FETCH.
+    /// The plans where they differ from the judgement's: of EXECUTE, FETCH and MOVE.
     plans: Option<Vec<Arc<Plan>>>,
+    /// What these run.
+    named: Named,
+    /// Labels that it brings to columns.
+    carries: Option<Box<carry::Carries>>,
+    /// It ends a pipeline, and with it what the pipeline's transaction put off.
+    ends_pipeline: bool,
     /// The statement whose answer comes next.
     index: usize,
     result: Flow,
@@ -177,7 +184,9 @@ impl Simple {
     /// Whether what the target says beside the results may hold what is masked: of the statement that runs, or, between its
     /// end and ReadyForQuery, of any.
     fn touch(&self) -> Touch {
-        if self.prepared.statements().get(self.index).is_some_and(runs_what_was_put_off) {
+        let runs_what_was_put_off = self.index < self.prepared.statements().len()
+            && self.named.ran(&self.prepared, self.index).is_none_or(|mut ran| ran.any(runs_what_was_put_off));
+        if runs_what_was_put_off || self.ends_pipeline {
             return Touch::Labelled;
         }
         // The last statement's answer comes after the end of the transaction, and with it what the others put off.
@@ -195,6 +204,10 @@ impl Simple {
 struct Execution {
     request: u64,
     statement: Option<Statement>,
+    /// What it runs by name.
+    named: Named,
+    /// Labels that it brings to columns.
+    carries: Option<Box<carry::Carries>>,
     plan: Arc<Plan>,
     /// The plan is of another statement: of EXECUTE and FETCH.
     resolved: bool,
@@ -212,20 +225,29 @@ struct Flow {
     copy: Option<Box<CopyMasker>>,
     /// What a copied query gives out, as far as it was asked.
     copied: Shape,
+    /// The error with which that question made the client's transaction fail, which is then that of the COPY.
+    copied_failed: Option<Bytes>,
 }
 
 /// Why client frames are not taken now.
 enum Waiting {
     /// The target has to answer what was sent first.
     Answers(Frame),
-    /// The gateway asked the target about its catalog.
-    Catalog(Frame),
+    /// The gateway asked the target: about its catalog, or for the sizes of groups.
+    Target(Asking),
     /// The same, and meanwhile the client asked to stop what it takes to be running.
     Cancelled(Frame),
     /// People decide.
     Decision(Box<Held>),
     /// They did; the catalog may have changed meanwhile, and is asked for again.
     Approved(Box<Held>, Decided),
+}
+
+/// A frame for which the target is asked. What it says is for this frame: the answer is with it, and goes with it.
+struct Asking {
+    frame: Frame,
+    /// The sizes of the groups of what it aggregates.
+    sizes: Option<Result<Sizes, String>>,
 }
 
 /// What requests that the target has not answered may change, so that a later frame cannot be understood before.
@@ -264,6 +286,9 @@ struct Truth {
     attempts: u8,
     /// What [`Shared::changes`] was when the last transaction began.
     changes: u64,
+    /// Code ran that nobody could look into: what it did to the transaction takes effect with the next ReadyForQuery, and
+    /// what was asked before that is not true after it.
+    late: bool,
 }
 
 /// A session after login.
@@ -289,9 +314,7 @@ pub(crate) struct Pump {
     skipping: bool,
     waiting: Option<Waiting>,
     inquiry: Option<Inquiry>,
-    /// What the target said about the sizes of the groups of the statement that waits for it.
-    sizes: Option<Result<Sizes, String>>,
-    /// A statement that brings labels to columns.
+    /// A statement that has brought labels to columns which are not kept yet.
     carrying: Option<carry::Carrying>,
     /// The labels that the open transaction brought.
     brought: carry::Brought,
@@ -306,8 +329,6 @@ pub(crate) struct Pump {
     dropping: usize,
     /// Bytes of a CopyData message that are still to come, which is longer than what is held.
     copy_left: usize,
-    /// The error with which a question about a COPY made the client's transaction fail.
-    copied_failed: Option<Bytes>,
     /// The content rules, and the version of the rules they are of.
     content: Option<Arc<ContentPlan>>,
     content_version: Option<u64>,
@@ -373,6 +394,7 @@ impl Pump {
                 broken: false,
                 attempts: 0,
                 changes: 0,
+                late: false,
             },
             session,
             shared,
@@ -389,7 +411,6 @@ impl Pump {
             skipping: false,
             waiting: None,
             inquiry: None,
-            sizes: None,
             carrying: None,
             brought: carry::Brought::default(),
             failed_alone: false,
@@ -398,7 +419,6 @@ impl Pump {
             overlong: None,
             dropping: 0,
             copy_left: 0,
-            copied_failed: None,
             content: None,
             content_version: None,
             cut: None,
@@ -632,7 +652,7 @@ impl Pump {
         // Nothing but the gateway's own question is on its way: what waits for it is what the client means.
         let asks = self.expect.iter().all(|e| matches!(e, Expect::Inquiry | Expect::Own(_)));
         match self.waiting.take() {
-            Some(Waiting::Catalog(frame) | Waiting::Cancelled(frame)) if asks => {
+            Some(Waiting::Target(Asking { frame, .. }) | Waiting::Cancelled(frame)) if asks => {
                 self.waiting = Some(Waiting::Cancelled(frame));
                 return;
             }
@@ -773,8 +793,13 @@ impl Pump {
         match self.expect.iter().find(|e| !matches!(e, Expect::Own(_))) {
             Some(Expect::Simple(simple)) => simple.touch(),
             Some(Expect::Execute(execution)) => {
-                let statement = execution.statement.as_ref().and_then(|s| s.subject().statements().first());
-                if statement.is_some_and(runs_what_was_put_off) { Touch::Labelled } else { execution.plan.touch }
+                let subject = execution.statement.as_ref().map(Statement::subject);
+                // An empty text runs nothing.
+                let put_off =
+                    subject.filter(|s| s.batch.is_err() || !s.statements().is_empty()).is_some_and(|subject| {
+                        execution.named.ran(subject, 0).is_none_or(|mut ran| ran.any(runs_what_was_put_off))
+                    });
+                if put_off { Touch::Labelled } else { execution.plan.touch }
             }
             Some(Expect::Call(called)) => called.plan.touch,
             Some(Expect::Bind) => match self.portals.front() {

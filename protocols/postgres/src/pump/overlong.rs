@@ -63,8 +63,9 @@ impl Pump {
                 simple.failed = true;
                 simple.result = super::Flow::default();
                 let (request, prepared) = (simple.request, std::sync::Arc::clone(&simple.prepared));
+                let named = simple.named.clone();
                 self.own(io, error);
-                self.failed(&prepared);
+                self.failed(&prepared, &named);
                 let code = SqlState::LIMIT_EXCEEDED.0;
                 self.done(io, request, DoneKind::Failed, "", Some((code, MESSAGE, Fault::Policy)));
             }

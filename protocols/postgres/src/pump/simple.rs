@@ -5,7 +5,7 @@ use super::client::{Taken, request_of, spelt_out};
 use super::meaning::{Spelt, certified};
 use super::probes::Compared;
 use super::sizes::Sized;
-use super::{ABORT_TEXT, Expect, Flow, Pump, Simple, Waiting};
+use super::{ABORT_TEXT, Asking, Expect, Flow, Pump, Simple, Waiting};
 use crate::frame::Frame;
 use crate::message::{self, TransactionStatus};
 use crate::own;
@@ -43,7 +43,7 @@ fn query_frame<'a>(frame: &'a Frame, text: &[u8], prepared: &Prepared, bracketed
 }
 
 impl Pump {
-    pub(super) fn query(&mut self, frame: Frame, io: &mut Io) -> Taken {
+    pub(super) fn query(&mut self, Asking { frame, sizes }: Asking, io: &mut Io) -> Taken {
         let text = match message::Query::decode(frame.body()) {
             Ok(query) => query.text,
             Err(error) => return self.malformed(io, "Query", &error),
@@ -62,9 +62,9 @@ impl Pump {
         }
         if self.needs_catalog_to_read(&prepared, io.now) {
             self.ask_catalog(io);
-            return Taken::Waits(Waiting::Catalog(frame));
+            return Taken::Waits(Waiting::Target(Asking { frame, sizes }));
         }
-        let denial = self.reading_denial(&prepared).or_else(|| self.two_phase_denial(&prepared));
+        let denial = self.reading_denial(&prepared).or_else(|| self.two_phase_denial(Some(&prepared)));
         if let Some(denial) = denial {
             let error = self.report(own::Severity::Error, &denial).freeze();
             self.refuse_query(io, error);
@@ -76,13 +76,14 @@ impl Pump {
             self.refuse_query(io, error);
             return Taken::Done;
         }
-        let refused = match self.sized(&prepared, judgement, || frame.clone(), io) {
+        let refused = match self.sized(&prepared, judgement, sizes, || frame.clone(), io) {
             Sized::Fine => None,
             Sized::Asked(waiting) => return Taken::Waits(waiting),
             Sized::Refused(denial) => Some(Judgement { ruling: Ruling::Deny(denial), ..judgement.clone() }),
         };
         let judgement = refused.as_ref().unwrap_or(judgement);
-        if let Some(denial) = self.unfollowed(&prepared, judgement) {
+        let unfollowed = self.unfollowed(&prepared, judgement).or_else(|| self.unfollowed_course(&prepared, judgement));
+        if let Some(denial) = unfollowed {
             let error = self.report(own::Severity::Error, &denial).freeze();
             self.refuse_query(io, error);
             return Taken::Done;
@@ -143,13 +144,18 @@ impl Pump {
         plans: Option<Vec<Arc<Plan>>>,
         bracketed: bool,
     ) {
-        self.will_change(prepared);
+        let named = self.named(prepared);
+        self.will_change(prepared, &named);
+        let ends_pipeline = self.unsynced;
         self.takes_unnamed();
         let copied = self.copied_shape();
         self.expect.push_back(Expect::Simple(Box::new(Simple {
             request,
             prepared: Arc::clone(prepared),
             plans,
+            named,
+            carries: None,
+            ends_pipeline,
             index: 0,
             result: Flow { copied, ..Flow::default() },
             tag: String::new(),
@@ -211,6 +217,12 @@ impl Pump {
         let prepared = self.prepare(query.text, io.now);
         let resolved = self.resolve(&prepared, io);
         let judgement = resolved.as_ref().map_or(&*prepared.judgement, |r| &r.judgement);
+        // The sizes of groups are asked for right before a statement runs, and nobody asked for these.
+        let unsized_release = judgement.releases.first().map(|release| Judgement {
+            ruling: Ruling::Deny(Denial::not_sized(&release.columns.join(", "), "it waited for an approval")),
+            ..judgement.clone()
+        });
+        let judgement = unsized_release.as_ref().unwrap_or(judgement);
         let carried = if Self::carries(judgement) { judgement.carries.clone() } else { Vec::new() };
         let spelt = resolved.as_ref().and_then(|r| Spelt::of(&prepared, &r.runs));
         let compared = Compared::of(&prepared, &[], resolved.as_ref().map_or(&[], |r| &r.executed));

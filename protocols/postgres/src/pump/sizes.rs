@@ -6,7 +6,7 @@
 //! two; the identity itself may not, as who may write a table is given no aggregates of it.
 
 use super::inquiry::Stage;
-use super::{Pump, Waiting};
+use super::{Asking, Pump, Waiting};
 use crate::frame::Frame;
 use crate::prepare::Prepared;
 use lockgate_core::limits::INFER_GROUPS_MAX;
@@ -65,10 +65,10 @@ impl Pump {
         &mut self,
         prepared: &Prepared,
         judgement: &Judgement,
+        answer: Option<Result<Sizes, String>>,
         frame: impl FnOnce() -> Frame,
         io: &mut Io,
     ) -> Sized {
-        let answer = self.sizes.take();
         let [release] = judgement.releases.as_slice() else { return Sized::Fine };
         if !matches!(judgement.ruling, Ruling::Allow) {
             return Sized::Fine;
@@ -90,7 +90,7 @@ impl Pump {
                     String::new(),
                     Vec::new(),
                 );
-                Sized::Asked(Waiting::Catalog(frame()))
+                Sized::Asked(Waiting::Target(Asking { frame: frame(), sizes: None }))
             }
         }
     }

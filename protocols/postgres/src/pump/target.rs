@@ -2,12 +2,13 @@
 
 use super::carry::with_position_before;
 use super::inquiry::Inquiry;
-use super::meaning::by_name;
+use super::meaning::{Inner, Named, by_name, may_rename, moves};
 use super::result::RowsEnd;
 use super::titles::Foreseen;
 use super::{Expect, Portal, Pump, Shape, Statement, Waiting, runs_what_was_put_off};
 use crate::frame::{self, FrontendTag, Header, Peer};
 use crate::message::{self, CommandComplete, TransactionStatus};
+use crate::prepare::Prepared;
 use bytes::{Bytes, BytesMut};
 use lockgate_core::Fault;
 use lockgate_core::limits::{PG_MASKED_ROW_BYTES_MAX, PG_SERVER_CONTROL_BYTES_MAX};
@@ -401,13 +402,14 @@ impl Pump {
                 return;
             }
             let prepared = Arc::clone(&simple.prepared);
+            let named = simple.named.clone();
             let index = simple.index;
             simple.index += 1;
             simple.result = super::Flow::default();
             simple.tag.clone_from(&tag);
             let request = simple.request;
             self.told_by_tag(request, index, &tag, io);
-            self.effect(&prepared, index);
+            self.effect(&prepared, &named, index);
             self.brought_effect(&prepared, index, &tag, io);
             self.plain(MessageKind::CommandComplete, body, io);
             return;
@@ -419,7 +421,8 @@ impl Pump {
             match &execution.statement {
                 Some(statement) => {
                     let prepared = Arc::clone(statement.subject());
-                    self.effect(&prepared, 0);
+                    let named = execution.named.clone();
+                    self.effect(&prepared, &named, 0);
                     self.brought_effect(&prepared, 0, &tag, io);
                 }
                 None => self.anything(),
@@ -432,10 +435,12 @@ impl Pump {
     /// were no more, since it did not look.
     fn suspended(&mut self, body: &[u8], io: &mut Io) {
         if let Some(Expect::Execute(execution)) = self.expect.front() {
+            let named = execution.named.clone();
             match execution.statement.as_ref().map(|s| Arc::clone(s.subject())) {
                 Some(prepared) => {
-                    self.failed(&prepared);
-                    if prepared.batch.is_err() || prepared.statements().iter().any(|s| self.moves(s)) {
+                    self.failed(&prepared, &named);
+                    let mut statements = prepared.statements().iter().enumerate();
+                    if prepared.batch.is_err() || statements.any(|(at, s)| moves(s, named.inner(at, s))) {
                         self.moved();
                     }
                 }
@@ -454,6 +459,7 @@ impl Pump {
             Some(Expect::Simple(_)) if kind == MessageKind::EmptyQueryResponse => {}
             Some(Expect::Execute(execution)) => {
                 let request = execution.request;
+                let carries = execution.carries.take();
                 self.expect.pop_front();
                 match kind {
                     // Some rows came, and there may be more.
@@ -462,7 +468,9 @@ impl Pump {
                 }
                 self.done(io, request, DoneKind::Completed, tag, None);
                 self.plain(kind, body, io);
-                self.ran_carrying(io);
+                if let Some(carries) = carries {
+                    self.ran_carrying(*carries, io);
+                }
                 return;
             }
             _ => return self.target_broke(io, "the end of a request that was not running"),
@@ -471,14 +479,23 @@ impl Pump {
     }
 
     /// What a finished statement did to the session.
-    fn effect(&mut self, prepared: &Arc<crate::prepare::Prepared>, index: usize) {
+    fn effect(&mut self, prepared: &Arc<Prepared>, named: &Named, index: usize) {
         let Some(statement) = prepared.statements().get(index) else {
             // A text that nobody could read.
             return self.anything();
         };
-        let moves = self.moves(statement);
-        if self.may_rename(statement) {
+        let inner = named.inner(index, statement);
+        if matches!(inner, Inner::Unknown) {
+            self.anything();
+        }
+        let moves = moves(statement, inner);
+        if may_rename(statement, inner) {
             self.forget_names();
+        }
+        if let Inner::This(run) = inner
+            && run.statements().iter().any(|s| matches!(s.effect, Effect::Define))
+        {
+            self.doubt();
         }
         match &statement.effect {
             Effect::Prepare { name, .. } => {
@@ -540,6 +557,7 @@ impl Pump {
     fn forget_names(&mut self) {
         self.opaque = true;
         self.opaque_in_transaction = true;
+        self.truth.late = true;
         if self.labelled() {
             self.statements.forget_named();
             self.portals.forget_named();
@@ -548,8 +566,9 @@ impl Pump {
 
     /// A statement failed. What it prepared before that stays: prepared statements know no transactions.
     /// The same for one of which only a part has run.
-    pub(super) fn failed(&mut self, prepared: &crate::prepare::Prepared) {
-        if prepared.batch.is_err() || prepared.statements().iter().any(|s| self.may_rename(s)) {
+    pub(super) fn failed(&mut self, prepared: &Prepared, named: &Named) {
+        let mut statements = prepared.statements().iter().enumerate();
+        if prepared.batch.is_err() || statements.any(|(at, s)| may_rename(s, named.inner(at, s))) {
             self.forget_names();
         }
     }
@@ -619,21 +638,22 @@ impl Pump {
         self.copy_in = None;
         self.row_stream = None;
         match self.expect.front_mut() {
-            // COMMIT failed: nothing of it is there.
-            Some(Expect::Bracket) => self.brought_rollback(io),
+            // COMMIT failed: nothing of it is there. Where the connection ends with it, nobody knows.
+            Some(Expect::Bracket) if !self.target_said_goodbye => self.brought_rollback(io),
             Some(Expect::Simple(simple)) => {
                 simple.failed = true;
                 simple.result = super::Flow::default();
                 let request = simple.request;
                 let prepared = Arc::clone(&simple.prepared);
-                self.failed(&prepared);
+                let named = simple.named.clone();
+                self.failed(&prepared, &named);
                 self.done(io, request, kind, "", Some((&code, &text, fault)));
             }
             Some(Expect::Call(called)) => {
                 called.answered = true;
                 let request = called.request;
                 match called.prepared.clone() {
-                    Some(prepared) => self.failed(&prepared),
+                    Some(prepared) => self.failed(&prepared, &Named::default()),
                     None => self.forget_names(),
                 }
                 self.done(io, request, kind, "", Some((&code, &text, fault)));
@@ -642,10 +662,9 @@ impl Pump {
                 let request = match self.expect.pop_front() {
                     Some(Expect::Execute(execution)) => {
                         match &execution.statement {
-                            Some(statement) => self.failed(statement.subject()),
+                            Some(statement) => self.failed(statement.subject(), &execution.named),
                             None => self.forget_names(),
                         }
-                        self.carries_nothing();
                         execution.request
                     }
                     Some(Expect::Parse { request }) => {
@@ -718,7 +737,7 @@ impl Pump {
     fn drop_waiting(&mut self, io: &mut Io) {
         match &self.waiting {
             None => return,
-            Some(Waiting::Catalog(_) | Waiting::Cancelled(_) | Waiting::Answers(_)) => {
+            Some(Waiting::Target(_) | Waiting::Cancelled(_) | Waiting::Answers(_)) => {
                 if let Some(Waiting::Answers(frame)) = self.waiting.take()
                     && matches!(FrontendTag::from_byte(frame.tag()), FrontendTag::Sync | FrontendTag::Terminate)
                 {
@@ -758,23 +777,19 @@ impl Pump {
                 self.portals.acknowledge();
                 if !simple.failed {
                     self.done(io, simple.request, DoneKind::Completed, &simple.tag, None);
-                    if self.is_carrying() {
+                    if let Some(carries) = simple.carries {
                         self.status = status;
-                        self.ran_carrying(io);
-                        return;
+                        return self.ran_carrying(*carries, io);
                     }
-                } else {
-                    self.carries_nothing();
-                    if simple.bracketed && status != TransactionStatus::Idle {
-                        self.status = status;
-                        return self.end_bracket(b"ROLLBACK", io);
-                    }
+                } else if simple.bracketed && status != TransactionStatus::Idle {
+                    self.status = status;
+                    return self.end_bracket(b"ROLLBACK", io);
                 }
             }
             Some(Expect::Call(called)) => {
                 if !called.answered {
                     match &called.prepared {
-                        Some(prepared) => self.effect(prepared, 0),
+                        Some(prepared) => self.effect(prepared, &Named::default(), 0),
                         None => self.anything(),
                     }
                     self.done(io, called.request, DoneKind::Completed, "", None);
@@ -783,6 +798,7 @@ impl Pump {
             _ => return self.target_broke(io, "ReadyForQuery where none was expected"),
         }
         self.copy_in = None;
+        self.truth.moved |= std::mem::take(&mut self.truth.late);
         let failed_alone = std::mem::take(&mut self.failed_alone);
         if status == TransactionStatus::Idle {
             if failed_alone {

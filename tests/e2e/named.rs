@@ -1,0 +1,181 @@
+//! SQL that runs what the protocol prepared or bound: `EXECUTE`, `FETCH` and `MOVE` know no difference at the server, so that
+//! they must not do here what the inner statement would not be let do, or do it unseen.
+
+use crate::masking::leaked;
+use lockgate_tests::scene::{POLICIES, SSN, Scene};
+use lockgate_tests::wire::{self, Client, Frame};
+use lockgate_tests::{Gateway, scene};
+use std::time::Duration;
+
+fn client(gateway: &Gateway, user: &str, group: &str) -> Client {
+    Client::login(gateway.port, user, &gateway.token(user, &[group]))
+}
+
+fn bytes(frames: &[Frame]) -> Vec<u8> {
+    frames.iter().flat_map(|f| f.body.clone()).collect()
+}
+
+#[track_caller]
+fn silent(frames: &[Frame]) {
+    assert_eq!(leaked(&bytes(frames)), None, "{frames:?}");
+}
+
+#[track_caller]
+fn refused(frames: &[Frame]) {
+    assert_eq!(wire::error(frames).field(b'C').as_deref(), Some("42501"), "{frames:?}");
+    silent(frames);
+}
+
+/// Prepares by the protocol.
+fn prepared(client: &mut Client, statements: &[(&str, &str)]) {
+    let mut bytes: Vec<u8> = statements.iter().flat_map(|(name, sql)| wire::parse(name, sql)).collect();
+    bytes.extend(wire::sync());
+    client.send_raw(&bytes);
+    let frames = client.until_ready();
+    assert!(!frames.iter().any(|f| f.tag == b'E'), "{frames:?}");
+}
+
+fn extended(client: &mut Client, sql: &str) -> Vec<Frame> {
+    client.send_raw(&[wire::parse("", sql), wire::bind("", "", &[], 0), wire::execute("", 0), wire::sync()].concat());
+    client.until_ready()
+}
+
+const TWICE: &str = "INSERT INTO people (id, name, ssn) SELECT 1007, 'twice', ssn FROM people WHERE id = 7";
+
+fn deferred() -> Scene {
+    let scene = scene();
+    scene.directly("ALTER TABLE people ADD UNIQUE (ssn) DEFERRABLE INITIALLY DEFERRED");
+    scene
+}
+
+#[test]
+fn what_was_put_off_shows_nothing_however_it_is_run() {
+    let scene = deferred();
+    for (name, sql) in [("c", "COMMIT"), ("s", "SET CONSTRAINTS ALL IMMEDIATE")] {
+        for how in ["simple", "extended"] {
+            let mut dana = client(&scene.gateway, "dana", "dba");
+            prepared(&mut dana, &[(name, sql)]);
+            dana.query("BEGIN");
+            silent(&dana.query(TWICE));
+            let run = format!("EXECUTE {name}");
+            refused(&if how == "simple" { dana.query(&run) } else { extended(&mut dana, &run) });
+        }
+    }
+    // In a name that nobody can tell any more.
+    let mut dana = client(&scene.gateway, "dana", "dba");
+    prepared(&mut dana, &[("c", "COMMIT")]);
+    dana.query("DO $$BEGIN NULL; END$$");
+    dana.query("BEGIN");
+    dana.query(TWICE);
+    let frames = dana.query("EXECUTE c");
+    assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("23505"), "{frames:?}");
+    silent(&frames);
+}
+
+/// A simple query ends the transaction of the pipeline before it.
+#[test]
+fn what_a_pipeline_put_off_shows_nothing_in_the_query_after_it() {
+    let scene = deferred();
+    let mut dana = client(&scene.gateway, "dana", "dba");
+    let pipeline = [wire::parse("", TWICE), wire::bind("", "", &[], 0), wire::execute("", 0)].concat();
+    dana.send_raw(&[pipeline, wire::message(b'Q', &wire::text("SELECT 1"))].concat());
+    let frames = dana.until_ready();
+    assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("23505"), "{frames:?}");
+    silent(&frames);
+}
+
+#[test]
+fn a_name_that_changes_within_a_message_is_not_taken_for_what_it_was() {
+    let scene = scene();
+    let mut alice = client(&scene.gateway, "alice", "engineers");
+    let made = [
+        ("p", "SELECT 1::text AS ssn"),
+        ("q", "DEALLOCATE p"),
+        ("r", "PREPARE p AS SELECT upper(ssn) FROM people LIMIT 1"),
+    ];
+    prepared(&mut alice, &made);
+    refused(&alice.query("EXECUTE q; EXECUTE r; EXECUTE p"));
+    let mut alice = client(&scene.gateway, "alice", "engineers");
+    prepared(&mut alice, &made);
+    silent(&alice.query("DEALLOCATE p; PREPARE p AS SELECT upper(ssn) FROM people LIMIT 1; EXECUTE p"));
+}
+
+#[test]
+fn a_cursor_only_reads() {
+    let scene = Scene::with(15, |options| options.target_extra.push_str("\n    laundering: propagate"));
+    for run in ["FETCH ALL FROM p", "MOVE ALL FROM p"] {
+        let mut dana = client(&scene.gateway, "dana", "dba");
+        dana.query("BEGIN");
+        let copies = "INSERT INTO notes (body) SELECT ssn FROM people RETURNING 1";
+        dana.send_raw(&[wire::parse("", copies), wire::bind("p", "", &[], 0), wire::sync()].concat());
+        dana.until_ready();
+        refused(&dana.query(run));
+        dana.query("COMMIT");
+    }
+    assert_eq!(scene.directly("SELECT count(*) FROM notes WHERE body LIKE '%CANARY%'"), "0");
+    // What reads is read.
+    let mut dana = client(&scene.gateway, "dana", "dba");
+    dana.query("BEGIN");
+    dana.send_raw(
+        &[wire::parse("", "SELECT id FROM people ORDER BY id"), wire::bind("p", "", &[], 0), wire::sync()].concat(),
+    );
+    dana.until_ready();
+    assert_eq!(dana.value("FETCH 1 FROM p"), "1");
+    dana.query("MOVE 2 FROM p");
+    assert_eq!(dana.value("FETCH 1 FROM p"), "4");
+}
+
+const PERMITS: &str = r#"
+@id("support-works")
+permit (principal in Group::"support", action in [Action::"connect", Action::"read"], resource in Target::"shop");
+
+@id("support-looks-up")
+@mode("equality")
+permit (principal in Group::"support", action == Action::"infer", resource in Label::"pii");
+
+@id("analysts-work")
+permit (principal in Group::"analysts", action in [Action::"connect", Action::"read"], resource in Target::"shop");
+
+@id("analysts-add-up")
+@mode("aggregate")
+permit (principal in Group::"analysts", action == Action::"infer", resource in Label::"pii");
+"#;
+
+#[test]
+fn what_is_permitted_within_limits_is_not_run_beside_them() {
+    let scene = Scene::with(15, |options| options.policies = format!("{POLICIES}{PERMITS}"));
+    let mut support = client(&scene.gateway, "sue", "support");
+    support.query("BEGIN");
+    prepared(&mut support, &[("s", "SELECT name FROM people WHERE ssn = $1")]);
+    support.send_raw(&[wire::bind("p", "s", &[SSN], 0), wire::sync()].concat());
+    support.until_ready();
+    refused(&support.query("FETCH ALL FROM p"));
+    let mut ana = client(&scene.gateway, "ana", "analysts");
+    prepared(&mut ana, &[("s", "SELECT sum(salary) FROM people WHERE id = 7")]);
+    refused(&ana.query("EXECUTE s"));
+    silent(&ana.query("SELECT 1"));
+}
+
+/// What the target said for one frame is not taken for another.
+#[test]
+fn sizes_that_were_asked_for_a_cancelled_statement_are_forgotten() {
+    let scene = Scene::with(15, |options| options.policies = format!("{POLICIES}{PERMITS}"));
+    let mut ana = client(&scene.gateway, "ana", "analysts");
+    let all = "SELECT sum(salary) FROM people";
+    let same = "SELECT sum(salary) FROM people WHERE id > 0";
+    for sql in [all, same] {
+        let frames = ana.query(sql);
+        assert!(!frames.iter().any(|f| f.tag == b'E'), "{frames:?}");
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| scene.directly("BEGIN; LOCK TABLE people; SELECT pg_sleep(2); COMMIT"));
+        std::thread::sleep(Duration::from_millis(700));
+        ana.send(b'Q', &wire::text(same));
+        std::thread::sleep(Duration::from_millis(300));
+        Client::connect(scene.gateway.port).send_raw(&wire::cancel(ana.key.as_ref().expect("a key")));
+        let frames = ana.until_ready();
+        assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("57014"), "{frames:?}");
+    });
+    scene.directly("INSERT INTO people (id, name, salary) VALUES (300000, 'y', 777777.5)");
+    refused(&ana.query(same));
+}
