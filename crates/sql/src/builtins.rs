@@ -1,4 +1,4 @@
-//! What the server itself brings: the functions and relations of `pg_catalog` and `information_schema`, from two tables
+//! What the server itself brings: the functions, relations and types of `pg_catalog` and `information_schema`, from tables
 //! in `data/`. They are the same in every database of a version, so a snapshot of a catalog leaves them out.
 
 use std::collections::HashMap;
@@ -6,6 +6,12 @@ use std::sync::OnceLock;
 
 const FUNCTIONS: &str = include_str!("../data/functions.txt");
 const RELATIONS: &str = include_str!("../data/relations.txt");
+const RETURNS: &str = include_str!("../data/returns.txt");
+const TYPES: &str = include_str!("../data/types.txt");
+
+/// The major versions that the tables were taken from. What another version's own functions and relations have for columns
+/// is not known.
+pub(crate) const VERSIONS: std::ops::RangeInclusive<u32> = 15..=18;
 
 /// What a built-in function does, as far as policy and lineage care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +49,6 @@ pub(crate) struct Builtin {
     pub(crate) aggregate: bool,
     /// It returns rows, and how many depends on its arguments.
     pub(crate) set: bool,
-    /// Its result columns, if it has OUT parameters.
-    pub(crate) columns: Vec<&'static str>,
 }
 
 /// The built-in function of this name.
@@ -74,7 +78,102 @@ fn read_function(line: &'static str) -> Option<(&'static str, Builtin)> {
         "a" => Class::Administers,
         _ => return None,
     };
-    Some((name, Builtin { class, aggregate, set, columns: words.collect() }))
+    Some((name, Builtin { class, aggregate, set }))
+}
+
+/// What a call has for columns where it stands in FROM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Returned {
+    /// One value, called like the function.
+    Value,
+    /// These columns; a single one is a value of this name.
+    Columns(Vec<&'static str>),
+    /// What its arguments or a list of columns say, or nobody knows what.
+    Unknown,
+}
+
+/// The overloads of a name by the numbers of arguments they take, by the version they hold from, oldest first.
+type Overloads = Vec<(u32, Vec<(std::ops::RangeInclusive<usize>, Returned)>)>;
+
+/// What a call of a built-in function with so many arguments has for columns, as far as all its overloads agree.
+pub(crate) fn returned(name: &str, major: u32, arguments: usize) -> Returned {
+    static TABLE: OnceLock<HashMap<&'static str, Overloads>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        let mut table: HashMap<&'static str, Overloads> = HashMap::new();
+        for line in RETURNS.lines().filter(|line| !line.starts_with('#')) {
+            let mut words = line.split(' ');
+            if let (Some(Ok(from)), Some(name)) = (words.next().map(str::parse), words.next()) {
+                table.entry(name).or_default().push((from, words.filter_map(read_overload).collect()));
+            }
+        }
+        table
+    });
+    if !VERSIONS.contains(&major) || function(name).is_none() {
+        return Returned::Unknown;
+    }
+    let Some(versions) = table.get(name) else { return Returned::Value };
+    let Some((_, overloads)) = versions.iter().rev().find(|(from, _)| *from <= major) else { return Returned::Unknown };
+    let mut fitting = overloads.iter().filter(|(takes, _)| takes.contains(&arguments)).map(|(_, returned)| returned);
+    match fitting.next() {
+        Some(first) if fitting.all(|other| other == first) => first.clone(),
+        _ => Returned::Unknown,
+    }
+}
+
+fn read_overload(word: &'static str) -> Option<(std::ops::RangeInclusive<usize>, Returned)> {
+    let (takes, returned) = word.split_once(':')?;
+    let takes = match takes.split_once('-') {
+        None => takes.parse().ok()?..=takes.parse().ok()?,
+        Some((least, "")) => least.parse().ok()?..=usize::MAX,
+        Some((least, most)) => least.parse().ok()?..=most.parse().ok()?,
+    };
+    let returned = match returned {
+        "=" => Returned::Value,
+        "?" => Returned::Unknown,
+        columns => Returned::Columns(columns.split(',').collect()),
+    };
+    Some((takes, returned))
+}
+
+/// A type of the server's own that is neither a row nor an array.
+#[derive(Debug)]
+struct Plain {
+    oid: u32,
+    array: u32,
+    name: &'static str,
+}
+
+fn plain_types() -> &'static [Plain] {
+    static TABLE: OnceLock<Vec<Plain>> = OnceLock::new();
+    TABLE.get_or_init(|| TYPES.lines().filter(|line| !line.starts_with('#')).filter_map(read_type).collect())
+}
+
+fn read_type(line: &'static str) -> Option<Plain> {
+    let mut words = line.split(' ');
+    let (oid, name, array) = (words.next()?, words.next()?, words.next()?);
+    Some(Plain { oid: oid.parse().ok()?, array: array.parse().ok()?, name })
+}
+
+/// Whether this is a type of the server's own that is neither a row nor an array.
+pub(crate) fn is_plain_type(oid: u32) -> bool {
+    plain_types().binary_search_by_key(&oid, |known| known.oid).is_ok()
+}
+
+/// Whether this is the type of arrays of a type of the server's own that is no row.
+pub(crate) fn is_plain_array(oid: u32) -> bool {
+    static TABLE: OnceLock<Vec<u32>> = OnceLock::new();
+    let arrays = TABLE.get_or_init(|| {
+        let mut arrays: Vec<u32> = plain_types().iter().map(|known| known.array).filter(|oid| *oid != 0).collect();
+        arrays.sort_unstable();
+        arrays
+    });
+    arrays.binary_search(&oid).is_ok()
+}
+
+/// The type of the server's own that is neither a row nor an array, by its name; or the type of arrays of it.
+pub(crate) fn plain_type_named(name: &str, array: bool) -> Option<u32> {
+    let known = plain_types().iter().find(|known| known.name == name)?;
+    Some(if array { known.array } else { known.oid }).filter(|oid| *oid != 0)
 }
 
 /// The columns of a system relation, by the version they hold from, oldest first.
@@ -97,7 +196,7 @@ pub(crate) fn relation(schema: &str, name: &str, major: u32) -> Option<&'static 
         table
     });
     let versions = table.get(schema)?.get(name)?;
-    // An older server than the oldest known is taken for that one, a newer for the newest.
+    // An older server than the oldest known is taken for that one, a newer for the newest: their order is not certain.
     let (_, columns) = versions.iter().rev().find(|(from, _)| *from <= major).or_else(|| versions.first())?;
     (!columns.is_empty()).then_some(columns.as_slice())
 }
@@ -192,6 +291,41 @@ mod tests {
         for line in lines {
             assert!(read_function(line).is_some(), "{line}");
         }
+    }
+
+    #[test]
+    fn shapes_of_calls() {
+        let of = |name, major, arguments| returned(name, major, arguments);
+        let columns = |names: &[&'static str]| Returned::Columns(names.to_vec());
+        for line in RETURNS.lines().filter(|l| !l.starts_with('#')) {
+            let mut words = line.split(' ');
+            assert!(words.next().is_some_and(|v| v.parse().is_ok_and(|v| VERSIONS.contains(&v))), "{line}");
+            assert!(words.next().is_some_and(|name| function(name).is_some()), "{line}");
+            assert!(words.all(|word| read_overload(word).is_some()), "{line}");
+        }
+        assert_eq!(of("generate_series", 15, 2), Returned::Value);
+        assert_eq!(of("json_each", 16, 1), columns(&["key", "value"]));
+        assert_eq!(of("json_array_elements", 16, 1), columns(&["value"]));
+        // Of a text search vector or of an array; of the type of its arguments.
+        assert_eq!(of("unnest", 17, 1), Returned::Unknown);
+        assert_eq!(of("json_populate_record", 17, 2), Returned::Unknown);
+        assert!(matches!(of("pg_control_init", 15, 0), Returned::Columns(c) if c.len() == 11));
+        assert!(matches!(of("pg_control_init", 18, 0), Returned::Columns(c) if c.len() == 12));
+        assert_eq!(of("pg_control_init", 14, 0), Returned::Unknown);
+        assert_eq!(of("pg_control_init", 19, 0), Returned::Unknown);
+        assert_eq!(of("json_each", 16, 2), Returned::Unknown);
+        assert_eq!(of("no_such_function", 16, 2), Returned::Unknown);
+    }
+
+    #[test]
+    fn types_by_id() {
+        assert!(TYPES.lines().filter(|l| !l.starts_with('#')).all(|line| read_type(line).is_some()));
+        assert!(plain_types().windows(2).all(|pair| matches!(pair, [a, b] if a.oid < b.oid)));
+        assert!(is_plain_type(25) && !is_plain_type(1_009) && !is_plain_type(2_249) && !is_plain_type(2_283));
+        assert!(is_plain_array(1_009) && !is_plain_array(2_287) && !is_plain_array(0));
+        assert_eq!(plain_type_named("int4", false), Some(23));
+        assert_eq!(plain_type_named("int4", true), Some(1_007));
+        assert_eq!(plain_type_named("pg_node_tree", true), None);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use lockgate_core::Action;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{FuncCall, Node};
 
-use super::scope::{Col, Rel, Scope, Val};
-use super::size::{self, Rows};
+use super::scope::{Scope, Val};
+use super::size;
 use super::{Analyzer, Resolved, settings, tree};
 use crate::builtins::{self, Builtin, Class};
 use crate::statement::How;
@@ -134,7 +134,9 @@ impl<'t> Analyzer<'t> {
             let may_fail = if extension && builtin.is_some() { &Taint::CLEAN } else { &given };
             let called = self.call_user(*function, name, may_fail, call.location);
             value.taint.join(&called.value);
-            if let ([_], None) = (users.as_slice(), builtin) {
+            if let ([_], None) = (users.as_slice(), builtin)
+                && self.is_the_function(name, &call.args, &arguments, true)
+            {
                 value.type_oid = self.catalog.function(*function).map_or(0, |f| f.facts.return_type);
                 value.row = self.row_of(&called, *function, &given);
             }
@@ -179,9 +181,9 @@ impl<'t> Analyzer<'t> {
     ) -> Val<'t> {
         if let [row] = arguments {
             if schema.is_empty()
-                && let Some(col) = row.row.iter().flat_map(|r| r.iter()).find(|c| c.name == name)
+                && let Some(field) = Self::field_named(row, name)
             {
-                return Val::of(col);
+                return field;
             }
             let fields = self.catalog.types().get(&row.type_oid).map(|t| t.fields.as_slice()).unwrap_or_default();
             if fields.iter().any(|(field, _)| field == name) {
@@ -234,34 +236,6 @@ impl<'t> Analyzer<'t> {
         }
         self.touches.join(&summary.value);
         summary
-    }
-
-    /// The fields of a call's value, when the function's columns are known.
-    fn row_of(&self, summary: &catalog::Summary, function: usize, given: &Taint) -> Option<std::rc::Rc<Vec<Col<'t>>>> {
-        let columns = self.columns_of(summary, function, given)?;
-        (columns.len() > 1).then(|| std::rc::Rc::new(columns))
-    }
-
-    /// The columns of a user's function that returns rows, named as a FROM clause sees them.
-    fn columns_of(&self, summary: &catalog::Summary, function: usize, given: &Taint) -> Option<Vec<Col<'t>>> {
-        let facts = &self.catalog.function(function)?.facts;
-        let fields: Vec<(&'t str, u32)> = if facts.out_names.is_empty() {
-            let fields = &self.catalog.types().get(&facts.return_type)?.fields;
-            fields.iter().map(|(name, oid)| (name.as_str(), *oid)).collect()
-        } else {
-            facts.out_names.iter().map(|name| (name.as_str(), 0)).collect()
-        };
-        let known = summary.columns.as_ref().filter(|known| known.len() == fields.len());
-        Some(
-            fields
-                .into_iter()
-                .enumerate()
-                .map(|(at, (name, type_oid))| {
-                    let own = known.and_then(|k| k.get(at)).map_or(&summary.value, |(_, taint)| taint);
-                    Col { type_oid, ..Col::new(name, own.clone().with(given)) }
-                })
-                .collect(),
-        )
     }
 
     /// `row.f` where `f` is no field calls the function `f(row)`, or casts to the type `f`.
@@ -468,100 +442,6 @@ impl<'t> Analyzer<'t> {
                 self.cannot_see(format!("the function `{name}`, which runs SQL that is not shown"));
                 self.unknown()
             }
-        }
-    }
-
-    /// A call in a FROM clause: its columns.
-    pub(super) fn call_in_from(&mut self, node: &'t Node, scope: &Scope<'t, '_>) -> Rel<'t> {
-        let Some(NodeEnum::FuncCall(call)) = tree::kind(node) else {
-            // COALESCE, CAST, CURRENT_DATE and the like may stand there too: one column of the same name.
-            let value = self.expr(node, scope);
-            let functions = tree::kind(node).map_or(&[][..], |kind| self.taken_for_functions(kind));
-            if functions.iter().any(|name| !self.catalog.functions_named(name).is_empty()) {
-                return Rel { cols: Vec::new(), open: Some(value.taint), bounded: false, rows: Rows::TABLE };
-            }
-            let mut col = Col::new(tree::output_name(node), value.taint);
-            col.row = value.row;
-            return Rel { cols: vec![col], open: None, bounded: true, rows: Rows::TABLE };
-        };
-        let (schema, name) = tree::qualified(&call.funcname);
-        let value = self.call(call, scope);
-        // How many rows a function makes of a value tells the value.
-        let mut given = Taint::CLEAN;
-        for arg in &call.args {
-            given.join(&self.expr(arg, scope).taint);
-        }
-        self.uses(&given, How::Predicate, name, call.location);
-        let bounded = !call.args.is_empty() || value.taint.is_clean();
-        let users = self.candidates(schema, name, call.args.len());
-        let builtin = if schema.is_empty() || schema == "pg_catalog" || schema == "information_schema" {
-            builtins::function(name)
-        } else {
-            None
-        };
-        let one = |taint: Taint| Rel { cols: vec![Col::new(name, taint)], open: None, bounded, rows: Rows::TABLE };
-        match (users.as_slice(), builtin) {
-            ([], Some(builtin)) if !builtin.columns.is_empty() => {
-                let leaks = |column: &str| match builtin.class {
-                    Class::Leaky => name != "pg_stat_get_activity" || column == "query",
-                    _ => true,
-                };
-                let cols = builtin.columns.iter().map(|column| {
-                    let taint = if leaks(column) { value.taint.clone() } else { given.clone() };
-                    Col::new(*column, taint)
-                });
-                Rel { cols: cols.collect(), open: None, bounded, rows: Rows::TABLE }
-            }
-            ([], Some(_)) if name == "unnest" => self.unnest(call, &value, scope, bounded),
-            ([], Some(_)) => {
-                let spread = self.spread(&value);
-                match spread {
-                    Some(cols) => Rel { cols, open: None, bounded, rows: Rows::TABLE },
-                    // A function of any row type (json_populate_record and its kin) has the columns of its argument.
-                    None if name.ends_with("_populate_record") || name.ends_with("_populate_recordset") => {
-                        Rel { cols: Vec::new(), open: Some(value.taint), bounded, rows: Rows::TABLE }
-                    }
-                    None => one(value.taint),
-                }
-            }
-            ([function], None) => {
-                let summary = self.summary(*function);
-                match self.columns_of(&summary, *function, &given) {
-                    Some(cols) => Rel { cols, open: None, bounded, rows: Rows::TABLE },
-                    None if self.returns_scalar(*function) => one(value.taint),
-                    None => Rel { cols: Vec::new(), open: Some(value.taint), bounded, rows: Rows::TABLE },
-                }
-            }
-            _ => Rel { cols: Vec::new(), open: Some(value.taint), bounded, rows: Rows::TABLE },
-        }
-    }
-
-    /// Whether the function returns one value that is no row.
-    fn returns_scalar(&self, function: usize) -> bool {
-        /// `record`, whose columns the call has to list.
-        const RECORD: u32 = 2249;
-        self.catalog.function(function).is_some_and(|f| {
-            let composite = self.catalog.types().get(&f.facts.return_type).is_some_and(|t| !t.fields.is_empty());
-            f.facts.return_type != RECORD && !composite
-        })
-    }
-
-    /// `unnest(a, b, …)`: a column for each argument; an array of rows gives the row's columns.
-    fn unnest(&mut self, call: &'t FuncCall, value: &Val<'t>, scope: &Scope<'t, '_>, bounded: bool) -> Rel<'t> {
-        if call.args.len() > 1 {
-            let mut cols = Vec::new();
-            for arg in &call.args {
-                let taint = self.expr(arg, scope).taint;
-                cols.push(Col::new("unnest", taint));
-            }
-            return Rel { cols, open: None, bounded, rows: Rows::TABLE };
-        }
-        let element = call.args.first().map(|arg| self.expr(arg, scope).type_oid).unwrap_or(0);
-        let element = self.catalog.types().get(&element).map_or(0, |t| t.element);
-        let row = Val { type_oid: element, ..Val::made_of(value.taint.clone()) };
-        match self.spread(&row) {
-            Some(cols) => Rel { cols, open: None, bounded, rows: Rows::TABLE },
-            None => Rel { cols: vec![Col::new("unnest", value.taint.clone())], open: None, bounded, rows: Rows::TABLE },
         }
     }
 }

@@ -141,7 +141,7 @@ impl<'t> Analyzer<'t> {
         if let Some(index) = self.found(create.relation.as_ref()) {
             let rel = std::rc::Rc::new(self.user_relation(index));
             for alias in ["old", "new"] {
-                inner.from.items.push(Item { alias: alias.into(), rel: std::rc::Rc::clone(&rel) });
+                inner.from.items.push(Item::new(alias, std::rc::Rc::clone(&rel)));
             }
         }
         // Whether it fires tells what its condition says.
@@ -330,7 +330,7 @@ impl<'t> Analyzer<'t> {
         let follows = std::mem::replace(&mut self.follows, false);
         for alias in ["old", "new"] {
             if let Some(rel) = &rel {
-                inner.from.items.push(Item { alias: alias.into(), rel: std::rc::Rc::clone(rel) });
+                inner.from.items.push(Item::new(alias, std::rc::Rc::clone(rel)));
             }
         }
         let taint = self.part(&rule.where_clause, &inner);

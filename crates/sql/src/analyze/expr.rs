@@ -12,7 +12,8 @@ use pg_query::protobuf::{
 };
 
 use super::call::OF_ARGUMENTS_TYPE;
-use super::scope::{Col, Item, Rel, Scope, Val, size_of};
+use super::returned::Shape;
+use super::scope::{Col, Rel, Scope, Val, doubt, size_of};
 use super::{Analyzer, size, tree};
 use crate::builtins;
 use crate::statement::How;
@@ -27,20 +28,21 @@ const TOTAL_OPERATORS: &[&str] = &[
 const TOTAL_IN_LEFT: &[&str] = &["~~", "!~~", "~~*", "!~~*", "~", "!~", "~*", "!~*"];
 /// Columns that every table has without listing them. They hold no data of a row.
 const SYSTEM_COLUMNS: &[&str] = &["ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"];
-/// The server's own types that columns usually have and that are no arrays.
-const SCALAR_TYPES: &[u32] = &[
-    16, 17, 18, 19, 20, 21, 23, 25, 26, 114, 142, 600, 601, 602, 603, 604, 650, 700, 701, 718, 774, 790, 829, 869,
-    1042, 1043, 1082, 1083, 1114, 1184, 1186, 1266, 1560, 1562, 1700, 2950, 3614, 3615, 3802, 3904, 3906, 3908, 3910,
-    3912, 3926,
-];
-/// Stands for any of them: `text`.
-pub(super) const SCALAR: u32 = 25;
+/// Stands for any type that is no array. No type has this id.
+pub(super) const SCALAR: u32 = u32::MAX;
+/// Stands for any type of arrays of what is no row. No type has this id either.
+pub(super) const VALUES: u32 = u32::MAX - 1;
 /// Where a row lies follows from the width of its values and of those before it.
 const ROW_PLACE: &str = "ctid";
 /// In which partition it lies follows from what the table is partitioned by.
 const PARTITION: &str = "tableoid";
 /// Types that take any value.
 const TOTAL_CASTS: &[&str] = &["text", "varchar", "bpchar", "name", "char"];
+
+/// Whether a type is known to be no array, and no user's.
+pub(super) fn is_scalar(type_oid: u32) -> bool {
+    type_oid == SCALAR || builtins::is_plain_type(type_oid)
+}
 
 impl<'t> Analyzer<'t> {
     /// The value of an optional part.
@@ -188,7 +190,7 @@ impl<'t> Analyzer<'t> {
                 Some(arg) => self.expr(arg, scope),
                 None => Val::clean(),
             },
-            NodeEnum::AArrayExpr(e) => Val::made_of(self.parts(&e.elements, scope)),
+            NodeEnum::AArrayExpr(e) => self.array(&e.elements, scope),
             NodeEnum::List(e) => Val::made_of(self.parts(&e.items, scope)),
             NodeEnum::RowExpr(e) => self.row(&e.args, scope),
             NodeEnum::AIndirection(e) => {
@@ -409,7 +411,7 @@ impl<'t> Analyzer<'t> {
 
     fn is_array(&self, type_oid: u32) -> bool {
         let user = self.catalog.types().get(&type_oid);
-        user.map_or(!SCALAR_TYPES.contains(&type_oid), |t| t.kind == 'A' || t.kind == 'd')
+        user.map_or(!is_scalar(type_oid), |t| t.kind == 'A' || t.kind == 'd')
     }
 
     fn case(&mut self, case: &'t pg_query::protobuf::CaseExpr, scope: &Scope<'t, '_>) -> Val<'t> {
@@ -447,12 +449,24 @@ impl<'t> Analyzer<'t> {
         }
         for (at, col) in rel.cols.iter_mut().enumerate() {
             col.name = Cow::Owned(format!("f{}", at + 1));
+            col.guessed = false;
             col.plain = false;
         }
         match rel.open.take() {
             None => Val::of_row(rel.cols),
             Some(open) => Val { size: size_of(&rel.cols), ..Val::made_of(open.with(&rel.all())) },
         }
+    }
+
+    fn array(&mut self, elements: &'t [Node], scope: &Scope<'t, '_>) -> Val<'t> {
+        let mut taint = Taint::CLEAN;
+        let mut values = !elements.is_empty();
+        for element in elements {
+            let value = self.expr(element, scope);
+            values &= self.is_one_value(element, &value);
+            taint.join(&value.taint);
+        }
+        Val { type_oid: if values { VALUES } else { 0 }, ..Val::made_of(taint) }
     }
 
     /// `.field`, `.*` and `[subscript]`.
@@ -473,14 +487,24 @@ impl<'t> Analyzer<'t> {
 
     /// A field of a row, or a function of that name applied to it.
     pub(super) fn field(&mut self, value: &Val<'t>, name: &str) -> Val<'t> {
-        if let Some(col) = value.row.iter().flat_map(|r| r.iter()).find(|c| c.name == name) {
-            return Val::of(col);
+        if let Some(field) = Self::field_named(value, name) {
+            return field;
         }
         let mut taint = value.taint.clone();
         if !self.is_field_of(value.type_oid, name) {
             taint.join(&self.attribute_call(name, &value.taint));
         }
         Val::made_of(taint)
+    }
+
+    /// The field of a row that is certain to be called so, with those that may be: the server takes the first of a name.
+    pub(super) fn field_named(value: &Val<'t>, name: &str) -> Option<Val<'t>> {
+        let fields = value.row.as_deref()?;
+        let found = Val::of(fields.iter().find(|field| field.is_called(name))?);
+        Some(match doubt(fields, None) {
+            None => found,
+            Some(doubt) => Val { size: found.size, ..Val::made_of(found.taint.with(&doubt)) },
+        })
     }
 
     fn is_field_of(&self, type_oid: u32, name: &str) -> bool {
@@ -511,7 +535,10 @@ impl<'t> Analyzer<'t> {
             ([], _) if scope.from.star.len() > limits::SQL_COLUMNS_MAX || !self.work(scope.from.star.len()) => {
                 Val::made_of(self.unknown())
             }
-            ([], _) => Val::of_row(scope.from.star.clone()),
+            ([], _) => match &scope.from.open {
+                Some(_) => Val::made_of(scope.from.all()),
+                None => Val::of_row(scope.from.star.iter().map(Col::passed_on).collect()),
+            },
             (named, true) => self.whole_row(named, scope).unwrap_or_else(|| Val::made_of(self.missing(scope))),
             ([name], false) => self.bare(name, scope),
             ([named @ .., name], false) => self.of_alias(named, name, scope),
@@ -528,12 +555,12 @@ impl<'t> Analyzer<'t> {
     }
 
     fn bare(&mut self, name: &'t str, scope: &Scope<'t, '_>) -> Val<'t> {
-        // Columns further in that are not known: one of them may have the name, or none.
+        // Columns further in that are not known, or not by their names: one of them may have the name, or none.
         let mut open: Option<Taint> = None;
         for level in scope.levels() {
             self.search(level.from.star.len());
             let mut found: Option<Val<'t>> = None;
-            for col in level.from.star.iter().filter(|c| c.name == name) {
+            for col in level.from.star.iter().filter(|c| c.is_called(name)) {
                 match &mut found {
                     None => found = Some(Val::of(col)),
                     // Ambiguous: the server refuses it, unless one of them is not what this crate takes it for.
@@ -546,14 +573,17 @@ impl<'t> Analyzer<'t> {
                     None => value,
                 };
             }
-            if let Some(more) = &level.from.open {
-                open.get_or_insert_default().join(more);
+            // Beside one that is certain to have the name, another would make the name ambiguous.
+            if let Some(more) = level.from.doubt() {
+                open.get_or_insert_default().join(&more);
             }
         }
         let row = self.whole_row(&[name], scope);
+        let argument = self.arguments.iter().any(|a| a == name);
         if let Some(open) = open {
             let place = if name == ROW_PLACE { scope.all() } else { Taint::CLEAN };
-            return Val::made_of(row.map_or(Taint::CLEAN, |row| row.taint).with(&open).with(&place));
+            let variables = self.variables.as_ref().filter(|_| !argument).cloned().unwrap_or_default();
+            return Val::made_of(row.map_or(variables, |row| row.taint).with(&open).with(&place));
         }
         if let Some(row) = row {
             return row;
@@ -565,7 +595,7 @@ impl<'t> Analyzer<'t> {
                 _ => Taint::CLEAN,
             });
         }
-        if self.arguments.iter().any(|a| a == name) {
+        if argument {
             return Val::clean();
         }
         if let Some(variables) = &self.variables {
@@ -575,7 +605,7 @@ impl<'t> Analyzer<'t> {
     }
 
     fn of_alias(&mut self, named: &[&'t str], name: &'t str, scope: &Scope<'t, '_>) -> Val<'t> {
-        let Some((rel, _)) = self.item_named(named, scope) else {
+        let Some(rel) = self.item_named(named, scope) else {
             // In a function's body, `function.argument`.
             let argument = named.len() == 1 && self.arguments.iter().any(|a| a == name);
             if let Some(variables) = self.variables.as_ref().filter(|_| !argument) {
@@ -584,14 +614,15 @@ impl<'t> Analyzer<'t> {
             return if argument { Val::clean() } else { Val::made_of(self.missing(scope)) };
         };
         self.search(rel.cols.len());
-        if let Some(col) = rel.cols.iter().find(|c| c.name == name) {
+        if let Some(col) = rel.cols.iter().find(|c| c.is_called(name)) {
             return Val::of(col);
         }
         let all = rel.all();
-        if let Some(open) = &rel.open {
+        if let Some(doubt) = rel.doubt() {
             // A column that is not known, or a function of the whole row.
             let called = self.attribute_call(name, &all);
-            return Val::made_of(if called.is_clean() { open.clone() } else { all.with(&called) });
+            let place = if name == ROW_PLACE { all.clone() } else { Taint::CLEAN };
+            return Val::made_of(if called.is_clean() { doubt.with(&place) } else { all.with(&called) });
         }
         if SYSTEM_COLUMNS.contains(&name) {
             return Val::made_of(match name {
@@ -604,46 +635,46 @@ impl<'t> Analyzer<'t> {
         if all.is_clean() { Val::made_of(called) } else { Val::made_of(all.with(&called)) }
     }
 
-    /// What goes by this alias, or by this schema and name, and the alias.
-    pub(super) fn item_named(
-        &mut self,
-        names: &[&'t str],
-        scope: &Scope<'t, '_>,
-    ) -> Option<(Rc<Rel<'t>>, Option<Cow<'t, str>>)> {
+    /// What goes by this alias, or by this schema and name.
+    pub(super) fn item_named(&mut self, names: &[&'t str], scope: &Scope<'t, '_>) -> Option<Rc<Rel<'t>>> {
         match names {
             [] => None,
-            [alias] => self.item(alias, scope).map(|item| (Rc::clone(&item.rel), Some(item.alias.clone()))),
+            [alias] => {
+                self.search(scope.levels().map(|level| level.from.items.len().saturating_add(1)).sum());
+                match scope.item(alias) {
+                    (Some(item), None) => Some(Rc::clone(&item.rel)),
+                    (None, None) => None,
+                    // It may be that, or one further in whose name is not certain.
+                    (item, Some(doubt)) => {
+                        let open = item.map_or(Taint::CLEAN, |item| item.rel.all()).with(&doubt);
+                        Some(Rc::new(Rel { open: Some(open), ..Rel::default() }))
+                    }
+                }
+            }
             // Never an alias, whatever it is called, and never what stands in a table's place.
             [.., schema, name] => {
                 self.search(scope.levels().map(|level| level.from.tables.len().saturating_add(1)).sum());
-                scope.table(self.table_named(schema, name)?).map(|rel| (Rc::clone(rel), None))
+                scope.table(self.table_named(schema, name)?).map(Rc::clone)
             }
         }
     }
 
-    /// The relation that goes by this alias.
-    fn item<'s>(&mut self, alias: &str, scope: &'s Scope<'t, '_>) -> Option<&'s Item<'t>> {
-        self.search(scope.levels().map(|level| level.from.items.len().saturating_add(1)).sum());
-        scope.item(alias)
-    }
-
     fn whole_row(&mut self, names: &[&'t str], scope: &Scope<'t, '_>) -> Option<Val<'t>> {
-        let (rel, alias) = self.item_named(names, scope)?;
+        let rel = self.item_named(names, scope)?;
         if !self.work(rel.cols.len()) {
             return Some(Val::made_of(self.unknown()));
         }
-        let mut value = Val::of_row(rel.cols.clone());
-        if let Some(open) = &rel.open {
-            value.taint.join(open);
-            value.row = None;
+        if rel.open.is_some() {
+            return Some(Val { size: size_of(&rel.cols), ..Val::made_of(rel.all()) });
         }
-        // What a function returns goes by the function's name and is no row when it is one value.
+        // What a function returns is no row when it is one value.
         if let [only] = rel.cols.as_slice()
-            && alias.is_some_and(|alias| only.name == alias)
+            && only.alone
         {
-            value = Val::of(only);
+            return Some(Val::of(only));
         }
-        Some(value)
+        let field = |col: &Col<'t>| Col { guessed: col.guessed || col.renamed, ..col.passed_on() };
+        Some(Val::of_row(rel.cols.iter().map(field).collect()))
     }
 
     /// A name that nothing here has. The server will refuse it; should it not, the value is whatever is in reach.
@@ -827,18 +858,30 @@ impl<'t> Analyzer<'t> {
             taint.join(&self.call_user(function, name, &value.taint, location).value);
         }
         let total = TOTAL_CASTS.contains(&name) && target.array_bounds.is_empty() && self.is_of_server(target);
-        if total {
-            return Val::made_of(taint);
-        }
-        if !constant {
+        if !total && !constant {
             self.may_fail(&taint, "a cast", location);
         }
-        let mut out = Val::made_of(taint);
         // A cast to a row type keeps the taint and makes the fields known.
-        if let Some(facts) = self.catalog.types_named(name).find(|t| t.kind == 'c') {
-            out.type_oid = facts.oid;
+        Val { type_oid: self.type_named(target), ..Val::made_of(taint) }
+    }
+
+    /// The type that a name means, where it can mean one only; else 0.
+    pub(super) fn type_named(&self, target: &TypeName) -> u32 {
+        let (schema, name) = tree::qualified(&target.names);
+        let array = !target.array_bounds.is_empty();
+        let servers = matches!(schema, "" | "pg_catalog");
+        if target.pct_type || target.setof || (schema.is_empty() && !self.path_known) {
+            return 0;
         }
-        out
+        let mut found = self.catalog.types_named(name).filter(|known| schema.is_empty() || known.schema == schema);
+        match (found.next(), found.next()) {
+            (None, _) if servers => builtins::plain_type_named(name, array).unwrap_or(0),
+            // The server has rows of its own relations too.
+            (Some(_), _) if servers && self.catalog.is_servers_type(name) => 0,
+            (Some(only), None) if array => self.catalog.array_of(only.oid),
+            (Some(only), None) => only.oid,
+            _ => 0,
+        }
     }
 
     fn sublink(&mut self, link: &'t SubLink, scope: &Scope<'t, '_>) -> Val<'t> {
@@ -869,7 +912,11 @@ impl<'t> Analyzer<'t> {
             },
             SubLinkType::ArraySublink | SubLinkType::MultiexprSublink => {
                 let size = rel.rows.gathered(size_of(&rel.cols));
-                Val { size, ..Val::made_of(rel.all().with(&predicate)) }
+                let values = link.sub_link_type() == SubLinkType::ArraySublink
+                    && rel.open.is_none()
+                    && matches!(rel.cols.as_slice(), [only] if self.shape_of(only.type_oid) == Shape::Value);
+                let type_oid = if values { VALUES } else { 0 };
+                Val { size, type_oid, ..Val::made_of(rel.all().with(&predicate)) }
             }
             _ => {
                 let taint = rel.all().with(&test);

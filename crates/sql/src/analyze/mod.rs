@@ -14,6 +14,7 @@ mod expr;
 mod kinds;
 mod modify;
 mod query;
+mod returned;
 mod scope;
 mod settings;
 mod size;
@@ -354,7 +355,7 @@ impl<'t> Analyzer<'t> {
         };
         let mut scope = Scope::root();
         for (alias, columns) in rows {
-            scope.from.items.push(Item { alias: Cow::Borrowed(alias), rel: rel(columns) });
+            scope.from.items.push(Item::new(alias, rel(columns)));
         }
         scope.ctes.extend(tables.into_iter().map(|(name, columns)| (name, rel(columns))));
         self.statement_in(node, &scope)

@@ -179,7 +179,8 @@ impl<'t> Analyzer<'t> {
                 col.plain &= value.is_clean();
             }
         }
-        let mut names = vec!["old", "new"];
+        // Before version 18 these are names like any: in the code of a trigger, of its own rows.
+        let mut names = if self.catalog.major() < 18 { Vec::new() } else { vec!["old", "new"] };
         for option in &clause.options {
             if let Some(NodeEnum::ReturningOption(option)) = tree::kind(option) {
                 names.push(&option.value);
@@ -187,7 +188,7 @@ impl<'t> Analyzer<'t> {
         }
         for name in names {
             if !from.items.iter().any(|i| i.alias == name) {
-                from.items.push(Item { alias: Cow::Borrowed(name), rel: std::rc::Rc::clone(&written) });
+                from.items.push(Item::new(name, std::rc::Rc::clone(&written)));
             }
         }
         let mut rel = self.targets(&clause.exprs, &Scope::within(outer, from));
@@ -336,7 +337,7 @@ impl<'t> Analyzer<'t> {
         if let Some(conflict) = &insert.on_conflict_clause {
             let mut with_excluded = from.clone();
             let excluded = std::rc::Rc::new(Self::written(&place));
-            with_excluded.items.push(Item { alias: Cow::Borrowed("excluded"), rel: excluded });
+            with_excluded.items.push(Item::new("excluded", excluded));
             let inner = Scope::within(&scope, with_excluded);
             self.conflict_target(conflict.infer.as_deref(), &place, &inner);
             if conflict.action() == OnConflictAction::OnconflictUpdate {

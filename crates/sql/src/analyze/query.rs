@@ -6,11 +6,11 @@ use std::rc::Rc;
 use lockgate_core::{Action, limits};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AExprKind, BoolExprType, CommonTableExpr, JoinExpr, Node, RangeFunction, RangeVar, SelectStmt, SetOperation,
-    WithClause,
+    AExprKind, BoolExprType, CoercionForm, CommonTableExpr, JoinExpr, Node, RangeFunction, RangeVar, ResTarget,
+    SelectStmt, SetOperation, WithClause,
 };
 
-use super::scope::{Col, From, Item, Rel, Scope, Table, Val, size_of};
+use super::scope::{self, Col, From, Item, Rel, Scope, Table, Val, size_of};
 use super::size::{self, Rows};
 use super::{Analyzer, Read, Resolved, tree};
 use crate::builtins::{self, Leak};
@@ -82,6 +82,7 @@ impl<'t> Analyzer<'t> {
         let mut rel = all.unwrap_or_default();
         for (at, col) in rel.cols.iter_mut().enumerate() {
             col.name = Cow::Owned(format!("column{}", at + 1));
+            col.guessed = false;
             col.plain = false;
         }
         let rows = Rows::made(u64::try_from(lists.len()).unwrap_or(size::ANY));
@@ -209,8 +210,12 @@ impl<'t> Analyzer<'t> {
                 return rel;
             }
             if let Some(col) = rel.cols.get_mut(at).filter(|_| !star) {
-                col.name =
-                    if target.name.is_empty() { tree::output_name(node) } else { Cow::Borrowed(target.name.as_str()) };
+                if target.name.is_empty() {
+                    let named = tree::output_name(node);
+                    (col.name, col.guessed) = (named.name, named.guessed);
+                } else {
+                    col.name = Cow::Borrowed(target.name.as_str());
+                }
             }
         }
         if size_of(&rel.cols) > limits::SQL_GROWTH_BYTES_MAX {
@@ -240,14 +245,8 @@ impl<'t> Analyzer<'t> {
             }
             _ => {
                 let value = self.expr(node, scope);
-                rel.push(Col {
-                    name: Cow::Borrowed(""),
-                    taint: value.taint,
-                    plain: value.plain,
-                    type_oid: value.type_oid,
-                    row: value.row,
-                    size: value.size,
-                });
+                let (plain, type_oid, size) = (value.plain, value.type_oid, value.size);
+                rel.push(Col { plain, type_oid, row: value.row, size, ..Col::new("", value.taint) });
             }
         }
         if rel.cols.len() > limits::SQL_COLUMNS_MAX {
@@ -264,7 +263,7 @@ impl<'t> Analyzer<'t> {
         let width = match &named {
             None if names.is_empty() => scope.from.star.len(),
             None => 0,
-            Some((rel, _)) => rel.cols.len(),
+            Some(rel) => rel.cols.len(),
         };
         if width > limits::SQL_COLUMNS_MAX || !self.work(width) {
             let all = self.unknown();
@@ -277,7 +276,7 @@ impl<'t> Analyzer<'t> {
                 let all = scope.from.clone().into_rel();
                 (all.cols, all.open)
             }
-            Some((item, _)) => (item.cols.clone(), item.open.clone()),
+            Some(item) => (item.cols.clone(), item.open.clone()),
             // A composite column, or nothing.
             None => (Vec::new(), Some(self.unknown())),
         };
@@ -285,7 +284,7 @@ impl<'t> Analyzer<'t> {
         for col in &cols {
             self.touches.join(&col.taint);
         }
-        rel.extend(cols, open.as_ref());
+        rel.extend(cols.iter().map(Col::passed_on), open.as_ref());
     }
 
     /// An ORDER BY item: a position, an output's name, or an expression over the input.
@@ -305,46 +304,61 @@ impl<'t> Analyzer<'t> {
         if let Some(taint) = output_at(node, outputs) {
             return taint;
         }
-        self.search(outputs.cols.len());
-        if let Some(name) = self.only_name(node) {
-            let mut named = outputs.cols.iter().filter(|c| c.name == name);
-            if let Some(col) = named.next() {
-                return col.taint.clone();
-            }
-            if let Some(open) = &outputs.open {
-                // One of the columns that are not known may have this name.
-                return self.expr(node, scope).taint.with(open);
-            }
+        match self.only_name(node) {
+            Some(name) => match self.output_named(name, outputs) {
+                (Some(taint), _) => taint,
+                // One of the columns whose names are not known may have this one.
+                (None, Some(doubt)) => self.expr(node, scope).taint.with(&doubt),
+                (None, None) => self.expr(node, scope).taint,
+            },
+            None => self.expr(node, scope).taint,
         }
-        self.expr(node, scope).taint
     }
 
-    /// A GROUP BY item: a position, a column of the input, or an output's name.
+    /// What the outputs of this name hold, if any is certain to have it, and what those hold that may.
+    fn output_named(&mut self, name: &str, outputs: &Rel<'t>) -> (Option<Taint>, Option<Taint>) {
+        self.search(outputs.cols.len());
+        let mut found: Option<Taint> = None;
+        for col in outputs.cols.iter().filter(|col| col.is_called(name)) {
+            found.get_or_insert_default().join(&col.taint);
+        }
+        (found, outputs.doubt())
+    }
+
+    /// A GROUP BY item: a position, a column of the input, an output's name, or a list of them.
     fn by_input(&mut self, node: &'t Node, outputs: &Rel<'t>, scope: &Scope<'t, '_>) -> Taint {
         if let Some(taint) = output_at(node, outputs) {
             return taint;
         }
-        match (tree::kind(node), self.only_name(node)) {
-            (Some(NodeEnum::GroupingSet(set)), _) => {
-                let mut taint = Taint::CLEAN;
-                for item in &set.content {
-                    taint.join(&self.by_input(item, outputs, scope));
-                }
-                taint
-            }
-            (_, Some(name)) => {
-                self.search(scope.from.star.len().saturating_add(outputs.cols.len()));
-                if scope.from.star.iter().any(|c| c.name == name) {
-                    return self.expr(node, scope).taint;
-                }
-                match (outputs.cols.iter().find(|c| c.name == name), &outputs.open, &scope.from.open) {
-                    (Some(col), _, None) => col.taint.clone(),
-                    (Some(col), _, Some(_)) => self.expr(node, scope).taint.with(&col.taint),
-                    (None, Some(open), _) => self.expr(node, scope).taint.with(open),
-                    (None, None, _) => self.expr(node, scope).taint,
-                }
-            }
-            _ => self.expr(node, scope).taint,
+        let list: &'t [Node] = match tree::kind(node) {
+            Some(NodeEnum::GroupingSet(set)) => &set.content,
+            Some(NodeEnum::List(list)) => &list.items,
+            // `(a, b)` is a list like `a, b`; ROW(a, b) is a value.
+            Some(NodeEnum::RowExpr(row)) => &row.args,
+            _ => return self.by_one_input(node, outputs, scope),
+        };
+        let mut taint = Taint::CLEAN;
+        for item in list {
+            taint.join(&self.by_input(item, outputs, scope));
+        }
+        if matches!(tree::kind(node), Some(NodeEnum::RowExpr(row)) if row.row_format() != CoercionForm::CoerceImplicitCast)
+        {
+            taint.join(&self.expr(node, scope).taint);
+        }
+        taint
+    }
+
+    fn by_one_input(&mut self, node: &'t Node, outputs: &Rel<'t>, scope: &Scope<'t, '_>) -> Taint {
+        let Some(name) = self.only_name(node) else { return self.expr(node, scope).taint };
+        self.search(scope.from.star.len());
+        if scope.from.star.iter().any(|col| col.is_called(name)) {
+            return self.expr(node, scope).taint;
+        }
+        let input_unknown = scope.from.doubt().is_some();
+        match self.output_named(name, outputs) {
+            (Some(taint), _) if !input_unknown => taint,
+            (Some(taint), _) => self.expr(node, scope).taint.with(&taint),
+            (None, doubt) => self.expr(node, scope).taint.with(&doubt.unwrap_or_default()),
         }
     }
 
@@ -406,7 +420,7 @@ impl<'t> Analyzer<'t> {
         let listed = |names: &'t [Node], rel: &Rel<'t>| {
             let mut taint = rel.open.clone().unwrap_or_default();
             for name in tree::texts(names) {
-                for col in rel.cols.iter().filter(|c| c.name == name) {
+                for col in rel.cols.iter().filter(|c| c.guessed || c.name == name) {
                     taint.join(&col.taint);
                 }
             }
@@ -415,13 +429,14 @@ impl<'t> Analyzer<'t> {
         if let Some(search) = &cte.search_clause {
             let taint = listed(&search.search_col_list, &rel);
             self.uses(&taint, How::Order, "SEARCH", search.location);
-            rel.push(Col::new(search.search_seq_column.as_str(), taint));
+            rel.push(Col { unlisted: true, ..Col::new(search.search_seq_column.as_str(), taint) });
         }
         if let Some(cycle) = &cte.cycle_clause {
             let taint = listed(&cycle.cycle_col_list, &rel);
             self.uses(&taint, How::Predicate, "CYCLE", cycle.location);
-            rel.push(Col::new(cycle.cycle_mark_column.as_str(), taint.clone()));
-            rel.push(Col::new(cycle.cycle_path_column.as_str(), taint));
+            for name in [&cycle.cycle_mark_column, &cycle.cycle_path_column] {
+                rel.push(Col { unlisted: true, ..Col::new(name.as_str(), taint.clone()) });
+            }
         }
         rel
     }
@@ -567,7 +582,7 @@ impl<'t> Analyzer<'t> {
 
     fn function_in_from(&mut self, function: &'t RangeFunction, scope: &Scope<'t, '_>) -> From<'t> {
         let mut rel = Rel { cols: Vec::new(), open: None, bounded: true, rows: Rows::ONE };
-        let mut single = false;
+        let mut takes_alias = false;
         let times = std::mem::replace(&mut self.times, 1);
         for item in &function.functions {
             // Each is a list of the call and its column definitions.
@@ -584,30 +599,31 @@ impl<'t> Analyzer<'t> {
                 })
                 .collect();
             if !named.is_empty() {
-                let taint = made.all();
-                made.cols = named.into_iter().map(|name| Col::new(name, taint.clone())).collect();
-                made.open = None;
+                let taint = made.rel.all();
+                made.rel.cols = named.into_iter().map(|name| Col::new(name, taint.clone())).collect();
+                made.rel.open = None;
+                made.takes_alias = false;
             }
-            single = function.functions.len() == 1 && made.cols.len() == 1 && made.open.is_none();
-            rel.bounded &= made.bounded;
-            rel.extend(made.cols, made.open.as_ref());
+            takes_alias = function.functions.len() == 1 && made.takes_alias;
+            rel.bounded &= made.rel.bounded;
+            rel.extend(made.rel.cols, made.rel.open.as_ref());
         }
         rel.rows = Rows::made(std::mem::replace(&mut self.times, times));
-        let call_name = rel.cols.first().map_or(Cow::Borrowed(""), |c| c.name.clone());
         if function.ordinality {
             rel.push(Col::new("ordinality", Taint::CLEAN));
         }
-        let first = function.functions.first().and_then(|f| tree::items(f).first());
-        let own_name = first.map_or(call_name, tree::output_name);
         let alias = function.alias.as_ref().map(|a| a.aliasname.as_str());
-        if let (true, Some(alias), Some(col)) = (single, alias, rel.cols.first_mut()) {
-            // One value: the alias names the column too.
-            if col.name == own_name {
-                col.name = Cow::Borrowed(alias);
-            }
+        if let (true, Some(alias), Some(col)) = (takes_alias, alias, rel.cols.first_mut()) {
+            // One value: the alias names the column too, unless the server finds a name of its own for it.
+            col.name = Cow::Borrowed(alias);
         }
         rename(&mut rel, tree::column_aliases(function.alias.as_ref()));
-        From::one(alias.map_or(own_name, Cow::Borrowed), rel)
+        let first = function.functions.first().and_then(|f| tree::items(f).first());
+        match (alias, first.map(tree::output_name)) {
+            (Some(alias), _) => From::one(Cow::Borrowed(alias), rel),
+            (None, Some(own)) if !own.guessed => From::one(own.name, rel),
+            (None, own) => From::one(own.map_or(Cow::Borrowed(""), |own| own.name), rel).guessed(),
+        }
     }
 
     fn join(&mut self, join: &'t JoinExpr, left: &From<'t>, scope: &Scope<'t, '_>) -> From<'t> {
@@ -631,25 +647,30 @@ impl<'t> Analyzer<'t> {
         let merged: Vec<Cow<'t, str>> = if self.exhausted() {
             Vec::new()
         } else if join.is_natural {
-            let shared = l.star.iter().filter(|c| r.star.iter().any(|d| d.name == c.name));
+            let shared = l.star.iter().filter(|c| !c.guessed && r.star.iter().any(|d| d.is_called(&c.name)));
             shared.map(|c| c.name.clone()).collect()
         } else {
             using.into_iter().map(Cow::Borrowed).collect()
         };
         let mut cols: Vec<Col<'t>> = Vec::new();
+        // Which columns are merged is not known: neither are the places of the others.
+        let mut uncertain = join.is_natural && [&l, &r].iter().any(|side| side.doubt().is_some());
         for name in &merged {
             let mut taint = self.unasked();
             let mut plain = true;
-            for side in [&l, &r] {
-                match side.star.iter().find(|c| c.name == *name) {
+            let sides = [&l, &r].map(|side| side.star.iter().find(|c| c.is_called(name)));
+            for (side, col) in [&l, &r].into_iter().zip(sides) {
+                match col {
                     Some(col) => {
                         taint.join(&col.taint);
                         plain &= col.plain;
                     }
-                    None => taint.join(side.open.as_ref().unwrap_or(&Taint::CLEAN)),
+                    None => {
+                        taint.join(&side.doubt().unwrap_or_default());
+                        uncertain = true;
+                    }
                 }
             }
-            let sides = [&l, &r].map(|side| side.star.iter().find(|c| c.name == *name));
             let how = match sides {
                 [Some(one), Some(other)] => self.how_compared(&Val::of(one), &Val::of(other)),
                 _ => How::Predicate,
@@ -658,10 +679,11 @@ impl<'t> Analyzer<'t> {
             self.predicate.join(&taint);
             cols.push(Col { plain, ..Col::new(name.clone(), taint) });
         }
-        if join.is_natural && (l.open.is_some() || r.open.is_some()) {
-            // Which columns are compared is not known.
+        let doubtful = join.is_natural && uncertain;
+        if doubtful {
             let taint = l.all().with(&r.all());
             self.uses(&taint, How::Predicate, "NATURAL JOIN", -1);
+            self.predicate.join(&taint);
         }
         let merged_rel = Rel { cols: cols.clone(), open: None, bounded: true, rows: Rows::TABLE };
         let mut from = l;
@@ -669,7 +691,15 @@ impl<'t> Analyzer<'t> {
         if !cols.is_empty() {
             let rest = std::mem::take(&mut from.star);
             from.star = cols;
-            from.star.extend(rest.into_iter().filter(|c| !merged.contains(&c.name)));
+            from.star.extend(rest.into_iter().filter(|c| !merged.iter().any(|name| c.is_called(name))));
+        }
+        if uncertain {
+            let all = from.all();
+            from.open.get_or_insert_default().join(&all);
+            if doubtful {
+                // A name may stand for what is merged under it.
+                from.star.clear();
+            }
         }
         let links = size::links(join.quals.as_deref());
         from.rows = from.rows.joined(if merges { links.max(1) } else { links });
@@ -677,7 +707,7 @@ impl<'t> Analyzer<'t> {
         self.condition(join.quals.as_deref(), &scope, How::Join, "ON");
         let mut from = scope.from;
         if let Some(alias) = &join.join_using_alias {
-            from.items.push(Item { alias: Cow::Borrowed(&alias.aliasname), rel: Rc::new(merged_rel) });
+            from.items.push(Item::new(alias.aliasname.as_str(), Rc::new(merged_rel)));
         }
         if let Some(alias) = &join.alias {
             let mut rel = from.into_rel();
@@ -690,12 +720,13 @@ impl<'t> Analyzer<'t> {
     /// A relation by name: a query of WITH, a table, a view, one of the server's own.
     pub(super) fn relation(&mut self, var: &'t RangeVar, scope: &Scope<'t, '_>) -> Rel<'t> {
         if var.schemaname.is_empty()
-            && let Some(rel) = scope.cte(&var.relname)
+            && let Some((rel, own)) = scope.cte(&var.relname)
         {
             if !self.work(rel.cols.len()) {
                 return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE };
             }
-            return rel.as_ref().clone();
+            let rel = rel.as_ref().clone();
+            return if own { rel } else { rel.within() };
         }
         match self.resolve(&var.schemaname, &var.relname) {
             Resolved::User(index) => {
@@ -726,6 +757,11 @@ impl<'t> Analyzer<'t> {
                 }
                 if secret {
                     self.need_on_target(Action::Administer, format!("`{}`, which holds credentials", var.relname));
+                }
+                if !builtins::VERSIONS.contains(&self.catalog.major()) {
+                    // It may have other columns there, in another order.
+                    let open = Some(scope::all(&cols));
+                    return Rel { cols: Vec::new(), open, bounded: true, rows: Rows::TABLE };
                 }
                 Rel { cols, open: None, bounded: true, rows: Rows::TABLE }
             }
@@ -801,7 +837,11 @@ impl<'t> Analyzer<'t> {
     /// Whether there are relations of this name, and none of them holds anything labelled.
     fn is_unlabelled(&self, name: &str) -> bool {
         let named = self.catalog.relations_named(name);
-        !named.is_empty() && named.iter().all(|index| self.lineage(*index).row.is_clean())
+        // The statistics of an index are about expressions of its table.
+        let is_index = |index: &usize| self.catalog.relation(*index).is_none_or(|r| matches!(r.facts.kind, 'i' | 'I'));
+        !named.is_empty()
+            && !named.iter().any(is_index)
+            && named.iter().all(|index| self.lineage(*index).row.is_clean())
     }
 
     /// A name of no schema under a path that nobody knows may stand for any relation of that name.
@@ -953,11 +993,15 @@ fn output_at(node: &Node, outputs: &Rel<'_>) -> Option<Taint> {
 pub(super) fn rename<'t>(rel: &mut Rel<'t>, names: impl Iterator<Item = &'t str>) {
     for (at, name) in names.enumerate() {
         match rel.cols.get_mut(at) {
-            Some(col) => col.name = Cow::Borrowed(name),
+            Some(col) => {
+                col.name = Cow::Borrowed(name);
+                col.guessed = false;
+                col.renamed = true;
+            }
             None => {
                 // More names than columns that are known: they are among the unknown ones.
                 let taint = rel.open.clone().unwrap_or(Taint::UNKNOWN);
-                rel.cols.push(Col::new(name, taint));
+                rel.cols.push(Col { renamed: true, ..Col::new(name, taint) });
             }
         }
     }
@@ -989,6 +1033,12 @@ fn sorts_rows(select: &SelectStmt) -> bool {
         let Some(NodeEnum::ColumnRef(column)) = tree::kind(key) else { return false };
         let [name] = column.fields.as_slice() else { return true };
         // An output's name comes before a column's.
-        targets.iter().filter(|target| target.name == tree::text(name)).all(|target| is_column(target.val.as_deref()))
+        let name = tree::text(name);
+        let may_be_called = |target: &ResTarget| match target.val.as_deref().map(tree::output_name) {
+            _ if !target.name.is_empty() => target.name == name,
+            Some(own) => own.guessed || own.name == name,
+            None => false,
+        };
+        targets.iter().filter(|target| may_be_called(target)).all(|target| is_column(target.val.as_deref()))
     })
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::expr::SCALAR;
+use super::expr::{SCALAR, is_scalar};
 use super::size::{self, Rows};
 use crate::taint::Taint;
 
@@ -21,6 +21,14 @@ pub(super) struct Col<'t> {
     pub(super) row: Option<Rc<Vec<Col<'t>>>>,
     /// How large it may be: see `size`. What is equal but for this is the same.
     pub(super) size: u64,
+    /// Its name is the server's to make up: it may be called anything.
+    pub(super) guessed: bool,
+    /// A list of names behind an alias calls it so; the type of its row may call it otherwise.
+    pub(super) renamed: bool,
+    /// It is not among the columns that `*` stands for in a query within the one that names its relation.
+    pub(super) unlisted: bool,
+    /// It is the one value that a function in FROM gives, and no row.
+    pub(super) alone: bool,
 }
 
 /// Two that are not found to be the same after a bounded look count as different.
@@ -43,6 +51,7 @@ impl Col<'_> {
             && self.taint == other.taint
             && self.plain == other.plain
             && self.type_oid == other.type_oid
+            && (self.guessed, self.renamed, self.unlisted) == (other.guessed, other.renamed, other.unlisted)
             && same_row(self.row.as_ref(), other.row.as_ref(), left)
     }
 }
@@ -66,7 +75,28 @@ impl<'t> Col<'t> {
     }
 
     pub(super) fn new(name: impl Into<Cow<'t, str>>, taint: Taint) -> Col<'t> {
-        Col { name: name.into(), taint, plain: false, type_oid: 0, row: None, size: size::STORED }
+        Col {
+            name: name.into(),
+            taint,
+            plain: false,
+            type_oid: 0,
+            row: None,
+            size: size::STORED,
+            guessed: false,
+            renamed: false,
+            unlisted: false,
+            alone: false,
+        }
+    }
+
+    /// It goes by this name, as far as it is certain that the server knows it by any.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        !self.guessed && self.name == name
+    }
+
+    /// As a column of what is made of its relation: what was said of its place there does not hold here.
+    pub(super) fn passed_on(&self) -> Col<'t> {
+        Col { renamed: false, unlisted: false, alone: false, ..self.clone() }
     }
 }
 
@@ -157,7 +187,7 @@ impl<'t> Rel<'t> {
                     }
                     if col.type_oid != other.type_oid {
                         // Columns that are united are of one type: if one is no array, none is.
-                        let scalar = [col.type_oid, other.type_oid].contains(&SCALAR);
+                        let scalar = [col.type_oid, other.type_oid].into_iter().any(is_scalar);
                         col.type_oid = if scalar { SCALAR } else { 0 };
                     }
                 }
@@ -190,6 +220,30 @@ impl<'t> Rel<'t> {
         }
         taint
     }
+
+    /// What a name may stand for that none of its columns is certain to have.
+    pub(super) fn doubt(&self) -> Option<Taint> {
+        doubt(&self.cols, self.open.as_ref())
+    }
+
+    /// As a query sees it that is not the one in which its name was given: where `*` may leave columns out, what comes after
+    /// those that it has is not known.
+    pub(super) fn within(mut self) -> Rel<'t> {
+        if let Some(at) = self.cols.iter().position(|col| col.unlisted) {
+            let rest = self.cols.split_off(at);
+            self.open.get_or_insert_default().join(&all(&rest));
+        }
+        self
+    }
+}
+
+/// Whatever these columns hold that may have any name.
+pub(super) fn doubt(cols: &[Col<'_>], open: Option<&Taint>) -> Option<Taint> {
+    let mut doubt = open.cloned();
+    for col in cols.iter().filter(|col| col.guessed) {
+        doubt.get_or_insert_default().join(&col.taint);
+    }
+    doubt
 }
 
 /// One named thing of a FROM clause.
@@ -197,6 +251,14 @@ impl<'t> Rel<'t> {
 pub(super) struct Item<'t> {
     pub(super) alias: Cow<'t, str>,
     pub(super) rel: Rc<Rel<'t>>,
+    /// Its name is the server's to make up.
+    pub(super) guessed: bool,
+}
+
+impl<'t> Item<'t> {
+    pub(super) fn new(alias: impl Into<Cow<'t, str>>, rel: Rc<Rel<'t>>) -> Item<'t> {
+        Item { alias: alias.into(), rel, guessed: false }
+    }
 }
 
 /// A table or view by schema and name.
@@ -238,8 +300,16 @@ impl<'t> From<'t> {
             bounded: rel.bounded,
             rows: rel.rows,
             tables: Vec::new(),
-            items: vec![Item { alias, rel: Rc::new(rel) }],
+            items: vec![Item::new(alias, Rc::new(rel))],
         }
+    }
+
+    /// Where its name is the server's to make up.
+    pub(super) fn guessed(mut self) -> From<'t> {
+        for item in &mut self.items {
+            item.guessed = true;
+        }
+        self
     }
 
     /// Of one relation, which also goes by its schema and name.
@@ -249,6 +319,11 @@ impl<'t> From<'t> {
             from.tables.push((table, Rc::clone(&item.rel)));
         }
         from
+    }
+
+    /// What a bare name may stand for that none of its columns is certain to have.
+    pub(super) fn doubt(&self) -> Option<Taint> {
+        doubt(&self.star, self.open.as_ref())
     }
 
     pub(super) fn append(&mut self, other: From<'t>) {
@@ -310,14 +385,27 @@ impl<'t, 's> Scope<'t, 's> {
         std::iter::successors(Some(self), |s| s.parent)
     }
 
-    /// The query that WITH names so.
-    pub(super) fn cte(&self, name: &str) -> Option<Rc<Rel<'t>>> {
-        self.levels().flat_map(|s| s.ctes.iter().rev()).find(|(n, _)| *n == name).map(|(_, rel)| Rc::clone(rel))
+    /// The query that WITH names so, and whether it is the WITH of this query and not of one around it.
+    pub(super) fn cte(&self, name: &str) -> Option<(Rc<Rel<'t>>, bool)> {
+        let mut levels = self.levels().enumerate();
+        levels.find_map(|(up, level)| {
+            let known = level.ctes.iter().rev().find(|(n, _)| *n == name)?;
+            Some((Rc::clone(&known.1), up == 0))
+        })
     }
 
-    /// The relation that goes by this alias.
-    pub(super) fn item(&self, alias: &str) -> Option<&Item<'t>> {
-        self.levels().flat_map(|s| s.from.items.iter()).find(|i| i.alias == alias)
+    /// The relation that goes by this alias, if one is certain to, and what those hold that may go by it instead.
+    pub(super) fn item(&self, alias: &str) -> (Option<&Item<'t>>, Option<Taint>) {
+        let mut doubt: Option<Taint> = None;
+        for level in self.levels() {
+            if let Some(item) = level.from.items.iter().find(|item| !item.guessed && item.alias == alias) {
+                return (Some(item), doubt);
+            }
+            for item in level.from.items.iter().filter(|item| item.guessed) {
+                doubt.get_or_insert_default().join(&item.rel.all());
+            }
+        }
+        (None, doubt)
     }
 
     /// The table without an alias that goes by this schema and name.

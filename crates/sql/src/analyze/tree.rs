@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AConst, Alias, Node, a_const};
+use pg_query::protobuf::{
+    AConst, AExprKind, Alias, CoercionForm, JsonExprOp, MinMaxOp, Node, SelectStmt, SubLinkType, XmlExprOp, a_const,
+};
 
 /// What a node is.
 pub(crate) fn kind(node: &Node) -> Option<&NodeEnum> {
@@ -104,52 +106,135 @@ pub(super) fn column_aliases(alias: Option<&Alias>) -> impl Iterator<Item = &str
     texts(alias.map(|a| a.colnames.as_slice()).unwrap_or_default())
 }
 
-/// The name the server gives to an output column without an alias (`FigureColname` of the server's parser).
-pub(super) fn output_name(node: &Node) -> Cow<'_, str> {
-    figure(node).unwrap_or(Cow::Borrowed("?column?"))
+/// A column's name, as far as it is certain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named<'t> {
+    pub(super) name: Cow<'t, str>,
+    /// It is what the server may make up in another way.
+    pub(super) guessed: bool,
 }
 
-fn figure(node: &Node) -> Option<Cow<'_, str>> {
-    let last =
-        |nodes: &'_ [Node]| nodes.iter().rev().map(text).find(|s| !s.is_empty()).map(str::to_owned).map(Cow::Owned);
-    Some(match kind(node)? {
-        NodeEnum::ColumnRef(c) => return last(&c.fields),
-        NodeEnum::AIndirection(i) => return last(&i.indirection).or_else(|| figure(i.arg.as_deref()?)),
-        NodeEnum::FuncCall(f) => return last(&f.funcname),
+/// The name the server gives to an output column without an alias (`FigureColname` of the server's parser). It is certain
+/// where the text itself has it: a column, a field, a function that is called by its name. Whatever else the server calls a
+/// value is its own affair: it differs between versions, and follows from what a sub-select is found to have.
+pub(super) fn output_name(node: &Node) -> Named<'_> {
+    let (name, strength) = figure(node);
+    match strength {
+        Strength::Text => Named { name, guessed: false },
+        Strength::Nothing => Named { name: Cow::Borrowed("?column?"), guessed: true },
+        Strength::Weak | Strength::Strong => Named { name, guessed: true },
+    }
+}
+
+/// How much there is to a name: a strong one is kept by what is around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strength {
+    Nothing,
+    Weak,
+    Strong,
+    /// Strong, and written in the text.
+    Text,
+}
+
+fn figure(node: &Node) -> (Cow<'_, str>, Strength) {
+    const NOTHING: (Cow<'static, str>, Strength) = (Cow::Borrowed(""), Strength::Nothing);
+    fn last(nodes: &[Node]) -> Option<&str> {
+        nodes.iter().rev().map(text).find(|name| !name.is_empty())
+    }
+    let strong = |name: &'static str| (Cow::Borrowed(name), Strength::Strong);
+    let Some(kind) = kind(node) else { return NOTHING };
+    match kind {
+        NodeEnum::ColumnRef(c) => last(&c.fields).map_or(NOTHING, |name| (Cow::Borrowed(name), Strength::Text)),
+        NodeEnum::AIndirection(i) => match (last(&i.indirection), i.arg.as_deref()) {
+            (Some(name), _) => (Cow::Borrowed(name), Strength::Text),
+            (None, Some(arg)) => figure(arg),
+            (None, None) => NOTHING,
+        },
+        NodeEnum::FuncCall(f) => {
+            // What the grammar makes a call of (EXTRACT, TRIM, AT TIME ZONE) is called this or that.
+            let called = f.funcformat() == CoercionForm::CoerceExplicitCall;
+            let strength = if called { Strength::Text } else { Strength::Strong };
+            last(&f.funcname).map_or(NOTHING, |name| (Cow::Borrowed(name), strength))
+        }
         NodeEnum::TypeCast(c) => {
-            return figure(c.arg.as_deref()?).or_else(|| last(&c.type_name.as_ref()?.names));
+            let inner = c.arg.as_deref().map_or(NOTHING, figure);
+            let target = c.type_name.as_ref().and_then(|target| last(&target.names));
+            match (inner.1, target) {
+                (Strength::Nothing | Strength::Weak, Some(target)) => (Cow::Borrowed(target), Strength::Weak),
+                _ => inner,
+            }
         }
-        NodeEnum::CollateClause(c) => return figure(c.arg.as_deref()?),
-        NodeEnum::CaseExpr(c) => {
-            return c.defresult.as_deref().and_then(figure).or(Some(Cow::Borrowed("case")));
-        }
-        NodeEnum::AArrayExpr(_) => Cow::Borrowed("array"),
-        NodeEnum::RowExpr(_) => Cow::Borrowed("row"),
-        NodeEnum::CoalesceExpr(_) => Cow::Borrowed("coalesce"),
-        NodeEnum::MinMaxExpr(m) => Cow::Borrowed(match m.op() {
-            pg_query::protobuf::MinMaxOp::IsLeast => "least",
+        NodeEnum::CollateClause(c) => c.arg.as_deref().map_or(NOTHING, figure),
+        NodeEnum::CaseExpr(c) => match c.defresult.as_deref().map_or(NOTHING, figure) {
+            (_, Strength::Nothing | Strength::Weak) => (Cow::Borrowed("case"), Strength::Weak),
+            // That an ELSE gives its name is not worth relying on.
+            (name, _) => (name, Strength::Strong),
+        },
+        NodeEnum::AArrayExpr(_) => strong("array"),
+        NodeEnum::RowExpr(_) => strong("row"),
+        NodeEnum::CoalesceExpr(_) => strong("coalesce"),
+        NodeEnum::MinMaxExpr(m) => strong(match m.op() {
+            MinMaxOp::IsLeast => "least",
             _ => "greatest",
         }),
-        NodeEnum::AExpr(e) if e.kind() == pg_query::protobuf::AExprKind::AexprNullif => Cow::Borrowed("nullif"),
-        NodeEnum::GroupingFunc(_) => Cow::Borrowed("grouping"),
+        NodeEnum::AExpr(e) if e.kind() == AExprKind::AexprNullif => strong("nullif"),
+        NodeEnum::GroupingFunc(_) => strong("grouping"),
+        NodeEnum::MergeSupportFunc(_) => strong("merge_action"),
         NodeEnum::SubLink(s) => match s.sub_link_type() {
-            pg_query::protobuf::SubLinkType::ExistsSublink => Cow::Borrowed("exists"),
-            pg_query::protobuf::SubLinkType::ArraySublink => Cow::Borrowed("array"),
-            pg_query::protobuf::SubLinkType::ExprSublink => match kind_of(&s.subselect)? {
-                NodeEnum::SelectStmt(q) => match kind(q.target_list.first()?)? {
-                    NodeEnum::ResTarget(t) if !t.name.is_empty() => Cow::Borrowed(t.name.as_str()),
-                    NodeEnum::ResTarget(t) => return figure(t.val.as_deref()?),
-                    _ => return None,
-                },
-                _ => return None,
+            SubLinkType::ExistsSublink => strong("exists"),
+            SubLinkType::ArraySublink => strong("array"),
+            SubLinkType::ExprSublink => match kind_of(&s.subselect) {
+                Some(NodeEnum::SelectStmt(query)) => (first_output(query), Strength::Strong),
+                _ => NOTHING,
             },
-            _ => return None,
+            _ => NOTHING,
         },
         NodeEnum::SqlvalueFunction(f) => {
             // `current_date` and its kin are named after themselves: SVFOP_CURRENT_DATE and so on.
             let name = f.op().as_str_name().to_ascii_lowercase();
-            Cow::Owned(name.trim_start_matches("svfop_").trim_end_matches("_n").to_owned())
+            let name = name.trim_start_matches("svfop_").trim_end_matches("_n").to_owned();
+            (Cow::Owned(name), Strength::Strong)
         }
-        _ => return None,
-    })
+        NodeEnum::XmlExpr(e) => match e.op() {
+            XmlExprOp::IsXmlconcat => strong("xmlconcat"),
+            XmlExprOp::IsXmlelement => strong("xmlelement"),
+            XmlExprOp::IsXmlforest => strong("xmlforest"),
+            XmlExprOp::IsXmlparse => strong("xmlparse"),
+            XmlExprOp::IsXmlpi => strong("xmlpi"),
+            XmlExprOp::IsXmlroot => strong("xmlroot"),
+            _ => NOTHING,
+        },
+        NodeEnum::XmlSerialize(_) => strong("xmlserialize"),
+        NodeEnum::JsonParseExpr(_) => strong("json"),
+        NodeEnum::JsonScalarExpr(_) => strong("json_scalar"),
+        NodeEnum::JsonSerializeExpr(_) => strong("json_serialize"),
+        NodeEnum::JsonObjectConstructor(_) => strong("json_object"),
+        NodeEnum::JsonArrayConstructor(_) | NodeEnum::JsonArrayQueryConstructor(_) => strong("json_array"),
+        NodeEnum::JsonObjectAgg(_) => strong("json_objectagg"),
+        NodeEnum::JsonArrayAgg(_) => strong("json_arrayagg"),
+        NodeEnum::JsonFuncExpr(e) => match e.op() {
+            JsonExprOp::JsonExistsOp => strong("json_exists"),
+            JsonExprOp::JsonQueryOp => strong("json_query"),
+            JsonExprOp::JsonValueOp => strong("json_value"),
+            _ => NOTHING,
+        },
+        _ => NOTHING,
+    }
+}
+
+/// What the only column of a sub-select is called.
+fn first_output(query: &SelectStmt) -> Cow<'_, str> {
+    if !query.values_lists.is_empty() {
+        return Cow::Borrowed("column1");
+    }
+    if let Some(left) = query.larg.as_deref() {
+        return first_output(left);
+    }
+    match query.target_list.first().and_then(kind) {
+        Some(NodeEnum::ResTarget(target)) if !target.name.is_empty() => Cow::Borrowed(target.name.as_str()),
+        Some(NodeEnum::ResTarget(target)) => {
+            target.val.as_deref().map_or(Cow::Borrowed("?column?"), |value| output_name(value).name)
+        }
+        _ => Cow::Borrowed("?column?"),
+    }
 }

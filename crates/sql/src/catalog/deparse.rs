@@ -12,6 +12,9 @@ use lockgate_core::limits;
 use super::nodes::{Id, Tree};
 use super::{Catalog, Relation};
 
+/// The type `record`, whose columns OUT parameters list.
+const RECORD: u32 = 2249;
+
 /// A view's query, or the statements of a function's body.
 pub(super) fn statements(catalog: &Catalog, text: &str) -> Option<String> {
     let tree = Tree::read(text)?;
@@ -448,7 +451,9 @@ impl<'t> Deparser<'t> {
         }
         let oid: u32 = tree.number(call, "funcid")?;
         Some(match self.catalog.function_by_oid(oid) {
-            Some(function) if function.facts.out_names.is_empty() => {
+            // OUT parameters stay what they are; a type that is returned may have been altered.
+            Some(function) if function.facts.return_type == RECORD => function.facts.out_names.len() > 1,
+            Some(function) => {
                 let of_type = |r: &Relation| r.facts.row_type == function.facts.return_type;
                 let Some((_, relation)) = self.catalog.relations().find(|(_, r)| of_type(r)) else {
                     return Some(false);
@@ -457,11 +462,7 @@ impl<'t> Deparser<'t> {
                 let then: i32 = tree.number(function_at, "funccolcount")?;
                 numbers.take_while(|n| *n <= then).eq(1..=then)
             }
-            Some(_) => true,
-            None => {
-                let (_, name) = self.catalog.server.functions.get(&oid)?;
-                crate::builtins::function(name).is_some_and(|f| !f.columns.is_empty())
-            }
+            None => self.catalog.server.functions.contains_key(&oid),
         })
     }
 

@@ -313,6 +313,9 @@ impl Catalog {
         for facts in types.values() {
             types_by_name.entry(facts.name.clone()).or_default().push(facts.oid);
         }
+        for oids in types_by_name.values_mut() {
+            oids.sort_unstable();
+        }
         let mut calls: HashMap<Caller, Vec<Called>> = HashMap::new();
         for (caller, called) in facts.calls {
             calls.entry(caller).or_default().push(called);

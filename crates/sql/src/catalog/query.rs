@@ -81,10 +81,27 @@ macro_rules! own_relation {
     };
 }
 
+/// `c` is an index of expressions: statistics are kept under its name.
+macro_rules! own_index {
+    () => {
+        concat!(
+            user!("c.oid"),
+            " AND c.relkind OPERATOR(pg_catalog.=) ANY ('{i,I}'::pg_catalog.\"char\"[]) AND ",
+            visible!("c.relnamespace"),
+            " AND EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indexrelid OPERATOR(pg_catalog.=) c.oid AND i.indexprs IS NOT NULL)"
+        )
+    };
+}
+
 /// One row of one short text that differs whenever the snapshot would. It costs far less than the snapshot.
 pub const VERSION_SQL: &str = concat!(
     "SELECT pg_catalog.concat_ws('.', ",
-    digest!("c", "c.oid", "'1'::pg_catalog.int8", concat!("pg_catalog.pg_class c WHERE ", own_relation!())),
+    digest!(
+        "c",
+        "c.oid",
+        "'1'::pg_catalog.int8",
+        concat!("pg_catalog.pg_class c WHERE ", own_relation!(), " OR ", own_index!())
+    ),
     ", ",
     digest!(
         "a",
@@ -159,7 +176,7 @@ pub const VERSION_SQL: &str = concat!(
 pub const SNAPSHOT_SQL: [&str; 11] = [
     // 0: version of the server, temporary schema, effective path as one text per row.
     "SELECT pg_catalog.current_setting('server_version_num'), (SELECT n.nspname::pg_catalog.text FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), s::pg_catalog.text FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) s",
-    // 1: relations.
+    // 1: relations, and indexes that have a name for their statistics.
     concat!(
         "SELECT c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text, c.reltype::pg_catalog.text, ",
         "CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog.\"char\"[]) THEN COALESCE((SELECT CASE WHEN pg_catalog.octet_length(r.ev_action::pg_catalog.text) OPERATOR(pg_catalog.<=) 16000000 THEN r.ev_action::pg_catalog.text END FROM pg_catalog.pg_rewrite r WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.=) '1'::pg_catalog.\"char\" LIMIT 1), '') END, ",
@@ -171,6 +188,8 @@ pub const SNAPSHOT_SQL: [&str; 11] = [
         user!("c.oid"),
         " AND ",
         visible!("c.relnamespace"),
+        " OR ",
+        own_index!(),
         " ORDER BY c.oid"
     ),
     // 2: their columns.
