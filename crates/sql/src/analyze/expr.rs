@@ -581,7 +581,11 @@ impl<'t> Analyzer<'t> {
         let row = self.whole_row(&[name], scope);
         let argument = self.arguments.iter().any(|a| a == name);
         if let Some(open) = open {
-            let place = if name == ROW_PLACE { scope.all() } else { Taint::CLEAN };
+            let place = match name {
+                ROW_PLACE => scope.all(),
+                PARTITION => self.partitions(),
+                _ => Taint::CLEAN,
+            };
             let variables = self.variables.as_ref().filter(|_| !argument).cloned().unwrap_or_default();
             return Val::made_of(row.map_or(variables, |row| row.taint).with(&open).with(&place));
         }
@@ -621,7 +625,11 @@ impl<'t> Analyzer<'t> {
         if let Some(doubt) = rel.doubt() {
             // A column that is not known, or a function of the whole row.
             let called = self.attribute_call(name, &all);
-            let place = if name == ROW_PLACE { all.clone() } else { Taint::CLEAN };
+            let place = match name {
+                ROW_PLACE => all.clone(),
+                PARTITION => self.partitions(),
+                _ => Taint::CLEAN,
+            };
             return Val::made_of(if called.is_clean() { doubt.with(&place) } else { all.with(&called) });
         }
         if SYSTEM_COLUMNS.contains(&name) {
