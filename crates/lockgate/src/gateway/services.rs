@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 /// What a refused login is told, whatever the reason.
 const LOGIN_REFUSED: &str = "login refused: the token is wrong, expired, revoked or not yours";
+/// And what to do about it, for who showed a token of an identity provider.
+const GET_A_PROVIDERS_TOKEN: &str = "get a new one from your identity provider, for this gateway and under this user name; the gateway's log says what was wrong";
 /// And what to do about it.
 const GET_A_TOKEN: &str = "get a new one: lockgate token create --user YOU --group GROUP";
 
@@ -87,7 +89,7 @@ impl Services for Gateway {
             };
             let refusal = self.refused_login(peer, user, "", &reason);
             self.slow_down(peer, user).await;
-            return Err(refusal);
+            return Err(Refusal { hint: Some(GET_A_PROVIDERS_TOKEN.to_owned()), ..refusal });
         }
         let verified = self.store.verify_token(token.expose(), now).await;
         let reason = match verified {
