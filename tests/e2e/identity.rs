@@ -252,8 +252,14 @@ fn refused_tokens_at_the_api_are_on_record() {
     let forged = format!("{}x", idp.client_token("ci", None));
     assert_eq!(api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&forged), None).0, 401);
     assert_eq!(api::call(&scene.gateway, "GET", "/api/v1/whoami", Some("lg_wrong"), None).0, 401);
-    eventually("both are recorded", Duration::from_secs(5), || {
+    let long = format!("{}.{}.x", "e".repeat(10_000), "e".repeat(10_000));
+    assert_eq!(api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&long), None).0, 401);
+    let longer = "e.".repeat(500_000);
+    assert!(api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&longer), None).0 >= 400);
+    eventually("all are recorded", Duration::from_secs(5), || {
         let reasons = refusals(&scene);
-        ["not base64url", "not a lockgate token"].iter().all(|why| reasons.iter().any(|reason| reason.contains(why)))
+        ["not base64url", "not a lockgate token", "longer than 16384 bytes"]
+            .iter()
+            .all(|why| reasons.iter().any(|reason| reason.contains(why)))
     });
 }

@@ -31,6 +31,9 @@ use std::sync::Arc;
 /// What a stranger is told, whatever was wrong: nothing tells him whether a user or a target exists.
 const LOGIN_REFUSED: &str = "login refused: the token is wrong, expired, revoked or not yours";
 const LOGIN_HINT: &str = "get a new one: lockgate token create";
+/// For a client in clear: by SCRAM only Lockgate's own tokens can be proven.
+const CLEAR_HINT: &str =
+    "get a new one: lockgate token create; a token of an identity provider needs TLS: sslmode=verify-full";
 /// The text that a request for `connect` has in recordings.
 const CONNECT_TEXT: &[u8] = b"connect";
 /// A startup parameter that chooses how to prove oneself where both are safe: `options=-c lockgate.auth=scram-sha-256`, or
@@ -735,7 +738,8 @@ fn auth_failed(wishes: &Wishes, why: &str, io: &mut Io) -> Phase {
         reason: why.to_owned(),
     });
     let code = if wishes.how == How::Scram { SqlState::INVALID_PASSWORD } else { SqlState::INVALID_AUTHORIZATION };
-    fatal(io, code, LOGIN_REFUSED, None, Some(LOGIN_HINT));
+    let hint = if wishes.startup.in_tls { LOGIN_HINT } else { CLEAR_HINT };
+    fatal(io, code, LOGIN_REFUSED, None, Some(hint));
     io.close(format!("login failed: {why}"), Some(Fault::Client));
     Phase::Closed
 }

@@ -82,6 +82,8 @@ impl Services for Gateway {
             let reason = match self.prove_by_provider(token.expose(), now).await {
                 Ok(proven) if proven.user == user => {
                     self.throttle.succeeded(peer.ip(), user);
+                    let (provider, subject) = (&proven.provider, lockgate_identity::jwt::shown(&proven.subject));
+                    tracing::info!(%peer, user = ?user, %provider, %subject, proof = %proven.id, "proven by an identity provider");
                     return Ok(Arc::new(proven.identity()));
                 }
                 Ok(proven) => format!("token `{}` belongs to `{}`", proven.id, proven.user),
