@@ -105,7 +105,7 @@ fn executed(first_seed: u64, count: u64) {
 
 impl Stage {
     /// The catalog of world A, as the gateway would read it.
-    fn catalog(&self) -> Catalog {
+    pub fn catalog(&self) -> Catalog {
         let mut builder = catalog_query::FactsBuilder::new("1");
         for (question, sql) in catalog_query::SNAPSHOT_SQL.iter().enumerate() {
             for row in self.ask(World::A, sql) {

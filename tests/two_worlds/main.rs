@@ -7,6 +7,8 @@
 //! `grammar.rs` makes statements up: the analysis of each is held against the grammar's own account, and a sample is executed in
 //! two worlds.
 //!
+//! `shapes.rs` holds the names and places of columns that the analysis is certain of against what the server says of them.
+//!
 //! `LOCKGATE_CASES=PG-ERR,LG-07` runs the cases whose ids begin so, and tells of a bad one at once.
 
 mod case;
@@ -14,6 +16,7 @@ mod compare;
 mod generated;
 mod grammar;
 mod play;
+mod shapes;
 mod stage;
 
 use case::Case;

@@ -180,6 +180,11 @@ impl Stage {
         wire::rows(&self.directly(world.template()).query(sql))
     }
 
+    /// Asks the server itself what statements would give.
+    pub fn describer(&self) -> Describer {
+        Describer(self.directly(World::A.template()))
+    }
+
     /// A fresh copy of a world.
     fn copy(&self, world: World) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(10_000);
@@ -198,6 +203,26 @@ impl Stage {
     fn directly(&self, database: &str) -> Client {
         let parameters = [("user", SUPERUSER), ("database", database)];
         Client::login_with(self.postgres.port, &parameters, PASSWORD).unwrap_or_else(|e| panic!("{database}: {e:?}"))
+    }
+}
+
+/// A connection on which statements are described and never run.
+pub struct Describer(Client);
+
+impl Describer {
+    /// The names of a statement's columns; `None` for one that the server refuses.
+    pub fn columns(&mut self, sql: &str) -> Option<Vec<String>> {
+        self.0.send_raw(&[wire::parse("", sql), wire::describe(b'S', ""), wire::sync()].concat());
+        let frames = self.0.until_ready();
+        let body = &frames.iter().find(|frame| frame.tag == b'T')?.body;
+        let mut names = Vec::new();
+        let mut rest = &body[2..];
+        while !rest.is_empty() {
+            let end = rest.iter().position(|byte| *byte == 0).expect("the end of a name");
+            names.push(String::from_utf8_lossy(&rest[..end]).into_owned());
+            rest = &rest[end + 19..];
+        }
+        Some(names)
     }
 }
 

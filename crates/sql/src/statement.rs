@@ -240,6 +240,8 @@ impl Outputs {
 pub struct Output {
     /// The name the server will give it, as far as the tree tells.
     pub name: String,
+    /// The server is certain to give it that name.
+    pub named: bool,
     /// The labelled columns its value is made from.
     pub value: Taint,
     /// The value is a column passed on unchanged, so any mask method fits. Otherwise it is made from labelled values

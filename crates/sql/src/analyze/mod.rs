@@ -460,7 +460,13 @@ fn outputs(rel: Rel<'_>) -> Outputs {
     Outputs::Known(
         rel.cols
             .into_iter()
-            .map(|c| crate::Output { name: c.name.into_owned(), plain: c.plain, value: c.taint, size: c.size })
+            .map(|c| crate::Output {
+                name: c.name.into_owned(),
+                named: !c.guessed,
+                plain: c.plain,
+                value: c.taint,
+                size: c.size,
+            })
             .collect(),
     )
 }
