@@ -547,3 +547,47 @@ fn a_copy_is_not_prepared_for_a_commit_out_of_sight() {
         dana.query("DEALLOCATE t");
     }
 }
+
+/// A copy that is undone was never reported as done.
+#[test]
+fn the_end_of_a_copy_is_told_once_it_stays() {
+    let scene = propagating();
+    scene.directly("CREATE TABLE late (k int, x text); GRANT ALL ON late TO PUBLIC");
+    scene.directly("ALTER TABLE late ADD CONSTRAINT once UNIQUE (k) DEFERRABLE INITIALLY DEFERRED");
+    let mut dana = dana(&scene.gateway);
+    done(&mut dana, "INSERT INTO late VALUES (1, 'a')");
+    let frames = dana.query("INSERT INTO late SELECT 1, ssn FROM people WHERE id = 7");
+    assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("23505"), "{frames:?}");
+    assert!(!frames.iter().any(|f| f.tag == b'C'), "{frames:?}");
+    let frames = dana.query("INSERT INTO late SELECT 2, ssn FROM people WHERE id = 7");
+    assert_eq!(wire::tags(&frames), "CZ", "{frames:?}");
+    masked(&mut dana, "SELECT x FROM late");
+}
+
+/// One database behind two targets.
+#[test]
+fn a_label_counts_for_every_target_that_leads_to_the_database() {
+    let mut scene = Scene::with(15, |options| {
+        let other = options.target_extra.clone();
+        let (port, database, role) = (options.target_port, &options.database, lockgate_tests::postgres::ROLE);
+        options.target_extra.push_str("\n    laundering: propagate");
+        options.target_extra.push_str(&format!(
+            "\n  - name: other\n    protocol: postgres\n    address: 127.0.0.1:{port}\n    database: {database}\n    \
+             username: {role}\n    password: ${{env:TEST_TARGET_PASSWORD}}\n{other}"
+        ));
+        options.extra = options.extra.replace("shop/public.people.ssn", "'*/public.people.ssn'");
+        options.policies.push_str("permit (principal in Group::\"dba\", action, resource in Target::\"other\");\n");
+    });
+    let other = |scene: &Scene| {
+        let token = scene.gateway.token("dana", &["dba"]);
+        Client::login_with(scene.gateway.port, &[("user", "dana"), ("database", "other")], &token).expect("a login")
+    };
+    let mut before = other(&scene);
+    shown(&mut before, "SELECT 1", "1");
+    done(&mut dana(&scene.gateway), "CREATE TABLE made AS SELECT ssn AS x FROM people WHERE id = 7");
+    masked(&mut before, "SELECT x FROM made");
+    masked(&mut other(&scene), "SELECT x FROM made");
+    scene.gateway.stop();
+    scene.gateway.resume();
+    masked(&mut other(&scene), "SELECT x FROM made");
+}

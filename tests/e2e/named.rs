@@ -179,3 +179,52 @@ fn sizes_that_were_asked_for_a_cancelled_statement_are_forgotten() {
     scene.directly("INSERT INTO people (id, name, salary) VALUES (300000, 'y', 777777.5)");
     refused(&ana.query(same));
 }
+
+/// What is stored runs in statements that do not show it.
+#[test]
+fn nothing_that_is_stored_moves_the_search_path() {
+    let scene = Scene::with(15, |options| {
+        options.policies = POLICIES.replace(
+            "@id(\"fraud-work\")",
+            "@id(\"makers-work\")\npermit (principal in Group::\"makers\", action in [Action::\"connect\", Action::\"read\", Action::\"write\", Action::\"define\"], resource);\n@id(\"fraud-work\")",
+        ).replace("unless { principal in Group::\"dba\" };\n\n@id(\"delete-without", "unless { principal in Group::\"dba\" || principal in Group::\"makers\" };\n\n@id(\"delete-without");
+    });
+    let mut maker = client(&scene.gateway, "max", "makers");
+    let moves = "set_config('search_path', 'aside, public', false)";
+    for sql in [
+        format!("CREATE TABLE made (i int, x text DEFAULT {moves})"),
+        format!("CREATE TABLE made (i int CHECK ({moves} IS NOT NULL))"),
+        format!("CREATE VIEW made AS SELECT {moves}"),
+        format!("CREATE DOMAIN made AS text CHECK ({moves} IS NOT NULL)"),
+        format!("ALTER TABLE notes ALTER body SET DEFAULT {moves}"),
+        "CREATE VIEW made AS SELECT set_config('standard_conforming_strings', 'off', false)".to_owned(),
+    ] {
+        refused(&maker.query(&sql));
+    }
+    let frames = maker.query("CREATE TABLE made (i int, x text DEFAULT lower('A'))");
+    assert!(!frames.iter().any(|f| f.tag == b'E'), "{frames:?}");
+}
+
+#[test]
+fn a_function_that_ends_what_was_put_off_shows_nothing() {
+    let scene = deferred();
+    let mut dana = client(&scene.gateway, "dana", "dba");
+    dana.query("CREATE FUNCTION ends() RETURNS void LANGUAGE sql AS 'SET CONSTRAINTS ALL IMMEDIATE'");
+    let mut alice = client(&scene.gateway, "alice", "engineers");
+    alice.query("BEGIN");
+    let frames = alice.query(TWICE);
+    assert!(!frames.iter().any(|f| f.tag == b'E'), "{frames:?}");
+    refused(&alice.query("SELECT ends()"));
+}
+
+/// A child holds rows of its parent.
+#[test]
+fn the_same_rows_are_not_aggregated_in_two_tables() {
+    let scene = Scene::with(15, |options| options.policies = format!("{POLICIES}{PERMITS}"));
+    scene.directly("CREATE TABLE former () INHERITS (people); GRANT SELECT ON former TO PUBLIC");
+    scene.directly("INSERT INTO former (id, name, salary) SELECT i, 'f', 5000 FROM generate_series(100, 130) i");
+    let mut ana = client(&scene.gateway, "ana", "analysts");
+    let frames = ana.query("SELECT sum(salary) FROM people");
+    assert!(!frames.iter().any(|f| f.tag == b'E'), "{frames:?}");
+    refused(&ana.query("SELECT sum(salary) FROM former"));
+}

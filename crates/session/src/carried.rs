@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The carried labels of one database.
 pub struct LabelBook {
     target: String,
+    place: String,
     database: String,
     entries: Mutex<Vec<Entry>>,
     version: AtomicU64,
@@ -46,25 +47,47 @@ impl Entry {
 }
 
 impl LabelBook {
-    /// A book with what was stored before.
-    pub fn new(target: &str, database: &str, labels: Vec<BroughtLabel>, now: Timestamp) -> Self {
-        let entry = |BroughtLabel { label, by }| Entry { label, by, open: None, relied: true, settled: now };
+    /// A book without labels.
+    pub fn new(target: &str, place: &str, database: &str) -> Self {
         LabelBook {
             target: target.to_owned(),
+            place: place.to_owned(),
             database: database.to_owned(),
-            entries: Mutex::new(labels.into_iter().map(entry).collect()),
+            entries: Mutex::new(Vec::new()),
             version: AtomicU64::new(1),
         }
     }
 
-    /// An empty one.
-    pub fn empty() -> Self {
-        LabelBook::new("", "", Vec::new(), Timestamp::default())
+    /// Takes in what was stored before.
+    pub fn adopt(&self, labels: Vec<BroughtLabel>, now: Timestamp) {
+        if labels.is_empty() {
+            return;
+        }
+        let entry = |BroughtLabel { label, by }| Entry { label, by, open: None, relied: true, settled: now };
+        self.entries().extend(labels.into_iter().map(entry));
+        self.version.fetch_add(1, Ordering::Release);
     }
 
-    /// The target.
+    /// Everything that is in it, whatever becomes of it.
+    pub fn all(&self) -> Vec<BroughtLabel> {
+        let mut entries = self.entries();
+        entries.iter_mut().for_each(|entry| entry.relied = true);
+        entries.iter().map(Entry::brought).collect()
+    }
+
+    /// An empty one.
+    pub fn empty() -> Self {
+        LabelBook::new("", "", "")
+    }
+
+    /// The target that it was opened for.
     pub fn target(&self) -> &str {
         &self.target
+    }
+
+    /// Where that leads.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// The database, as the target knows it.

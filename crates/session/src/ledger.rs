@@ -23,6 +23,8 @@ pub struct InferRules {
 /// A set of rows that a column was aggregated over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowSet {
+    /// Of which relation: a child, a partition and a parent hold the same column.
+    pub relation: String,
     /// Which rows: a condition as SQL, over columns without labels.
     pub rows: String,
     /// The columns they were grouped by.

@@ -12,6 +12,8 @@ use sqlx::sqlite::SqliteRow;
 pub struct StoredLabel {
     /// The target.
     pub target: String,
+    /// Where that led; empty where that was not written down.
+    pub place: String,
     /// The database, as the target knows it.
     pub database: String,
     /// The relation's id there.
@@ -34,7 +36,7 @@ impl Store {
     /// When the store cannot be read, or holds what nobody wrote there.
     pub async fn labels(&self) -> Result<Vec<StoredLabel>, StoreError> {
         let rows = sqlx::query(
-            "SELECT target, database_name, relation, column_number, label, derived, brought_by FROM carried_labels \
+            "SELECT target, database_name, relation, column_number, label, derived, brought_by, place FROM carried_labels \
              ORDER BY target",
         )
         .fetch_all(&self.inner.write)
@@ -53,8 +55,8 @@ impl Store {
         for label in labels {
             sqlx::query(
                 "INSERT INTO carried_labels \
-                 (target, database_name, relation, column_number, label, derived, brought_by, made) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+                 (target, database_name, relation, column_number, label, derived, brought_by, place, made) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
             )
             .bind(&label.target)
             .bind(&label.database)
@@ -63,6 +65,7 @@ impl Store {
             .bind(label.label.as_str())
             .bind(i64::from(label.derived))
             .bind(who(label))
+            .bind(&label.place)
             .bind(now.millis())
             .execute(&mut *tx)
             .await
@@ -81,7 +84,7 @@ impl Store {
         for label in labels {
             sqlx::query(
                 "DELETE FROM carried_labels WHERE target = $1 AND database_name = $2 AND relation = $3 \
-                 AND column_number = $4 AND label = $5 AND derived = $6 AND brought_by = $7",
+                 AND column_number = $4 AND label = $5 AND derived = $6 AND brought_by = $7 AND place = $8",
             )
             .bind(&label.target)
             .bind(&label.database)
@@ -90,6 +93,7 @@ impl Store {
             .bind(label.label.as_str())
             .bind(i64::from(label.derived))
             .bind(who(label))
+            .bind(&label.place)
             .execute(&mut *tx)
             .await
             .map_err(doing())?;
@@ -110,6 +114,7 @@ fn read(row: &SqliteRow) -> Result<StoredLabel, StoreError> {
     let bad = |what: &str| doing()(sqlx::Error::Decode(what.to_owned().into()));
     Ok(StoredLabel {
         target: text("target")?,
+        place: text("place")?,
         database: text("database_name")?,
         relation: u32::try_from(number("relation")?).map_err(|_| bad("a relation's id out of range"))?,
         column: i16::try_from(number("column_number")?).map_err(|_| bad("a column's number out of range"))?,

@@ -101,10 +101,11 @@ const STEPS: &[&[&str]] = &[
         label TEXT NOT NULL,
         derived BIGINT NOT NULL,
         brought_by TEXT NOT NULL,
+        place TEXT NOT NULL,
         made BIGINT NOT NULL,
-        PRIMARY KEY (target, database_name, relation, column_number, label, derived, brought_by)
+        PRIMARY KEY (target, database_name, relation, column_number, label, derived, brought_by, place)
     )",
-        "INSERT INTO carried_labels SELECT target, database_name, relation, column_number, label, derived, '', made \
+        "INSERT INTO carried_labels SELECT target, database_name, relation, column_number, label, derived, '', '', made \
          FROM carried_labels_of_nobody",
         "DROP TABLE carried_labels_of_nobody",
     ],

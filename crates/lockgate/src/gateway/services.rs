@@ -159,7 +159,12 @@ impl Services for Gateway {
             application,
             rules: Arc::clone(&self.rules),
             target: Arc::clone(target),
-            labels: self.books.of(asked.target.as_str(), &route.database, now),
+            labels: self.books.of(
+                asked.target.as_str(),
+                &format!("{}:{}", route.host.to_ascii_lowercase(), route.port),
+                &route.database,
+                now,
+            ),
             recorder,
             hold_ms_max: self.config().approval_timeout_ms,
         };

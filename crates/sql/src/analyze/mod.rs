@@ -408,6 +408,13 @@ impl<'t> Analyzer<'t> {
             self.touches.join(taint);
         }
         let mut effect = outcome.effect;
+        if self.sets_path && effect == Effect::Define {
+            // A default, a check or a view that does it would do it in statements that do not show it.
+            self.need_on_target(
+                Action::Administer,
+                "an expression that is stored and changes the search path or how texts are read",
+            );
+        }
         if self.sets_path && effect == Effect::None {
             effect = Effect::SetPath(crate::NewPath::Unknown);
         }

@@ -233,7 +233,9 @@ impl Catalog {
         let mut statements = self.statements(&text, path, &facts.in_names, stack)?;
         let mut summary = Summary::default();
         for statement in &statements {
-            summary.opaque |= statement.facts.opaque || statement.effect != crate::Effect::None;
+            // What a transaction put off to its end may quote anything in an error.
+            let puts_through = statement.verb == "set_constraints";
+            summary.opaque |= statement.facts.opaque || statement.effect != crate::Effect::None || puts_through;
             summary.uses.extend(statement.uses.iter().map(|u| (u.how, u.taint.clone())));
             summary.tables.extend(statement.facts.tables.iter().cloned());
             summary.changes.extend(statement.facts.changes.iter().cloned());

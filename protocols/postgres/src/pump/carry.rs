@@ -15,9 +15,10 @@ use crate::message::TransactionStatus;
 use crate::own;
 use crate::prepare::Prepared;
 use crate::shared::Snapshot;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use lockgate_core::limits::LABEL_LINGER_MS;
 use lockgate_core::{Fault, SqlState};
+use lockgate_mask::MessageKind;
 use lockgate_session::wire::{Ask, Io};
 use lockgate_session::{Carried, CarriedLabel, Denial, Judgement, Plumbing, Ruling};
 use lockgate_sql::Effect;
@@ -38,6 +39,8 @@ pub(super) struct Carries {
 pub(super) struct Carrying {
     carries: Carries,
     step: Step,
+    /// The end of the statement, which the client learns of when nothing can undo it any more.
+    held_back: Option<(MessageKind, Bytes)>,
     /// What is to be kept.
     labels: Vec<CarriedLabel>,
 }
@@ -122,8 +125,8 @@ impl Pump {
     }
 
     /// The statement ran.
-    pub(super) fn ran_carrying(&mut self, carries: Carries, io: &mut Io) {
-        self.carrying = Some(Carrying { carries, step: Step::Asks, labels: Vec::new() });
+    pub(super) fn ran_carrying(&mut self, carries: Carries, held_back: Option<(MessageKind, Bytes)>, io: &mut Io) {
+        self.carrying = Some(Carrying { carries, step: Step::Asks, held_back, labels: Vec::new() });
         self.ask_catalog(io);
     }
 
@@ -175,10 +178,14 @@ impl Pump {
         let Some(carrying) = self.carrying.take() else { return };
         self.brought.any |= !carrying.labels.is_empty();
         self.brought.labels.extend(carrying.labels);
-        match carrying.carries.frame {
-            Began::Bracketed => self.end_bracket(b"COMMIT", io),
-            Began::Query => self.ready_for_query(io),
-            Began::Execute => {}
+        let (frame, held_back) = (carrying.carries.frame, carrying.held_back);
+        match (frame, held_back) {
+            (Began::Bracketed, held_back) => self.end_bracket(b"COMMIT", held_back.map(|(_, body)| body), io),
+            (_, Some((kind, body))) => self.plain(kind, &body, io),
+            (_, None) => {}
+        }
+        if frame == Began::Query {
+            self.ready_for_query(io);
         }
         self.take_up(io);
         self.flush_record(io);
@@ -199,7 +206,7 @@ impl Pump {
         match carrying.carries.frame {
             Began::Bracketed => {
                 self.own(io, error);
-                self.end_bracket(b"ROLLBACK", io);
+                self.end_bracket(b"ROLLBACK", None, io);
             }
             Began::Query => {
                 let mut abort = BytesMut::new();
@@ -215,12 +222,12 @@ impl Pump {
     }
 
     /// Ends the transaction that the gateway put around a statement.
-    pub(super) fn end_bracket(&mut self, text: &[u8], io: &mut Io) {
+    pub(super) fn end_bracket(&mut self, text: &[u8], held_back: Option<Bytes>, io: &mut Io) {
         let mut end = BytesMut::new();
         if own::query(&mut end, text).is_ok() {
             io.target.plumbing(Plumbing::Bracket, &end);
             self.takes_unnamed();
-            self.expect.push_back(Expect::Bracket);
+            self.expect.push_back(Expect::Bracket(held_back));
         }
     }
 

@@ -505,7 +505,15 @@ impl Pump {
         let name: Box<[u8]> = execute.portal.into();
         let statement = self.portals.get(&name).and_then(|p| p.statement.clone());
         let PortalNow { subject, own, plan, alone, runs, executed } = self.portal_now(&name, statement.as_ref(), io);
-        let Some(judgement) = own.or_else(|| subject.as_ref().map(|s| Judgement::clone(&s.judgement))) else { return };
+        let Some(mut judgement) = own.or_else(|| subject.as_ref().map(|s| Judgement::clone(&s.judgement))) else {
+            return;
+        };
+        let refused = self
+            .two_phase_denial(subject.as_deref())
+            .or_else(|| subject.as_ref().and_then(|subject| self.unfollowed_course(subject, &judgement)));
+        if let Some(denial) = refused {
+            judgement.ruling = Ruling::Deny(denial);
+        }
         let carried = if Self::carries(&judgement) { judgement.carries.clone() } else { Vec::new() };
         let plan = plan.or_else(|| judgement.plans.first().cloned());
         let plan = plan.unwrap_or_else(|| {

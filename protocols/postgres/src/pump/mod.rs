@@ -138,8 +138,8 @@ enum Expect {
     Copied(Box<Copied>),
     /// Not from the target: these bytes are the gateway's own and go out when it is their turn.
     Own(Bytes),
-    /// The end of a transaction that the gateway put around a statement.
-    Bracket,
+    /// The end of a transaction that the gateway put around a statement, whose CommandComplete was held back until then.
+    Bracket(Option<Bytes>),
     /// The target was made to fail; its error is replaced by this one.
     Refused(Bytes),
     /// The same for a simple query, whose ReadyForQuery follows.
@@ -158,6 +158,8 @@ struct Simple {
     named: Named,
     /// Labels that it brings to columns.
     carries: Option<Box<carry::Carries>>,
+    /// Its CommandComplete, which the client gets once they are kept.
+    held_back: Option<Bytes>,
     /// It ends a pipeline, and with it what the pipeline's transaction put off.
     ends_pipeline: bool,
     /// The statement whose answer comes next.
@@ -814,7 +816,7 @@ impl Pump {
                 None => Touch::Labelled,
             },
             // The end of a transaction runs what was put off to it: deferred constraints quote keys.
-            Some(Expect::Sync | Expect::Bracket | Expect::Copied(_)) => Touch::Labelled,
+            Some(Expect::Sync | Expect::Bracket(_) | Expect::Copied(_)) => Touch::Labelled,
             Some(_) | None => Touch::Clean,
         }
     }

@@ -155,6 +155,7 @@ impl Pump {
             plans,
             named,
             carries: None,
+            held_back: None,
             ends_pipeline,
             index: 0,
             result: Flow { copied, ..Flow::default() },
@@ -218,11 +219,16 @@ impl Pump {
         let resolved = self.resolve(&prepared, io);
         let judgement = resolved.as_ref().map_or(&*prepared.judgement, |r| &r.judgement);
         // The sizes of groups are asked for right before a statement runs, and nobody asked for these.
-        let unsized_release = judgement.releases.first().map(|release| Judgement {
-            ruling: Ruling::Deny(Denial::not_sized(&release.columns.join(", "), "it waited for an approval")),
-            ..judgement.clone()
-        });
-        let judgement = unsized_release.as_ref().unwrap_or(judgement);
+        let not_sized = judgement
+            .releases
+            .first()
+            .map(|release| Denial::not_sized(&release.columns.join(", "), "it waited for an approval"));
+        let refused = not_sized
+            .or_else(|| self.two_phase_denial(Some(&prepared)))
+            .or_else(|| self.unfollowed(&prepared, judgement))
+            .or_else(|| self.unfollowed_course(&prepared, judgement))
+            .map(|denial| Judgement { ruling: Ruling::Deny(denial), ..judgement.clone() });
+        let judgement = refused.as_ref().unwrap_or(judgement);
         let carried = if Self::carries(judgement) { judgement.carries.clone() } else { Vec::new() };
         let spelt = resolved.as_ref().and_then(|r| Spelt::of(&prepared, &r.runs));
         let compared = Compared::of(&prepared, &[], resolved.as_ref().map_or(&[], |r| &r.executed));

@@ -128,7 +128,7 @@ impl Pump {
                 earlier.push((at, set));
             }
         }
-        let own = RowSet { rows: rows.clone(), groups: groups.clone(), contributors: 0 };
+        let own = RowSet { relation: relation.clone(), rows: rows.clone(), groups: groups.clone(), contributors: 0 };
         Plan { questions, earlier, columns: release.columns.clone(), own }
     }
 
@@ -150,6 +150,12 @@ impl Pump {
         }
         for (index, (at, set)) in plan.earlier.iter().enumerate() {
             let Some(column) = plan.columns.get(*at) else { continue };
+            if set.relation != plan.own.relation {
+                return refuse(
+                    column,
+                    "it was aggregated in another table a while ago, which may hold some of the same rows",
+                );
+            }
             if set.groups != plan.own.groups && !set.groups.is_empty() && !plan.own.groups.is_empty() {
                 return refuse(
                     column,

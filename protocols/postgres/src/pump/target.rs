@@ -411,10 +411,18 @@ impl Pump {
             self.told_by_tag(request, index, &tag, io);
             self.effect(&prepared, &named, index);
             self.brought_effect(&prepared, index, &tag, io);
-            self.plain(MessageKind::CommandComplete, body, io);
+            match self.expect.front_mut() {
+                Some(Expect::Simple(simple)) if simple.carries.is_some() => {
+                    simple.held_back = Some(Bytes::copy_from_slice(body));
+                }
+                _ => self.plain(MessageKind::CommandComplete, body, io),
+            }
             return;
         }
-        if matches!(self.expect.front(), Some(Expect::Bracket)) {
+        if let Some(Expect::Bracket(held_back)) = self.expect.front_mut() {
+            if let Some(body) = held_back.take().filter(|_| tag == "COMMIT") {
+                self.plain(MessageKind::CommandComplete, &body, io);
+            }
             return;
         }
         if let Some(Expect::Execute(execution)) = self.expect.front() {
@@ -467,9 +475,9 @@ impl Pump {
                     _ => self.told_by_tag(request, 0, tag, io),
                 }
                 self.done(io, request, DoneKind::Completed, tag, None);
-                self.plain(kind, body, io);
-                if let Some(carries) = carries {
-                    self.ran_carrying(*carries, io);
+                match carries {
+                    Some(carries) => self.ran_carrying(*carries, Some((kind, Bytes::copy_from_slice(body))), io),
+                    None => self.plain(kind, body, io),
                 }
                 return;
             }
@@ -639,7 +647,7 @@ impl Pump {
         self.row_stream = None;
         match self.expect.front_mut() {
             // COMMIT failed: nothing of it is there. Where the connection ends with it, nobody knows.
-            Some(Expect::Bracket) if !self.target_said_goodbye => self.brought_rollback(io),
+            Some(Expect::Bracket(_)) if !self.target_said_goodbye => self.brought_rollback(io),
             Some(Expect::Simple(simple)) => {
                 simple.failed = true;
                 simple.result = super::Flow::default();
@@ -724,7 +732,7 @@ impl Pump {
                     | Expect::DescribePortal { .. }
                     | Expect::Copied(_)
                     | Expect::Sync
-                    | Expect::Bracket
+                    | Expect::Bracket(_)
                     | Expect::Own(_)
                     | Expect::Refused(_),
                 )
@@ -768,7 +776,7 @@ impl Pump {
         };
         match self.expect.pop_front() {
             Some(Expect::Sync) => {}
-            Some(Expect::Bracket | Expect::RefusedQuery { own: None }) => {
+            Some(Expect::Bracket(_) | Expect::RefusedQuery { own: None }) => {
                 self.statements.acknowledge();
                 self.portals.acknowledge();
             }
@@ -779,11 +787,12 @@ impl Pump {
                     self.done(io, simple.request, DoneKind::Completed, &simple.tag, None);
                     if let Some(carries) = simple.carries {
                         self.status = status;
-                        return self.ran_carrying(*carries, io);
+                        let held_back = simple.held_back.map(|body| (MessageKind::CommandComplete, body));
+                        return self.ran_carrying(*carries, held_back, io);
                     }
                 } else if simple.bracketed && status != TransactionStatus::Idle {
                     self.status = status;
-                    return self.end_bracket(b"ROLLBACK", io);
+                    return self.end_bracket(b"ROLLBACK", None, io);
                 }
             }
             Some(Expect::Call(called)) => {
