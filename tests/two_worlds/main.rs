@@ -16,6 +16,7 @@ mod compare;
 mod generated;
 mod grammar;
 mod play;
+mod reached;
 mod shapes;
 mod stage;
 

@@ -18,14 +18,8 @@ pub(crate) const VERSIONS: std::ops::RangeInclusive<u32> = 15..=18;
 pub(crate) enum Class {
     /// Pure and never fails because of a value.
     Total,
-    /// Never fails because of its first argument.
-    TotalInFirst,
-    /// Never fails because of an argument after the first.
-    TotalInRest,
-    /// Never fails because of its only argument; with more, it may.
-    TotalAlone,
-    /// Takes keys and values by turns, and refuses some keys.
-    TotalInValues,
+    /// Pure, and never fails because of a value if its arguments are of some types, or some of them constants.
+    Conditional,
     /// Pure, but may fail depending on a value.
     Pure,
     /// Touches the session or other sessions.
@@ -65,10 +59,7 @@ fn read_function(line: &'static str) -> Option<(&'static str, Builtin)> {
     let set = class.ends_with('*');
     let class = match class.trim_end_matches(['+', '*']) {
         "t" => Class::Total,
-        "f" => Class::TotalInFirst,
-        "r" => Class::TotalInRest,
-        "o" => Class::TotalAlone,
-        "v" => Class::TotalInValues,
+        "c" => Class::Conditional,
         "p" => Class::Pure,
         "s" => Class::Stateful,
         "w" => Class::Writes,

@@ -249,6 +249,8 @@ pub struct Output {
     pub plain: bool,
     /// How large it may be, in estimate and bytes: what the statement adds to what is stored.
     pub size: u64,
+    /// Computing it is certain not to fail, whatever the values that it is made of.
+    pub sure: bool,
 }
 
 /// Sums, averages and counts of labelled columns of one table, over sets of rows that nothing labelled decides about. All

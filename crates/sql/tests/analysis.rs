@@ -66,7 +66,12 @@ fn table() {
     let catalog = shop::catalog();
     let path = shop::PATH.map(str::to_owned);
     let context = Context { catalog: &catalog, search_path: &path, path_known: true };
-    let tables = [include_str!("analysis.txt"), include_str!("analysis_reach.txt"), include_str!("analysis_names.txt")];
+    let tables = [
+        include_str!("analysis.txt"),
+        include_str!("analysis_reach.txt"),
+        include_str!("analysis_names.txt"),
+        include_str!("analysis_fails.txt"),
+    ];
     let mut failures = String::new();
     let mut cases = 0;
     for block in tables

@@ -6,9 +6,11 @@ use lockgate_core::Action;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{FuncCall, Node};
 
+use super::operator::CONDITION;
 use super::scope::{Scope, Val};
 use super::size;
-use super::{Analyzer, Resolved, settings, tree};
+use super::total::Given;
+use super::{Analyzer, Resolved, settings, tree, types};
 use crate::builtins::{self, Builtin, Class};
 use crate::statement::How;
 use crate::taint::Taint;
@@ -17,6 +19,10 @@ use crate::{catalog, parse};
 /// Functions whose value has the type of their first argument.
 pub(super) const OF_ARGUMENTS_TYPE: &[&str] =
     &["max", "min", "lag", "lead", "first_value", "last_value", "nth_value", "any_value"];
+
+/// Functions of texts and other strings that give text for text.
+const OF_TEXT: &[&str] =
+    &["btrim", "like_escape", "ltrim", "overlay", "reverse", "rtrim", "string_agg", "substr", "substring"];
 
 /// The server's own types that refuse some texts.
 const SERVER_TYPES: &[&str] = &[
@@ -120,6 +126,13 @@ impl<'t> Analyzer<'t> {
             given.join(&argument.taint);
         }
         let sum = arguments.iter().fold(0, |sum: u64, argument| sum.saturating_add(argument.size));
+        if call.over.is_some() && !arguments.iter().all(|argument| argument.sure) {
+            // Of which row, if of any, a window function evaluates an argument depends on the others.
+            self.uses(&given, How::Condition, CONDITION, call.location);
+        }
+        if (call.agg_distinct || call.agg_within_group) && !arguments.iter().all(|a| self.compares(a.type_oid)) {
+            self.may_fail(&given, "a comparison that may fail", call.location);
+        }
         let extras =
             self.aggregate_extras(&call.agg_order, &call.agg_filter, call.over.as_deref(), scope, call.location);
         let users = self.candidates(schema, name, arguments.len());
@@ -129,10 +142,15 @@ impl<'t> Analyzer<'t> {
         };
         let mut value = Val::made_of(given.clone());
         for function in &users {
-            // Where an extension adds to a built-in function's overloads, the built-in's class tells what may fail.
-            let extension = self.catalog.function(*function).is_some_and(|f| f.facts.extension.is_some());
-            let may_fail = if extension && builtin.is_some() { &Taint::CLEAN } else { &given };
+            // `citext` adds to the overloads of functions of text what runs those: the built-in's class tells what may fail.
+            let extension = self.catalog.function(*function).and_then(|f| f.facts.extension.as_deref());
+            let same = extension == Some("citext") && builtin.is_some();
+            let sure = self.sure;
+            let may_fail = if same { &Taint::CLEAN } else { &given };
             let called = self.call_user(*function, name, may_fail, call.location);
+            if same {
+                self.sure = sure;
+            }
             value.taint.join(&called.value);
             if let ([_], None) = (users.as_slice(), builtin)
                 && self.is_the_function(name, &call.args, &arguments, true)
@@ -149,8 +167,8 @@ impl<'t> Analyzer<'t> {
                 self.times = self.times.saturating_mul(rows.max(1));
             }
             value.taint.join(&self.call_builtin(builtin, name, call, &arguments, &given));
-            if users.is_empty() && OF_ARGUMENTS_TYPE.contains(&name) {
-                value.type_oid = arguments.first().map_or(0, |first| self.alike(first.type_oid, 0));
+            if users.is_empty() && certainly_called(name, &arguments) {
+                value.type_oid = type_of_result(name, arguments.first().map_or(types::UNKNOWN, |first| first.type_oid));
             }
         }
         value.size = match builtin {
@@ -199,6 +217,7 @@ impl<'t> Analyzer<'t> {
                 return Val::made_of(taint);
             }
         }
+        self.sure = false;
         self.uses(&given, How::Source, name, call.location);
         self.cannot_see(format!("the function `{name}`, which is not known"));
         Val::made_of(self.unknown())
@@ -214,6 +233,8 @@ impl<'t> Analyzer<'t> {
     ) -> Cow<'t, catalog::Summary> {
         let summary = self.summary(function);
         let safe = self.catalog.function(function).is_some_and(|f| f.safe);
+        // Nobody knows of which values it fails; what is said of a safe one is that this tells nothing.
+        self.sure = false;
         let harmless = safe || (given.is_clean() && summary.is_nothing());
         if !harmless {
             self.may_fail(given, name, location);
@@ -239,7 +260,8 @@ impl<'t> Analyzer<'t> {
     }
 
     /// `row.f` where `f` is no field calls the function `f(row)`, or casts to the type `f`.
-    pub(super) fn attribute_call(&mut self, name: &str, given: &Taint) -> Taint {
+    pub(super) fn attribute_call(&mut self, name: &str, of: &Val<'t>) -> Taint {
+        let given = &of.taint;
         let mut taint = Taint::CLEAN;
         for function in self.candidates("", name, 1) {
             taint.join(&self.call_user(function, name, given, -1).value);
@@ -250,22 +272,31 @@ impl<'t> Analyzer<'t> {
                 self.times = size::ANY;
             }
             match builtin.class {
-                Class::Total | Class::TotalInFirst | Class::TotalAlone => {}
-                Class::TotalInRest | Class::TotalInValues | Class::Pure => self.may_fail(given, name, -1),
+                Class::Total | Class::Conditional | Class::Pure => {
+                    let given = [Given { value: of, node: None }];
+                    if let Some(fails) = self.call_fails(builtin.class, name, &given, false) {
+                        self.may_fail(&fails, name, -1);
+                    }
+                }
                 Class::Stateful | Class::Writes => {
-                    self.fallible = self.fallible.saturating_add(1);
+                    self.sure = false;
                     self.uses(given, How::Source, name, -1);
                     if builtin.class == Class::Writes {
                         self.need_on_target(Action::Write, format!("the function `{name}`"));
                     }
                 }
-                Class::Leaky => taint.join(&self.unknown()),
+                Class::Leaky => {
+                    self.sure = false;
+                    taint.join(&self.unknown());
+                }
                 Class::RunsText | Class::Dynamic => {
+                    self.sure = false;
                     self.uses(given, How::Source, name, -1);
                     self.cannot_see(format!("the function `{name}`, which runs SQL that is not shown"));
                     taint.join(&self.unknown());
                 }
                 Class::Administers => {
+                    self.sure = false;
                     self.uses(given, How::Source, name, -1);
                     self.need_on_target(Action::Administer, format!("the function `{name}`"));
                     taint.join(&self.unknown());
@@ -295,50 +326,20 @@ impl<'t> Analyzer<'t> {
         arguments: &[Val<'t>],
         given: &Taint,
     ) -> Taint {
-        let rest = || {
-            let mut rest = Taint::CLEAN;
-            for argument in arguments.iter().skip(1) {
-                rest.join(&argument.taint);
-            }
-            rest
-        };
         match builtin.class {
-            Class::Total => {
-                let fails = fails_by_shape(name, arguments, &|at| {
-                    let node = call.args.get(at);
-                    node.zip(arguments.get(at)).is_some_and(|(node, value)| self.may_be_array(node, value))
-                });
-                // Where every shape fits there is nothing that could fail.
-                if let Some(fails) = fails {
+            Class::Total | Class::Conditional | Class::Pure => {
+                let listed: Vec<Given<'_, 't>> =
+                    arguments.iter().enumerate().map(|(at, value)| Given { value, node: call.args.get(at) }).collect();
+                // Where everything fits there is nothing that could fail.
+                if let Some(fails) = self.call_fails(builtin.class, name, &listed, call.func_variadic) {
                     self.may_fail(&fails, name, call.location);
                 }
-            }
-            Class::TotalInFirst => self.may_fail(&rest(), name, call.location),
-            Class::TotalInRest => {
-                let first = arguments.first().map_or(Taint::CLEAN, |a| a.taint.clone());
-                self.may_fail(&first, name, call.location);
-            }
-            Class::TotalAlone => {
-                if arguments.len() > 1 {
-                    self.may_fail(given, name, call.location);
-                }
-            }
-            Class::TotalInValues => {
-                let mut keys = Taint::CLEAN;
-                let step = if call.func_variadic { 1 } else { 2 };
-                for argument in arguments.iter().step_by(step) {
-                    keys.join(&argument.taint);
-                }
-                self.may_fail(&keys, name, call.location);
-            }
-            Class::Pure => {
-                self.may_fail(given, name, call.location);
                 if name == "pg_get_viewdef" {
                     return self.definition_of(&call.args);
                 }
             }
             Class::Stateful | Class::Writes => {
-                self.fallible = self.fallible.saturating_add(1);
+                self.sure = false;
                 self.uses(given, How::Source, name, call.location);
                 if builtin.class == Class::Writes {
                     self.need_on_target(Action::Write, format!("the function `{name}`"));
@@ -347,13 +348,21 @@ impl<'t> Analyzer<'t> {
                     self.set_config(&call.args);
                 }
             }
-            Class::Leaky => return self.unknown(),
-            Class::RunsText => return self.run_text(name, &call.args, given, call.location),
+            Class::Leaky => {
+                self.sure = false;
+                return self.unknown();
+            }
+            Class::RunsText => {
+                self.sure = false;
+                return self.run_text(name, &call.args, given, call.location);
+            }
             Class::Dynamic => {
+                self.sure = false;
                 self.cannot_see(format!("the function `{name}`, which runs SQL of its own"));
                 return self.unknown();
             }
             Class::Administers => {
+                self.sure = false;
                 self.uses(given, How::Source, name, call.location);
                 self.need_on_target(Action::Administer, format!("the function `{name}`"));
                 return self.unknown();
@@ -446,23 +455,24 @@ impl<'t> Analyzer<'t> {
     }
 }
 
-/// What may make a function fail that otherwise takes any value: an argument of a shape that does not fit. `array` tells
-/// whether the argument at a place may be an array.
-fn fails_by_shape(name: &str, arguments: &[Val<'_>], array: &dyn Fn(usize) -> bool) -> Option<Taint> {
-    let mut taint: Option<Taint> = None;
-    for (at, argument) in arguments.iter().enumerate() {
-        let fits = match name {
-            // A key may not be null or an array; a value may be anything.
-            "json_build_object" | "jsonb_build_object" => at % 2 == 1,
-            // Arrays gather only with others of the same shape.
-            "array_agg" => !array(at),
-            // Of bytes, when an encoding says how to read them.
-            "length" => arguments.len() == 1,
-            _ => true,
-        };
-        if !fits {
-            taint.get_or_insert_default().join(&argument.taint);
-        }
+/// Whether this calls the function: of one argument that may be a row, it may be a field that is called so.
+fn certainly_called(name: &str, arguments: &[Val<'_>]) -> bool {
+    /// These take rows too.
+    const OF_ANYTHING: &[&str] =
+        &["count", "json_agg", "jsonb_agg", "pg_column_size", "pg_typeof", "to_json", "to_jsonb"];
+    let [only] = arguments else { return true };
+    let value = only.row.is_none() && (types::is_scalar(only.type_oid) || types::is_known_array(only.type_oid));
+    value || OF_ANYTHING.contains(&name)
+}
+
+/// The type of what one of the server's own functions returns, given a first argument of this type.
+fn type_of_result(name: &str, first: u32) -> u32 {
+    let text = types::is_text(first) || first == types::LITERAL;
+    match (name, types::result_of(name)) {
+        _ if OF_ARGUMENTS_TYPE.contains(&name) => first,
+        // Of a range, its bound.
+        ("lower" | "upper", _) if text => types::TEXT,
+        (_, types::ORDERED) if text && OF_TEXT.contains(&name) => types::TEXT,
+        (_, result) => result,
     }
-    taint
 }

@@ -95,17 +95,6 @@ impl<'t> Analyzer<'t> {
         }
     }
 
-    /// The type that a domain is over, or the type itself.
-    fn beneath(&self, mut type_oid: u32) -> u32 {
-        for _ in 0..lockgate_core::limits::SQL_VIEW_DEPTH_MAX {
-            match self.catalog.types().get(&type_oid) {
-                Some(facts) if facts.kind == 'd' => type_oid = facts.base,
-                _ => break,
-            }
-        }
-        type_oid
-    }
-
     /// There is one row whatever the probes among these uses find.
     pub(super) fn rows_tell_nothing(&mut self, uses: Range<usize>) {
         for used in self.uses.get_mut(uses).unwrap_or_default() {

@@ -7,42 +7,23 @@ use std::rc::Rc;
 use lockgate_core::limits;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AExpr, AExprKind, CoercionForm, ColumnRef, FuncCall, JsonBehavior, JsonOutput, Node, SubLink, SubLinkType,
-    TypeName, WindowDef,
+    AArrayExpr, AConst, CoercionForm, ColumnRef, FuncCall, JsonBehavior, JsonOutput, Node, SubLink, SubLinkType,
+    WindowDef, a_const,
 };
 
-use super::call::OF_ARGUMENTS_TYPE;
+use super::operator::CONDITION;
 use super::returned::Shape;
 use super::scope::{Col, Rel, Scope, Val, doubt, size_of};
-use super::{Analyzer, size, tree};
-use crate::builtins;
+use super::{Analyzer, size, tree, types};
 use crate::statement::How;
 use crate::taint::Taint;
 
-/// Operators that never fail because of an operand's value.
-const TOTAL_OPERATORS: &[&str] = &[
-    "||", "=", "<>", "!=", "<", ">", "<=", ">=", "->", "->>", "#>", "#>>", "@>", "<@", "?", "?|", "?&", "&&", "@?",
-    "@@", "^@", "<<=", ">>=", "&<", "&>", "-|-", "%",
-];
-/// Operators that never fail because of their left operand: the right one is a pattern.
-const TOTAL_IN_LEFT: &[&str] = &["~~", "!~~", "~~*", "!~~*", "~", "!~", "~*", "!~*"];
 /// Columns that every table has without listing them. They hold no data of a row.
 const SYSTEM_COLUMNS: &[&str] = &["ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"];
-/// Stands for any type that is no array. No type has this id.
-pub(super) const SCALAR: u32 = u32::MAX;
-/// Stands for any type of arrays of what is no row. No type has this id either.
-pub(super) const VALUES: u32 = u32::MAX - 1;
 /// Where a row lies follows from the width of its values and of those before it.
 const ROW_PLACE: &str = "ctid";
 /// In which partition it lies follows from what the table is partitioned by.
 const PARTITION: &str = "tableoid";
-/// Types that take any value.
-const TOTAL_CASTS: &[&str] = &["text", "varchar", "bpchar", "name", "char"];
-
-/// Whether a type is known to be no array, and no user's.
-pub(super) fn is_scalar(type_oid: u32) -> bool {
-    type_oid == SCALAR || builtins::is_plain_type(type_oid)
-}
 
 impl<'t> Analyzer<'t> {
     /// The value of an optional part.
@@ -69,21 +50,44 @@ impl<'t> Analyzer<'t> {
             return Val::made_of(self.unknown());
         }
         let around = std::mem::take(&mut self.parts_size);
+        let sure_around = std::mem::replace(&mut self.sure, true);
         let mut value = self.kind_of_expr(kind, scope);
         if !matches!(kind, NodeEnum::ColumnRef(_) | NodeEnum::AConst(_) | NodeEnum::ParamRef(_)) {
             self.cast_unasked(&mut value);
         }
         value.size = size::of(kind, value.size, self.parts_size);
-        // NULL and a parameter take the type of what they are beside.
-        let untyped = matches!(kind, NodeEnum::ParamRef(_)) || tree::is_null(node);
-        if value.type_oid == 0 && !untyped && !self.may_be_array(node, &value) {
-            value.type_oid = SCALAR;
-        }
+        value.type_oid = match value.type_oid {
+            types::UNKNOWN => self.type_that_shows(node, kind, &value),
+            known => Some(self.beneath(known)).filter(|base| types::is_servers(*base)).unwrap_or(known),
+        };
         self.parts_size = around.saturating_add(value.size);
         if value.size > limits::SQL_GROWTH_BYTES_MAX {
             self.may_fail(&value.taint, size::PLACE, -1);
         }
+        value.sure = match kind {
+            NodeEnum::ColumnRef(_) => value.sure && self.sure,
+            // Within stored code, an argument is whatever expression the caller gives.
+            NodeEnum::ParamRef(_) => self.stack.is_empty(),
+            _ => self.sure && is_sure_kind(kind),
+        };
+        self.sure = sure_around && value.sure;
         value
+    }
+
+    /// What an expression of no known type is all the same.
+    fn type_that_shows(&self, node: &'t Node, kind: &'t NodeEnum, value: &Val<'t>) -> u32 {
+        match kind {
+            NodeEnum::ParamRef(_) => types::ADAPTS,
+            NodeEnum::AConst(AConst { val, .. }) => match val {
+                Some(a_const::Val::Ival(_)) => types::INT4,
+                Some(a_const::Val::Fval(_)) => types::NUMERIC,
+                Some(a_const::Val::Boolval(_)) => types::BOOL,
+                Some(a_const::Val::Sval(_)) if !self.may_be_array(Some(node), value) => types::LITERAL,
+                _ => types::ADAPTS,
+            },
+            _ if value.row.is_some() || self.may_be_array(Some(node), value) => types::UNKNOWN,
+            _ => types::SCALAR,
+        }
     }
 
     fn kind_of_expr(&mut self, kind: &'t NodeEnum, scope: &Scope<'t, '_>) -> Val<'t> {
@@ -167,30 +171,41 @@ impl<'t> Analyzer<'t> {
                 self.sees("AExpr", e.location);
                 self.operator(e, scope)
             }
-            NodeEnum::BoolExpr(e) => Val::made_of(self.short_circuit(&e.args, scope, e.location)),
+            NodeEnum::BoolExpr(e) => {
+                let value = self.one_by_one(&e.args, scope, e.location);
+                Val { type_oid: types::BOOL, ..Val::made_of(value.taint) }
+            }
             NodeEnum::SubLink(link) => {
                 self.sees("SubLink", link.location);
                 self.sublink(link, scope)
             }
             NodeEnum::CaseExpr(case) => self.case(case, scope),
-            NodeEnum::CoalesceExpr(e) => {
-                let before = self.fallible;
-                let value = self.alternatives(&e.args, scope);
-                self.skips(e.args.len(), before, &value.taint, e.location);
-                value
+            NodeEnum::CoalesceExpr(e) => self.one_by_one(&e.args, scope, e.location),
+            NodeEnum::MinMaxExpr(e) => self.greatest(&e.args, scope, e.location),
+            NodeEnum::NullTest(e) => {
+                let Some(arg) = e.arg.as_deref() else { return Val::clean() };
+                let value = self.expr(arg, scope);
+                if !value.sure {
+                    // A row is looked at field by field, until it is clear.
+                    self.uses(&value.taint, How::Condition, CONDITION, e.location);
+                }
+                Val { type_oid: types::BOOL, ..Val::made_of(value.taint) }
             }
-            NodeEnum::MinMaxExpr(e) => self.alternatives(&e.args, scope),
-            NodeEnum::NullTest(e) => Val::made_of(self.part(&e.arg, scope)),
-            NodeEnum::BooleanTest(e) => Val::made_of(self.part(&e.arg, scope)),
+            NodeEnum::BooleanTest(e) => Val { type_oid: types::BOOL, ..Val::made_of(self.part(&e.arg, scope)) },
             NodeEnum::NamedArgExpr(e) => match e.arg.as_deref() {
                 Some(arg) => self.expr(arg, scope),
                 None => Val::clean(),
             },
-            NodeEnum::CollateClause(e) => match e.arg.as_deref() {
-                Some(arg) => self.expr(arg, scope),
-                None => Val::clean(),
-            },
-            NodeEnum::AArrayExpr(e) => self.array(&e.elements, scope),
+            NodeEnum::CollateClause(e) => {
+                // Some collations suit some functions only, and two of them meet where sub-selects bring each its own.
+                let servers = matches!(tree::qualified(&e.collname), ("" | "pg_catalog", "C" | "POSIX" | "default"));
+                self.collates |= self.nested > 0 || !servers;
+                match e.arg.as_deref() {
+                    Some(arg) => Val { plain: false, ..self.expr(arg, scope) },
+                    None => Val::clean(),
+                }
+            }
+            NodeEnum::AArrayExpr(e) => self.array(e, scope),
             NodeEnum::List(e) => Val::made_of(self.parts(&e.items, scope)),
             NodeEnum::RowExpr(e) => self.row(&e.args, scope),
             NodeEnum::AIndirection(e) => {
@@ -202,8 +217,7 @@ impl<'t> Analyzer<'t> {
                 self.sees("TypeCast", e.location);
                 let Some(arg) = e.arg.as_deref() else { return Val::clean() };
                 let value = self.expr(arg, scope);
-                let constant = tree::is_constant(arg);
-                self.cast(value, constant, e.type_name.as_ref(), e.location)
+                self.cast(value, arg, e.type_name.as_ref(), e.location)
             }
             NodeEnum::MultiAssignRef(e) => Val::made_of(self.part(&e.source, scope)),
             NodeEnum::ResTarget(e) => Val::made_of(self.part(&e.val, scope)),
@@ -302,7 +316,7 @@ impl<'t> Analyzer<'t> {
         let whole = target.typmods.is_empty() && target.array_bounds.is_empty();
         if !(whole
             && self.is_of_server(target)
-            && matches!(tree::qualified(&target.names), ("" | "pg_catalog", "text" | "json" | "jsonb")))
+            && matches!(tree::qualified(&target.names), ("" | "pg_catalog", "text" | "json")))
         {
             self.may_fail(&taint, "json", location);
         }
@@ -350,7 +364,10 @@ impl<'t> Analyzer<'t> {
         scope: &Scope<'t, '_>,
         location: i32,
     ) -> Taint {
-        let mut taint = self.parts(order, scope);
+        let mut taint = Taint::CLEAN;
+        for key in order {
+            taint.join(&self.sorted_by(key, scope));
+        }
         let filter = self.part(filter, scope);
         self.uses(&filter, How::Aggregate, "FILTER", location);
         taint.join(&filter);
@@ -359,6 +376,22 @@ impl<'t> Analyzer<'t> {
             taint.join(&self.windows);
         }
         taint
+    }
+
+    /// A key that an aggregate sorts its values by.
+    fn sorted_by(&mut self, key: &'t Node, scope: &Scope<'t, '_>) -> Taint {
+        let Some(NodeEnum::SortBy(sort)) = tree::kind(key) else { return self.expr(key, scope).taint };
+        let Some(node) = sort.node.as_deref() else { return Taint::CLEAN };
+        let value = self.expr(node, scope);
+        let (schema, name) = tree::qualified(&sort.use_op);
+        let own = match name {
+            "" => Taint::CLEAN,
+            _ => self.user_operator(schema, name, &value.taint, None, sort.location),
+        };
+        if self.collates || !self.compares(value.type_oid) {
+            self.may_fail(&value.taint, "a comparison that may fail", sort.location);
+        }
+        value.taint.with(&own)
     }
 
     /// A window's definition. The rows of a result come in the order a window sorted them.
@@ -374,65 +407,94 @@ impl<'t> Analyzer<'t> {
 
     /// A value that may make its expression fail tells itself by that.
     pub(super) fn may_fail(&mut self, taint: &Taint, place: &str, location: i32) {
-        self.fallible = self.fallible.saturating_add(1);
+        self.sure = false;
         self.uses(taint, How::Expression, place, location);
     }
 
-    /// AND, OR, NOT, COALESCE: an operand may or may not be evaluated, depending on those before it.
-    fn short_circuit(&mut self, args: &'t [Node], scope: &Scope<'t, '_>, location: i32) -> Taint {
-        let before = self.fallible;
-        let taint = self.parts(args, scope);
-        self.skips(args.len(), before, &taint, location);
-        taint
-    }
-
-    /// Of so many operands, some may not be evaluated: that shows where one of them may fail.
-    fn skips(&mut self, operands: usize, fallible_before: u32, taint: &Taint, location: i32) {
-        if operands > 1 && self.fallible != fallible_before {
-            self.uses(taint, How::Condition, "a condition before an expression that may fail", location);
-        }
-    }
-
-    /// One of these values: they are of one type.
-    fn alternatives(&mut self, nodes: &'t [Node], scope: &Scope<'t, '_>) -> Val<'t> {
-        let mut one = Val::clean();
-        for node in nodes {
-            let value = self.expr(node, scope);
+    /// AND, OR, COALESCE: whether an operand is evaluated depends on those before it. That shows where it may fail.
+    fn one_by_one(&mut self, args: &'t [Node], scope: &Scope<'t, '_>, location: i32) -> Val<'t> {
+        let mut one = Val { type_oid: types::ADAPTS, ..Val::clean() };
+        for arg in args {
+            let value = self.expr(arg, scope);
+            if !value.sure {
+                self.uses(&one.taint, How::Condition, CONDITION, location);
+            }
             one.taint.join(&value.taint);
-            one.type_oid = self.alike(one.type_oid, value.type_oid);
+            one.type_oid = types::alike(one.type_oid, value.type_oid);
         }
         one
     }
 
-    /// The type of what has both types: known if either is known to be no array.
-    pub(super) fn alike(&self, one: u32, other: u32) -> u32 {
-        if [one, other].iter().any(|oid| *oid != 0 && !self.is_array(*oid)) { SCALAR } else { 0 }
+    /// GREATEST, LEAST: all are evaluated, and compared.
+    fn greatest(&mut self, args: &'t [Node], scope: &Scope<'t, '_>, location: i32) -> Val<'t> {
+        let mut one = Val { type_oid: types::ADAPTS, ..Val::clean() };
+        for arg in args {
+            let value = self.expr(arg, scope);
+            one.taint.join(&value.taint);
+            one.type_oid = types::alike(one.type_oid, value.type_oid);
+        }
+        let compared = Val { type_oid: one.type_oid, ..Val::clean() };
+        if self.collates || !self.compare(&compared, &compared) {
+            self.may_fail(&one.taint, "a comparison that may fail", location);
+        }
+        one
     }
 
-    fn is_array(&self, type_oid: u32) -> bool {
-        let user = self.catalog.types().get(&type_oid);
-        user.map_or(!is_scalar(type_oid), |t| t.kind == 'A' || t.kind == 'd')
+    /// Arrays in an array have to be of one shape.
+    fn array(&mut self, array: &'t AArrayExpr, scope: &Scope<'t, '_>) -> Val<'t> {
+        let mut taint = Taint::CLEAN;
+        let (mut nested, mut values) = (false, !array.elements.is_empty());
+        for element in &array.elements {
+            let value = self.expr(element, scope);
+            nested |= self.may_be_array(Some(element), &value);
+            values &= self.is_one_value(element, &value);
+            taint.join(&value.taint);
+        }
+        let width = |node: &Node| match tree::kind(node) {
+            Some(NodeEnum::AArrayExpr(inner)) => {
+                let flat = !inner.elements.iter().any(|e| matches!(tree::kind(e), Some(NodeEnum::AArrayExpr(_))));
+                flat.then_some(inner.elements.len())
+            }
+            _ => None,
+        };
+        let mut widths = array.elements.iter().map(width);
+        let first = widths.next().flatten();
+        let one_shape = first.is_some() && widths.all(|width| width == first);
+        if nested && !one_shape {
+            self.may_fail(&taint, "arrays of different shapes", array.location);
+        }
+        Val { type_oid: if values { types::VALUES } else { types::UNKNOWN }, ..Val::made_of(taint) }
     }
 
     fn case(&mut self, case: &'t pg_query::protobuf::CaseExpr, scope: &Scope<'t, '_>) -> Val<'t> {
-        let mut condition = self.part(&case.arg, scope);
+        let tested = match case.arg.as_deref() {
+            Some(arg) => self.expr(arg, scope),
+            None => Val { type_oid: types::BOOL, ..Val::clean() },
+        };
+        let mut condition = tested.taint.clone();
         let mut value = Taint::CLEAN;
-        let mut type_oid = 0;
+        let mut type_oid = types::ADAPTS;
         let whens = case.args.iter().filter_map(|when| match tree::kind(when) {
             Some(NodeEnum::CaseWhen(when)) => Some(when),
             _ => None,
         });
         for when in whens {
-            condition.join(&self.part(&when.expr, scope));
+            if let Some(when) = when.expr.as_deref() {
+                let when = self.expr(when, scope);
+                condition.join(&when.taint);
+                let compared = case.arg.is_some();
+                let servers = self.catalog.operators_named("=").is_empty();
+                self.sure &= !compared || (servers && self.compare(&tested, &when));
+            }
             if let Some(result) = when.result.as_deref() {
                 let result = self.expr(result, scope);
-                type_oid = self.alike(type_oid, result.type_oid);
+                type_oid = types::alike(type_oid, result.type_oid);
                 value.join(&result.taint);
             }
         }
         if let Some(result) = case.defresult.as_deref() {
             let result = self.expr(result, scope);
-            type_oid = self.alike(type_oid, result.type_oid);
+            type_oid = types::alike(type_oid, result.type_oid);
             value.join(&result.taint);
         }
         self.uses(&condition, How::Condition, "CASE", case.location);
@@ -458,31 +520,42 @@ impl<'t> Analyzer<'t> {
         }
     }
 
-    fn array(&mut self, elements: &'t [Node], scope: &Scope<'t, '_>) -> Val<'t> {
-        let mut taint = Taint::CLEAN;
-        let mut values = !elements.is_empty();
-        for element in elements {
-            let value = self.expr(element, scope);
-            values &= self.is_one_value(element, &value);
-            taint.join(&value.taint);
-        }
-        Val { type_oid: if values { VALUES } else { 0 }, ..Val::made_of(taint) }
-    }
-
     /// `.field`, `.*` and `[subscript]`.
     fn indirection(&mut self, mut value: Val<'t>, steps: &'t [Node], scope: &Scope<'t, '_>) -> Val<'t> {
         for step in steps {
             match tree::kind(step) {
                 Some(NodeEnum::String(name)) => value = self.field(&value, &name.sval),
                 Some(NodeEnum::AIndices(indices)) => {
-                    let mut subscript = self.part(&indices.lidx, scope);
-                    subscript.join(&self.part(&indices.uidx, scope));
-                    value = Val::made_of(value.taint.with(&subscript));
+                    value = self.subscript(&value, [&indices.lidx, &indices.uidx], scope);
                 }
                 _ => {}
             }
         }
         value
+    }
+
+    /// `[lower:upper]`, or `[upper]`: not evaluated where there is nothing to look into.
+    fn subscript(&mut self, of: &Val<'t>, ends: [&'t Option<Box<Node>>; 2], scope: &Scope<'t, '_>) -> Val<'t> {
+        let mut taint = of.taint.clone();
+        for end in ends.into_iter().filter_map(|end| end.as_deref()) {
+            let value = self.expr(end, scope);
+            if !value.sure {
+                self.uses(&of.taint, How::Condition, CONDITION, -1);
+            }
+            // Other numbers become integers of four bytes, if they fit.
+            let fits = matches!(value.type_oid, types::INT2 | types::INT4 | types::LITERAL)
+                || (of.type_oid == types::JSONB && types::is_text(value.type_oid));
+            taint.join(&value.taint);
+            if !fits {
+                self.may_fail(&taint, "a subscript that may not fit", -1);
+            }
+        }
+        let user = self.catalog.types().get(&of.type_oid).is_some_and(|t| t.kind == 'b');
+        if user && !self.is_extensions(of.type_oid, "hstore") {
+            self.may_fail(&taint, "a subscript that may not fit", -1);
+        }
+        let type_oid = if of.type_oid == types::JSONB { types::JSONB } else { types::element_of(of.type_oid) };
+        Val { type_oid, ..Val::made_of(taint) }
     }
 
     /// A field of a row, or a function of that name applied to it.
@@ -492,7 +565,7 @@ impl<'t> Analyzer<'t> {
         }
         let mut taint = value.taint.clone();
         if !self.is_field_of(value.type_oid, name) {
-            taint.join(&self.attribute_call(name, &value.taint));
+            taint.join(&self.attribute_call(name, value));
         }
         Val::made_of(taint)
     }
@@ -624,7 +697,7 @@ impl<'t> Analyzer<'t> {
         let all = rel.all();
         if let Some(doubt) = rel.doubt() {
             // A column that is not known, or a function of the whole row.
-            let called = self.attribute_call(name, &all);
+            let called = self.attribute_call(name, &Val::made_of(all.clone()));
             let place = match name {
                 ROW_PLACE => all.clone(),
                 PARTITION => self.partitions(),
@@ -639,7 +712,7 @@ impl<'t> Analyzer<'t> {
                 _ => Taint::CLEAN,
             });
         }
-        let called = self.attribute_call(name, &all);
+        let called = self.attribute_call(name, &Val::made_of(all.clone()));
         if all.is_clean() { Val::made_of(called) } else { Val::made_of(all.with(&called)) }
     }
 
@@ -693,216 +766,16 @@ impl<'t> Analyzer<'t> {
         if scope.all().is_clean() { Taint::CLEAN } else { Taint::UNKNOWN }
     }
 
-    fn operator(&mut self, e: &'t AExpr, scope: &Scope<'t, '_>) -> Val<'t> {
-        let [left, right] = [&e.lexpr, &e.rexpr].map(|side| match side.as_deref() {
-            Some(node) => self.expr(node, scope),
-            None => Val::clean(),
-        });
-        // Arrays are joined only where their shapes fit.
-        let arrays = [(&e.lexpr, &left), (&e.rexpr, &right)]
-            .iter()
-            .any(|(side, value)| side.as_deref().is_some_and(|node| self.may_be_array(node, value)));
-        let (_, name) = tree::qualified(&e.name);
-        let size = size::of_operator(e.kind(), name, left.size, right.size);
-        let (left_type, right_type) = (left.type_oid, right.type_oid);
-        let (left, right) = (left.taint, right.taint);
-        let taint = left.clone().with(&right);
-        let value = taint.clone().with(&self.user_operator(&e.name, &taint, e.location));
-        match e.kind() {
-            AExprKind::AexprSimilar | AExprKind::AexprLike | AExprKind::AexprIlike => {
-                self.uses(&right, How::Expression, "a pattern", e.location);
-            }
-            AExprKind::AexprOp | AExprKind::AexprOpAny | AExprKind::AexprOpAll if !name.is_empty() => {
-                let fails = if TOTAL_IN_LEFT.contains(&name) {
-                    right.clone()
-                } else if TOTAL_OPERATORS.contains(&name)
-                    && !(name == "%" && e.lexpr.is_some())
-                    && !(name == "||" && arrays)
-                {
-                    Taint::CLEAN
-                } else {
-                    self.fallible = self.fallible.saturating_add(1);
-                    taint
-                };
-                if !fails.is_clean() {
-                    self.may_fail(&fails, "an operator that may fail", e.location);
-                }
-            }
-            _ => {}
-        }
-        let type_oid = match e.kind() {
-            AExprKind::AexprNullif => self.alike(left_type, right_type),
-            _ if name == "||" && !arrays => SCALAR,
-            _ => 0,
-        };
-        Val { size, type_oid, ..Val::made_of(value) }
-    }
-
-    /// Whether a value may be an array, as far as it shows.
-    pub(super) fn may_be_array(&self, node: &Node, value: &Val<'t>) -> bool {
-        if value.type_oid != 0 {
-            return self.is_array(value.type_oid);
-        }
-        match tree::kind(node) {
-            Some(NodeEnum::SubLink(link)) => {
-                matches!(link.sub_link_type(), SubLinkType::ArraySublink | SubLinkType::ExprSublink)
-            }
-            Some(NodeEnum::TypeCast(cast)) => cast.type_name.as_ref().is_none_or(|target| {
-                let (_, name) = tree::qualified(&target.names);
-                !target.array_bounds.is_empty() || name.starts_with('_') || !self.is_of_server(target)
-            }),
-            Some(NodeEnum::FuncCall(call)) => {
-                let (schema, name) = tree::qualified(&call.funcname);
-                let of_arrays =
-                    name.contains("array") || name.starts_with("regexp_match") || name.starts_with("percentile_");
-                of_arrays
-                    || OF_ARGUMENTS_TYPE.contains(&name)
-                    || matches!(name, "parse_ident" | "current_schemas" | "ts_lexize" | "xpath" | "mode" | "acldefault")
-                    || !self.candidates(schema, name, call.args.len()).is_empty()
-                    || builtins::function(name).is_none()
-            }
-            Some(NodeEnum::AExpr(e)) => match tree::qualified(&e.name).1 {
-                _ if e.kind() == AExprKind::AexprNullif => true,
-                // Joined of what is no array, it is known to be none.
-                "||" => true,
-                name => !self.catalog.operators_named(name).is_empty(),
-            },
-            Some(NodeEnum::AConst(_)) => {
-                tree::literal(node).is_some_and(|text| text.trim_start().starts_with(['{', '[']))
-            }
-            Some(
-                NodeEnum::ParamRef(_)
-                | NodeEnum::BoolExpr(_)
-                | NodeEnum::NullTest(_)
-                | NodeEnum::BooleanTest(_)
-                | NodeEnum::SqlvalueFunction(_)
-                | NodeEnum::XmlExpr(_)
-                | NodeEnum::XmlSerialize(_)
-                | NodeEnum::GroupingFunc(_),
-            ) => false,
-            // What is not known may be one.
-            _ => true,
-        }
-    }
-
-    /// What a user's operator of this name adds.
-    pub(super) fn user_operator(&mut self, names: &'t [Node], operands: &Taint, location: i32) -> Taint {
-        let (schema, name) = tree::qualified(names);
-        let mut value = Taint::CLEAN;
-        let catalog = self.catalog;
-        for (at, function) in catalog.operators_named(name) {
-            if !(if schema.is_empty() { self.on_path(at) } else { at == schema }) {
-                continue;
-            }
-            // An extension's comparison is as total as the server's own: only then is the operand not a hint.
-            let extension = catalog.function(*function).is_some_and(|f| f.facts.extension.is_some());
-            let total = extension && (TOTAL_OPERATORS.contains(&name) || TOTAL_IN_LEFT.contains(&name));
-            let may_fail = if total { &Taint::CLEAN } else { operands };
-            value.join(&self.call_user(*function, name, may_fail, location).value);
-        }
-        value
-    }
-
-    /// A string constant whose text is the value, as far as it is certain: a type of the user's own that is called `text`
-    /// may change it.
-    pub(super) fn literal(&self, node: &'t Node) -> Option<&'t str> {
-        match tree::kind(node)? {
-            NodeEnum::TypeCast(cast) => {
-                let of_server = self.is_of_server(cast.type_name.as_ref()?);
-                if of_server { self.literal(cast.arg.as_deref()?).and_then(|_| tree::literal(node)) } else { None }
-            }
-            _ => tree::literal(node),
-        }
-    }
-
-    /// Whether a type's name can only mean one of the server's own types.
-    fn is_of_server(&self, target: &TypeName) -> bool {
-        match tree::qualified(&target.names) {
-            ("pg_catalog", _) => true,
-            ("", name) => self.catalog.types_named(name).next().is_none(),
-            _ => false,
-        }
-    }
-
-    /// What the server may make of a value by casts that nobody asked for. Which types meet is not looked at.
-    pub(super) fn unasked(&mut self) -> Taint {
-        let functions = self.catalog.casts_unasked();
-        if functions.is_empty() {
-            return Taint::CLEAN;
-        }
-        if let Some(known) = &self.unasked {
-            return known.clone();
-        }
-        let mut taint = Taint::CLEAN;
-        for function in functions {
-            taint.join(&self.call_user(*function, "a cast", &Taint::CLEAN, -1).value);
-        }
-        self.unasked = Some(taint.clone());
-        taint
-    }
-
-    /// A value of which another type may be wanted.
-    pub(super) fn cast_unasked(&mut self, value: &mut Val<'t>) {
-        let taint = self.unasked();
-        if !taint.is_clean() {
-            value.taint.join(&taint);
-            value.plain = false;
-            value.row = None;
-        }
-    }
-
-    pub(super) fn cast(
-        &mut self,
-        value: Val<'t>,
-        constant: bool,
-        target: Option<&'t TypeName>,
-        location: i32,
-    ) -> Val<'t> {
-        let Some(target) = target else { return value };
-        let (_, name) = tree::qualified(&target.names);
-        let mut taint = value.taint.clone();
-        let catalog = self.catalog;
-        for function in catalog.casts_to(name) {
-            taint.join(&self.call_user(function, name, &value.taint, location).value);
-        }
-        let total = TOTAL_CASTS.contains(&name) && target.array_bounds.is_empty() && self.is_of_server(target);
-        if !total && !constant {
-            self.may_fail(&taint, "a cast", location);
-        }
-        // A cast to a row type keeps the taint and makes the fields known.
-        Val { type_oid: self.type_named(target), ..Val::made_of(taint) }
-    }
-
-    /// The type that a name means, where it can mean one only; else 0.
-    pub(super) fn type_named(&self, target: &TypeName) -> u32 {
-        let (schema, name) = tree::qualified(&target.names);
-        let array = !target.array_bounds.is_empty();
-        let servers = matches!(schema, "" | "pg_catalog");
-        if target.pct_type || target.setof || (schema.is_empty() && !self.path_known) {
-            return 0;
-        }
-        let mut found = self.catalog.types_named(name).filter(|known| schema.is_empty() || known.schema == schema);
-        match (found.next(), found.next()) {
-            (None, _) if servers => builtins::plain_type_named(name, array).unwrap_or(0),
-            // The server has rows of its own relations too.
-            (Some(_), _) if servers && self.catalog.is_servers_type(name) => 0,
-            (Some(only), None) if array => self.catalog.array_of(only.oid),
-            (Some(only), None) => only.oid,
-            _ => 0,
-        }
-    }
-
     fn sublink(&mut self, link: &'t SubLink, scope: &Scope<'t, '_>) -> Val<'t> {
         let test = self.part(&link.testexpr, scope);
         let Some(query) = tree::kind_of(&link.subselect) else { return Val::made_of(test) };
-        // It may have more rows than one, or take longer than a statement may.
-        self.fallible = self.fallible.saturating_add(1);
         let (rel, predicate) = self.subquery(query, scope);
         let test = if link.oper_name.is_empty() {
             test
         } else {
             let operands = test.clone().with(&rel.all());
-            test.with(&self.user_operator(&link.oper_name, &operands, link.location))
+            let (schema, name) = tree::qualified(&link.oper_name);
+            test.with(&self.user_operator(schema, name, &operands, None, link.location))
         };
         match link.sub_link_type() {
             SubLinkType::ExistsSublink => Val { size: size::FIXED, ..Val::made_of(predicate) },
@@ -919,11 +792,16 @@ impl<'t> Analyzer<'t> {
                 _ => Val { size: size_of(&rel.cols), ..Val::made_of(rel.all().with(&predicate)) },
             },
             SubLinkType::ArraySublink | SubLinkType::MultiexprSublink => {
+                let gathers = link.sub_link_type() == SubLinkType::ArraySublink;
+                let value = rel.cols.first().map(Val::of).unwrap_or_default();
+                if gathers && self.may_be_array(None, &value) {
+                    self.may_fail(&rel.all(), "arrays of different shapes", link.location);
+                }
                 let size = rel.rows.gathered(size_of(&rel.cols));
                 let values = link.sub_link_type() == SubLinkType::ArraySublink
                     && rel.open.is_none()
                     && matches!(rel.cols.as_slice(), [only] if self.shape_of(only.type_oid) == Shape::Value);
-                let type_oid = if values { VALUES } else { 0 };
+                let type_oid = if values { types::VALUES } else { types::UNKNOWN };
                 Val { size, type_oid, ..Val::made_of(rel.all().with(&predicate)) }
             }
             _ => {
@@ -954,4 +832,32 @@ impl<'t> Analyzer<'t> {
     pub(super) fn on_path(&self, schema: &str) -> bool {
         !self.path_known || schema == "pg_catalog" || self.path.iter().any(|p| p == schema)
     }
+}
+
+/// Kinds of expressions that fail only where a part of them does, or where their rule says so. All others may fail.
+fn is_sure_kind(kind: &NodeEnum) -> bool {
+    matches!(
+        kind,
+        NodeEnum::AConst(_)
+            | NodeEnum::SetToDefault(_)
+            | NodeEnum::GroupingFunc(_)
+            | NodeEnum::SqlvalueFunction(_)
+            | NodeEnum::String(_)
+            | NodeEnum::Integer(_)
+            | NodeEnum::FuncCall(_)
+            | NodeEnum::AExpr(_)
+            | NodeEnum::BoolExpr(_)
+            | NodeEnum::CaseExpr(_)
+            | NodeEnum::CoalesceExpr(_)
+            | NodeEnum::MinMaxExpr(_)
+            | NodeEnum::NullTest(_)
+            | NodeEnum::BooleanTest(_)
+            | NodeEnum::NamedArgExpr(_)
+            | NodeEnum::CollateClause(_)
+            | NodeEnum::AArrayExpr(_)
+            | NodeEnum::List(_)
+            | NodeEnum::RowExpr(_)
+            | NodeEnum::AIndirection(_)
+            | NodeEnum::TypeCast(_)
+    )
 }

@@ -13,12 +13,16 @@ mod expr;
 #[cfg(test)]
 mod kinds;
 mod modify;
+mod operator;
+mod pattern;
 mod query;
 mod returned;
 mod scope;
 mod settings;
 mod size;
+mod total;
 pub(crate) mod tree;
+mod types;
 mod verb;
 
 use std::borrow::Cow;
@@ -150,8 +154,11 @@ pub(crate) struct Analyzer<'t> {
     pub(super) filtered: bool,
     /// How many queries there are around the one being walked.
     pub(super) nested: u32,
-    /// Counts expressions that may fail or act: a short-circuit before one tells its condition.
-    pub(super) fallible: u32,
+    /// All that was walked of the expression being walked is certain not to fail and not to act, whatever its values: only
+    /// then does it not show whether it was evaluated.
+    pub(super) sure: bool,
+    /// Texts in the statement may have collations that do not suit what is done with them.
+    pub(super) collates: bool,
     /// How large the parts of the expression being walked are together, so far.
     pub(super) parts_size: u64,
     /// How many rows the calls of the query being walked make of each row, so far.
@@ -211,7 +218,8 @@ impl<'t> Analyzer<'t> {
             aggregated: false,
             filtered: false,
             nested: 0,
-            fallible: 0,
+            sure: true,
+            collates: false,
             parts_size: 0,
             times: 1,
             columns_seen: 0,
@@ -473,6 +481,7 @@ fn outputs(rel: Rel<'_>) -> Outputs {
                 plain: c.plain,
                 value: c.taint,
                 size: c.size,
+                sure: c.sure,
             })
             .collect(),
     )

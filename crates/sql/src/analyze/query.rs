@@ -12,7 +12,7 @@ use pg_query::protobuf::{
 
 use super::scope::{self, Col, From, Item, Rel, Scope, Table, Val, size_of};
 use super::size::{self, Rows};
-use super::{Analyzer, Read, Resolved, tree};
+use super::{Analyzer, Read, Resolved, tree, types};
 use crate::builtins::{self, Leak};
 use crate::statement::{How, Object};
 use crate::taint::Taint;
@@ -245,8 +245,8 @@ impl<'t> Analyzer<'t> {
             }
             _ => {
                 let value = self.expr(node, scope);
-                let (plain, type_oid, size) = (value.plain, value.type_oid, value.size);
-                rel.push(Col { plain, type_oid, row: value.row, size, ..Col::new("", value.taint) });
+                let (plain, type_oid, size, sure) = (value.plain, value.type_oid, value.size, value.sure);
+                rel.push(Col { plain, type_oid, row: value.row, size, sure, ..Col::new("", value.taint) });
             }
         }
         if rel.cols.len() > limits::SQL_COLUMNS_MAX {
@@ -269,6 +269,7 @@ impl<'t> Analyzer<'t> {
             let all = self.unknown();
             self.touches.join(&all);
             rel.open.get_or_insert_default().join(&all);
+            self.sure = false;
             return;
         }
         let (cols, open) = match named {
@@ -281,8 +282,10 @@ impl<'t> Analyzer<'t> {
             None => (Vec::new(), Some(self.unknown())),
         };
         self.columns_seen = self.columns_seen.saturating_add(1);
+        self.sure &= open.is_none();
         for col in &cols {
             self.touches.join(&col.taint);
+            self.sure &= col.sure;
         }
         rel.extend(cols.iter().map(Col::passed_on), open.as_ref());
     }
@@ -292,7 +295,8 @@ impl<'t> Analyzer<'t> {
         let node = match tree::kind(node) {
             Some(NodeEnum::SortBy(sort)) => {
                 if !sort.use_op.is_empty() {
-                    self.user_operator(&sort.use_op, &Taint::CLEAN, sort.location);
+                    let (schema, name) = tree::qualified(&sort.use_op);
+                    self.user_operator(schema, name, &Taint::CLEAN, None, sort.location);
                 }
                 match sort.node.as_deref() {
                     Some(inner) => inner,
@@ -392,6 +396,8 @@ impl<'t> Analyzer<'t> {
                 rel.rows = Rows::MANY;
                 for col in &mut rel.cols {
                     col.size = size::recurring(col.size);
+                    // What a recursive query found is kept before it is read.
+                    col.sure = true;
                 }
                 if let Some(known) = scope.ctes.get_mut(at) {
                     grown |= *known.1 != rel;
@@ -677,7 +683,11 @@ impl<'t> Analyzer<'t> {
             };
             self.uses(&taint, how, "a join's columns", -1);
             self.predicate.join(&taint);
-            cols.push(Col { plain, ..Col::new(name.clone(), taint) });
+            let (sure, type_oid) = match sides {
+                [Some(one), Some(other)] => (one.sure && other.sure, types::alike(one.type_oid, other.type_oid)),
+                _ => (false, types::UNKNOWN),
+            };
+            cols.push(Col { plain, sure, type_oid, ..Col::new(name.clone(), taint) });
         }
         let doubtful = join.is_natural && uncertain;
         if doubtful {
@@ -753,7 +763,7 @@ impl<'t> Analyzer<'t> {
                     let leak = builtins::leak(schema, &var.relname, column);
                     secret |= leak == Leak::Secrets;
                     let taint = if leak == Leak::None || harmless { Taint::CLEAN } else { self.unknown() };
-                    cols.push(Col::new(*column, taint));
+                    cols.push(Col { sure: true, ..Col::new(*column, taint) });
                 }
                 if secret {
                     self.need_on_target(Action::Administer, format!("`{}`, which holds credentials", var.relname));
@@ -931,7 +941,8 @@ impl<'t> Analyzer<'t> {
                 let taint = lineage.columns.get(at).cloned().unwrap_or(Taint::UNKNOWN);
                 let plain = lineage.plain.get(at).copied().unwrap_or(false);
                 let size = lineage.sizes.get(at).copied().unwrap_or_else(|| size::of_type(column.type_oid));
-                Col { plain, type_oid: column.type_oid, size, ..Col::new(column.name.as_str(), taint) }
+                let sure = lineage.sure.get(at).copied().unwrap_or(false);
+                Col { plain, type_oid: column.type_oid, size, sure, ..Col::new(column.name.as_str(), taint) }
             })
             .collect();
         Rel { cols, open: None, bounded: lineage.row.is_clean(), rows: Rows::TABLE }

@@ -5,9 +5,9 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AExprKind, FuncCall, Node, SubLinkType};
 
-use super::expr::VALUES;
 use super::scope::{Col, Rel, Scope, Val};
 use super::size::Rows;
+use super::types::VALUES;
 use super::{Analyzer, tree};
 use crate::builtins::{self, Builtin, Class, Returned};
 use crate::catalog;

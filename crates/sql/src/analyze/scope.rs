@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::expr::{SCALAR, is_scalar};
 use super::size::{self, Rows};
+use super::types;
 use crate::taint::Taint;
 
 /// A column of a query's result or of something in its FROM clause.
@@ -29,6 +29,8 @@ pub(super) struct Col<'t> {
     pub(super) unlisted: bool,
     /// It is the one value that a function in FROM gives, and no row.
     pub(super) alone: bool,
+    /// Computing it never fails: see `Val`.
+    pub(super) sure: bool,
 }
 
 /// Two that are not found to be the same after a bounded look count as different.
@@ -82,6 +84,7 @@ impl<'t> Col<'t> {
             type_oid: 0,
             row: None,
             size: size::STORED,
+            sure: false,
             guessed: false,
             renamed: false,
             unlisted: false,
@@ -109,6 +112,8 @@ pub(super) struct Val<'t> {
     pub(super) row: Option<Rc<Vec<Col<'t>>>>,
     /// How large it may be: see `size`.
     pub(super) size: u64,
+    /// Computing it never fails and changes nothing, whatever the values it is made of. What is not known may fail.
+    pub(super) sure: bool,
 }
 
 impl<'t> Val<'t> {
@@ -121,11 +126,19 @@ impl<'t> Val<'t> {
     }
 
     pub(super) fn of(col: &Col<'t>) -> Val<'t> {
-        Val { taint: col.taint.clone(), plain: col.plain, type_oid: col.type_oid, row: col.row.clone(), size: col.size }
+        Val {
+            taint: col.taint.clone(),
+            plain: col.plain,
+            type_oid: col.type_oid,
+            row: col.row.clone(),
+            size: col.size,
+            sure: col.sure,
+        }
     }
 
     pub(super) fn of_row(cols: Vec<Col<'t>>) -> Val<'t> {
-        Val { taint: all(&cols), size: size_of(&cols), row: Some(Rc::new(cols)), ..Val::default() }
+        let sure = cols.iter().all(|col| col.sure);
+        Val { taint: all(&cols), size: size_of(&cols), row: Some(Rc::new(cols)), sure, ..Val::default() }
     }
 }
 
@@ -185,14 +198,13 @@ impl<'t> Rel<'t> {
                     if !col.has_row_of(other) {
                         col.row = None;
                     }
-                    if col.type_oid != other.type_oid {
-                        // Columns that are united are of one type: if one is no array, none is.
-                        let scalar = [col.type_oid, other.type_oid].into_iter().any(is_scalar);
-                        col.type_oid = if scalar { SCALAR } else { 0 };
-                    }
+                    col.sure &= other.sure;
+                    // Columns that are united are of one type.
+                    col.type_oid = types::alike(col.type_oid, other.type_oid);
                 }
                 None => {
                     col.plain = false;
+                    col.sure = false;
                     col.row = None;
                     col.type_oid = 0;
                     if let Some(open) = &other.open {

@@ -24,6 +24,7 @@ impl Catalog {
             columns: Vec::new(),
             plain: Vec::new(),
             sizes: Vec::new(),
+            sure: Vec::new(),
             row: Taint::UNKNOWN,
             uses: Vec::new(),
             needs: Vec::new(),
@@ -47,10 +48,11 @@ impl Catalog {
         let mut lineage = Lineage {
             columns: relation.base.clone(),
             plain: relation.derived.iter().map(|derived| !derived).collect(),
+            sure: relation.facts.columns.iter().map(|column| column.generated.is_none()).collect(),
             ..Lineage::default()
         };
         if let Some(definition) = &relation.facts.definition {
-            self.add_definition(definition, stack, &mut lineage);
+            self.add_definition(definition, relation.facts.kind == 'm', stack, &mut lineage);
         }
         for (at, column) in relation.facts.columns.iter().enumerate() {
             if let Some(expression) = &column.generated {
@@ -90,7 +92,7 @@ impl Catalog {
         }
     }
 
-    fn add_definition(&self, definition: &Code, stack: &[Frame], lineage: &mut Lineage) {
+    fn add_definition(&self, definition: &Code, materialized: bool, stack: &[Frame], lineage: &mut Lineage) {
         let sql = self.sql_of(definition);
         let statements = sql.and_then(|sql| self.statements(&sql, Path::when_made(&self.search_path), &[], stack));
         let statement = statements.and_then(|mut s| s.pop());
@@ -100,6 +102,7 @@ impl Catalog {
                 taint.join(&self.unknown());
                 *plain = false;
             }
+            lineage.sure.clear();
             return;
         };
         for (at, (taint, plain)) in lineage.columns.iter_mut().zip(&mut lineage.plain).enumerate() {
@@ -112,6 +115,12 @@ impl Catalog {
         if let Outputs::Known(outputs) = &statement.outputs {
             lineage.sizes = outputs.iter().map(|output| output.size).collect();
         }
+        // The rows of a materialized view are there, whatever it took to compute them.
+        lineage.sure = match &statement.outputs {
+            _ if materialized => lineage.sure.clone(),
+            Outputs::Known(outputs) => outputs.iter().map(|output| output.sure).collect(),
+            Outputs::Each(_) | Outputs::NoRows => Vec::new(),
+        };
         lineage.uses = statement.uses.into_iter().map(|u| (u.how, u.taint)).collect();
         lineage.needs = statement.needs;
         lineage.needs.retain(|need| need.action != Action::Export && need.object != Object::Target);

@@ -130,6 +130,8 @@ pub(crate) struct Lineage {
     pub(crate) plain: Vec<bool>,
     /// Of a view, how large each may be, in estimate.
     pub(crate) sizes: Vec<u64>,
+    /// By column: computing it never fails, whatever the values that it is made of.
+    pub(crate) sure: Vec<bool>,
     /// All of them together.
     pub(crate) row: Taint,
     /// What reading it takes besides: of a view, the uses in its definition.
