@@ -39,4 +39,5 @@ mod robustness;
 mod starting;
 mod titles;
 mod versions;
+mod waiting;
 mod wire;

@@ -64,6 +64,8 @@ impl SqlState {
     pub const DISK_FULL: SqlState = SqlState("53100");
     /// A fault of Lockgate's own.
     pub const INTERNAL: SqlState = SqlState("XX000");
+    /// It could be another answer now than when it was asked for; asking again is safe.
+    pub const SERIALIZATION_FAILURE: SqlState = SqlState("40001");
     /// Something that exists, and that Lockgate does not carry.
     pub const NOT_SUPPORTED: SqlState = SqlState("0A000");
 }

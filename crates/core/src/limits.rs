@@ -100,6 +100,18 @@ pub const CATALOG_ROWS_MAX: usize = 5_000_000;
 pub const CATALOG_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// A catalog snapshot is asked about again once it is this old.
 pub const CATALOG_AGE_MS_MAX: i64 = 500;
+/// How long an answer is held back while it is not known under which definitions it was made.
+pub const CATALOG_DOUBT_MS_MAX: i64 = 5_000;
+/// How often is looked, in the meantime, whether another session found out.
+pub const CATALOG_DOUBT_LOOK_MS: u64 = 25;
+/// How often a statement that runs for long is judged again by what became known meanwhile.
+pub const CATALOG_CATCH_UP_MS: u64 = 250;
+/// Bytes of answers that one session holds back; with more, the target is not read.
+pub const CATALOG_DOUBT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// States of a catalog between alterations that are kept for statements which run across them.
+pub const ALTERATION_STATES_MAX: usize = 16;
+/// How long a target may still be at what a session sent that went away.
+pub const ALTERATION_LINGER_MS: i64 = 3_000;
 
 /// Bytes read from a socket at once.
 pub const READ_BUFFER_BYTES: usize = 32 * 1024;

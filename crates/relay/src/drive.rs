@@ -252,7 +252,7 @@ impl<S: Services> Pump<S> {
             return Poll::Ready(Woke::Decided(decided));
         }
         if self.closing.is_none() {
-            if !client_blocked && !matches!(self.target, Stream::Gone) {
+            if !client_blocked && self.io.read_target && !matches!(self.target, Stream::Gone) {
                 match self.target.poll_fill(cx, &mut self.from_target) {
                     Poll::Ready(Ok(n)) if n > 0 => return Poll::Ready(Woke::Target),
                     Poll::Ready(_) => return Poll::Ready(Woke::TargetClosed),

@@ -158,6 +158,8 @@ pub struct Io {
     pub wake_in_ms: Option<u64>,
     /// Whether the wire can take more from the client. False while a request is held or waits for the target.
     pub read_client: bool,
+    /// Whether the wire can take more from the target. False while answers are held back.
+    pub read_target: bool,
     /// What was judged since the last event, for the metrics.
     pub verdicts: Verdicts,
     /// The alerts that policies raised since the last event.
@@ -177,6 +179,7 @@ impl Io {
             random,
             wake_in_ms: None,
             read_client: true,
+            read_target: true,
             verdicts: Verdicts::default(),
             alerts: Vec::new(),
             again: false,

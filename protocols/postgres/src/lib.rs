@@ -4,6 +4,7 @@
 //! client prove who it is, [`target_login`] logs in to the target; then `pump` carries the session, or `replication`. [`frame`] and [`message`] are the grammar of it all,
 //! [`own`] writes what the gateway says itself.
 
+mod alterations;
 mod analyses;
 mod bearer;
 pub mod cancel;

@@ -239,7 +239,10 @@ fn pump_event(pump: &mut Pump, event: Event<'_>, io: &mut Io) {
         Event::LabelsKept(kept) => pump.kept_labels(kept, io),
         Event::Cancel => pump.cancelled(io),
         Event::Cut(cut) => pump.cut(cut, io),
-        Event::Tick => pump.tell_waiting(io),
+        Event::Tick => {
+            pump.tell_waiting(io);
+            pump.look_again(io);
+        }
         Event::ClientTls(_)
         | Event::TargetTls(_)
         | Event::Verifiers(_)

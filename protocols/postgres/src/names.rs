@@ -105,6 +105,16 @@ impl<T> Names<T> {
         self.proposed.front().and_then(|p| p.meaning.as_ref()).map(|kept| &kept.meaning)
     }
 
+    /// As [`Self::front`], to change it.
+    pub(crate) fn front_mut(&mut self) -> Option<&mut T> {
+        self.proposed.front_mut().and_then(|p| p.meaning.as_mut()).map(|kept| &mut kept.meaning)
+    }
+
+    /// All that wait for an acknowledgement, to change them.
+    pub(crate) fn proposed_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.proposed.iter_mut().filter_map(|p| p.meaning.as_mut()).map(|kept| &mut kept.meaning)
+    }
+
     /// The name has this meaning from now on: a statement of SQL made it. Where it does not fit it is a name that was given
     /// out of our sight.
     pub(crate) fn set(&mut self, name: &[u8], meaning: T, bytes: usize) {

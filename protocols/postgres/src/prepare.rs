@@ -192,6 +192,38 @@ impl Prepared {
         Prepared::of(self.text.as_bytes(), &With { readable: Readable::Utf8, ..*with }, shared)
     }
 
+    /// Whether the same comes of it as of the other, which is the same text under another catalog: the same verdict, the same
+    /// masks, and the same things done to the session.
+    pub(crate) fn is_like(&self, other: &Prepared) -> bool {
+        let (one, two) = (&*self.judgement, &*other.judgement);
+        let carried = |judgement: &Judgement| judgement.carries.iter().map(|c| c.labels.clone()).collect::<Vec<_>>();
+        let same = self.batch.is_ok() == other.batch.is_ok()
+            && one.ruling == two.ruling
+            && one.plans == two.plans
+            && one.charges == two.charges
+            && carried(one) == carried(two)
+            // Which rows an aggregate is of was asked for by names.
+            && one.releases.is_empty()
+            && two.releases.is_empty()
+            && self.statements().len() == other.statements().len();
+        let same_effect = |one: &Statement, two: &Statement| {
+            let by_inner = matches!(
+                (&one.effect, &two.effect),
+                (Effect::Prepare { .. }, Effect::Prepare { .. })
+                    | (Effect::DeclareCursor { .. }, Effect::DeclareCursor { .. })
+                    | (Effect::Execute { .. }, Effect::Execute { .. })
+            );
+            one.facts.opaque == two.facts.opaque
+                && one.facts.moves_path == two.facts.moves_path
+                && (by_inner || one.effect == two.effect)
+        };
+        same && self.statements().iter().zip(other.statements()).all(|(one, two)| same_effect(one, two))
+            && self.inner.iter().zip(&other.inner).all(|(one, two)| match (one, two) {
+                (Some(one), Some(two)) => one.is_like(two),
+                (one, two) => one.is_none() && two.is_none(),
+            })
+    }
+
     fn judged(
         asked: &str,
         sent: Option<String>,

@@ -4,6 +4,7 @@
 //! statement's text and everything else it was made from; its [`View`] names that. Nothing here is ever a reason to pass
 //! something on: a missing entry costs time, a wrong one cannot be found under its key.
 
+use crate::alterations::{Alterations, AsOf, Asked};
 use crate::prepare::{Known, Prepared};
 use lockgate_core::limits::{ANALYSIS_CACHE_BYTES_MAX, ANALYSIS_CACHE_ENTRIES_MAX, CATALOG_AGE_MS_MAX};
 use lockgate_core::{Identity, Timestamp};
@@ -76,12 +77,15 @@ pub(crate) struct Shared {
     cache: Mutex<Cache>,
     /// How often the catalog was found or made to be another.
     changes: AtomicU64,
+    /// What sessions sent that may alter the catalog.
+    pub(crate) alterations: Alterations<Arc<Snapshot>>,
 }
 
 #[derive(Default)]
 struct State {
     snapshot: Option<Arc<Snapshot>>,
     confirmed: Timestamp,
+    as_of: AsOf,
     paths: HashMap<Vec<String>, u64>,
     identities: HashMap<(Identity, IpAddr), u64>,
 }
@@ -136,20 +140,37 @@ impl Shared {
         (0..=CATALOG_AGE_MS_MAX).contains(&age)
     }
 
+    /// As of when this snapshot is known, if it is still the one for everybody.
+    pub(crate) fn as_of(&self, snapshot: &Arc<Snapshot>) -> Option<AsOf> {
+        let state = lock(&self.state);
+        state.snapshot.as_ref().is_some_and(|s| Arc::ptr_eq(s, snapshot)).then(|| state.as_of.clone())
+    }
+
+    /// The last snapshot, and as of when it is known.
+    pub(crate) fn snapshot_as_of(&self) -> Option<(Arc<Snapshot>, AsOf)> {
+        let state = lock(&self.state);
+        state.snapshot.clone().map(|snapshot| (snapshot, state.as_of.clone()))
+    }
+
     /// The database's catalog still has the snapshot's version.
-    pub(crate) fn confirm(&self, snapshot: &Arc<Snapshot>, now: Timestamp) {
+    pub(crate) fn confirm(&self, snapshot: &Arc<Snapshot>, asked: &Asked, now: Timestamp) {
+        self.alterations.answered(asked, Arc::clone(snapshot), snapshot.labels, now);
         let mut state = lock(&self.state);
-        if state.snapshot.as_ref().is_some_and(|s| Arc::ptr_eq(s, snapshot)) {
+        let same = state.snapshot.as_ref().is_some_and(|s| Arc::ptr_eq(s, snapshot));
+        if same && !asked.as_of.is_before(&state.as_of) {
             state.confirmed = now;
+            state.as_of = asked.as_of.clone();
         }
     }
 
     /// A newer snapshot for everybody.
-    pub(crate) fn replace(&self, snapshot: Arc<Snapshot>, now: Timestamp) {
+    pub(crate) fn replace(&self, snapshot: Arc<Snapshot>, asked: &Asked, now: Timestamp) {
         self.changes.fetch_add(1, Ordering::Relaxed);
+        self.alterations.answered(asked, Arc::clone(&snapshot), snapshot.labels, now);
         let mut state = lock(&self.state);
         state.snapshot = Some(snapshot);
         state.confirmed = now;
+        state.as_of = asked.as_of.clone();
         drop(state);
         *lock(&self.cache) = Cache::default();
     }

@@ -2,6 +2,7 @@
 //! and recorded as the SELECT of the same call; any other needs `administer`.
 
 use super::client::{Taken, request_of};
+use super::doubt::Judged;
 use super::extended::format_at;
 use super::meaning::Named;
 use super::{Expect, Held, Pump, Waiting};
@@ -25,6 +26,8 @@ pub(super) struct Called {
     pub(super) masker: RowMasker,
     /// The target answered it with an error.
     pub(super) answered: bool,
+    /// By what it was judged; `None` where that does not matter.
+    pub(super) judged: Option<Judged>,
 }
 
 /// What a call does.
@@ -147,9 +150,14 @@ impl Pump {
         };
         match &prepared {
             Some(prepared) => self.will_change(prepared, &Named::default()),
-            None => self.will_change_anything(),
+            None => {
+                self.will_change_anything();
+                self.may_alter_anything();
+            }
         }
-        self.expect.push_back(Expect::Call(Box::new(Called { request, prepared, plan, masker, answered: false })));
+        let judged = self.judged_by(Self::subjects(prepared.as_ref(), &[]), io.now);
+        let called = Called { request, prepared, plan, masker, answered: false, judged };
+        self.expect.push_back(Expect::Call(Box::new(called)));
     }
 
     fn refuse_call(&mut self, denial: &Denial, io: &mut Io) {

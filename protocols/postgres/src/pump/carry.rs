@@ -241,7 +241,7 @@ impl Pump {
     // ---- transactions ----
 
     /// Whether labels of the open transaction hang on how it ends.
-    fn has_brought(&self) -> bool {
+    pub(super) fn has_brought(&self) -> bool {
         self.brought.any || self.is_carrying()
     }
 

@@ -4,7 +4,7 @@
 use super::meaning::Spelt;
 use super::{Asking, Expect, Held, Pump, Waiting};
 use crate::frame::{self, Frame, FrontendTag, Peer};
-use crate::message;
+use crate::message::{self, TransactionStatus};
 use crate::own;
 use crate::prepare::Prepared;
 use bytes::BytesMut;
@@ -47,6 +47,10 @@ impl Pump {
             if self.waiting.is_some() {
                 return;
             }
+            if self.holds_back() && !self.unsynced {
+                io.read_client = false;
+                return;
+            }
             match frame::take(buffer, Peer::Client, PG_CLIENT_MESSAGE_BYTES_MAX) {
                 Ok(None) => return,
                 Ok(Some(frame)) => self.one(frame, io),
@@ -65,7 +69,7 @@ impl Pump {
 
     /// The same for one that the target was asked for.
     pub(super) fn one_asked(&mut self, asked: Asking, io: &mut Io) {
-        let taken = if self.expect.len() >= PG_PIPELINE_FRAMES_MAX || self.is_carrying() {
+        let taken = if self.expect.len() >= PG_PIPELINE_FRAMES_MAX || self.is_carrying() || self.inquiry.is_some() {
             self.wait_for_answers(asked.frame, io)
         } else {
             self.take_one(asked, io)
@@ -99,6 +103,10 @@ impl Pump {
             FrontendTag::Execute => self.execute(frame, io),
             FrontendTag::Describe => self.describe(&frame, io),
             FrontendTag::Close => self.close(&frame, io),
+            // What it would commit may have run under other definitions than it was judged by.
+            FrontendTag::Sync if self.status == TransactionStatus::Idle && self.copies_now() => {
+                self.wait_for_answers(frame, io)
+            }
             FrontendTag::Sync => {
                 io.target.plumbing(Plumbing::Sync, frame.bytes());
                 self.expect.push_back(Expect::Sync);

@@ -28,6 +28,13 @@ pub(super) struct Copied {
     failed: Option<Bytes>,
 }
 
+impl Copied {
+    /// Whether a ReadyForQuery ends it.
+    pub(super) fn is_synced(&self) -> bool {
+        self.synced
+    }
+}
+
 impl Pump {
     /// Asks for the columns of a COPY of a query that is about to be sent, where some of them are masked. `synced`: it is a
     /// simple query, before which everything has ended.

@@ -174,6 +174,7 @@ impl Pump {
             shape: Shape::default(),
             masker: Arc::default(),
             approved: permit.is_some(),
+            judged: None,
             begun: false,
             sized,
             permit,
@@ -183,7 +184,8 @@ impl Pump {
         Taken::Done
     }
 
-    fn sent_bind(&mut self, frame: &Frame, name: &[u8], portal: Portal, io: &mut Io) {
+    fn sent_bind(&mut self, frame: &Frame, name: &[u8], mut portal: Portal, io: &mut Io) {
+        portal.judged = self.judged_opening(portal.statement.as_ref(), io.now);
         io.target.plumbing(Plumbing::Bind, frame.bytes());
         self.unsynced = true;
         self.portals.propose(name, Some(portal), frame.body().len(), self.batch);
@@ -289,7 +291,8 @@ impl Pump {
                 }
             }
         };
-        self.sent_execute(&frame, name, statement, (plan, alone), permit, io);
+        let subjects = Self::subjects(subject.as_ref(), &runs);
+        self.sent_execute(&frame, name, statement, (plan, alone, subjects), permit, io);
         self.sent_carrying(&carried, Began::Execute, io);
         Taken::Done
     }
@@ -299,7 +302,7 @@ impl Pump {
         frame: &Frame,
         name: Box<[u8]>,
         statement: Option<Statement>,
-        (plan, resolved): (Arc<Plan>, bool),
+        (plan, resolved, subjects): (Arc<Plan>, bool, Vec<Arc<Prepared>>),
         permit: Permit,
         io: &mut Io,
     ) {
@@ -346,9 +349,11 @@ impl Pump {
             // A portal of unknown content may do anything.
             None => {
                 self.will_change_anything();
+                self.may_alter_anything();
                 Named::default()
             }
         };
+        let judged = self.judged_by(subjects, io.now);
         self.expect.push_back(Expect::Execute(Box::new(Execution {
             request,
             statement,
@@ -360,6 +365,8 @@ impl Pump {
             masker,
             formats,
             result: Flow { copied, ..Flow::default() },
+            judged,
+            withheld: false,
         })));
     }
 
@@ -489,6 +496,7 @@ impl Pump {
                     masker: Arc::default(),
                     permit: Some(permit),
                     approved: true,
+                    judged: None,
                     begun: false,
                     sized: false,
                     holds: false,
@@ -535,7 +543,8 @@ impl Pump {
                 if let Some(portal) = self.portals.get_mut(&name) {
                     portal.approved = true;
                 }
-                self.sent_execute(frame, name.clone(), statement, (plan, alone), permit, io);
+                let subjects = Self::subjects(subject.as_ref(), &runs);
+                self.sent_execute(frame, name.clone(), statement, (plan, alone, subjects), permit, io);
                 self.sent_carrying(&carried, Began::Execute, io);
             }
             Verdict::Deny(denial) => self.refuse_denial(io, &denial),

@@ -6,6 +6,7 @@
 
 use super::sizes::Sizes;
 use super::{Expect, Lexing, Pump, Waiting, keeps_utf8};
+use crate::alterations::{AsOf, Asked};
 use crate::frame::{Frame, FrontendTag};
 use crate::message::{self, Object, TransactionStatus};
 use crate::own;
@@ -41,9 +42,9 @@ const ATTEMPTS_MAX: u8 = 3;
 /// What is being asked.
 pub(super) enum Stage {
     /// Version, then path.
-    State,
-    /// The catalog.
-    Snapshot(Box<FactsBuilder>),
+    State(Asked),
+    /// The catalog, which was asked for with its version.
+    Snapshot(Asked, Box<FactsBuilder>),
     /// The sizes of an aggregate's groups.
     Sizes(Sizes),
 }
@@ -118,6 +119,7 @@ impl Pump {
         let stale = self.truth.moved
             || self.truth.snapshot.rules != self.session.target().version
             || (self.truth.snapshot.labels != self.session.labels().version() && self.labelled())
+            || self.shared.alterations.is_behind(&self.known_as_of())
             || if self.truth.private { !asked_lately } else { !self.shared.is_fresh(now) };
         if self.names_matter() || self.truth.moved {
             return stale;
@@ -130,12 +132,19 @@ impl Pump {
     /// Takes over what another session found out.
     pub(super) fn adopt_snapshot(&mut self) {
         if !self.truth.private
-            && let Some(snapshot) = self.shared.snapshot()
+            && let Some((snapshot, as_of)) = self.shared.snapshot_as_of()
             && snapshot.rules == self.session.target().version
             && snapshot.labels == self.session.labels().version()
         {
             self.truth.snapshot = snapshot;
+            self.truth.as_of = as_of;
         }
+    }
+
+    /// As of when the catalog is known that the session judges by: others may have found it true since.
+    pub(super) fn known_as_of(&self) -> AsOf {
+        let shared = (!self.truth.private).then(|| self.shared.as_of(&self.truth.snapshot)).flatten();
+        shared.unwrap_or_else(|| self.truth.as_of.clone())
     }
 
     /// Why a statement cannot be judged although its catalog was asked for.
@@ -150,7 +159,8 @@ impl Pump {
     pub(super) fn ask_catalog(&mut self, io: &mut Io) {
         // The comment lets the target's own logs name the session and who it is.
         let version = format!("{}{VERSION_SQL}", self.comment);
-        self.send_round(io, Stage::State, &[&version, PATH_SQL, ISOLATION_SQL, LEXING_SQL], String::new(), Vec::new());
+        let stage = Stage::State(self.shared.alterations.ask(io.now));
+        self.send_round(io, stage, &[&version, PATH_SQL, ISOLATION_SQL, LEXING_SQL], String::new(), Vec::new());
     }
 
     pub(super) fn send_round(
@@ -241,7 +251,12 @@ impl Pump {
     }
 
     fn round_over(&mut self, io: &mut Io) {
-        self.expect.pop_front();
+        // What an answer that is held back waits for was asked behind it.
+        if self.looks_itself() {
+            self.expect.pop_back();
+        } else {
+            self.expect.pop_front();
+        }
         let Some(inquiry) = self.inquiry.take() else { return };
         let now = io.now;
         if let Stage::Sizes(sizes) = inquiry.stage {
@@ -280,6 +295,7 @@ impl Pump {
             return;
         }
         let begun = self.status != TransactionStatus::Idle || self.unsynced;
+        self.truth.of_beginning = inquiry.of_beginning && begun;
         if inquiry.of_beginning && begun && self.shared.changes() != self.truth.changes {
             // What the transaction sees of the catalog is no longer what its statements will mean.
             self.truth.broken = true;
@@ -289,7 +305,7 @@ impl Pump {
             return;
         }
         match inquiry.stage {
-            Stage::State => {
+            Stage::State(asked) => {
                 let rules = self.session.target().version;
                 let labels = self.session.labels().version();
                 let is_of_now =
@@ -297,7 +313,7 @@ impl Pump {
                 let shared = self.shared.snapshot().filter(|s| is_of_now(s));
                 let known = match shared {
                     Some(shared) => {
-                        self.shared.confirm(&shared, now);
+                        self.shared.confirm(&shared, &asked, now);
                         self.truth.private = false;
                         Some(shared)
                     }
@@ -307,17 +323,18 @@ impl Pump {
                     }
                 };
                 match known {
-                    Some(snapshot) => self.settle(snapshot, inquiry.path, now),
+                    Some(snapshot) => self.settle(snapshot, asked, inquiry.path, now),
                     None => {
                         let facts = Box::new(FactsBuilder::new(&inquiry.version));
-                        self.send_round(io, Stage::Snapshot(facts), &SNAPSHOT_SQL, inquiry.version, inquiry.path);
+                        let stage = Stage::Snapshot(asked, facts);
+                        self.send_round(io, stage, &SNAPSHOT_SQL, inquiry.version, inquiry.path);
                         return;
                     }
                 }
             }
             // It was dealt with above.
             Stage::Sizes(_) => {}
-            Stage::Snapshot(facts) => match facts.finish() {
+            Stage::Snapshot(asked, facts) => match facts.finish() {
                 Ok(facts) => {
                     let target = Arc::clone(self.session.target());
                     let (labels, carried) = self.session.labels().labels(self.session.id());
@@ -327,10 +344,10 @@ impl Pump {
                     let alone =
                         self.status != TransactionStatus::Idle || self.unsynced || self.has_temporary(&inquiry.path);
                     if !alone {
-                        self.shared.replace(Arc::clone(&snapshot), now);
+                        self.shared.replace(Arc::clone(&snapshot), &asked, now);
                     }
                     self.truth.private = alone;
-                    self.settle(snapshot, inquiry.path, now);
+                    self.settle(snapshot, asked, inquiry.path, now);
                     if !alone {
                         self.forget_absent_labels(io);
                     }
@@ -349,8 +366,10 @@ impl Pump {
         path.iter().any(|schema| schema.starts_with("pg_temp"))
     }
 
-    fn settle(&mut self, snapshot: Arc<Snapshot>, path: Vec<String>, now: Timestamp) {
+    fn settle(&mut self, snapshot: Arc<Snapshot>, asked: Asked, path: Vec<String>, now: Timestamp) {
         self.truth.snapshot = snapshot;
+        self.truth.as_of = asked.as_of.clone();
+        self.truth.answer = Some(asked);
         self.truth.path_id = self.shared.path_id(&path);
         self.truth.path = path;
         self.truth.asked = now;
@@ -372,6 +391,9 @@ impl Pump {
 
     /// Takes up the frame that waited.
     fn go_on(&mut self, io: &mut Io) {
+        if self.looks_itself() {
+            return self.looked(io);
+        }
         if self.asked_carrying(io) {
             return;
         }
@@ -444,7 +466,7 @@ impl Inquiry {
             }
         }
         match &mut self.stage {
-            Stage::State => {
+            Stage::State(_) => {
                 let Some(text) = values.first().copied().flatten().and_then(|v| std::str::from_utf8(v).ok()) else {
                     self.broken = Some("an answer without a value".into());
                     return;
@@ -468,7 +490,7 @@ impl Inquiry {
                     self.broken = Some("the search path is too long".into());
                 }
             }
-            Stage::Snapshot(facts) => {
+            Stage::Snapshot(_, facts) => {
                 if let Err(error) = facts.row(self.question, &values) {
                     self.broken = Some(error.to_string());
                 }

@@ -176,6 +176,7 @@ impl Pump {
 
     /// Notes what a request that was sent may change for those that follow before it is answered.
     pub(super) fn will_change(&mut self, prepared: &Prepared, named: &Named) {
+        self.may_alter(prepared, named);
         let statements = prepared.statements();
         if statements.is_empty() && prepared.batch.is_err() {
             self.will_change_anything();

@@ -18,6 +18,7 @@ mod carry;
 mod client;
 mod copied;
 mod copying;
+mod doubt;
 mod extended;
 mod inquiry;
 mod meaning;
@@ -29,6 +30,7 @@ mod sizes;
 mod target;
 mod titles;
 
+use crate::alterations::{AsOf, Asked};
 use crate::cancel::CancelRequest;
 use crate::frame::Frame;
 use crate::message::TransactionStatus;
@@ -39,6 +41,7 @@ use crate::shared::{Shared, Snapshot, View};
 use bytes::{Bytes, BytesMut};
 use call::Called;
 use copied::Copied;
+use doubt::{Doubting, Judged};
 use inquiry::Inquiry;
 use lockgate_core::limits::{HOLD_NOTICE_MS, PG_NAMED_BYTES_MAX, PG_PORTALS_MAX, PG_STATEMENTS_MAX};
 use lockgate_core::{Fault, SqlState, Timestamp};
@@ -106,6 +109,8 @@ pub(crate) struct Portal {
     approved: bool,
     /// It was executed before: what it compares has been paid for.
     begun: bool,
+    /// By what it was judged when it was opened, until the target has opened it.
+    judged: Option<Judged>,
     /// The groups of what it aggregates were found to be large when it was opened, and with it its rows were fixed.
     sized: bool,
     /// It outlives the transaction.
@@ -171,6 +176,8 @@ struct Simple {
     opening: bool,
     /// BEGIN was put before the text.
     bracketed: bool,
+    /// By what it was judged; `None` where that does not matter.
+    judged: Option<Judged>,
 }
 
 impl Simple {
@@ -218,6 +225,10 @@ struct Execution {
     masker: Arc<OnceLock<Arc<RowMasker>>>,
     formats: Arc<[u16]>,
     result: Flow,
+    /// By what it was judged; `None` where that does not matter.
+    judged: Option<Judged>,
+    /// Its answer is withheld, which is on record.
+    withheld: bool,
 }
 
 /// Where the rows of one result stand.
@@ -291,6 +302,12 @@ struct Truth {
     /// Code ran that nobody could look into: what it did to the transaction takes effect with the next ReadyForQuery, and
     /// what was asked before that is not true after it.
     late: bool,
+    /// As of when the snapshot is known.
+    as_of: AsOf,
+    /// The question that was answered last.
+    answer: Option<Asked>,
+    /// That answer was of the beginning of the transaction.
+    of_beginning: bool,
 }
 
 /// A session after login.
@@ -331,6 +348,8 @@ pub(crate) struct Pump {
     dropping: usize,
     /// Bytes of a CopyData message that are still to come, which is longer than what is held.
     copy_left: usize,
+    /// What is sent that may alter the catalog, and what is held back because others did.
+    doubting: Doubting,
     /// The content rules, and the version of the rules they are of.
     content: Option<Arc<ContentPlan>>,
     content_version: Option<u64>,
@@ -397,6 +416,9 @@ impl Pump {
                 attempts: 0,
                 changes: 0,
                 late: false,
+                as_of: AsOf::default(),
+                answer: None,
+                of_beginning: false,
             },
             session,
             shared,
@@ -421,6 +443,7 @@ impl Pump {
             overlong: None,
             dropping: 0,
             copy_left: 0,
+            doubting: Doubting::default(),
             content: None,
             content_version: None,
             cut: None,
@@ -576,6 +599,7 @@ impl Pump {
             return;
         }
         self.closed = true;
+        self.leave_altering(io.now);
         self.session.labels().leave(self.session.id(), io.now);
         if matches!(self.waiting, Some(Waiting::Decision(_))) {
             io.asks.push(Ask::Withdraw);
@@ -653,7 +677,13 @@ impl Pump {
         }
         // Nothing but the gateway's own question is on its way: what waits for it is what the client means.
         let asks = self.expect.iter().all(|e| matches!(e, Expect::Inquiry | Expect::Own(_)));
+        let asks_for_others = asks && self.inquiry.is_some();
         match self.waiting.take() {
+            Some(Waiting::Answers(frame)) if asks_for_others && frame.tag() == b'Q' => {
+                self.waiting = Some(Waiting::Cancelled(frame));
+                return;
+            }
+            None if asks_for_others => return,
             Some(Waiting::Target(Asking { frame, .. }) | Waiting::Cancelled(frame)) if asks => {
                 self.waiting = Some(Waiting::Cancelled(frame));
                 return;
@@ -758,10 +788,11 @@ impl Pump {
     }
 
     /// Whether a tick is wanted: the shell forgets the last wish with each event.
-    pub(crate) fn keep_ticking(&self, io: &mut Io) {
+    pub(crate) fn keep_ticking(&mut self, io: &mut Io) {
         if io.wake_in_ms.is_none() && matches!(self.waiting, Some(Waiting::Decision(_))) {
             io.wake_in_ms = Some(HOLD_NOTICE_MS);
         }
+        self.keep_looking(io);
     }
 
     /// The answer of the people.
@@ -783,7 +814,7 @@ impl Pump {
 
     /// Whether errors of what runs now may hold what is masked.
     fn touch(&mut self, now: Timestamp) -> Touch {
-        if !self.labelled() || self.touch_of_what_runs() == Touch::Clean {
+        if !self.labelled() || (self.touch_of_what_runs() == Touch::Clean && !self.is_doubtful()) {
             return Touch::Clean;
         }
         // From who may see everything nothing has to be hidden.

@@ -2,7 +2,7 @@
 
 use super::carry::Began;
 use super::client::{Taken, request_of, spelt_out};
-use super::meaning::{Spelt, certified};
+use super::meaning::{Resolved, Spelt, certified};
 use super::probes::Compared;
 use super::sizes::Sized;
 use super::{ABORT_TEXT, Asking, Expect, Flow, Pump, Simple, Waiting};
@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use lockgate_core::{Fault, SqlState};
 use lockgate_record::RequestKind;
 use lockgate_session::wire::{Decided, Io};
-use lockgate_session::{Denial, Judgement, Parked, Plan, Plumbing, Request, Ruling, Verdict};
+use lockgate_session::{Denial, Judgement, Parked, Plumbing, Request, Ruling, Verdict};
 use lockgate_sql::Why;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -104,11 +104,11 @@ impl Pump {
             Verdict::Allow(permit) => {
                 let request = permit.request();
                 let began = self.bracket();
-                let bracketed = !carried.is_empty() && began == Began::Bracketed;
+                let bracketed = began == Began::Bracketed && (!carried.is_empty() || self.may_copy(&prepared));
                 let plan = judgement.plans.first().map(Arc::clone);
                 self.describe_copied(&prepared, plan.as_deref(), true, io);
                 io.target.request(permit, &query_frame(&frame, text, &prepared, bracketed));
-                self.sent_query(request, &prepared, resolved.map(|r| r.plans), bracketed);
+                self.sent_query(request, &prepared, resolved, bracketed, io);
                 self.sent_carrying(&carried, began, io);
             }
             Verdict::Deny(denial) => {
@@ -141,12 +141,16 @@ impl Pump {
         &mut self,
         request: u64,
         prepared: &Arc<Prepared>,
-        plans: Option<Vec<Arc<Plan>>>,
+        resolved: Option<Resolved>,
         bracketed: bool,
+        io: &Io,
     ) {
         let named = self.named(prepared);
         self.will_change(prepared, &named);
         let ends_pipeline = self.unsynced;
+        let runs = resolved.as_ref().map(|r| r.runs.as_slice()).unwrap_or_default();
+        let judged = self.judged_by(Self::subjects(Some(prepared), runs), io.now);
+        let plans = resolved.map(|r| r.plans);
         self.takes_unnamed();
         let copied = self.copied_shape();
         self.expect.push_back(Expect::Simple(Box::new(Simple {
@@ -163,6 +167,7 @@ impl Pump {
             failed: false,
             opening: bracketed,
             bracketed,
+            judged,
         })));
     }
 
@@ -239,11 +244,11 @@ impl Pump {
             Verdict::Allow(permit) => {
                 let request = permit.request();
                 let began = self.bracket();
-                let bracketed = !carried.is_empty() && began == Began::Bracketed;
+                let bracketed = began == Began::Bracketed && (!carried.is_empty() || self.may_copy(&prepared));
                 let plan = judgement.plans.first().map(Arc::clone);
                 self.describe_copied(&prepared, plan.as_deref(), true, io);
                 io.target.request(permit, &query_frame(frame, query.text, &prepared, bracketed));
-                self.sent_query(request, &prepared, resolved.map(|r| r.plans), bracketed);
+                self.sent_query(request, &prepared, resolved, bracketed, io);
                 self.sent_carrying(&carried, began, io);
             }
             Verdict::Deny(denial) => {

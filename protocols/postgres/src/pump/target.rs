@@ -1,6 +1,7 @@
 //! Messages of the target: each belongs to what was sent, and goes to the client through the mask.
 
 use super::carry::with_position_before;
+use super::doubt::Doubtful;
 use super::inquiry::Inquiry;
 use super::meaning::{Inner, Named, by_name, may_rename, moves};
 use super::result::RowsEnd;
@@ -24,14 +25,27 @@ impl Pump {
     /// Takes in what the target sent.
     pub(crate) fn target(&mut self, buffer: &mut BytesMut, io: &mut Io) {
         self.keep_content(io);
-        self.take_target(buffer, io);
+        if self.has_held() {
+            self.take_held(buffer, io);
+        } else {
+            self.take_target(buffer, io);
+            if self.holds_back() {
+                self.take_held(buffer, io);
+            }
+        }
         self.flush_record(io);
     }
 
-    fn take_target(&mut self, buffer: &mut BytesMut, io: &mut Io) {
+    pub(super) fn take_target(&mut self, buffer: &mut BytesMut, io: &mut Io) {
         while !self.closed {
             self.say_own(io);
             self.take_up(io);
+            if self.withholds() {
+                if self.drop_withheld(buffer, io) {
+                    continue;
+                }
+                return;
+            }
             let in_inquiry = matches!(self.expect.front(), Some(Expect::Inquiry));
             if self.copy_left > 0 {
                 if self.copy_piece(buffer, io) {
@@ -40,6 +54,11 @@ impl Pump {
                 return;
             }
             if self.row_stream.is_some() || self.dropping > 0 || (buffer.first() == Some(&b'D') && !in_inquiry) {
+                match self.doubts(b'D', &[], io) {
+                    Doubtful::No => {}
+                    Doubtful::Held => return,
+                    Doubtful::Withheld => continue,
+                }
                 match self.rows(buffer, io) {
                     RowsEnd::More => return,
                     RowsEnd::Other => continue,
@@ -68,6 +87,11 @@ impl Pump {
             }
             if buffer.len() < header.frame_len() {
                 return;
+            }
+            match self.doubts(header.tag, buffer.get(frame::HEADER_BYTES..header.frame_len()).unwrap_or_default(), io) {
+                Doubtful::No => {}
+                Doubtful::Held => return,
+                Doubtful::Withheld => continue,
             }
             let bytes = buffer.split_to(header.frame_len()).freeze();
             let body = bytes.slice(frame::HEADER_BYTES..);
@@ -101,7 +125,7 @@ impl Pump {
         self.when_idle(io);
     }
 
-    fn message(&mut self, header: Header, body: Bytes, io: &mut Io) {
+    pub(super) fn message(&mut self, header: Header, body: Bytes, io: &mut Io) {
         // What may come at any time.
         match header.tag {
             b'N' => return self.notice_response(&body, io),
@@ -405,6 +429,9 @@ impl Pump {
             let named = simple.named.clone();
             let index = simple.index;
             simple.index += 1;
+            if let Some(judged) = &mut simple.judged {
+                judged.next();
+            }
             simple.result = super::Flow::default();
             simple.tag.clone_from(&tag);
             let request = simple.request;
@@ -412,7 +439,11 @@ impl Pump {
             self.effect(&prepared, &named, index);
             self.brought_effect(&prepared, index, &tag, io);
             match self.expect.front_mut() {
-                Some(Expect::Simple(simple)) if simple.carries.is_some() => {
+                // What is not committed yet is not done.
+                Some(Expect::Simple(simple))
+                    if simple.carries.is_some()
+                        || (simple.bracketed && simple.index >= simple.prepared.statements().len()) =>
+                {
                     simple.held_back = Some(Bytes::copy_from_slice(body));
                 }
                 _ => self.plain(MessageKind::CommandComplete, body, io),
@@ -466,7 +497,7 @@ impl Pump {
         match self.expect.front_mut() {
             Some(Expect::Simple(_)) if kind == MessageKind::EmptyQueryResponse => {}
             Some(Expect::Execute(execution)) => {
-                let request = execution.request;
+                let (request, withheld) = (execution.request, execution.withheld);
                 let carries = execution.carries.take();
                 self.expect.pop_front();
                 match kind {
@@ -474,7 +505,9 @@ impl Pump {
                     MessageKind::PortalSuspended => self.session.answered(request, 0, 1, io.now),
                     _ => self.told_by_tag(request, 0, tag, io),
                 }
-                self.done(io, request, DoneKind::Completed, tag, None);
+                if !withheld {
+                    self.done(io, request, DoneKind::Completed, tag, None);
+                }
                 match carries {
                     Some(carries) => self.ran_carrying(*carries, Some((kind, Bytes::copy_from_slice(body))), io),
                     None => self.plain(kind, body, io),
@@ -487,7 +520,7 @@ impl Pump {
     }
 
     /// What a finished statement did to the session.
-    fn effect(&mut self, prepared: &Arc<Prepared>, named: &Named, index: usize) {
+    pub(super) fn effect(&mut self, prepared: &Arc<Prepared>, named: &Named, index: usize) {
         let Some(statement) = prepared.statements().get(index) else {
             // A text that nobody could read.
             return self.anything();
@@ -554,7 +587,7 @@ impl Pump {
     }
 
     /// What was done may be anything.
-    fn anything(&mut self) {
+    pub(super) fn anything(&mut self) {
         self.moved();
         self.forget_names();
         self.doubt();
@@ -649,12 +682,15 @@ impl Pump {
             // COMMIT failed: nothing of it is there. Where the connection ends with it, nobody knows.
             Some(Expect::Bracket(_)) if !self.target_said_goodbye => self.brought_rollback(io),
             Some(Expect::Simple(simple)) => {
-                simple.failed = true;
+                let withheld = std::mem::replace(&mut simple.failed, true);
                 simple.result = super::Flow::default();
                 let request = simple.request;
                 let prepared = Arc::clone(&simple.prepared);
                 let named = simple.named.clone();
                 self.failed(&prepared, &named);
+                if withheld {
+                    return;
+                }
                 self.done(io, request, kind, "", Some((&code, &text, fault)));
             }
             Some(Expect::Call(called)) => {
@@ -667,8 +703,10 @@ impl Pump {
                 self.done(io, request, kind, "", Some((&code, &text, fault)));
             }
             Some(Expect::Execute(_) | Expect::Parse { .. }) => {
+                let mut withheld = false;
                 let request = match self.expect.pop_front() {
                     Some(Expect::Execute(execution)) => {
+                        withheld = execution.withheld;
                         match &execution.statement {
                             Some(statement) => self.failed(statement.subject(), &execution.named),
                             None => self.forget_names(),
@@ -681,7 +719,9 @@ impl Pump {
                     }
                     _ => return,
                 };
-                self.done(io, request, kind, "", Some((&code, &text, fault)));
+                if !withheld {
+                    self.done(io, request, kind, "", Some((&code, &text, fault)));
+                }
                 self.skip_to_sync(io);
             }
             Some(_) => self.skip_to_sync(io),
@@ -790,6 +830,10 @@ impl Pump {
                         let held_back = simple.held_back.map(|body| (MessageKind::CommandComplete, body));
                         return self.ran_carrying(*carries, held_back, io);
                     }
+                    if simple.bracketed {
+                        self.status = status;
+                        return self.end_bracket(b"COMMIT", simple.held_back, io);
+                    }
                 } else if simple.bracketed && status != TransactionStatus::Idle {
                     self.status = status;
                     return self.end_bracket(b"ROLLBACK", None, io);
@@ -809,6 +853,7 @@ impl Pump {
         self.copy_in = None;
         self.truth.moved |= std::mem::take(&mut self.truth.late);
         let failed_alone = std::mem::take(&mut self.failed_alone);
+        let brought = self.has_brought();
         if status == TransactionStatus::Idle {
             if failed_alone {
                 self.brought_rollback(io);
@@ -826,6 +871,7 @@ impl Pump {
         }
         self.status = status;
         self.plain(MessageKind::ReadyForQuery, body, io);
+        self.has_altered(io, brought);
     }
 }
 
@@ -839,6 +885,7 @@ impl Portal {
             masker: Arc::default(),
             permit: None,
             approved: false,
+            judged: None,
             begun: false,
             sized: false,
             holds,

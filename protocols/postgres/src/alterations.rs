@@ -1,0 +1,465 @@
+//! What the sessions on one database sent that may alter what names mean: definitions, and who may find them. Which of it is
+//! known to be over, and what the catalog looked like in between.
+//!
+//! A statement is judged by a snapshot and runs later, when it has got its locks: what it finds then may be what another
+//! session committed meanwhile. Every alteration is counted before its bytes go to the target, so whatever was made by its
+//! leave comes back after it was counted. The count at the first answer tells whether there is anything to think about; if
+//! so, [`Alterations::step`] says by which snapshots the statement has to be judged again before its answer may go out.
+//!
+//! ```text
+//!   asked ──► judged ──► sent ─ ─ ─ waits for locks ─ ─ ─ runs ──► first answer
+//!      └──────────── alterations that were open or begun in here are uncertain ──┘
+//! ```
+//!
+//! One alteration is one step between two states of the catalog. Of several in a row, each state between them has to be
+//! known: the second may have undone the first, and the last state alone would not show what there was.
+
+use lockgate_core::Timestamp;
+use lockgate_core::limits::{ALTERATION_LINGER_MS, ALTERATION_STATES_MAX, CATALOG_DOUBT_MS_MAX};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// As of when a snapshot is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AsOf {
+    /// How many alterations had been sent when the target was asked.
+    sent: u64,
+    /// Which of them were not over then: the snapshot may show them or not.
+    open: Option<Arc<[u64]>>,
+}
+
+impl AsOf {
+    fn open(&self) -> &[u64] {
+        self.open.as_deref().unwrap_or_default()
+    }
+
+    /// Whether fewer alterations had been sent than by the other.
+    pub(crate) fn is_before(&self, other: &AsOf) -> bool {
+        self.sent < other.sent
+    }
+}
+
+/// An alteration on its way: one number, or two where it may become visible in several steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alteration {
+    first: u64,
+    last: u64,
+}
+
+impl Alteration {
+    fn has(&self, number: u64) -> bool {
+        (self.first..=self.last).contains(&number)
+    }
+}
+
+/// How an alteration becomes visible to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// In more than one step: it commits more than once.
+    pub(crate) several: bool,
+    /// Other sessions may look names up in other schemas afterwards.
+    pub(crate) moves_paths: bool,
+}
+
+/// A question about the catalog on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    number: u64,
+    pub(crate) as_of: AsOf,
+}
+
+/// A statement whose first answer came, and what is uncertain about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    /// By what it was judged.
+    pub(crate) as_of: AsOf,
+    /// The session's own alteration, which it knows of.
+    pub(crate) own: Option<Alteration>,
+    /// The labels it was judged by.
+    pub(crate) labels: u64,
+    /// How many alterations had been sent when the answer came. Later ones are nothing to it.
+    until: u64,
+    /// Questions with higher numbers were asked after the answer came.
+    since: u64,
+    /// The labels there were when the answer came.
+    labels_until: u64,
+}
+
+/// What is to be done about a statement.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step<T> {
+    /// It ran under what it was judged by.
+    Done,
+    /// It has to be judged by this as well. If the outcome is the same, it is as good as judged as of then.
+    Judge(T, AsOf, u64),
+    /// A question that is answered from now on may tell.
+    Wait,
+    /// Nothing will tell any more what it ran under.
+    Never,
+}
+
+/// The alterations of one database. `T` is a snapshot.
+pub(crate) struct Alterations<T> {
+    sent: AtomicU64,
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    open: Vec<Open>,
+    questions: u64,
+    /// States of the catalog when nothing was on its way, by the number of the last alteration before.
+    states: VecDeque<Known<T>>,
+    /// The latest answer.
+    latest: Option<(Asked, Known<T>)>,
+    /// The latest alterations that may have moved other sessions' search paths.
+    movers: VecDeque<u64>,
+    /// Of older ones nobody knows.
+    movers_since: u64,
+}
+
+struct Open {
+    alteration: Alteration,
+    /// When its session went away without an answer.
+    abandoned: Option<Timestamp>,
+}
+
+#[derive(Clone)]
+struct Known<T> {
+    sent: u64,
+    labels: u64,
+    snapshot: T,
+    at: Timestamp,
+}
+
+/// Alterations that move paths and are remembered one by one.
+const MOVERS_MAX: usize = 64;
+
+impl<T> Default for Alterations<T> {
+    fn default() -> Self {
+        Alterations {
+            sent: AtomicU64::new(0),
+            state: Mutex::new(State {
+                open: Vec::new(),
+                questions: 0,
+                states: VecDeque::new(),
+                latest: None,
+                movers: VecDeque::new(),
+                movers_since: 0,
+            }),
+        }
+    }
+}
+
+impl<T: Clone> Alterations<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    /// Something is about to be sent.
+    pub(crate) fn begin(&self, manner: Manner) -> Alteration {
+        let mut state = self.state();
+        let first = self.sent() + 1;
+        let last = first + u64::from(manner.several);
+        state.open.push(Open { alteration: Alteration { first, last }, abandoned: None });
+        if manner.moves_paths {
+            state.movers.extend(first..=last);
+            while state.movers.len() > MOVERS_MAX {
+                state.movers_since = state.movers.pop_front().unwrap_or_default();
+            }
+        }
+        self.sent.store(last, Ordering::Release);
+        Alteration { first, last }
+    }
+
+    /// It was answered: whatever came of it is there.
+    pub(crate) fn complete(&self, alteration: Alteration) {
+        self.state().open.retain(|open| open.alteration != alteration);
+    }
+
+    /// Its session went away before it was answered. The target may still be at it for a while.
+    pub(crate) fn abandon(&self, alteration: Alteration, now: Timestamp) {
+        for open in self.state().open.iter_mut().filter(|open| open.alteration == alteration) {
+            open.abandoned = Some(now);
+        }
+    }
+
+    /// The target is about to be asked.
+    pub(crate) fn ask(&self, now: Timestamp) -> Asked {
+        let mut state = self.state();
+        let over = |open: &Open| {
+            // A clock that went back is no reason to wait for ever.
+            open.abandoned.is_some_and(|at| !(0..ALTERATION_LINGER_MS).contains(&now.millis_since(at)))
+        };
+        state.open.retain(|open| !over(open));
+        state.questions += 1;
+        let open: Vec<u64> = state.open.iter().flat_map(|o| o.alteration.first..=o.alteration.last).collect();
+        let open = (!open.is_empty()).then(|| Arc::from(open));
+        Asked { number: state.questions, as_of: AsOf { sent: self.sent(), open } }
+    }
+
+    /// The target answered with this, which holds for everybody.
+    pub(crate) fn answered(&self, asked: &Asked, snapshot: T, labels: u64, now: Timestamp) {
+        let mut state = self.state();
+        let known = Known { sent: self.sent(), labels, snapshot, at: now };
+        if asked.as_of.open.is_none() && asked.as_of.sent == known.sent {
+            state.states.retain(|other| {
+                other.sent != known.sent && (0..CATALOG_DOUBT_MS_MAX).contains(&now.millis_since(other.at))
+            });
+            state.states.push_back(known.clone());
+            while state.states.len() > ALTERATION_STATES_MAX {
+                state.states.pop_front();
+            }
+        }
+        if state.latest.as_ref().is_none_or(|(latest, _)| latest.number < asked.number) {
+            state.latest = Some((asked.clone(), known));
+        }
+    }
+
+    /// Whether a snapshot lacks what is known to be there.
+    pub(crate) fn is_behind(&self, as_of: &AsOf) -> bool {
+        if self.is_all(as_of) {
+            return false;
+        }
+        let state = self.state();
+        let is_open = |number: u64| state.open.iter().any(|o| o.alteration.has(number));
+        let uncertain = self.sent().saturating_sub(as_of.sent);
+        let open_since = state.open.iter().flat_map(|o| o.alteration.first..=o.alteration.last);
+        let open_since = open_since.filter(|n| *n > as_of.sent).count();
+        u64::try_from(open_since).unwrap_or(u64::MAX) < uncertain || as_of.open().iter().any(|n| !is_open(*n))
+    }
+
+    /// Whether nothing can have happened since: the one question of every answer.
+    pub(crate) fn is_all(&self, as_of: &AsOf) -> bool {
+        as_of.open.is_none() && as_of.sent == self.sent()
+    }
+
+    /// A statement's first answer came, and there are these labels now.
+    pub(crate) fn pending(&self, as_of: AsOf, own: Option<Alteration>, labels: u64, labels_until: u64) -> Pending {
+        let questions = self.state().questions;
+        Pending { as_of, own, labels, until: self.sent(), since: questions, labels_until }
+    }
+
+    /// How a statement comes nearer to certainty.
+    pub(crate) fn step(&self, pending: &Pending) -> Step<T> {
+        let state = self.state();
+        let between = |until: u64| -> Vec<u64> {
+            let own = |number: &u64| pending.own.is_some_and(|own| own.has(*number));
+            let since = pending.as_of.sent.saturating_add(1)..=until;
+            // No more than two are ever of use.
+            pending.as_of.open().iter().copied().chain(since).filter(|n| !own(n)).take(2).collect()
+        };
+        let left = between(pending.until);
+        if left.is_empty() && pending.labels >= pending.labels_until {
+            return Step::Done;
+        }
+        let stays = |numbers: &[u64]| numbers.iter().all(|n| *n > state.movers_since && !state.movers.contains(n));
+        let known = state.states.iter().find(|known| {
+            let within = (pending.as_of.sent..=pending.until).contains(&known.sent);
+            let numbers = if within { between(known.sent) } else { return false };
+            let labels = known.labels > pending.labels && known.labels >= pending.labels_until;
+            stays(&numbers) && (numbers.len() == 1 || (numbers.is_empty() && labels))
+        });
+        if let Some(known) = known {
+            let as_of = AsOf { sent: known.sent, open: None };
+            return Step::Judge(known.snapshot.clone(), as_of, known.labels.max(pending.labels));
+        }
+        if left.len() > 1 || self.sent() != pending.until {
+            return Step::Never;
+        }
+        match &state.latest {
+            Some((asked, known))
+                if asked.number > pending.since
+                    && known.sent == pending.until
+                    && known.labels >= pending.labels_until
+                    && stays(&left) =>
+            {
+                let as_of = AsOf { sent: pending.until, open: None };
+                Step::Judge(known.snapshot.clone(), as_of, known.labels)
+            }
+            _ => Step::Wait,
+        }
+    }
+
+    /// Whether an answer that the session itself got to a question of its own, asked after the statement's answer came,
+    /// tells the rest, whatever schemas it looks names up in now.
+    pub(crate) fn tells(&self, asked: &Asked, labels: u64, pending: &Pending) -> bool {
+        let current = asked.number > pending.since && self.sent() == pending.until;
+        current && labels >= pending.labels_until && !matches!(self.step(pending), Step::Never)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type All = Alterations<&'static str>;
+
+    const ONE: Manner = Manner { several: false, moves_paths: false };
+
+    fn now() -> Timestamp {
+        Timestamp::from_millis(1_000_000)
+    }
+
+    /// A question that is answered at once.
+    fn look(all: &All, name: &'static str) -> AsOf {
+        let asked = all.ask(now());
+        all.answered(&asked, name, 1, now());
+        asked.as_of
+    }
+
+    fn change(all: &All, name: &'static str) -> AsOf {
+        all.complete(all.begin(ONE));
+        look(all, name)
+    }
+
+    fn pending(all: &All, as_of: &AsOf) -> Pending {
+        all.pending(as_of.clone(), None, 1, 1)
+    }
+
+    /// The snapshots by which a statement has to be judged, and how it ends.
+    fn steps(all: &All, mut pending: Pending) -> (Vec<&'static str>, Step<&'static str>) {
+        let mut judged = Vec::new();
+        loop {
+            match all.step(&pending) {
+                Step::Judge(name, as_of, labels) => {
+                    judged.push(name);
+                    pending.as_of = as_of;
+                    pending.labels = labels;
+                }
+                end => return (judged, end),
+            }
+        }
+    }
+
+    #[test]
+    fn every_state_between_is_judged() {
+        let all = All::default();
+        let judged = look(&all, "a");
+        assert!(all.is_all(&judged));
+        change(&all, "b");
+        change(&all, "c");
+        assert!(!all.is_all(&judged) && all.is_behind(&judged));
+        assert_eq!(steps(&all, pending(&all, &judged)), (vec!["b", "c"], Step::Done));
+        // What comes later is nothing to it.
+        let before = pending(&all, &judged);
+        change(&all, "d");
+        assert_eq!(steps(&all, before), (vec!["b", "c"], Step::Done));
+    }
+
+    #[test]
+    fn a_state_that_nobody_saw_cannot_be_judged() {
+        let all = All::default();
+        let judged = look(&all, "a");
+        all.complete(all.begin(ONE));
+        let waits = pending(&all, &judged);
+        assert_eq!(all.step(&waits), Step::Wait);
+        change(&all, "c");
+        assert_eq!(all.step(&waits), Step::Never);
+        assert_eq!(all.step(&pending(&all, &judged)), Step::Never);
+        let several = All::default();
+        let judged = look(&several, "a");
+        several.complete(several.begin(Manner { several: true, moves_paths: false }));
+        look(&several, "c");
+        assert_eq!(several.step(&pending(&several, &judged)), Step::Never);
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_uncertain_until_it_is_asked_for_behind_the_answer() {
+        let all = All::default();
+        let open = all.begin(ONE);
+        let judged = look(&all, "a");
+        assert!(!all.is_all(&judged) && !all.is_behind(&judged));
+        let answered = pending(&all, &judged);
+        assert_eq!(all.step(&answered), Step::Wait);
+        look(&all, "b");
+        assert_eq!(steps(&all, answered), (vec!["b"], Step::Done));
+        // Two at a time could undo one another.
+        let other = all.begin(ONE);
+        let both = look(&all, "c");
+        assert_eq!(all.step(&pending(&all, &both)), Step::Never);
+        all.complete(other);
+        assert!(all.is_behind(&both));
+        all.complete(open);
+        assert!(all.is_all(&look(&all, "d")));
+    }
+
+    #[test]
+    fn a_question_that_was_asked_before_a_change_does_not_know_it() {
+        let all = All::default();
+        let asked = all.ask(now());
+        let change = all.begin(ONE);
+        all.answered(&asked, "a", 1, now());
+        all.complete(change);
+        assert!(all.is_behind(&asked.as_of));
+        assert_eq!(all.step(&pending(&all, &asked.as_of)), Step::Wait);
+    }
+
+    #[test]
+    fn the_sessions_own_change_is_known_to_it() {
+        let all = All::default();
+        let judged = look(&all, "a");
+        let own = all.begin(ONE);
+        let answered = all.pending(judged.clone(), Some(own), 1, 1);
+        assert_eq!(all.step(&answered), Step::Done);
+        let other = all.begin(ONE);
+        let answered = all.pending(judged, Some(own), 1, 1);
+        assert_eq!(all.step(&answered), Step::Wait);
+        all.complete(own);
+        all.complete(other);
+        look(&all, "b");
+        assert_eq!(steps(&all, answered), (vec!["b"], Step::Done));
+    }
+
+    #[test]
+    fn what_moves_search_paths_is_told_by_the_sessions_own_question_only() {
+        let all = All::default();
+        let judged = look(&all, "a");
+        all.complete(all.begin(Manner { several: false, moves_paths: true }));
+        let answered = pending(&all, &judged);
+        look(&all, "b");
+        assert_eq!(all.step(&answered), Step::Wait);
+        let asked = all.ask(now());
+        assert!(all.tells(&asked, 1, &answered));
+        all.begin(ONE);
+        assert!(!all.tells(&asked, 1, &answered), "it may show what came later");
+    }
+
+    #[test]
+    fn labels_that_came_are_asked_for() {
+        let all = All::default();
+        let judged = look(&all, "a");
+        let answered = all.pending(judged, None, 1, 2);
+        assert_eq!(all.step(&answered), Step::Wait);
+        let asked = all.ask(now());
+        all.answered(&asked, "b", 2, now());
+        assert_eq!(steps(&all, answered), (vec!["b"], Step::Done));
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_for_who_went_away() {
+        let all = All::default();
+        let left = all.begin(ONE);
+        all.abandon(left, now());
+        assert!(!all.is_all(&look(&all, "a")));
+        let later = now().plus_millis(ALTERATION_LINGER_MS);
+        let asked = all.ask(later);
+        assert!(all.is_all(&asked.as_of));
+    }
+
+    #[test]
+    fn memory_has_a_bound() {
+        let all = All::default();
+        for _ in 0..1_000 {
+            all.complete(all.begin(Manner { several: false, moves_paths: true }));
+            look(&all, "a");
+        }
+        let state = all.state();
+        assert!(state.states.len() <= ALTERATION_STATES_MAX && state.movers.len() <= MOVERS_MAX);
+        assert!(state.open.is_empty());
+    }
+}

@@ -1,0 +1,861 @@
+//! A statement is judged under one catalog and may run under another, after it waited for a lock. Here is counted what this
+//! session sends that alters the catalog, and here its own answers are held back where other sessions did so meanwhile, until
+//! it is known that the statement would have been judged the same, or that it was not.
+//!
+//! ```text
+//!   first answer ──► nothing altered since it was judged ──────────────► mask ──► client
+//!        └► altered: hold back ──► judged again by what there was since: the same ──┘
+//!                                  another, or nobody can tell in time: withhold, 40001
+//! ```
+//!
+//! Who may tell is whoever asks the target for its catalog: the session that altered it does at once, others before their
+//! next statements, and this one where the whole answer is here and the target takes a question.
+
+use super::meaning::{Inner, Named, by_name};
+use super::{ABORT_TEXT, Expect, Portal, Pump, Statement};
+use crate::alterations::{Alteration, AsOf, Manner, Pending, Step};
+use crate::frame::{self, Peer};
+use crate::message::{self, TransactionStatus};
+use crate::own;
+use crate::prepare::{Prepared, With};
+use crate::shared::{Snapshot, View};
+use bytes::{Bytes, BytesMut};
+use lockgate_core::limits::{
+    CATALOG_AGE_MS_MAX, CATALOG_CATCH_UP_MS, CATALOG_DOUBT_BYTES_MAX, CATALOG_DOUBT_LOOK_MS, CATALOG_DOUBT_MS_MAX,
+    PG_MASKED_ROW_BYTES_MAX,
+};
+use lockgate_core::{Fault, SqlState, Timestamp};
+use lockgate_mask::{Outbox, Touch};
+use lockgate_record::{CloseReason, DoneKind};
+use lockgate_session::wire::Io;
+use lockgate_session::{Denial, Masks, Plumbing};
+use lockgate_sql::{Effect, Outputs};
+use std::sync::Arc;
+
+/// What is told and recorded of an answer that is withheld.
+const MESSAGE: &str = "definitions changed while the statement waited";
+/// Judgements that one look at what is on its way makes at most.
+const CATCH_UP_STEPS_MAX: usize = 256;
+/// Questions of its own that a session asks about one answer.
+const QUESTIONS_MAX: u8 = 3;
+
+/// What a statement on its way was judged by.
+pub(super) struct Judged {
+    as_of: AsOf,
+    own: Option<Alteration>,
+    labels: u64,
+    at: Timestamp,
+    snapshot: u64,
+    /// The texts that were judged: the statement, and what it runs by name.
+    subjects: Vec<Arc<Prepared>>,
+    /// Nothing but rows comes of it.
+    reads: bool,
+    /// Its first answer has been passed on.
+    passed: bool,
+}
+
+/// What this session does to the catalog, and what of its answers is held back.
+#[derive(Default)]
+pub(super) struct Doubting {
+    /// The open transaction has definitions in it, as far as it was sent.
+    defines: bool,
+    /// The same of code that nobody could look into.
+    opaque: bool,
+    /// These may move the search paths of others.
+    moves_paths: bool,
+    /// What may end the transaction was sent and is not answered.
+    ending: bool,
+    /// Something on its way was judged by what others may alter.
+    judging: bool,
+    /// What was sent may be visible to others by now.
+    altering: Option<Alteration>,
+    doubt: Option<Box<Doubt>>,
+    /// What the target said and was not dealt with.
+    held: BytesMut,
+    withheld: Option<Withheld>,
+}
+
+/// An answer that is held back.
+struct Doubt {
+    pending: Pending,
+    subjects: Vec<Arc<Prepared>>,
+    since: Timestamp,
+    questions: u8,
+    /// A question of this session's own is on its way; the status that the client knows of.
+    looking: Option<TransactionStatus>,
+}
+
+/// An answer that the client does not get.
+struct Withheld {
+    error: Bytes,
+    /// The target is made to fail in its place, as the client has not ended its pipeline.
+    within: bool,
+}
+
+/// What a message of the target waits for.
+pub(super) enum Doubtful {
+    /// Nothing.
+    No,
+    /// It is held back.
+    Held,
+    /// It is withheld, with what follows.
+    Withheld,
+}
+
+impl Pump {
+    // ---- what this session alters ----
+
+    /// Notes what a request that is about to be sent may alter for others.
+    pub(super) fn may_alter(&mut self, prepared: &Prepared, named: &Named) {
+        if !self.names_matter() {
+            return;
+        }
+        let within = self.status == TransactionStatus::InTransaction && !self.doubting.ending;
+        let (mut ends, mut several) = (0, false);
+        let unread = prepared.batch.is_err();
+        for (index, statement) in prepared.statements().iter().enumerate() {
+            let (run, mut ended) = match named.inner(index, statement) {
+                Inner::Nothing => (&[][..], 0),
+                Inner::This(run) => (run.statements(), 0),
+                Inner::Unknown => (&[][..], 1),
+            };
+            let (mut defines, mut opaque, mut moves) = (false, false, false);
+            for one in std::iter::once(statement).chain(run) {
+                defines |= redefines(one);
+                opaque |= one.facts.opaque;
+                moves |= one.facts.opaque || moves_paths(one);
+                ended += usize::from(ends_transaction(one));
+            }
+            several |= ends > 0 && (defines || ended > 0);
+            ends += ended;
+            self.doubting.defines |= defines;
+            self.doubting.opaque |= opaque;
+            self.doubting.moves_paths |= moves;
+        }
+        self.doubting.defines |= unread;
+        self.doubting.moves_paths |= unread;
+        let ends = ends > 0 || unread;
+        let visible = self.doubting.defines || (self.doubting.opaque && within);
+        if visible && (!within || ends) {
+            self.alters(several);
+        }
+        self.doubting.ending |= ends;
+    }
+
+    /// The same of a portal that was opened out of our sight.
+    pub(super) fn may_alter_anything(&mut self) {
+        if self.names_matter() {
+            self.doubting.opaque = true;
+            self.doubting.moves_paths = true;
+            self.doubting.ending = true;
+        }
+    }
+
+    fn alters(&mut self, several: bool) {
+        if self.doubting.altering.is_none() {
+            let manner = Manner { several, moves_paths: self.doubting.moves_paths };
+            self.doubting.altering = Some(self.shared.alterations.begin(manner));
+        }
+    }
+
+    /// Everything that was sent is answered. What came of it is asked for at once, because other sessions may wait for it.
+    pub(super) fn has_altered(&mut self, io: &mut Io, brought: bool) {
+        if !self.expect.is_empty() {
+            return;
+        }
+        let idle = self.status == TransactionStatus::Idle;
+        if idle && self.doubting.opaque && self.doubting.altering.is_none() {
+            // Code that nobody can look into may run for hours and altering is seldom what it does. It is counted when it
+            // is over.
+            self.alters(false);
+        }
+        self.doubting.ending = false;
+        self.doubting.judging = false;
+        if idle {
+            self.doubting.defines = false;
+            self.doubting.opaque = false;
+            self.doubting.moves_paths = false;
+        }
+        let altered = self.doubting.altering.take();
+        if let Some(alteration) = altered {
+            self.shared.alterations.complete(alteration);
+        }
+        let free = self.waiting.is_none() && self.inquiry.is_none() && !self.unsynced && !self.is_carrying();
+        if (altered.is_some() || brought) && idle && free && !self.closed && self.names_matter() {
+            self.ask_catalog(io);
+        }
+    }
+
+    /// The session is over, whatever becomes of what it sent.
+    pub(super) fn leave_altering(&mut self, now: Timestamp) {
+        if let Some(alteration) = self.doubting.altering.take() {
+            self.shared.alterations.abandon(alteration, now);
+        }
+    }
+
+    // ---- what it was judged by ----
+
+    /// What a request that is about to be sent was judged by; `None` where it means the same whatever is altered.
+    pub(super) fn judged_by(&mut self, subjects: Vec<Arc<Prepared>>, now: Timestamp) -> Option<Judged> {
+        let tells = |s: &Arc<Prepared>| !s.is_free_of_catalog() && s.statements().iter().any(tells);
+        if !subjects.iter().any(tells) || !self.names_matter() {
+            return None;
+        }
+        let reads = subjects.iter().flat_map(|s| s.statements()).all(|s| {
+            matches!(s.verb, "select" | "fetch" | "execute" | "explain" | "show" | "declare_cursor" | "copy")
+                && s.facts.changes.is_empty()
+        });
+        self.doubting.judging = true;
+        Some(Judged {
+            as_of: self.known_as_of(),
+            own: self.doubting.altering,
+            labels: self.truth.snapshot.labels,
+            at: now,
+            snapshot: self.truth.snapshot.id,
+            subjects,
+            reads,
+            passed: false,
+        })
+    }
+
+    /// What the request was judged by whose answer comes now.
+    fn judged(&mut self) -> Option<&mut Judged> {
+        match self.expect.front_mut()? {
+            Expect::Simple(simple) if !simple.opening => simple.judged.as_mut(),
+            Expect::Execute(execution) => execution.judged.as_mut(),
+            Expect::Call(called) => called.judged.as_mut(),
+            Expect::Bind => self.portals.front_mut().and_then(|portal: &mut Portal| portal.judged.as_mut()),
+            _ => None,
+        }
+    }
+
+    /// Whether the answer that comes now may be of something else than was judged.
+    pub(super) fn is_doubtful(&self) -> bool {
+        let judged = match self.expect.front() {
+            Some(Expect::Simple(simple)) => simple.judged.as_ref(),
+            Some(Expect::Execute(execution)) => execution.judged.as_ref(),
+            Some(Expect::Call(called)) => called.judged.as_ref(),
+            _ => None,
+        };
+        judged.is_some_and(|judged| !judged.passed && !self.shared.alterations.is_all(&judged.as_of))
+    }
+
+    /// Whether a message of the target has to wait.
+    pub(super) fn doubts(&mut self, tag: u8, body: &[u8], io: &mut Io) -> Doubtful {
+        let first = match self.expect.front() {
+            Some(Expect::Simple(_)) => matches!(tag, b'T' | b'H' | b'C' | b'E'),
+            Some(Expect::Execute(_)) => matches!(tag, b'D' | b'H' | b'C' | b's' | b'E'),
+            Some(Expect::Call(_)) => matches!(tag, b'V' | b'E'),
+            Some(Expect::Bind) => matches!(tag, b'2' | b'E'),
+            _ => false,
+        };
+        if !first || self.doubting.withheld.is_some() {
+            return Doubtful::No;
+        }
+        let labels = self.session.labels().version();
+        let shared = Arc::clone(&self.shared);
+        let labelled = self.labelled();
+        let Some(judged) = self.judged() else { return Doubtful::No };
+        if judged.passed || (tag == b'E' && comes_of_waiting(body)) {
+            return Doubtful::No;
+        }
+        let late = io.now.millis_since(judged.at) > CATALOG_AGE_MS_MAX;
+        let all = shared.alterations.is_all(&judged.as_of) && (labels == judged.labels || !labelled);
+        if all && !late {
+            judged.passed = tag != b'2';
+            return Doubtful::No;
+        }
+        let pending = shared.alterations.pending(judged.as_of.clone(), judged.own, judged.labels, labels);
+        let (subjects, snapshot, reads) = (judged.subjects.clone(), judged.snapshot, judged.reads);
+        if reads && self.sees_everything(io.now) {
+            self.trust_answer(None);
+            return Doubtful::No;
+        }
+        let doubt = Doubt { pending, subjects, since: io.now, questions: QUESTIONS_MAX, looking: None };
+        self.doubting.doubt = Some(Box::new(doubt));
+        if late
+            && !self.truth.private
+            && let Some(newer) = self.shared.snapshot().filter(|s| s.id != snapshot)
+            && !self.is_same_under(&newer, io)
+        {
+            // What somebody altered directly at the target is not counted here, and others saw it.
+            self.withhold(io);
+        } else {
+            self.look(io);
+        }
+        match (&self.doubting.doubt, &self.doubting.withheld) {
+            (Some(_), _) => Doubtful::Held,
+            (None, Some(_)) => Doubtful::Withheld,
+            (None, None) => Doubtful::No,
+        }
+    }
+
+    /// Nothing is hidden from this identity, whatever a name means.
+    fn sees_everything(&mut self, now: Timestamp) -> bool {
+        let unknown = self.unknown_plan(now);
+        let clear = unknown.plans.first().is_some_and(|p| p.masks == Masks::Clear && p.touch == Touch::Clean);
+        clear && !self.session.rules().policies.speak_of_tables()
+    }
+
+    // ---- looking ----
+
+    /// Whether answers are held back.
+    pub(super) fn holds_back(&self) -> bool {
+        self.doubting.doubt.is_some()
+    }
+
+    /// Whether a question of the session's own about a held answer is on its way.
+    pub(super) fn looks_itself(&self) -> bool {
+        self.doubting.doubt.as_ref().is_some_and(|doubt| doubt.looking.is_some())
+    }
+
+    /// Sees whether it is known by now what the held answer was made under.
+    fn look(&mut self, io: &mut Io) {
+        loop {
+            let Some(doubt) = &self.doubting.doubt else { return };
+            if doubt.looking.is_some() {
+                return;
+            }
+            match self.shared.alterations.step(&doubt.pending) {
+                Step::Done => {
+                    let as_of = doubt.pending.as_of.clone();
+                    return self.trust_answer(Some(as_of));
+                }
+                Step::Never => return self.withhold(io),
+                Step::Judge(snapshot, as_of, labels) if !self.truth.private => {
+                    if !self.is_same_under(&snapshot, io) {
+                        return self.withhold(io);
+                    }
+                    if let Some(doubt) = &mut self.doubting.doubt {
+                        doubt.pending.as_of = as_of;
+                        doubt.pending.labels = labels;
+                    }
+                }
+                Step::Judge(..) | Step::Wait => {
+                    let waits = io.now.millis_since(doubt.since);
+                    if !(0..CATALOG_DOUBT_MS_MAX).contains(&waits) {
+                        return self.withhold(io);
+                    }
+                    return self.ask_itself(io);
+                }
+            }
+        }
+    }
+
+    /// The answer may go out.
+    fn trust_answer(&mut self, as_of: Option<AsOf>) {
+        self.doubting.doubt = None;
+        let bound = matches!(self.expect.front(), Some(Expect::Bind));
+        let labels = self.session.labels().version();
+        if let Some(judged) = self.judged() {
+            judged.passed = true;
+            if let (Some(as_of), true) = (as_of, bound) {
+                judged.as_of = as_of;
+                judged.labels = labels;
+            }
+        }
+    }
+
+    /// Whether everything about the held answer would have been judged the same by this.
+    fn is_same_under(&mut self, snapshot: &Arc<Snapshot>, io: &Io) -> bool {
+        let subjects = self.doubting.doubt.as_ref().map(|d| d.subjects.clone()).unwrap_or_default();
+        self.all_same_under(&subjects, snapshot, io)
+    }
+
+    fn all_same_under(&mut self, subjects: &[Arc<Prepared>], snapshot: &Arc<Snapshot>, io: &Io) -> bool {
+        let rules = self.session.rules();
+        let as_it_is = self.rewrites();
+        let with = With {
+            session: &self.session,
+            rules: &rules,
+            snapshot,
+            path: &self.truth.path,
+            view: View { snapshot: snapshot.id, ..self.view(rules.version, as_it_is) },
+            readable: self.readable(),
+            rewrites: false,
+            now: io.now,
+        };
+        subjects.iter().all(|subject| subject.is_like(&subject.again(&with, &self.shared)))
+    }
+
+    /// Asks the target, where all it owes is here and it takes a question.
+    fn ask_itself(&mut self, io: &mut Io) {
+        let free = self.inquiry.is_none() && !self.unsynced && !self.is_carrying();
+        let Some(status) = self.status_behind_held().filter(|_| free) else { return };
+        let known = self.status;
+        match &mut self.doubting.doubt {
+            Some(doubt) if doubt.questions > 0 && status != TransactionStatus::Failed => {
+                doubt.questions -= 1;
+                doubt.looking = Some(known);
+            }
+            _ => return,
+        }
+        self.status = status;
+        self.ask_catalog(io);
+    }
+
+    /// The transaction's status behind what is held, if that is all that the target owes.
+    fn status_behind_held(&self) -> Option<TransactionStatus> {
+        let ends = |expect: &&Expect| match expect {
+            Expect::Simple(_) | Expect::Sync | Expect::Call(_) | Expect::Bracket(_) | Expect::RefusedQuery { .. } => {
+                true
+            }
+            Expect::Copied(copied) => copied.is_synced(),
+            _ => false,
+        };
+        let mut owed = self.expect.iter().filter(ends).count();
+        let mut rest = self.doubting.held.get(..).unwrap_or_default();
+        let mut status = None;
+        while let Ok(Some(header)) = frame::next_header(rest, Peer::Target) {
+            let Some((frame, behind)) = rest.split_at_checked(header.frame_len()) else { break };
+            rest = behind;
+            if header.tag == b'Z' {
+                owed = owed.checked_sub(1)?;
+                let body = frame.get(frame::HEADER_BYTES..).unwrap_or_default();
+                status = message::ReadyForQuery::decode(body).ok().map(|ready| ready.status);
+            }
+        }
+        status.filter(|_| owed == 0 && rest.is_empty())
+    }
+
+    /// The question of the session's own is answered.
+    pub(super) fn looked(&mut self, io: &mut Io) {
+        let Some(doubt) = &mut self.doubting.doubt else { return };
+        if let Some(known) = doubt.looking.take() {
+            self.status = known;
+        }
+        let certain = !self.truth.broken && !self.truth.moved && !self.truth.of_beginning;
+        let snapshot = Arc::clone(&self.truth.snapshot);
+        let answer = self.truth.answer.as_ref().filter(|_| certain);
+        let tells = answer.is_some_and(|asked| self.shared.alterations.tells(asked, snapshot.labels, &doubt.pending));
+        if !tells {
+            self.look(io);
+        } else if self.is_same_under(&snapshot, io) {
+            let as_of = self.truth.as_of.clone();
+            self.trust_answer(Some(as_of));
+        } else {
+            self.withhold(io);
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn look_again(&mut self, io: &mut Io) {
+        if self.closed {
+            return;
+        }
+        if self.holds_back() {
+            self.look(io);
+            self.resume(io);
+            self.flush_record(io);
+            return;
+        }
+        self.catch_up(io);
+    }
+
+    /// A statement that has not answered yet is judged by what became known meanwhile: later nobody may know it any more.
+    fn catch_up(&mut self, io: &Io) {
+        let labels = self.session.labels().version();
+        if self.truth.private || !self.doubting.judging {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut at = 0;
+        for _ in 0..CATCH_UP_STEPS_MAX {
+            let Some(judged) = self.all_judged().filter(|judged| !judged.passed).nth(at) else { return };
+            at += 1;
+            if shared.alterations.is_all(&judged.as_of) {
+                continue;
+            }
+            let pending = shared.alterations.pending(judged.as_of.clone(), judged.own, judged.labels, labels);
+            let subjects = judged.subjects.clone();
+            let Step::Judge(snapshot, as_of, labels) = shared.alterations.step(&pending) else { continue };
+            if !self.all_same_under(&subjects, &snapshot, io) {
+                continue;
+            }
+            // Once more, as there may be further states.
+            at -= 1;
+            if let Some(judged) = self.all_judged().filter(|judged| !judged.passed).nth(at) {
+                judged.as_of = as_of;
+                judged.labels = labels;
+            }
+        }
+    }
+
+    /// What everything on its way was judged by.
+    fn all_judged(&mut self) -> impl Iterator<Item = &mut Judged> + '_ {
+        let sent = self.expect.iter_mut().filter_map(|expect| match expect {
+            Expect::Simple(simple) => simple.judged.as_mut(),
+            Expect::Execute(execution) => execution.judged.as_mut(),
+            Expect::Call(called) => called.judged.as_mut(),
+            _ => None,
+        });
+        sent.chain(self.portals.proposed_mut().filter_map(|portal: &mut Portal| portal.judged.as_mut()))
+    }
+
+    /// What the shell is to do until the next event.
+    pub(super) fn keep_looking(&mut self, io: &mut Io) {
+        io.read_target = !self.holds_back() || self.doubting.held.len() < CATALOG_DOUBT_BYTES_MAX;
+        let wish = if self.holds_back() {
+            CATALOG_DOUBT_LOOK_MS
+        } else if self.doubting.judging && !self.expect.is_empty() {
+            CATALOG_CATCH_UP_MS
+        } else {
+            return;
+        };
+        io.wake_in_ms = Some(io.wake_in_ms.map_or(wish, |wake| wake.min(wish)));
+    }
+
+    // ---- holding back ----
+
+    /// Takes in what the target sent, behind what is held.
+    pub(super) fn take_held(&mut self, buffer: &mut BytesMut, io: &mut Io) {
+        if self.looks_itself() {
+            self.take_own_answer(buffer, io);
+            if self.looks_itself() || self.closed {
+                return;
+            }
+        }
+        self.doubting.held.extend_from_slice(buffer);
+        buffer.clear();
+        if self.holds_back() {
+            self.look(io);
+        }
+        self.resume(io);
+    }
+
+    /// Whether something is held.
+    pub(super) fn has_held(&self) -> bool {
+        self.holds_back() || !self.doubting.held.is_empty()
+    }
+
+    /// Deals with what is held, unless it still has to be.
+    fn resume(&mut self, io: &mut Io) {
+        if self.holds_back() || self.closed {
+            return;
+        }
+        let mut held = std::mem::take(&mut self.doubting.held);
+        self.take_target(&mut held, io);
+        self.doubting.held = held;
+        if self.holds_back() {
+            self.look(io);
+        }
+        if !self.holds_back() && !self.closed {
+            io.again = true;
+        }
+    }
+
+    fn take_own_answer(&mut self, buffer: &mut BytesMut, io: &mut Io) {
+        while self.looks_itself() && !self.closed {
+            let header = match frame::next_header(buffer, Peer::Target) {
+                Ok(Some(header)) => header,
+                Ok(None) => return,
+                Err(error) => return self.target_broke(io, &error.to_string()),
+            };
+            if let Err(error) = header.bounded(Peer::Target, PG_MASKED_ROW_BYTES_MAX) {
+                return self.target_broke(io, &error.to_string());
+            }
+            if buffer.len() < header.frame_len() {
+                return;
+            }
+            let body = buffer.split_to(header.frame_len()).freeze().slice(frame::HEADER_BYTES..);
+            match header.tag {
+                b'N' => {}
+                b'A' | b'S' => self.message(header, body, io),
+                tag => self.inquiry_frame(tag, &body, io),
+            }
+        }
+    }
+
+    // ---- withholding ----
+
+    /// The client does not get the answer, and is told why.
+    fn withhold(&mut self, io: &mut Io) {
+        self.doubting.doubt = None;
+        let denial = Denial::other(
+            Fault::Policy,
+            SqlState::SERIALIZATION_FAILURE,
+            MESSAGE,
+            Some("what it would have returned may be something else than was allowed".into()),
+            Some("run it again".into()),
+        );
+        let request = match self.expect.front_mut() {
+            Some(Expect::Simple(simple)) => {
+                simple.failed = true;
+                Some(simple.request)
+            }
+            Some(Expect::Execute(execution)) => {
+                execution.withheld = true;
+                execution.carries = None;
+                Some(execution.request)
+            }
+            Some(Expect::Call(called)) => {
+                called.answered = true;
+                Some(called.request)
+            }
+            _ => None,
+        };
+        if let Some(Expect::Call(called)) = self.expect.front() {
+            // It has run all the same.
+            match called.prepared.clone() {
+                Some(prepared) => self.effect(&prepared, &Named::default(), 0),
+                None => self.anything(),
+            }
+        }
+        let code = SqlState::SERIALIZATION_FAILURE.0;
+        if let Some(request) = request {
+            self.done(io, request, DoneKind::Failed, "", Some((code, MESSAGE, Fault::Policy)));
+        }
+        let _ = self.session.notice(request, "WARNING", code, "the answer is withheld", io.now);
+        let error = self.report(own::Severity::Error, &denial).freeze();
+        let extended = matches!(self.expect.front(), Some(Expect::Bind | Expect::Execute(_)));
+        let within = extended && !self.expect.iter().any(|e| matches!(e, Expect::Sync));
+        if within {
+            self.refuse_extended(io, error.clone());
+        }
+        self.doubting.withheld = Some(Withheld { error, within });
+    }
+
+    /// Drops the next message of an answer that is withheld, after what it says of the session was taken in. False when more
+    /// bytes are needed.
+    pub(super) fn drop_withheld(&mut self, buffer: &mut BytesMut, io: &mut Io) -> bool {
+        let in_inquiry = matches!(self.expect.front(), Some(Expect::Inquiry));
+        if matches!(self.expect.front(), Some(Expect::Refused(_))) {
+            // The target's next word is the error that was asked for.
+            self.doubting.withheld = None;
+            return true;
+        }
+        if !in_inquiry && (self.dropping > 0 || buffer.first() == Some(&b'D')) {
+            return self.drop_rows(buffer);
+        }
+        let header = match frame::next_header(buffer, Peer::Target) {
+            Ok(Some(header)) => header,
+            Ok(None) => return false,
+            Err(error) => {
+                self.target_broke(io, &error.to_string());
+                return false;
+            }
+        };
+        if header.tag == b'd' {
+            self.dropping = header.frame_len();
+            return true;
+        }
+        if let Err(error) = header.bounded(Peer::Target, PG_MASKED_ROW_BYTES_MAX) {
+            self.target_broke(io, &error.to_string());
+            return false;
+        }
+        if buffer.len() < header.frame_len() {
+            return false;
+        }
+        let body = buffer.split_to(header.frame_len()).freeze().slice(frame::HEADER_BYTES..);
+        let describes =
+            matches!(self.expect.front(), Some(Expect::DescribeStatement { .. } | Expect::DescribePortal { .. }));
+        match header.tag {
+            b'T' | b't' | b'n' if !describes && !in_inquiry => return true,
+            b'H' | b'c' | b'V' | b'N' => return true,
+            b'G' => {
+                let mut fail = BytesMut::new();
+                if own::copy_fail(&mut fail, MESSAGE).is_ok() {
+                    io.target.plumbing(Plumbing::CopyData, &fail);
+                }
+                return true;
+            }
+            _ => {}
+        }
+        // What it does to the session counts; what it says is for nobody.
+        let client = std::mem::replace(&mut io.client, Outbox::new());
+        self.message(header, body, io);
+        let said = std::mem::replace(&mut io.client, client);
+        if self.closed {
+            // Why the session ended is for the client.
+            io.client.own(&lockgate_mask::OwnMessage::not_target_data(self.last_words()));
+            drop(said);
+            return true;
+        }
+        match (header.tag, &self.doubting.withheld) {
+            // What was to fail in its place is dropped with the rest.
+            (b'E', Some(withheld)) if withheld.within && !in_inquiry => {
+                let error = withheld.error.clone();
+                self.doubting.withheld = None;
+                self.own(io, error);
+            }
+            (b'Z', Some(_)) if !in_inquiry => self.has_withheld(io),
+            _ => {}
+        }
+        true
+    }
+
+    fn last_words(&self) -> Bytes {
+        let denial =
+            Denial::other(Fault::Target, SqlState::CONNECTION_FAILURE, MESSAGE, None, Some("connect again".into()));
+        self.report(own::Severity::Fatal, &denial).freeze()
+    }
+
+    /// The answer that is withheld is over.
+    fn has_withheld(&mut self, io: &mut Io) {
+        let Some(Withheld { error, .. }) = self.doubting.withheld.take() else { return };
+        if matches!(self.expect.front(), Some(Expect::Bracket(_))) {
+            return self.own(io, error);
+        }
+        if self.status != TransactionStatus::InTransaction {
+            self.own(io, error);
+            let mut ready = BytesMut::new();
+            own::ready_for_query(&mut ready, self.status);
+            self.own(io, ready);
+            return self.when_idle(io);
+        }
+        if !self.expect.is_empty() || self.unsynced {
+            // What is on its way would run in a transaction that the client takes for failed.
+            let denial = Denial::other(
+                Fault::Policy,
+                SqlState::SERIALIZATION_FAILURE,
+                MESSAGE,
+                Some("what was sent behind it cannot be taken back".into()),
+                Some("connect and run it again".into()),
+            );
+            return self.fail(io, &denial, CloseReason::Protocol);
+        }
+        self.own(io, error);
+        let mut abort = BytesMut::new();
+        if own::query(&mut abort, ABORT_TEXT).is_ok() {
+            io.target.plumbing(Plumbing::Abort, &abort);
+            self.takes_unnamed();
+            self.expect.push_back(Expect::RefusedQuery { own: None });
+        }
+    }
+
+    /// A message's own text, and what the names in it stand for.
+    pub(super) fn subjects(own: Option<&Arc<Prepared>>, runs: &[super::meaning::Runs]) -> Vec<Arc<Prepared>> {
+        own.cloned().into_iter().chain(runs.iter().filter_map(|(_, found)| found.clone())).collect()
+    }
+
+    /// As [`Pump::judged_by`], of a statement that is opened.
+    pub(super) fn judged_opening(&mut self, statement: Option<&Statement>, now: Timestamp) -> Option<Judged> {
+        self.judged_by(Self::subjects(Some(statement?.subject()), &[]), now)
+    }
+
+    /// Whether a message outside of a transaction may store what it reads elsewhere. It is committed once it is known under
+    /// which definitions it ran: an answer can be withheld, a commit cannot be taken back.
+    pub(super) fn may_copy(&mut self, prepared: &Prepared) -> bool {
+        let statements = prepared.statements();
+        statements.iter().any(copies) && statements.iter().all(fits_in_transaction) && self.names_matter()
+    }
+
+    /// Whether the end of a pipeline waits until such a statement in it is answered.
+    pub(super) fn copies_now(&self) -> bool {
+        let copies = |judged: &Judged| judged.subjects.iter().flat_map(|s| s.statements()).any(copies);
+        self.doubting.judging
+            && self.expect.iter().any(|expect| match expect {
+                Expect::Execute(execution) => execution.judged.as_ref().is_some_and(copies),
+                _ => false,
+            })
+    }
+
+    /// Whether an answer is being withheld.
+    pub(super) fn withholds(&self) -> bool {
+        self.doubting.withheld.is_some()
+    }
+}
+
+impl Judged {
+    /// The next statement of the same message begins.
+    pub(super) fn next(&mut self) {
+        self.passed = false;
+    }
+}
+
+impl Drop for Pump {
+    /// Whatever ended the session, nobody waits for it for ever.
+    fn drop(&mut self) {
+        self.leave_altering(Timestamp::default());
+    }
+}
+
+/// Whether its answer tells something that depends on what names mean.
+fn tells(statement: &lockgate_sql::Statement) -> bool {
+    let counts = matches!(
+        statement.verb,
+        "insert" | "update" | "delete" | "merge" | "create_table_as" | "select_into" | "create_materialized_view"
+    );
+    counts
+        || by_name(&statement.effect)
+        || !matches!(statement.outputs, Outputs::NoRows)
+        || matches!(statement.effect, Effect::CopyOut(_) | Effect::DeclareCursor { .. })
+}
+
+/// Whether it stores what it reads in other places.
+fn copies(statement: &lockgate_sql::Statement) -> bool {
+    let new = matches!(statement.verb, "create_table_as" | "select_into" | "create_materialized_view");
+    // One table is the one that is written to.
+    new || (!statement.facts.changes.is_empty() && statement.facts.tables.len() > 1)
+}
+
+/// Whether it does the same in a transaction as outside.
+fn fits_in_transaction(statement: &lockgate_sql::Statement) -> bool {
+    match &statement.effect {
+        Effect::Begin
+        | Effect::Commit { .. }
+        | Effect::Rollback { .. }
+        | Effect::Savepoint(_)
+        | Effect::RollbackTo(_)
+        | Effect::Release(_)
+        | Effect::TwoPhase
+        | Effect::Execute { .. } => false,
+        _ => !statement.facts.opaque && !matches!(statement.verb, "vacuum" | "cluster" | "reindex"),
+    }
+}
+
+/// Whether names may mean something else to others after it, once it is committed.
+fn redefines(statement: &lockgate_sql::Statement) -> bool {
+    match &statement.effect {
+        Effect::TwoPhase => true,
+        // How rows are found says nothing of what they are.
+        Effect::Define => !matches!(
+            statement.verb,
+            "do" | "call"
+                | "create_index"
+                | "alter_index"
+                | "drop_index"
+                | "create_statistics"
+                | "alter_statistics"
+                | "drop_statistics"
+        ),
+        // In which schemas names are looked up depends on who may use them.
+        _ => matches!(statement.verb, "grant" | "revoke"),
+    }
+}
+
+/// Whether other sessions may look names up in other schemas after it.
+fn moves_paths(statement: &lockgate_sql::Statement) -> bool {
+    statement.effect == Effect::TwoPhase
+        || matches!(
+            statement.verb,
+            "grant"
+                | "revoke"
+                | "create_schema"
+                | "alter_schema"
+                | "drop_schema"
+                | "create_extension"
+                | "alter_extension"
+                | "drop_extension"
+                | "create_role"
+                | "alter_role"
+                | "drop_role"
+                | "grant_role"
+                | "revoke_role"
+                | "drop_owned"
+                | "reassign_owned"
+                | "unknown"
+        )
+}
+
+fn ends_transaction(statement: &lockgate_sql::Statement) -> bool {
+    matches!(statement.effect, Effect::Commit { .. } | Effect::Rollback { .. } | Effect::TwoPhase)
+        || (statement.facts.opaque && matches!(statement.verb, "call" | "do" | "unknown"))
+}
+
+/// Whether an error is about the wait itself, and the same whatever the statement reads.
+fn comes_of_waiting(body: &[u8]) -> bool {
+    let report = message::Report::decode(body).ok();
+    let code = report.as_ref().and_then(|r| r.get(message::code::SQLSTATE)).unwrap_or_default();
+    code.starts_with(b"40") || code.starts_with(b"57") || matches!(code, b"55P03" | b"25P02" | b"25P03" | b"25P04")
+}
