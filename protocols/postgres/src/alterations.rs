@@ -84,6 +84,8 @@ pub(crate) struct Pending {
     since: u64,
     /// The labels there were when the answer came.
     labels_until: u64,
+    /// The relations that it reads, with or without their schemas. A new relation of another name is nothing to it.
+    pub(crate) names: Arc<[Box<str>]>,
 }
 
 /// What is to be done about a statement.
@@ -116,6 +118,8 @@ struct State<T> {
     movers: VecDeque<u64>,
     /// Of older ones nobody knows.
     movers_since: u64,
+    /// The latest alterations that did nothing but make new relations, and what these are called.
+    makers: VecDeque<(u64, Arc<[Box<str>]>)>,
 }
 
 struct Open {
@@ -134,6 +138,8 @@ struct Known<T> {
 
 /// Alterations that move paths and are remembered one by one.
 const MOVERS_MAX: usize = 64;
+/// The same of those that make relations.
+const MAKERS_MAX: usize = 64;
 
 impl<T> Default for Alterations<T> {
     fn default() -> Self {
@@ -146,6 +152,7 @@ impl<T> Default for Alterations<T> {
                 latest: None,
                 movers: VecDeque::new(),
                 movers_since: 0,
+                makers: VecDeque::new(),
             }),
         }
     }
@@ -160,11 +167,17 @@ impl<T: Clone> Alterations<T> {
         self.sent.load(Ordering::Acquire)
     }
 
-    /// Something is about to be sent.
-    pub(crate) fn begin(&self, manner: Manner) -> Alteration {
+    /// Something is about to be sent. `makes`: what new relations are called, if it does nothing but make them.
+    pub(crate) fn begin(&self, manner: Manner, makes: Option<Vec<Box<str>>>) -> Alteration {
         let mut state = self.state();
         let first = self.sent() + 1;
         let last = first + u64::from(manner.several);
+        if let (Some(names), false) = (makes, manner.several || manner.moves_paths) {
+            state.makers.push_back((first, Arc::from(names)));
+            while state.makers.len() > MAKERS_MAX {
+                state.makers.pop_front();
+            }
+        }
         state.open.push(Open { alteration: Alteration { first, last }, abandoned: None });
         if manner.moves_paths {
             state.movers.extend(first..=last);
@@ -174,6 +187,11 @@ impl<T: Clone> Alterations<T> {
         }
         self.sent.store(last, Ordering::Release);
         Alteration { first, last }
+    }
+
+    /// It is about to do more than was said.
+    pub(crate) fn widen(&self, alteration: Alteration) {
+        self.state().makers.retain(|(number, _)| !alteration.has(*number));
     }
 
     /// It was answered: whatever came of it is there.
@@ -241,7 +259,7 @@ impl<T: Clone> Alterations<T> {
     /// A statement's first answer came, and there are these labels now.
     pub(crate) fn pending(&self, as_of: AsOf, own: Option<Alteration>, labels: u64, labels_until: u64) -> Pending {
         let questions = self.state().questions;
-        Pending { as_of, own, labels, until: self.sent(), since: questions, labels_until }
+        Pending { as_of, own, labels, until: self.sent(), since: questions, labels_until, names: Arc::default() }
     }
 
     /// How a statement comes nearer to certainty.
@@ -249,9 +267,16 @@ impl<T: Clone> Alterations<T> {
         let state = self.state();
         let between = |until: u64| -> Vec<u64> {
             let own = |number: &u64| pending.own.is_some_and(|own| own.has(*number));
+            let elsewhere = |number: &u64| {
+                let maker = state.makers.iter().find(|(maker, _)| maker == number);
+                maker.is_some_and(|(_, names)| {
+                    !names.iter().any(|name| pending.names.iter().any(|read| is_called(read, name)))
+                })
+            };
             let since = pending.as_of.sent.saturating_add(1)..=until;
+            let all = pending.as_of.open().iter().copied().chain(since);
             // No more than two are ever of use.
-            pending.as_of.open().iter().copied().chain(since).filter(|n| !own(n)).take(2).collect()
+            all.filter(|n| !own(n) && !elsewhere(n)).take(2).collect()
         };
         let left = between(pending.until);
         if left.is_empty() && pending.labels >= pending.labels_until {
@@ -259,26 +284,28 @@ impl<T: Clone> Alterations<T> {
         }
         let stays = |numbers: &[u64]| numbers.iter().all(|n| *n > state.movers_since && !state.movers.contains(n));
         let known = state.states.iter().find(|known| {
-            let within = (pending.as_of.sent..=pending.until).contains(&known.sent);
-            let numbers = if within { between(known.sent) } else { return false };
+            let numbers = if known.sent < pending.as_of.sent { return false } else { between(known.sent) };
             let labels = known.labels > pending.labels && known.labels >= pending.labels_until;
-            stays(&numbers) && (numbers.len() == 1 || (numbers.is_empty() && labels))
+            numbers.iter().all(|n| *n <= pending.until)
+                && stays(&numbers)
+                && (numbers.len() == 1 || (numbers.is_empty() && labels))
         });
         if let Some(known) = known {
             let as_of = AsOf { sent: known.sent, open: None };
             return Step::Judge(known.snapshot.clone(), as_of, known.labels.max(pending.labels));
         }
-        if left.len() > 1 || self.sent() != pending.until {
+        if left.len() > 1 || between(self.sent()) != left {
             return Step::Never;
         }
         match &state.latest {
             Some((asked, known))
                 if asked.number > pending.since
-                    && known.sent == pending.until
+                    && known.sent >= pending.until
+                    && between(known.sent) == left
                     && known.labels >= pending.labels_until
                     && stays(&left) =>
             {
-                let as_of = AsOf { sent: pending.until, open: None };
+                let as_of = AsOf { sent: known.sent, open: None };
                 Step::Judge(known.snapshot.clone(), as_of, known.labels)
             }
             _ => Step::Wait,
@@ -288,9 +315,14 @@ impl<T: Clone> Alterations<T> {
     /// Whether an answer that the session itself got to a question of its own, asked after the statement's answer came,
     /// tells the rest, whatever schemas it looks names up in now.
     pub(crate) fn tells(&self, asked: &Asked, labels: u64, pending: &Pending) -> bool {
-        let current = asked.number > pending.since && self.sent() == pending.until;
-        current && labels >= pending.labels_until && !matches!(self.step(pending), Step::Never)
+        // Where something was begun that means something to it there is no telling any more.
+        asked.number > pending.since && labels >= pending.labels_until && !matches!(self.step(pending), Step::Never)
     }
+}
+
+/// Whether a relation is called so, whatever its schema.
+fn is_called(relation: &str, name: &str) -> bool {
+    relation.strip_suffix(name).is_some_and(|schema| schema.is_empty() || schema.ends_with('.'))
 }
 
 #[cfg(test)]
@@ -313,7 +345,7 @@ mod tests {
     }
 
     fn change(all: &All, name: &'static str) -> AsOf {
-        all.complete(all.begin(ONE));
+        all.complete(all.begin(ONE, None));
         look(all, name)
     }
 
@@ -355,7 +387,7 @@ mod tests {
     fn a_state_that_nobody_saw_cannot_be_judged() {
         let all = All::default();
         let judged = look(&all, "a");
-        all.complete(all.begin(ONE));
+        all.complete(all.begin(ONE, None));
         let waits = pending(&all, &judged);
         assert_eq!(all.step(&waits), Step::Wait);
         change(&all, "c");
@@ -363,7 +395,7 @@ mod tests {
         assert_eq!(all.step(&pending(&all, &judged)), Step::Never);
         let several = All::default();
         let judged = look(&several, "a");
-        several.complete(several.begin(Manner { several: true, moves_paths: false }));
+        several.complete(several.begin(Manner { several: true, moves_paths: false }, None));
         look(&several, "c");
         assert_eq!(several.step(&pending(&several, &judged)), Step::Never);
     }
@@ -371,7 +403,7 @@ mod tests {
     #[test]
     fn what_is_on_its_way_is_uncertain_until_it_is_asked_for_behind_the_answer() {
         let all = All::default();
-        let open = all.begin(ONE);
+        let open = all.begin(ONE, None);
         let judged = look(&all, "a");
         assert!(!all.is_all(&judged) && !all.is_behind(&judged));
         let answered = pending(&all, &judged);
@@ -379,7 +411,7 @@ mod tests {
         look(&all, "b");
         assert_eq!(steps(&all, answered), (vec!["b"], Step::Done));
         // Two at a time could undo one another.
-        let other = all.begin(ONE);
+        let other = all.begin(ONE, None);
         let both = look(&all, "c");
         assert_eq!(all.step(&pending(&all, &both)), Step::Never);
         all.complete(other);
@@ -392,7 +424,7 @@ mod tests {
     fn a_question_that_was_asked_before_a_change_does_not_know_it() {
         let all = All::default();
         let asked = all.ask(now());
-        let change = all.begin(ONE);
+        let change = all.begin(ONE, None);
         all.answered(&asked, "a", 1, now());
         all.complete(change);
         assert!(all.is_behind(&asked.as_of));
@@ -403,10 +435,10 @@ mod tests {
     fn the_sessions_own_change_is_known_to_it() {
         let all = All::default();
         let judged = look(&all, "a");
-        let own = all.begin(ONE);
+        let own = all.begin(ONE, None);
         let answered = all.pending(judged.clone(), Some(own), 1, 1);
         assert_eq!(all.step(&answered), Step::Done);
-        let other = all.begin(ONE);
+        let other = all.begin(ONE, None);
         let answered = all.pending(judged, Some(own), 1, 1);
         assert_eq!(all.step(&answered), Step::Wait);
         all.complete(own);
@@ -419,13 +451,13 @@ mod tests {
     fn what_moves_search_paths_is_told_by_the_sessions_own_question_only() {
         let all = All::default();
         let judged = look(&all, "a");
-        all.complete(all.begin(Manner { several: false, moves_paths: true }));
+        all.complete(all.begin(Manner { several: false, moves_paths: true }, None));
         let answered = pending(&all, &judged);
         look(&all, "b");
         assert_eq!(all.step(&answered), Step::Wait);
         let asked = all.ask(now());
         assert!(all.tells(&asked, 1, &answered));
-        all.begin(ONE);
+        all.begin(ONE, None);
         assert!(!all.tells(&asked, 1, &answered), "it may show what came later");
     }
 
@@ -443,7 +475,7 @@ mod tests {
     #[test]
     fn nobody_waits_for_ever_for_who_went_away() {
         let all = All::default();
-        let left = all.begin(ONE);
+        let left = all.begin(ONE, None);
         all.abandon(left, now());
         assert!(!all.is_all(&look(&all, "a")));
         let later = now().plus_millis(ALTERATION_LINGER_MS);
@@ -452,10 +484,28 @@ mod tests {
     }
 
     #[test]
+    fn a_new_relation_is_nothing_to_who_names_others() {
+        let all = All::default();
+        let judged = look(&all, "a");
+        let made = |name: &str| all.begin(ONE, Some(vec![name.into()]));
+        let (one, two) = (made("one"), made("two"));
+        let reads = |names: &[&str]| {
+            let names = names.iter().map(|name| Box::from(*name)).collect();
+            Pending { names, ..pending(&all, &judged) }
+        };
+        assert_eq!(all.step(&reads(&["people"])), Step::Done);
+        assert_eq!(all.step(&reads(&["public.people", "a.b.two"])), Step::Wait);
+        assert_eq!(all.step(&reads(&["one", "two"])), Step::Never);
+        all.widen(one);
+        assert_eq!(all.step(&reads(&["people"])), Step::Wait);
+        all.complete(two);
+    }
+
+    #[test]
     fn memory_has_a_bound() {
         let all = All::default();
         for _ in 0..1_000 {
-            all.complete(all.begin(Manner { several: false, moves_paths: true }));
+            all.complete(all.begin(Manner { several: false, moves_paths: true }, None));
             look(&all, "a");
         }
         let state = all.state();

@@ -36,13 +36,14 @@ use std::sync::Arc;
 const MESSAGE: &str = "definitions changed while the statement waited";
 /// Judgements that one look at what is on its way makes at most.
 const CATCH_UP_STEPS_MAX: usize = 256;
+/// New relations of one transaction whose names are told one by one.
+const MAKES_MAX: usize = 16;
 /// Questions of its own that a session asks about one answer.
 const QUESTIONS_MAX: u8 = 3;
 
 /// What a statement on its way was judged by.
 pub(super) struct Judged {
     as_of: AsOf,
-    own: Option<Alteration>,
     labels: u64,
     at: Timestamp,
     snapshot: u64,
@@ -59,6 +60,9 @@ pub(super) struct Judged {
 pub(super) struct Doubting {
     /// The open transaction has definitions in it, as far as it was sent.
     defines: bool,
+    /// What relations are called that are made in it, and whether there is anything else.
+    makes: Vec<Box<str>>,
+    does_more: bool,
     /// The same of code that nobody could look into.
     opaque: bool,
     /// These may move the search paths of others.
@@ -128,11 +132,16 @@ impl Pump {
             }
             several |= ends > 0 && (defines || ended > 0);
             ends += ended;
+            match made_by(statement).filter(|_| defines && !opaque && run.is_empty()) {
+                Some(name) if self.doubting.makes.len() < MAKES_MAX => self.doubting.makes.push(name),
+                _ => self.doubting.does_more |= defines || opaque,
+            }
             self.doubting.defines |= defines;
             self.doubting.opaque |= opaque;
             self.doubting.moves_paths |= moves;
         }
         self.doubting.defines |= unread;
+        self.doubting.does_more |= unread;
         self.doubting.moves_paths |= unread;
         let ends = ends > 0 || unread;
         let visible = self.doubting.defines || (self.doubting.opaque && within);
@@ -146,16 +155,19 @@ impl Pump {
     pub(super) fn may_alter_anything(&mut self) {
         if self.names_matter() {
             self.doubting.opaque = true;
+            self.doubting.does_more = true;
             self.doubting.moves_paths = true;
             self.doubting.ending = true;
         }
     }
 
     fn alters(&mut self, several: bool) {
-        if self.doubting.altering.is_none() {
-            let manner = Manner { several, moves_paths: self.doubting.moves_paths };
-            self.doubting.altering = Some(self.shared.alterations.begin(manner));
+        if let Some(alteration) = self.doubting.altering {
+            return self.shared.alterations.widen(alteration);
         }
+        let manner = Manner { several, moves_paths: self.doubting.moves_paths };
+        let makes = (!self.doubting.does_more).then(|| self.doubting.makes.clone());
+        self.doubting.altering = Some(self.shared.alterations.begin(manner, makes));
     }
 
     /// Everything that was sent is answered. What came of it is asked for at once, because other sessions may wait for it.
@@ -173,6 +185,8 @@ impl Pump {
         self.doubting.judging = false;
         if idle {
             self.doubting.defines = false;
+            self.doubting.makes = Vec::new();
+            self.doubting.does_more = false;
             self.doubting.opaque = false;
             self.doubting.moves_paths = false;
         }
@@ -208,7 +222,6 @@ impl Pump {
         self.doubting.judging = true;
         Some(Judged {
             as_of: self.known_as_of(),
-            own: self.doubting.altering,
             labels: self.truth.snapshot.labels,
             at: now,
             snapshot: self.truth.snapshot.id,
@@ -237,7 +250,14 @@ impl Pump {
             Some(Expect::Call(called)) => called.judged.as_ref(),
             _ => None,
         };
-        judged.is_some_and(|judged| !judged.passed && !self.shared.alterations.is_all(&judged.as_of))
+        let uncertain = |judged: &Judged| {
+            let labels = self.session.labels().version();
+            let own = self.doubting.altering;
+            let mut pending = self.shared.alterations.pending(judged.as_of.clone(), own, judged.labels, labels);
+            pending.names = names_in(&judged.subjects);
+            !matches!(self.shared.alterations.step(&pending), Step::Done)
+        };
+        judged.is_some_and(|j| !j.passed && !self.shared.alterations.is_all(&j.as_of) && uncertain(j))
     }
 
     /// Whether a message of the target has to wait.
@@ -254,7 +274,7 @@ impl Pump {
         }
         let labels = self.session.labels().version();
         let shared = Arc::clone(&self.shared);
-        let labelled = self.labelled();
+        let (labelled, own) = (self.labelled(), self.doubting.altering);
         let Some(judged) = self.judged() else { return Doubtful::No };
         if judged.passed || (tag == b'E' && comes_of_waiting(body)) {
             return Doubtful::No;
@@ -265,7 +285,8 @@ impl Pump {
             judged.passed = tag != b'2';
             return Doubtful::No;
         }
-        let pending = shared.alterations.pending(judged.as_of.clone(), judged.own, judged.labels, labels);
+        let mut pending = shared.alterations.pending(judged.as_of.clone(), own, judged.labels, labels);
+        pending.names = names_in(&judged.subjects);
         let (subjects, snapshot, reads) = (judged.subjects.clone(), judged.snapshot, judged.reads);
         if reads && self.sees_everything(io.now) {
             self.trust_answer(None);
@@ -459,6 +480,7 @@ impl Pump {
             return;
         }
         let shared = Arc::clone(&self.shared);
+        let own = self.doubting.altering;
         let mut at = 0;
         for _ in 0..CATCH_UP_STEPS_MAX {
             let Some(judged) = self.all_judged().filter(|judged| !judged.passed).nth(at) else { return };
@@ -466,7 +488,8 @@ impl Pump {
             if shared.alterations.is_all(&judged.as_of) {
                 continue;
             }
-            let pending = shared.alterations.pending(judged.as_of.clone(), judged.own, judged.labels, labels);
+            let mut pending = shared.alterations.pending(judged.as_of.clone(), own, judged.labels, labels);
+            pending.names = names_in(&judged.subjects);
             let subjects = judged.subjects.clone();
             let Step::Judge(snapshot, as_of, labels) = shared.alterations.step(&pending) else { continue };
             if !self.all_same_under(&subjects, &snapshot, io) {
@@ -780,6 +803,24 @@ fn tells(statement: &lockgate_sql::Statement) -> bool {
         || by_name(&statement.effect)
         || !matches!(statement.outputs, Outputs::NoRows)
         || matches!(statement.effect, Effect::CopyOut(_) | Effect::DeclareCursor { .. })
+}
+
+/// What the relation is called that it makes, if it does nothing else.
+fn made_by(statement: &lockgate_sql::Statement) -> Option<Box<str>> {
+    if !matches!(statement.verb, "create_table_as" | "select_into") {
+        return None;
+    }
+    let mut defined = statement.needs.iter().filter(|need| need.action == lockgate_core::Action::Define);
+    match (defined.next().map(|need| &need.object), defined.next()) {
+        (Some(lockgate_sql::Object::Table { name, .. }), None) => Some(name.as_str().into()),
+        _ => None,
+    }
+}
+
+/// The relations that texts read, themselves or through others.
+fn names_in(subjects: &[Arc<Prepared>]) -> Arc<[Box<str>]> {
+    let tables = subjects.iter().flat_map(|s| s.statements()).flat_map(|s| &s.facts.tables);
+    tables.map(|table| Box::from(table.as_str())).collect()
 }
 
 /// Whether it stores what it reads in other places.
