@@ -188,7 +188,7 @@ impl Maker {
             0 => {
                 let broken = self.broken();
                 format!("SELECT coalesce({expression}::text, s.broken) FROM (SELECT *, ({broken})::text AS broken FROM w0) s")
-                    .replace("coalesce(", *self.dice.pick(&["coalesce(", "concat(", "num_nulls("]))
+                    .replace("coalesce(", self.dice.pick(&["coalesce(", "concat(", "num_nulls("]))
             }
             1 => {
                 let one = *self.dice.pick(&["t", "low", "nullif(t, '5')", "lower(t)"]);

@@ -90,7 +90,7 @@ pub const INFER_ALARM_PROBES_MIN: usize = 6;
 
 /// Cached analyses of one target.
 pub const ANALYSIS_CACHE_ENTRIES_MAX: usize = 10_000;
-/// Bytes of statement text that one target's analysis cache keeps.
+/// Bytes that one database's cache of analyses takes, as estimated from the lengths of its texts.
 pub const ANALYSIS_CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Relations in a catalog snapshot; a database with more counts as unknown.
 pub const CATALOG_RELATIONS_MAX: usize = 200_000;

@@ -467,3 +467,12 @@ fn what_a_column_refuses_tells_of_the_value() {
     assert!(!carries(false, 1043, 7));
     assert!(!carries(false, 21, -1));
 }
+
+#[test]
+fn code_that_cannot_be_seen_may_speak_of_anything() {
+    let catalog = shop::catalog();
+    for text in ["DO $$BEGIN NULL; END$$", "CALL p()", "SELECT not_known(1)"] {
+        assert!(one(&catalog, &shop::PATH, true, text).touches.is_unknown(), "{text}");
+    }
+    assert!(one(&catalog, &shop::PATH, true, "SELECT upper(region) FROM customers").touches.is_clean());
+}

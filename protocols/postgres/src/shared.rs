@@ -268,7 +268,7 @@ impl Shared {
     /// Keeps what was found out: entries are cheap to make again.
     pub(crate) fn keep(&self, view: View, prepared: &Arc<Prepared>) {
         let bytes = prepared.text().len().max(prepared.asked().len());
-        if bytes > ANALYSIS_CACHE_BYTES_MAX / 64 {
+        if weight(bytes) > ANALYSIS_CACHE_BYTES_MAX / 64 {
             return;
         }
         let mut cache = lock(&self.cache);
@@ -277,9 +277,15 @@ impl Shared {
     }
 }
 
+/// What is kept of a text of so many bytes, in estimate: the text, what it means, its plan and its certificate.
+const fn weight(text_bytes: usize) -> usize {
+    text_bytes.saturating_mul(16).saturating_add(4_096)
+}
+
 impl Cache {
     /// Counts one more entry for a text of so many bytes. A full cache starts over.
-    fn make_room(&mut self, bytes: usize) {
+    fn make_room(&mut self, text_bytes: usize) {
+        let bytes = weight(text_bytes);
         if self.count >= ANALYSIS_CACHE_ENTRIES_MAX || self.bytes.saturating_add(bytes) > ANALYSIS_CACHE_BYTES_MAX {
             self.entries.clear();
             self.shapes.clear();

@@ -263,9 +263,11 @@ impl<'t> Analyzer<'t> {
         self.need(action, Object::Target, why);
     }
 
-    /// Something cannot be looked into.
+    /// Something cannot be looked into: what it says may be of anything.
     pub(super) fn cannot_see(&mut self, why: impl Into<String>) {
         self.opaque = true;
+        let unknown = self.unknown();
+        self.touches.join(&unknown);
         self.need_on_target(Action::Execute, why);
     }
 
