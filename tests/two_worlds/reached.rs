@@ -187,8 +187,9 @@ impl Maker {
             // What a sub-select computes may be computed where it is used.
             0 => {
                 let broken = self.broken();
+                let first = *self.dice.pick(&["coalesce(", "concat(", "num_nulls("]);
                 format!("SELECT coalesce({expression}::text, s.broken) FROM (SELECT *, ({broken})::text AS broken FROM w0) s")
-                    .replace("coalesce(", self.dice.pick(&["coalesce(", "concat(", "num_nulls("]))
+                    .replace("coalesce(", first)
             }
             1 => {
                 let one = *self.dice.pick(&["t", "low", "nullif(t, '5')", "lower(t)"]);
