@@ -469,10 +469,30 @@ fn what_a_column_refuses_tells_of_the_value() {
 }
 
 #[test]
-fn code_that_cannot_be_seen_may_speak_of_anything() {
-    let catalog = shop::catalog();
-    for text in ["DO $$BEGIN NULL; END$$", "CALL p()", "SELECT not_known(1)"] {
+fn code_that_has_checks_made_may_speak_of_anything() {
+    let mut facts = shop::facts();
+    for (oid, name, language, source) in [
+        (90_030, "ends", "sql", "SET CONSTRAINTS ALL IMMEDIATE"),
+        (90_031, "around", "sql", "SELECT public.ends()"),
+        (90_032, "ends_too", "plpgsql", "BEGIN SET CONSTRAINTS ALL IMMEDIATE; RETURN 1; END"),
+        (90_033, "raises", "plpgsql", "BEGIN RAISE EXCEPTION 'too little'; END"),
+    ] {
+        facts.functions.push(lockgate_sql::facts::FunctionFacts {
+            oid,
+            schema: "public".into(),
+            name: name.into(),
+            language: language.into(),
+            source: source.into(),
+            kind: 'f',
+            return_type: 23,
+            ..lockgate_sql::facts::FunctionFacts::default()
+        });
+    }
+    let catalog = shop::catalog_of(facts);
+    for text in ["DO $$BEGIN NULL; END$$", "CALL p()", "SELECT ends()", "SELECT around()", "SELECT ends_too()"] {
         assert!(one(&catalog, &shop::PATH, true, text).touches.is_unknown(), "{text}");
     }
-    assert!(one(&catalog, &shop::PATH, true, "SELECT upper(region) FROM customers").touches.is_clean());
+    for text in ["SELECT upper(region) FROM customers", "SELECT raises()"] {
+        assert!(one(&catalog, &shop::PATH, true, text).touches.is_clean(), "{text}");
+    }
 }

@@ -256,6 +256,9 @@ impl<'t> Analyzer<'t> {
             self.cannot_see(format!("the function `{name}`"));
         }
         self.touches.join(&summary.value);
+        if summary.puts_through {
+            self.touches.join(&self.unknown());
+        }
         summary
     }
 

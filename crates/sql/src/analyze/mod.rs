@@ -263,11 +263,9 @@ impl<'t> Analyzer<'t> {
         self.need(action, Object::Target, why);
     }
 
-    /// Something cannot be looked into: what it says may be of anything.
+    /// Something cannot be looked into.
     pub(super) fn cannot_see(&mut self, why: impl Into<String>) {
         self.opaque = true;
-        let unknown = self.unknown();
-        self.touches.join(&unknown);
         self.need_on_target(Action::Execute, why);
     }
 

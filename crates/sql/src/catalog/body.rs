@@ -217,7 +217,8 @@ impl Catalog {
                 let lost = if stored.dynamic { Taint::CLEAN } else { stored.lost };
                 let uses = if lost.is_clean() { Vec::new() } else { vec![(How::Source, lost)] };
                 let value = if kind == 'f' { self.reach(&facts.source, stack) } else { Taint::UNKNOWN };
-                Summary { value, uses, ..Summary::opaque() }
+                let puts_through = stored.dynamic || facts.source.to_ascii_lowercase().contains("constraints");
+                Summary { value, uses, puts_through, ..Summary::opaque() }
             }
             _ => Summary::opaque(),
         };
@@ -245,6 +246,7 @@ impl Catalog {
             // What a transaction put off to its end may quote anything in an error.
             let puts_through = statement.verb == "set_constraints";
             summary.opaque |= statement.facts.opaque || statement.effect != crate::Effect::None || puts_through;
+            summary.puts_through |= puts_through || statement.touches.is_unknown();
             summary.uses.extend(statement.uses.iter().map(|u| (u.how, u.taint.clone())));
             summary.tables.extend(statement.facts.tables.iter().cloned());
             summary.changes.extend(statement.facts.changes.iter().cloned());

@@ -170,6 +170,8 @@ pub(crate) struct Summary {
     pub(crate) opaque: bool,
     /// It reaches outside the database.
     pub(crate) administers: bool,
+    /// Checks that a transaction put off may be made within it, and what they say is of any row.
+    pub(crate) puts_through: bool,
 }
 
 impl Summary {
