@@ -255,7 +255,10 @@ fn refused_tokens_at_the_api_are_on_record() {
     let long = format!("{}.{}.x", "e".repeat(10_000), "e".repeat(10_000));
     assert_eq!(api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&long), None).0, 401);
     let longer = "e.".repeat(500_000);
-    assert!(api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&longer), None).0 >= 400);
+    // Who sends a megabyte of headers is told so, or finds the connection closed while still sending.
+    let answer = api::attempt(&scene.gateway, "GET", "/api/v1/whoami", Some(&longer), None);
+    assert!(answer.as_ref().map_or_else(|error| !error.is_timeout(), |(status, _)| *status >= 400), "{answer:?}");
+    assert_eq!(api::call(&scene.gateway, "GET", "/api/v1/whoami", Some("lg_wrong"), None).0, 401);
     eventually("all are recorded", Duration::from_secs(5), || {
         let reasons = refusals(&scene);
         ["not base64url", "not a lockgate token", "longer than 16384 bytes"]

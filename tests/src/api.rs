@@ -18,6 +18,17 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
 
 /// Calls `METHOD /path` with a bearer token or none; status and body (JSON, or the text as a string).
 pub fn call(gateway: &Gateway, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> (u16, Value) {
+    attempt(gateway, method, path, token, body).expect("an answer")
+}
+
+/// The same where the gateway may hang up before it has read all of what is sent.
+pub fn attempt(
+    gateway: &Gateway,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: Option<&Value>,
+) -> Result<(u16, Value), reqwest::Error> {
     let pem = std::fs::read(gateway.authority()).expect("the authority's certificate");
     wait(async {
         let authority = reqwest::Certificate::from_pem_bundle(&pem).expect("PEM");
@@ -35,10 +46,10 @@ pub fn call(gateway: &Gateway, method: &str, path: &str, token: Option<&str>, bo
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.expect("an answer");
+        let response = request.send().await?;
         let status = response.status().as_u16();
-        let text = response.text().await.expect("a body");
-        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        let text = response.text().await?;
+        Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
     })
 }
 
