@@ -339,8 +339,8 @@ impl Pump {
             }
             match self.shared.alterations.step(&doubt.pending) {
                 Step::Done => {
-                    let as_of = doubt.pending.as_of.clone();
-                    return self.trust_answer(Some(as_of));
+                    let known = (doubt.pending.as_of.clone(), doubt.pending.labels);
+                    return self.trust_answer(Some(known));
                 }
                 Step::Never => return self.withhold(io),
                 Step::Judge(snapshot, as_of, labels) if !self.truth.private => {
@@ -363,14 +363,14 @@ impl Pump {
         }
     }
 
-    /// The answer may go out.
-    fn trust_answer(&mut self, as_of: Option<AsOf>) {
+    /// The answer may go out: it was judged as of then, by these labels. What came after that counts for what is bound when
+    /// it is executed.
+    fn trust_answer(&mut self, known: Option<(AsOf, u64)>) {
         self.doubting.doubt = None;
         let bound = matches!(self.expect.front(), Some(Expect::Bind));
-        let labels = self.session.labels().version();
         if let Some(judged) = self.judged() {
             judged.passed = true;
-            if let (Some(as_of), true) = (as_of, bound) {
+            if let (Some((as_of, labels)), true) = (known, bound) {
                 judged.as_of = as_of;
                 judged.labels = labels;
             }
@@ -453,7 +453,7 @@ impl Pump {
             self.look(io);
         } else if self.is_same_under(&snapshot, io) {
             let as_of = self.truth.as_of.clone();
-            self.trust_answer(Some(as_of));
+            self.trust_answer(Some((as_of, snapshot.labels)));
         } else {
             self.withhold(io);
         }
