@@ -110,6 +110,10 @@ pub const CATALOG_CATCH_UP_MS: u64 = 250;
 pub const CATALOG_DOUBT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// States of a catalog between alterations that are kept for statements which run across them.
 pub const ALTERATION_STATES_MAX: usize = 16;
+/// Bytes that these states take together, as estimated; the latest is kept whatever its size.
+pub const ALTERATION_STATES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// A session that was idle for so long lets go of what it knows of the catalog.
+pub const CATALOG_REST_MS: u64 = 30_000;
 /// How long a target may still be at what a session sent that went away.
 pub const ALTERATION_LINGER_MS: i64 = 3_000;
 

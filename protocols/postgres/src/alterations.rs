@@ -15,7 +15,9 @@
 //! known: the second may have undone the first, and the last state alone would not show what there was.
 
 use lockgate_core::Timestamp;
-use lockgate_core::limits::{ALTERATION_LINGER_MS, ALTERATION_STATES_MAX, CATALOG_DOUBT_MS_MAX};
+use lockgate_core::limits::{
+    ALTERATION_LINGER_MS, ALTERATION_STATES_BYTES_MAX, ALTERATION_STATES_MAX, CATALOG_DOUBT_MS_MAX,
+};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -101,6 +103,14 @@ pub(crate) enum Step<T> {
     Never,
 }
 
+/// What a state of the catalog takes of memory.
+pub(crate) trait Weighs {
+    /// Bytes, in estimate.
+    fn bytes(&self) -> usize;
+    /// Whether both are one and take their memory once.
+    fn is_one_with(&self, other: &Self) -> bool;
+}
+
 /// The alterations of one database. `T` is a snapshot.
 pub(crate) struct Alterations<T> {
     sent: AtomicU64,
@@ -120,6 +130,18 @@ struct State<T> {
     movers_since: u64,
     /// The latest alterations that did nothing but make new relations, and what these are called.
     makers: VecDeque<(u64, Arc<[Box<str>]>)>,
+}
+
+impl<T: Weighs> State<T> {
+    /// What the states take. Those that follow one another may be one.
+    fn bytes(&self) -> usize {
+        let mut last: Option<&T> = None;
+        self.states.iter().fold(0, |sum, known| {
+            let again = last.is_some_and(|last| last.is_one_with(&known.snapshot));
+            last = Some(&known.snapshot);
+            if again { sum } else { known.snapshot.bytes().saturating_add(sum) }
+        })
+    }
 }
 
 struct Open {
@@ -158,7 +180,7 @@ impl<T> Default for Alterations<T> {
     }
 }
 
-impl<T: Clone> Alterations<T> {
+impl<T: Clone + Weighs> Alterations<T> {
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -229,7 +251,9 @@ impl<T: Clone> Alterations<T> {
                 other.sent != known.sent && (0..CATALOG_DOUBT_MS_MAX).contains(&now.millis_since(other.at))
             });
             state.states.push_back(known.clone());
-            while state.states.len() > ALTERATION_STATES_MAX {
+            while state.states.len() > ALTERATION_STATES_MAX
+                || (state.states.len() > 1 && state.bytes() > ALTERATION_STATES_BYTES_MAX)
+            {
                 state.states.pop_front();
             }
         }
@@ -330,6 +354,16 @@ mod tests {
     use super::*;
 
     type All = Alterations<&'static str>;
+
+    impl Weighs for &'static str {
+        fn bytes(&self) -> usize {
+            if *self == "large" { ALTERATION_STATES_BYTES_MAX / 2 } else { 1 }
+        }
+
+        fn is_one_with(&self, other: &Self) -> bool {
+            self == other
+        }
+    }
 
     const ONE: Manner = Manner { several: false, moves_paths: false };
 
@@ -511,5 +545,11 @@ mod tests {
         let state = all.state();
         assert!(state.states.len() <= ALTERATION_STATES_MAX && state.movers.len() <= MOVERS_MAX);
         assert!(state.open.is_empty());
+        drop(state);
+        for name in ["large", "large", "b", "large", "c", "large"] {
+            change(&all, name);
+        }
+        let kept: Vec<&str> = all.state().states.iter().map(|known| known.snapshot).collect();
+        assert_eq!(kept, ["c", "large"]);
     }
 }

@@ -242,6 +242,7 @@ fn pump_event(pump: &mut Pump, event: Event<'_>, io: &mut Io) {
         Event::Tick => {
             pump.tell_waiting(io);
             pump.look_again(io);
+            pump.rest();
         }
         Event::ClientTls(_)
         | Event::TargetTls(_)

@@ -43,8 +43,8 @@ pub(crate) struct Known {
     pub(crate) judgement: Arc<Judgement>,
     /// Of `PREPARE` and `DECLARE`, the statement inside, by the position in the batch.
     inner: Vec<Option<Arc<Prepared>>>,
+    /// What it was found out under. Only a number names the catalog: whoever keeps this does not keep that.
     pub(crate) view: View,
-    pub(crate) snapshot: Arc<Snapshot>,
     /// The masked columns, for the recording: position, name, label, method.
     pub(crate) masked: Vec<(u32, String, String, &'static str)>,
     /// Where its results come from, for the recording; `None` where nothing on the target is looked after.
@@ -292,7 +292,6 @@ impl Prepared {
             judgement,
             inner,
             view: with.view,
-            snapshot: Arc::clone(with.snapshot),
             masked,
             certified,
             maskers: Mutex::new(Vec::new()),

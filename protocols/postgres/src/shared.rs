@@ -4,7 +4,7 @@
 //! statement's text and everything else it was made from; its [`View`] names that. Nothing here is ever a reason to pass
 //! something on: a missing entry costs time, a wrong one cannot be found under its key.
 
-use crate::alterations::{Alterations, AsOf, Asked};
+use crate::alterations::{Alterations, AsOf, Asked, Weighs};
 use crate::prepare::{Known, Prepared};
 use lockgate_core::limits::{ANALYSIS_CACHE_BYTES_MAX, ANALYSIS_CACHE_ENTRIES_MAX, CATALOG_AGE_MS_MAX};
 use lockgate_core::{Identity, Timestamp};
@@ -56,6 +56,16 @@ impl Snapshot {
             types.insert(TypeFact { oid: *oid, kind });
         }
         Snapshot { catalog, types, id: NEXT_ID.fetch_add(1, Ordering::Relaxed), rules, labels }
+    }
+}
+
+impl Weighs for Arc<Snapshot> {
+    fn bytes(&self) -> usize {
+        self.catalog.bytes()
+    }
+
+    fn is_one_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self, other)
     }
 }
 

@@ -12,6 +12,7 @@
 
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
+use lockgate_core::limits::CATALOG_REST_MS;
 use lockgate_core::{Identity, IdentityKind, Secret, SessionId, Timestamp};
 use lockgate_mask::MaskKeys;
 use lockgate_policy::{Policies, Source, TargetFacts};
@@ -455,4 +456,27 @@ fn the_targets_own_goodbye_is_the_last_word() {
     let mut scene = Scene::new();
     scene.wire.on(Event::TargetClosed, &mut scene.io);
     assert_eq!(scene.got(), "E(08006)");
+}
+
+#[test]
+fn an_idle_session_lets_go_of_the_catalog_once() {
+    let mut scene = Scene::new();
+    let wish = |scene: &mut Scene, event: Event<'_>| {
+        scene.io.wake_in_ms = None;
+        scene.wire.on(event, &mut scene.io);
+        scene.io.wake_in_ms
+    };
+    let mut text = BytesMut::from(&*query("SELECT c FROM t"));
+    assert_eq!(wish(&mut scene, Event::Client(&mut text)), None, "a statement is on its way");
+    assert_eq!(wish(&mut scene, Event::Tick), None);
+    let mut answer = BytesMut::from(&*[described(), row("one"), complete("SELECT 1"), ready(b'I')].concat());
+    assert_eq!(wish(&mut scene, Event::Target(&mut answer)), Some(CATALOG_REST_MS));
+    assert_eq!(wish(&mut scene, Event::Tick), None, "there is nothing more to let go of");
+    scene.client(&query("SELECT c FROM t"));
+    while scene.sent().starts_with('C') {
+        scene.target(&[error("XX000"), ready(b'I')].concat());
+    }
+    scene.got();
+    scene.target(&[described(), row("two"), complete("SELECT 1"), ready(b'I')].concat());
+    assert_eq!(scene.got(), "T D(two) C ZI");
 }

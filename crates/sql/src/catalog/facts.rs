@@ -2,6 +2,7 @@
 //! own bootstrap did not make are here; what it did make is in this crate's tables.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A snapshot of a database's catalog. Object ids are the server's.
 #[derive(Clone, Debug, Default)]
@@ -31,11 +32,44 @@ pub struct CatalogFacts {
     /// Which user functions, operators and types the stored expressions of what name.
     pub calls: Vec<(Caller, Called)>,
     /// What the server's own objects are called.
-    pub server: ServerNames,
+    pub server: Arc<ServerNames>,
+}
+
+impl CatalogFacts {
+    /// What they take of memory once they are a catalog, in estimate, without what it shares with others.
+    pub(super) fn bytes(&self) -> usize {
+        /// What each thing takes besides its code: names, places in the indexes.
+        const EACH: usize = 256;
+        let code = |code: &Option<Code>| match code {
+            Some(Code::Sql(text) | Code::Tree(text)) => text.len(),
+            None => 0,
+        };
+        let relations: usize = self
+            .relations
+            .iter()
+            .map(|r| {
+                EACH * (2 + r.columns.len())
+                    + code(&r.definition)
+                    + r.columns.iter().map(|c| code(&c.generated)).sum::<usize>()
+            })
+            .sum();
+        let functions: usize = self.functions.iter().map(|f| 3 * EACH + f.source.len() + code(&f.body)).sum();
+        // The mask stage has a table of its own.
+        let types: usize = self.types.iter().map(|t| EACH * (2 + (t.fields.len() + t.labels.len()) / 2)).sum();
+        let others = self.operators.len() + self.casts.len() + self.triggers.len() + self.calls.len() / 4;
+        relations + functions + types + others * EACH
+    }
+
+    /// Takes from another catalog what is the same in it, so that it is in memory once.
+    pub fn share(&mut self, other: &super::Catalog) {
+        if self.server == other.server {
+            self.server = Arc::clone(&other.server);
+        }
+    }
 }
 
 /// Schemas and names of the server's own objects by id, for the trees that name objects by id only.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerNames {
     /// Functions.
     pub functions: HashMap<u32, (String, String)>,

@@ -20,7 +20,7 @@ pub use carried::{Astray, CarriedLabel};
 pub(crate) use stores::Fired;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use lockgate_core::{Label, limits};
 
@@ -72,7 +72,7 @@ pub struct Catalog {
     functions_by_oid: HashMap<u32, usize>,
     /// Schemas and names of user operators.
     operators_by_oid: HashMap<u32, (String, String)>,
-    server: ServerNames,
+    server: Arc<ServerNames>,
     /// User operators: name to (schema, function).
     operators: HashMap<String, Vec<(String, usize)>>,
     /// Functions of user casts by target type's name.
@@ -89,6 +89,8 @@ pub struct Catalog {
     calls: HashMap<Caller, Vec<Called>>,
     /// Functions declared free of labelled data, as `schema.name`.
     declared: Vec<String>,
+    /// What all of this takes, in estimate.
+    bytes: usize,
 }
 
 /// A relation of the snapshot.
@@ -199,6 +201,7 @@ impl Catalog {
         safe_functions: &[String],
         carried: &[CarriedLabel],
     ) -> Catalog {
+        let bytes = facts.bytes();
         let mut brought: HashMap<(u32, i16), Vec<&CarriedLabel>> = HashMap::new();
         for label in carried {
             brought.entry((label.relation, label.column)).or_default().push(label);
@@ -349,12 +352,18 @@ impl Catalog {
             operator_functions,
             calls,
             declared: safe_functions.to_vec(),
+            bytes,
         }
     }
 
     /// What [`query::VERSION_SQL`] answered when the snapshot was taken.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// What it takes of memory, in estimate.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The effective search path of the session that took the snapshot.

@@ -10,6 +10,7 @@
 //! that it is about, and fail for one that is dropped meanwhile: code is asked for as the tree that the catalog keeps.
 
 use lockgate_core::limits;
+use std::sync::Arc;
 
 use super::facts::{
     Called, Caller, CastFacts, CatalogFacts, Code, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts,
@@ -466,10 +467,11 @@ impl FactsBuilder {
     }
 
     fn server_names(&mut self, row: &mut Row<'_>) -> Result<(), BadFacts> {
+        let server = Arc::make_mut(&mut self.facts.server);
         let names = match row.letter()? {
-            'f' => &mut self.facts.server.functions,
-            'o' => &mut self.facts.server.operators,
-            'r' => &mut self.facts.server.relations,
+            'f' => &mut server.functions,
+            'o' => &mut server.operators,
+            'r' => &mut server.relations,
             _ => return row.bad("a name of an unknown kind"),
         };
         let schema = row.text()?;

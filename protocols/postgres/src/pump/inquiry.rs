@@ -138,7 +138,34 @@ impl Pump {
         {
             self.truth.snapshot = snapshot;
             self.truth.as_of = as_of;
+            self.truth.rests = false;
         }
+    }
+
+    /// Whether the session is idle, with nothing on its way.
+    pub(super) fn may_rest(&self) -> bool {
+        self.status == TransactionStatus::Idle
+            && !self.unsynced
+            && !self.closed
+            && self.expect.is_empty()
+            && self.waiting.is_none()
+            && self.inquiry.is_none()
+            && self.carrying.is_none()
+            && !self.holds_back()
+    }
+
+    /// Lets go of the catalog when the session was idle for long. Many that are idle would each keep another one otherwise, as
+    /// it was when they last ran something. What comes next asks for it as the first statement of a session does.
+    pub(crate) fn rest(&mut self) {
+        if self.truth.rests || !self.may_rest() {
+            return;
+        }
+        self.truth.rests = true;
+        self.truth.snapshot = Arc::new(Snapshot::empty(self.session.target()));
+        self.truth.private = false;
+        self.truth.as_of = AsOf::default();
+        self.truth.answer = None;
+        self.truth.moved = true;
     }
 
     /// As of when the catalog is known that the session judges by: others may have found it true since.
@@ -335,7 +362,10 @@ impl Pump {
             // It was dealt with above.
             Stage::Sizes(_) => {}
             Stage::Snapshot(asked, facts) => match facts.finish() {
-                Ok(facts) => {
+                Ok(mut facts) => {
+                    if let Some(other) = self.shared.snapshot() {
+                        facts.share(&other.catalog);
+                    }
                     let target = Arc::clone(self.session.target());
                     let (labels, carried) = self.session.labels().labels(self.session.id());
                     let catalog = Catalog::build_with(facts, &target.columns, &target.safe_functions, &carried);
@@ -376,6 +406,7 @@ impl Pump {
         self.truth.moved = false;
         self.truth.broken = false;
         self.truth.attempts = 0;
+        self.truth.rests = false;
     }
 
     /// Answers a frame that was cancelled before it was sent.

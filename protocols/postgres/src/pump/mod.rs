@@ -43,7 +43,7 @@ use call::Called;
 use copied::Copied;
 use doubt::{Doubting, Judged};
 use inquiry::Inquiry;
-use lockgate_core::limits::{HOLD_NOTICE_MS, PG_NAMED_BYTES_MAX, PG_PORTALS_MAX, PG_STATEMENTS_MAX};
+use lockgate_core::limits::{CATALOG_REST_MS, HOLD_NOTICE_MS, PG_NAMED_BYTES_MAX, PG_PORTALS_MAX, PG_STATEMENTS_MAX};
 use lockgate_core::{Fault, SqlState, Timestamp};
 use lockgate_mask::{ContentPlan, CopyMasker, OwnMessage, RowMasker, RowStream, Touch};
 use lockgate_record::{CloseReason, DoneKind};
@@ -308,6 +308,8 @@ struct Truth {
     answer: Option<Asked>,
     /// That answer was of the beginning of the transaction.
     of_beginning: bool,
+    /// The session was idle for long, and let go of the catalog.
+    rests: bool,
 }
 
 /// A session after login.
@@ -419,6 +421,7 @@ impl Pump {
                 as_of: AsOf::default(),
                 answer: None,
                 of_beginning: false,
+                rests: false,
             },
             session,
             shared,
@@ -793,6 +796,9 @@ impl Pump {
             io.wake_in_ms = Some(HOLD_NOTICE_MS);
         }
         self.keep_looking(io);
+        if io.wake_in_ms.is_none() && !self.truth.rests && self.may_rest() {
+            io.wake_in_ms = Some(CATALOG_REST_MS);
+        }
     }
 
     /// The answer of the people.

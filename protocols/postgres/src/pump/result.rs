@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use lockgate_mask::{Column, CopyFormat, CopyMasker, Format, Mark, Method, RowMasker, RowStream, Rule, Touch};
 use lockgate_session::wire::Io;
 use lockgate_session::{ColumnMask, Masks, Plan};
-use lockgate_sql::{CopyKind, Effect, ForceQuote, Statement};
+use lockgate_sql::{CopyKind, Effect, ForceQuote, Output, Outputs, Statement};
 use std::sync::Arc;
 
 /// Rows above this are passed on in pieces where nothing in them is masked.
@@ -24,6 +24,13 @@ pub(super) enum RowsEnd {
     Broken(String),
 }
 
+/// Whether a column has another name than the server was certain to give it. Names in other characters than ASCII come in
+/// the session's encoding, and are not compared.
+fn is_renamed(outputs: &[Output], described: &RowDescription<'_>) -> bool {
+    let mut pairs = outputs.iter().zip(described.fields());
+    pairs.any(|(output, field)| output.named && output.name.is_ascii() && output.name.as_bytes() != field.name)
+}
+
 impl Pump {
     /// The masker for a described result, from the last time where the statement is the same.
     pub(super) fn known_masker(
@@ -35,13 +42,13 @@ impl Pump {
         io: &Io,
     ) -> Result<Arc<RowMasker>, String> {
         // What was made under another catalog or other rules is not for this result.
-        let current = statement.filter(|(prepared, _)| prepared.snapshot.id == self.truth.snapshot.id);
+        let current = statement.filter(|(prepared, _)| prepared.view.snapshot == self.truth.snapshot.id);
         if let Some((prepared, index)) = current
             && let Some(known) = prepared.masker(*index, description, formats)
         {
             return Ok(known);
         }
-        let masker = self.masker_of(description, formats, plan, io)?;
+        let masker = self.masker_of(statement, description, formats, plan, io)?;
         if let Some((prepared, index)) = current
             && self.session.is_current(&prepared.judgement)
         {
@@ -53,6 +60,7 @@ impl Pump {
     /// The masker for a described result.
     fn masker_of(
         &mut self,
+        statement: Option<&(Arc<Prepared>, usize)>,
         description: &[u8],
         formats: Option<&[u16]>,
         plan: &Plan,
@@ -65,9 +73,13 @@ impl Pump {
         let labelled = self.labelled();
         let snapshot = Arc::clone(&self.truth.snapshot);
         let mut judge = self.session.judge(&rules, io.now);
-        // A plan for another number of columns is a plan for another result.
+        // A plan for another number of columns, or for columns that are called otherwise, is a plan for another result.
+        let outputs = statement.and_then(|(prepared, index)| Some(&prepared.statements().get(*index)?.outputs));
+        let renamed = matches!(outputs, Some(Outputs::Known(outputs)) if is_renamed(outputs, &described));
         let beyond = match &plan.masks {
-            Masks::Columns { columns, beyond } if !columns.is_empty() && columns.len() != count => Some(beyond.clone()),
+            Masks::Columns { columns, beyond } if !columns.is_empty() && (renamed || columns.len() != count) => {
+                Some(beyond.clone())
+            }
             Masks::Columns { .. } | Masks::Clear => None,
         };
         for (index, field) in described.fields().enumerate() {
@@ -138,7 +150,7 @@ impl Pump {
         let (format, types) = match statement.map(|s| &s.effect) {
             Some(Effect::CopyOut(options)) => {
                 let outputs = match statement.map(|s| &s.outputs) {
-                    Some(lockgate_sql::Outputs::Known(outputs)) => outputs.as_slice(),
+                    Some(Outputs::Known(outputs)) => outputs.as_slice(),
                     _ => &[],
                 };
                 let format = match options.kind {
@@ -218,8 +230,8 @@ impl Pump {
             .map_err(|e| e.to_string())?;
         // Names in a header that the analysis did not foresee are data like any other.
         let foreseen = statement.is_some_and(|s| match &s.outputs {
-            lockgate_sql::Outputs::Known(outputs) => outputs.len() == count,
-            lockgate_sql::Outputs::NoRows | lockgate_sql::Outputs::Each(_) => false,
+            Outputs::Known(outputs) => outputs.len() == count,
+            Outputs::NoRows | Outputs::Each(_) => false,
         });
         if !foreseen {
             let hidden: Vec<bool> = columns.iter().map(|c| c.rule != Rule::Pass).collect();
@@ -227,7 +239,7 @@ impl Pump {
         }
         if let Some(content) = &self.content {
             let names: Vec<&[u8]> = match statement.map(|s| &s.outputs) {
-                Some(lockgate_sql::Outputs::Known(outputs)) => outputs.iter().map(|o| o.name.as_bytes()).collect(),
+                Some(Outputs::Known(outputs)) => outputs.iter().map(|o| o.name.as_bytes()).collect(),
                 _ => Vec::new(),
             };
             masker.look_into(content, &format, &columns, &names, &self.truth.snapshot.types);
@@ -239,7 +251,7 @@ impl Pump {
     /// known, and its masked columns come as NULL.
     fn copy_types(&self, statement: Option<&Statement>, count: usize) -> Vec<(u32, i32)> {
         let known = statement.and_then(|statement| {
-            let lockgate_sql::Outputs::Known(outputs) = &statement.outputs else { return None };
+            let Outputs::Known(outputs) = &statement.outputs else { return None };
             let [table] = statement.facts.tables.as_slice() else { return None };
             let names: Vec<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
             self.truth.snapshot.catalog.column_types(table, &names)
@@ -419,5 +431,38 @@ fn stronger(one: Option<ColumnMask>, other: Option<ColumnMask>) -> Option<Column
             Some(strongest)
         }
         (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockgate_sql::Taint;
+
+    #[test]
+    fn a_column_that_is_called_otherwise_is_another() {
+        let foreseen = |name: &str, named| Output {
+            name: name.into(),
+            named,
+            value: Taint::CLEAN,
+            plain: true,
+            size: 0,
+            sure: true,
+        };
+        let mut body = vec![0, 2];
+        for name in ["id", "x"] {
+            body.extend(name.as_bytes());
+            body.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 23, 0, 4, 255, 255, 255, 255, 0, 0]);
+        }
+        let described = RowDescription::decode(&body).expect("two columns");
+        for (outputs, renamed) in [
+            ([foreseen("id", true), foreseen("x", true)], false),
+            ([foreseen("id", true), foreseen("y", true)], true),
+            ([foreseen("x", true), foreseen("id", true)], true),
+            ([foreseen("id", true), foreseen("y", false)], false),
+            ([foreseen("id", true), foreseen("é", true)], false),
+        ] {
+            assert_eq!(is_renamed(&outputs, &described), renamed, "{outputs:?}");
+        }
     }
 }
