@@ -183,7 +183,7 @@ impl Maker {
         let depth = 1 + self.dice.roll(3);
         let kind = self.dice.roll(6);
         let expression = self.value(kind, depth);
-        let sql = match self.dice.roll(10) {
+        let sql = match self.dice.roll(12) {
             // What a sub-select computes may be computed where it is used.
             0 => {
                 let broken = self.broken();
@@ -200,12 +200,38 @@ impl Maker {
                 "SELECT {}({expression}) FROM w0",
                 self.dice.pick(&["max", "min", "count", "array_agg", "json_agg"])
             ),
+            3 => self.with(&expression),
             _ => format!("SELECT {expression} FROM w0"),
         };
         let labelled = LABELLED.split(", ").filter_map(|column| column.split(' ').next());
         let words: Vec<&str> = sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
         let clean = !labelled.into_iter().any(|name| words.contains(&name)) && !sql.contains("shown");
         (sql, clean)
+    }
+
+    /// What a query of WITH computes may be kept, or computed where it is read.
+    fn with(&mut self, expression: &str) -> String {
+        let kept = *self.dice.pick(&["", "MATERIALIZED ", "NOT MATERIALIZED "]);
+        let broken = self.broken();
+        let plain = format!("x AS {kept}(SELECT *, ({broken})::text AS broken FROM w0)");
+        let itself = format!(
+            "y AS (SELECT *, ({broken})::text AS broken FROM w0 UNION ALL SELECT y.* FROM y WHERE {})",
+            self.dice.pick(&["false", "y.id > 1"])
+        );
+        let counts = "z AS (SELECT 1 AS step UNION ALL SELECT step + 1 FROM z WHERE step < 3)".to_owned();
+        let renames = "xx AS (SELECT * FROM x)".to_owned();
+        let (mut members, from) = match self.dice.roll(5) {
+            0 => (vec![plain], "x"),
+            1 => (vec![plain, counts], "x"),
+            2 => (vec![itself, plain], "y"),
+            3 => (vec![itself, plain], "x"),
+            _ => (vec![renames, plain], "xx"),
+        };
+        if self.dice.roll(2) == 0 {
+            members.reverse();
+        }
+        let first = *self.dice.pick(&["coalesce", "concat", "greatest"]);
+        format!("WITH RECURSIVE {} SELECT {first}({expression}::text, broken) FROM {from}", members.join(", "))
     }
 
     fn value(&mut self, kind: usize, depth: usize) -> String {

@@ -814,12 +814,18 @@ impl<'t> Analyzer<'t> {
 
     /// A query within an expression: its result, and what decided about its rows.
     pub(super) fn subquery(&mut self, query: &'t NodeEnum, scope: &Scope<'t, '_>) -> (super::Rel<'t>, Taint) {
+        self.inside(|walk| walk.query(query, scope))
+    }
+
+    /// A walk over a query within another, which has aggregates, windows and conditions of its own: what came of it, and
+    /// what decided about its rows.
+    pub(super) fn inside<T>(&mut self, walk: impl FnOnce(&mut Analyzer<'t>) -> T) -> (T, Taint) {
         let predicate = std::mem::take(&mut self.predicate);
         let windows = std::mem::take(&mut self.windows);
         let aggregated = std::mem::replace(&mut self.aggregated, false);
         let parts_size = self.parts_size;
         self.nested = self.nested.saturating_add(1);
-        let rel = self.query(query, scope);
+        let rel = walk(self);
         self.nested = self.nested.saturating_sub(1);
         self.parts_size = parts_size;
         self.aggregated = aggregated;

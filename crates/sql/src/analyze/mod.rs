@@ -365,7 +365,7 @@ impl<'t> Analyzer<'t> {
         for (alias, columns) in rows {
             scope.from.items.push(Item::new(alias, rel(columns)));
         }
-        scope.ctes.extend(tables.into_iter().map(|(name, columns)| (name, rel(columns))));
+        scope.ctes.extend(tables.into_iter().map(|(name, columns)| scope::Cte::new(name, rel(columns))));
         self.statement_in(node, &scope)
     }
 

@@ -10,7 +10,7 @@ use pg_query::protobuf::{
     SelectStmt, SetOperation, WithClause,
 };
 
-use super::scope::{self, Col, From, Item, Rel, Scope, Table, Val, size_of};
+use super::scope::{self, Col, Cte, From, Item, Rel, Scope, Table, Val, size_of};
 use super::size::{self, Rows};
 use super::{Analyzer, Read, Resolved, tree, types};
 use crate::builtins::{self, Leak};
@@ -381,27 +381,40 @@ impl<'t> Analyzer<'t> {
         if !with.recursive {
             for cte in ctes {
                 let rel = self.cte(cte, &scope);
-                scope.ctes.push((&cte.ctename, Rc::new(rel)));
+                scope.ctes.push(Cte::new(&cte.ctename, Rc::new(rel)));
             }
             return scope;
         }
-        // Any of them may name any other: start from nothing and repeat until nothing grows.
+        // Any of them may name any other: start from as good as nothing and repeat until nothing grows.
         let nothing = || Rc::new(Rel { cols: Vec::new(), open: Some(Taint::CLEAN), bounded: true, rows: Rows::TABLE });
-        scope.ctes = ctes.iter().map(|cte| (cte.ctename.as_str(), nothing())).collect();
+        scope.ctes = ctes.iter().map(|cte| Cte::new(cte.ctename.as_str(), nothing())).collect();
+        let uses = self.uses.len();
+        for (at, cte) in ctes.iter().enumerate() {
+            let first = self.first_of(cte, &scope);
+            if let (Some(known), Some(rel)) = (scope.ctes.get_mut(at), first) {
+                known.rel = Rc::new(rel);
+            }
+        }
+        self.uses.truncate(uses);
         for round in 0..limits::SQL_FIXPOINT_ROUNDS_MAX {
             let uses = self.uses.len();
             let mut grown = false;
             for (at, cte) in ctes.iter().enumerate() {
+                if let Some(known) = scope.ctes.get(at) {
+                    known.forget_reads();
+                }
                 let mut rel = self.cte(cte, &scope);
                 rel.rows = Rows::MANY;
+                // What a query that names itself found is kept before it is read. Any other may be put where it is read.
+                let kept = scope.ctes.get(at).is_some_and(Cte::was_read);
                 for col in &mut rel.cols {
                     col.size = size::recurring(col.size);
-                    // What a recursive query found is kept before it is read.
-                    col.sure = true;
+                    col.sure |= kept;
                 }
                 if let Some(known) = scope.ctes.get_mut(at) {
-                    grown |= *known.1 != rel;
-                    known.1 = Rc::new(rel);
+                    grown |=
+                        *known.rel != rel || !known.rel.cols.iter().map(|c| c.sure).eq(rel.cols.iter().map(|c| c.sure));
+                    known.rel = Rc::new(rel);
                 }
             }
             if !grown {
@@ -413,9 +426,25 @@ impl<'t> Analyzer<'t> {
             }
         }
         for known in &mut scope.ctes {
-            known.1 = Rc::new(Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE });
+            known.rel =
+                Rc::new(Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE });
         }
         scope
+    }
+
+    /// The types that a query has which names itself: those of its first part, which the others have to have as well.
+    fn first_of(&mut self, cte: &'t CommonTableExpr, scope: &Scope<'t, '_>) -> Option<Rel<'t>> {
+        let Some(NodeEnum::SelectStmt(select)) = tree::kind_of(&cte.ctequery) else { return None };
+        let first = select.larg.as_deref()?;
+        let (mut rel, _) = self.inside(|walk| {
+            let inner = walk.with(select.with_clause.as_ref(), scope);
+            walk.select(first, &inner)
+        });
+        rename(&mut rel, tree::texts(&cte.aliascolnames));
+        for col in &mut rel.cols {
+            (col.plain, col.row) = (false, None);
+        }
+        rel.open.is_none().then_some(rel)
     }
 
     fn cte(&mut self, cte: &'t CommonTableExpr, scope: &Scope<'t, '_>) -> Rel<'t> {

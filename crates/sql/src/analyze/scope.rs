@@ -2,6 +2,7 @@
 //! names that WITH gives to queries.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::size::{self, Rows};
@@ -378,7 +379,29 @@ impl<'t> From<'t> {
 pub(super) struct Scope<'t, 's> {
     pub(super) parent: Option<&'s Scope<'t, 's>>,
     pub(super) from: From<'t>,
-    pub(super) ctes: Vec<(&'t str, Rc<Rel<'t>>)>,
+    pub(super) ctes: Vec<Cte<'t>>,
+}
+
+/// A query that WITH gives a name.
+pub(super) struct Cte<'t> {
+    pub(super) name: &'t str,
+    pub(super) rel: Rc<Rel<'t>>,
+    read: Cell<bool>,
+}
+
+impl<'t> Cte<'t> {
+    pub(super) fn new(name: &'t str, rel: Rc<Rel<'t>>) -> Cte<'t> {
+        Cte { name, rel, read: Cell::new(false) }
+    }
+
+    /// Whether something has read it.
+    pub(super) fn was_read(&self) -> bool {
+        self.read.get()
+    }
+
+    pub(super) fn forget_reads(&self) {
+        self.read.set(false);
+    }
 }
 
 impl<'t, 's> Scope<'t, 's> {
@@ -401,8 +424,9 @@ impl<'t, 's> Scope<'t, 's> {
     pub(super) fn cte(&self, name: &str) -> Option<(Rc<Rel<'t>>, bool)> {
         let mut levels = self.levels().enumerate();
         levels.find_map(|(up, level)| {
-            let known = level.ctes.iter().rev().find(|(n, _)| *n == name)?;
-            Some((Rc::clone(&known.1), up == 0))
+            let known = level.ctes.iter().rev().find(|known| known.name == name)?;
+            known.read.set(true);
+            Some((Rc::clone(&known.rel), up == 0))
         })
     }
 
