@@ -103,6 +103,7 @@ impl From<StoreError> for ApiError {
     fn from(e: StoreError) -> Self {
         match e {
             StoreError::Refused(rule) => ApiError::bad_request(rule),
+            StoreError::Taken(what) => ApiError::conflict(what, "choose another name"),
             e => {
                 tracing::error!(error = %e, source = ?std::error::Error::source(&e), "the store cannot answer the API");
                 ApiError::unavailable("the store cannot answer")

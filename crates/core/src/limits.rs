@@ -163,6 +163,16 @@ pub const TOKENS_DEAD_PER_USER_MAX: usize = 64;
 pub const NAME_BYTES_MAX: usize = 256;
 /// Groups of one identity.
 pub const GROUPS_MAX: usize = 256;
+/// People that are known of all sources, and names that removed ones left behind.
+pub const PEOPLE_MAX: usize = 250_000;
+/// Groups that are known of all sources.
+pub const PEOPLE_GROUPS_MAX: usize = 20_000;
+/// A name to show, or a source's own name for somebody.
+pub const PERSON_TEXT_BYTES_MAX: usize = 1_024;
+/// Acts of administrators that wait to be recorded; more are not done.
+pub const ACTS_WAITING_MAX: usize = 100_000;
+/// People or groups that one act names; further ones are counted.
+pub const ACT_NAMES_MAX: usize = 100;
 /// Parties that one identity acts for.
 pub const ON_BEHALF_OF_MAX: usize = 8;
 /// A JSON Web Token, as a whole.

@@ -29,11 +29,11 @@ mod wire;
 pub use buffers::RecordingBuffers;
 pub use certificates::{Certificates, Certified};
 pub use event::{
-    ApprovalDecided, Asked, Cancelled, Certificate, CertifiedColumn, CertifiedRule, CertifiedStatement, CertifiedUse,
-    CloseReason, Column, Columns, ConfigReloaded, Decided, Detokenized, Done, DoneKind, Event, Failure, GatewayStarted,
-    GatewayStopped, Held, HoldOutcome, Input, Judged, LoginFailed, MaskUse, Notice, Origin, Parameter, Party,
-    PolicyLoaded, PolicyRef, Recorded, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionCut, SessionOpened,
-    Setting, TokenCreated, TokenRevoked, Touch, VerdictKind, decode_events, encode_event,
+    Administered, ApprovalDecided, Asked, Cancelled, Certificate, CertifiedColumn, CertifiedRule, CertifiedStatement,
+    CertifiedUse, CloseReason, Column, Columns, ConfigReloaded, Decided, Detokenized, Done, DoneKind, Event, Failure,
+    GatewayStarted, GatewayStopped, Held, HoldOutcome, Input, Judged, LoginFailed, MaskUse, Notice, Origin, Parameter,
+    Party, PolicyLoaded, PolicyRef, Recorded, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionCut,
+    SessionOpened, Setting, TokenCreated, TokenRevoked, Touch, VerdictKind, decode_events, encode_event,
 };
 
 pub use export::JsonLines;

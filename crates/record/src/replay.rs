@@ -180,6 +180,11 @@ impl Replay {
                     (visible_line(&cut.session), visible_line(&cut.by), visible_line(&cut.reason));
                 writeln!(out, "{clock} session {session} cut by {by}: {reason}")
             }
+            Event::Administered(act) => {
+                let (what, subject) = (visible_line(&act.what), visible_line(&act.subject));
+                let (detail, by) = (visible_line(&act.detail), visible_line(&act.by));
+                writeln!(out, "{clock} {what} `{subject}` by {by}: {detail}")
+            }
             Event::Detokenized(asked) => {
                 let (label, by, reason) =
                     (visible_line(&asked.label), visible_line(&asked.by), visible_line(&asked.reason));

@@ -3,11 +3,11 @@
 
 use lockgate_core::{IdentityKind, Timestamp};
 use lockgate_record::{
-    Asked, Blob, Cancelled, Certificate, CertifiedColumn, CertifiedRule, CertifiedStatement, CertifiedUse, CloseReason,
-    Column, Columns, Decided, Detokenized, Digest, Done, DoneKind, Event, Failure, FileHeader, Held, HoldOutcome,
-    Input, Judged, Leaf, List, LoginFailed, MaskUse, Notice, Origin, Parameter, Party, PolicyLoaded, PolicyRef,
-    RecordingReader, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionOpened, Setting, TokenCreated, Touch,
-    VerdictKind, decode_events, encode_event,
+    Administered, Asked, Blob, Cancelled, Certificate, CertifiedColumn, CertifiedRule, CertifiedStatement,
+    CertifiedUse, CloseReason, Column, Columns, Decided, Detokenized, Digest, Done, DoneKind, Event, Failure,
+    FileHeader, Held, HoldOutcome, Input, Judged, Leaf, List, LoginFailed, MaskUse, Notice, Origin, Parameter, Party,
+    PolicyLoaded, PolicyRef, RecordingReader, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionOpened,
+    Setting, TokenCreated, Touch, VerdictKind, decode_events, encode_event,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -185,6 +185,9 @@ fn event() -> impl Strategy<Value = Event<'static>> {
                 TokenCreated { token_id, user, groups, kind, targets, expires, by }.into()
             }
         ),
+        (n(), time(), text(), text(), text(), text()).prop_map(|(number, done, what, subject, detail, by)| {
+            Administered { number, done, what, subject, detail, by }.into()
+        }),
         (text(), text(), text(), n(), n(), any::<bool>(), text()).prop_map(
             |(by, client, label, tokens, read, allowed, reason)| {
                 Detokenized { by, client, label, tokens, read, allowed, reason }.into()

@@ -89,6 +89,9 @@ pub enum StoreError {
     /// The operating system gave no random bytes.
     #[error("the operating system gives no random bytes")]
     Random,
+    /// Somebody or something has the name already.
+    #[error("{0}")]
+    Taken(String),
     /// What was asked for is not allowed; the text says which rule.
     #[error("{0}")]
     Refused(String),

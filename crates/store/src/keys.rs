@@ -106,6 +106,21 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     Ok(bytes)
 }
 
+const ID_CHARS: usize = 12;
+/// Crockford's base 32 in lower case.
+const ID_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// A short name that nothing else has: 60 random bits.
+pub(crate) fn random_id() -> Result<String, StoreError> {
+    let bytes = random::<ID_CHARS>()?;
+    Ok(bytes.iter().filter_map(|b| ID_ALPHABET.get(usize::from(b & 31))).map(|&b| char::from(b)).collect())
+}
+
+/// Whether a text looks like such a name.
+pub(crate) fn is_random_id(text: &str) -> bool {
+    text.len() == ID_CHARS && text.bytes().all(|b| ID_ALPHABET.contains(&b))
+}
+
 /// Lower-case hexadecimal.
 pub(crate) fn encode_hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;

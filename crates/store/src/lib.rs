@@ -1,15 +1,17 @@
-//! What outlives a session: tokens, the index of sessions, approvals, and the key of the data directory.
+//! What outlives a session: tokens, people, the index of sessions, approvals, and the key of the data directory.
 //!
 //! One [`Store`] over SQLite in `data_dir`. Several processes may open it at once (`token create` while `serve` runs); one
 //! of them, the gateway, holds [`Store::claim`]. Statements are portable SQL, so that PostgreSQL can follow. The store
 //! decides nothing that policy decides, and it keeps no secret in the clear: tokens are verifiers only.
 
+mod acts;
 pub mod approvals;
 pub mod clock;
 mod error;
 pub mod journal;
 mod keys;
 mod labels;
+mod people;
 mod schema;
 mod scram;
 mod sessions;
@@ -17,9 +19,14 @@ mod store;
 mod tokens;
 mod watch;
 
+pub use acts::Act;
 pub use error::StoreError;
 pub use keys::Keys;
 pub use labels::StoredLabel;
+pub use people::{
+    Group, GroupChange, GroupFilter, LOCAL, NewGroup, NewPerson, PeopleChanges, PeopleFilter, Person, PersonChange,
+    PersonLease, Record, Standing,
+};
 pub use scram::ScramVerifier;
 pub use sessions::{SessionCounts, SessionFilter, SessionLog, SessionOpened, SessionRow};
 pub use store::{Claim, Store};

@@ -109,6 +109,53 @@ const STEPS: &[&[&str]] = &[
          FROM carried_labels_of_nobody",
         "DROP TABLE carried_labels_of_nobody",
     ],
+    &[
+        "INSERT INTO counters (name, value) VALUES ('people', 0), ('acts', 0)",
+        "CREATE TABLE people (
+        id TEXT PRIMARY KEY,
+        source TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        user_key TEXT NOT NULL,
+        display_name TEXT,
+        external_id TEXT,
+        active BIGINT NOT NULL,
+        verifier TEXT,
+        password_set BIGINT,
+        created BIGINT NOT NULL,
+        updated BIGINT NOT NULL,
+        removed BIGINT,
+        UNIQUE (source, user_key)
+    )",
+        "CREATE INDEX people_by_name ON people (user_key)",
+        "CREATE INDEX people_by_external_id ON people (source, external_id)",
+        "CREATE TABLE people_groups (
+        id TEXT PRIMARY KEY,
+        source TEXT NOT NULL,
+        name TEXT NOT NULL,
+        name_key TEXT NOT NULL,
+        external_id TEXT,
+        created BIGINT NOT NULL,
+        updated BIGINT NOT NULL,
+        UNIQUE (source, name_key)
+    )",
+        "CREATE INDEX people_groups_by_external_id ON people_groups (source, external_id)",
+        "CREATE TABLE people_group_members (
+        group_id TEXT NOT NULL REFERENCES people_groups (id) ON DELETE CASCADE,
+        person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+        PRIMARY KEY (group_id, person_id)
+    )",
+        "CREATE INDEX people_group_members_by_person ON people_group_members (person_id)",
+        "CREATE TABLE people_changes (user_key TEXT PRIMARY KEY, changed BIGINT NOT NULL)",
+        "CREATE INDEX people_changes_by_change ON people_changes (changed)",
+        "CREATE TABLE acts (
+        number BIGINT PRIMARY KEY,
+        at BIGINT NOT NULL,
+        by_whom TEXT NOT NULL,
+        what TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        detail TEXT NOT NULL
+    )",
+    ],
 ];
 
 /// Brings the store to this version, inside the caller's write transaction.

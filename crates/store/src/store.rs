@@ -3,6 +3,7 @@
 use crate::approvals;
 use crate::error::StoreError;
 use crate::keys::{self, Keys, encode_hex};
+use crate::people::PeopleWatch;
 use crate::schema;
 use crate::sessions::{self, SessionLog};
 use crate::tokens::LastUsed;
@@ -33,7 +34,7 @@ pub struct Store {
 
 pub(crate) struct Inner {
     data_dir: PathBuf,
-    /// What must survive a power cut: tokens and approvals.
+    /// What must survive a power cut: tokens, approvals, people.
     pub(crate) write: SqlitePool,
     /// The session index, which the recordings can replace.
     pub(crate) bulk: SqlitePool,
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) keys: Arc<Keys>,
     pub(crate) last_used: LastUsed,
     pub(crate) watch: TokenWatch,
+    pub(crate) people: PeopleWatch,
 }
 
 /// Proof that this process is the data directory's only gateway; released when dropped or when the process ends.
@@ -111,6 +113,7 @@ impl Store {
                 keys: Arc::new(keys),
                 last_used: LastUsed::default(),
                 watch: TokenWatch::default(),
+                people: PeopleWatch::default(),
             }),
         })
     }

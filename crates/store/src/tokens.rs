@@ -4,7 +4,7 @@
 //! the secret and the SCRAM verifier of the whole text; a hash without stretching is enough for 256 random bits.
 
 use crate::error::StoreError;
-use crate::keys::{decode_hex, encode_hex, random};
+use crate::keys::{decode_hex, encode_hex, is_random_id, random, random_id};
 use crate::scram;
 use crate::store::Store;
 use aws_lc_rs::{constant_time, digest};
@@ -213,7 +213,7 @@ impl Store {
     /// [`StoreError::Refused`] when the request breaks a rule; the text names it.
     pub async fn create_token(&self, new: NewToken, now: Timestamp) -> Result<(Secret, TokenInfo), StoreError> {
         check(&new, now)?;
-        let id = new_id()?;
+        let id = random_id()?;
         let secret =
             zeroize::Zeroizing::new(URL_SAFE_NO_PAD.encode(zeroize::Zeroizing::new(random::<32>()?).as_slice()));
         let text = Secret::new(format!("lg_{id}_{}", secret.as_str()));
@@ -302,7 +302,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn token(&self, id: &str) -> Result<Option<TokenInfo>, StoreError> {
-        if !is_id(id) {
+        if !is_random_id(id) {
             return Ok(None);
         }
         Ok(one_row(self, id).await?.map(|row| row.info))
@@ -333,7 +333,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be written: the token still counts.
     pub async fn revoke_token(&self, id: &str, now: Timestamp) -> Result<Option<TokenInfo>, StoreError> {
-        if !is_id(id) {
+        if !is_random_id(id) {
             return Ok(None);
         }
         let mut tx =
@@ -527,20 +527,7 @@ fn parse(token: &str) -> Option<(&str, &str)> {
     }
     let (id, secret) = token.strip_prefix("lg_")?.split_once('_')?;
     let is_secret = secret.len() == 43 && secret.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    (is_id(id) && is_secret).then_some((id, secret))
-}
-
-fn is_id(text: &str) -> bool {
-    text.len() == ID_CHARS && text.bytes().all(|b| ID_ALPHABET.contains(&b))
-}
-
-const ID_CHARS: usize = 12;
-/// Crockford's base 32 in lower case.
-const ID_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-
-fn new_id() -> Result<String, StoreError> {
-    let bytes = random::<ID_CHARS>()?;
-    Ok(bytes.iter().filter_map(|b| ID_ALPHABET.get(usize::from(b & 31))).map(|&b| char::from(b)).collect())
+    (is_random_id(id) && is_secret).then_some((id, secret))
 }
 
 fn secret_hash(secret: &str) -> String {

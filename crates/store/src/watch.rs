@@ -102,7 +102,7 @@ impl Store {
         }
     }
 
-    /// Looks for changed tokens every [`limits::REJUDGE_MS`] until dropped. The gateway runs it once, in a task of its own.
+    /// Looks for changed tokens and people every [`limits::REJUDGE_MS`] until dropped. The gateway runs it once, in a task of its own.
     pub async fn watch_tokens(&self) {
         let watch = &self.inner.watch;
         let mut generation = None;
@@ -111,14 +111,18 @@ impl Store {
         let mut failing = false;
         loop {
             ticks.tick().await;
-            match self.look(&mut generation).await {
+            let looked = match self.look(&mut generation).await {
+                Ok(()) => self.look_at_people().await,
+                failed => failed,
+            };
+            match looked {
                 Ok(()) => {
                     watch.shared.looked();
                     failing = false;
                 }
                 Err(e) => {
                     if !failing {
-                        tracing::error!(error = %e, "cannot look for revoked tokens; live sessions end if this lasts");
+                        tracing::error!(error = %e, "cannot look for revoked tokens and changed users; live sessions end if this lasts");
                     }
                     failing = true;
                 }
@@ -158,6 +162,11 @@ impl TokenWatch {
             cell
         });
         TokenLease { cell, shared: self.shared.clone() }
+    }
+
+    /// Whether nobody could look for too long.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.shared.is_stale()
     }
 
     fn watches(&self, id: &str) -> bool {

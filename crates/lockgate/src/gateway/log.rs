@@ -42,6 +42,16 @@ impl GatewayLog {
         written.is_ok()
     }
 
+    /// Takes over what was done elsewhere. Whether it was written: what was not is taken over later.
+    pub fn take_over<'a>(&self, event: impl Into<Event<'a>>, now: Timestamp) -> bool {
+        let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = recorder.append(event.into(), now);
+        if let Err(error) = &written {
+            tracing::error!(%error, "what administrators did cannot be recorded yet");
+        }
+        written.is_ok()
+    }
+
     /// Ends the recording with its last event.
     pub fn close<'a>(&self, last: impl Into<Event<'a>>, now: Timestamp) {
         let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);

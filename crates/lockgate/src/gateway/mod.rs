@@ -42,7 +42,7 @@ use providers::{Lease, Proofs, Providers};
 use rules::Targets;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -76,6 +76,8 @@ pub struct Gateway {
     config_path: PathBuf,
     versions: AtomicU64,
     ready: AtomicBool,
+    /// The newest act of an administrator that is on record.
+    acts_noted: AtomicI64,
     /// Whether sessions could be recorded when somebody last asked.
     recordable: tokio::sync::Mutex<Option<(Instant, Result<(), String>)>>,
     _claim: Claim,
@@ -169,6 +171,7 @@ impl Gateway {
             config_path,
             versions: AtomicU64::new(1),
             ready: AtomicBool::new(false),
+            acts_noted: AtomicI64::new(0),
             recordable: tokio::sync::Mutex::new(None),
             _claim: claim,
         }))
@@ -200,6 +203,7 @@ impl Gateway {
     /// Writes the last words. Sessions must have ended, or are left to the next start.
     pub async fn finish(&self, reason: &str) {
         let now = when::now();
+        self.note_acts(now).await;
         self.log.close(GatewayStopped { reason: reason.into() }, now);
         if let Err(error) = self.journal.shutdown(now) {
             tracing::error!(%error, "the log of recordings cannot be signed; the next start does it");

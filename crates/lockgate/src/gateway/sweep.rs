@@ -7,13 +7,14 @@ use super::Gateway;
 use crate::when;
 use lockgate_core::limits::REJUDGE_MS;
 use lockgate_core::{SessionId, Timestamp, metrics as names};
-use lockgate_record::{TokenCreated, TokenRevoked};
+use lockgate_record::{Administered, TokenCreated, TokenRevoked};
 use lockgate_relay::live::LiveSession;
 use lockgate_session::wire::Cut;
 use lockgate_session::{Judge, Rules, Ruling};
 use lockgate_store::{SessionCounts, TokenState};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -43,6 +44,7 @@ pub async fn run(gateway: Arc<Gateway>) {
             gateway.tick_journal(now).await;
             gateway.list_counts();
             gateway.note_tokens(&mut tokens, now).await;
+            gateway.note_acts(now).await;
             publish(&gateway);
         }
     }
@@ -106,6 +108,37 @@ impl Gateway {
             self.log.note(event, now);
         }
         *generation = changes.generation;
+    }
+
+    /// Puts on record what administrators did, by whatever process, also while no gateway ran.
+    pub(super) async fn note_acts(&self, now: Timestamp) {
+        let acts = match self.store.acts_waiting().await {
+            Ok(acts) if acts.is_empty() => return,
+            Ok(acts) => acts,
+            Err(error) => return tracing::error!(%error, "what administrators did cannot be read"),
+        };
+        for act in acts {
+            // One that was recorded and could not be deleted.
+            if act.number <= self.acts_noted.load(Ordering::Acquire) {
+                continue;
+            }
+            let event = Administered {
+                number: act.number.unsigned_abs(),
+                done: act.at,
+                what: act.what.as_str().into(),
+                subject: act.subject.as_str().into(),
+                detail: act.detail.as_str().into(),
+                by: act.by.as_str().into(),
+            };
+            if !self.log.take_over(event, now) {
+                break;
+            }
+            self.acts_noted.store(act.number, Ordering::Release);
+        }
+        let noted = self.acts_noted.load(Ordering::Acquire);
+        if let Err(error) = self.store.settle_acts(noted).await {
+            tracing::error!(%error, "what administrators did is recorded, and may be once more at the next start");
+        }
     }
 
     /// Tells the index what sessions have done since it was last told.

@@ -175,7 +175,7 @@ async fn revoke_there(client: &Client, id: &str) -> anyhow::Result<TokenView> {
 
 fn refused(error: StoreError) -> anyhow::Error {
     match error {
-        StoreError::Refused(why) => Ended::new(Code::Usage, why).into(),
+        StoreError::Refused(why) | StoreError::Taken(why) => Ended::new(Code::Usage, why).into(),
         other => other.into(),
     }
 }

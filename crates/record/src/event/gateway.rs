@@ -1,7 +1,7 @@
 //! What happens to the gateway itself, and what people do to it beside their sessions.
 
 use super::words::HoldOutcome;
-use super::{kind_word, time_or_null};
+use super::{kind_word, time, time_or_null};
 use crate::wire::{Digest, List, wire_struct};
 use lockgate_core::{IdentityKind, Timestamp};
 use std::borrow::Cow;
@@ -143,5 +143,24 @@ wire_struct! {
         pub allowed: bool,
         /// Why not.
         pub reason: Cow<'a, str>,
+    }
+}
+
+wire_struct! {
+    /// Somebody who may changed who may what: a user, a group, a role.
+    pub struct Administered<'a> {
+        /// Its number. An act that is there twice was done once.
+        pub number: u64,
+        /// When it was done, which may be before a gateway ran.
+        #[serde(serialize_with = "time")]
+        pub done: Timestamp,
+        /// What was done, such as `user.disabled`.
+        pub what: Cow<'a, str>,
+        /// To whom or what.
+        pub subject: Cow<'a, str>,
+        /// The rest; never a secret.
+        pub detail: Cow<'a, str>,
+        /// Who did it.
+        pub by: Cow<'a, str>,
     }
 }

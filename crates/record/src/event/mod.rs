@@ -11,8 +11,8 @@ mod words;
 
 pub use certificate::{Certificate, CertifiedColumn, CertifiedRule, CertifiedStatement, CertifiedUse, Origin};
 pub use gateway::{
-    ApprovalDecided, ConfigReloaded, Detokenized, GatewayStarted, GatewayStopped, LoginFailed, PolicyLoaded,
-    SessionCut, TokenCreated, TokenRevoked,
+    Administered, ApprovalDecided, ConfigReloaded, Detokenized, GatewayStarted, GatewayStopped, LoginFailed,
+    PolicyLoaded, SessionCut, TokenCreated, TokenRevoked,
 };
 pub(crate) use session::length;
 pub use session::{
@@ -143,6 +143,8 @@ events! {
     SessionCut = 40,
     /// Tokens of masked data were read back, or were not allowed to be.
     Detokenized = 41,
+    /// Users, groups or roles were changed.
+    Administered = 42,
 }
 
 /// Appends an event in its encoded form.
