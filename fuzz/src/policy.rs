@@ -20,6 +20,7 @@ fn ask(policies: &Policies) {
     let identity = Identity {
         user: "alice".to_owned(),
         groups: ["engineers".to_owned()].into(),
+        directories: Vec::new(),
         kind: IdentityKind::Human,
         on_behalf_of: Vec::new(),
         token_id: None,

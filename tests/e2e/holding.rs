@@ -50,7 +50,11 @@ fn the_requester_and_who_it_acts_for_cannot_approve() {
     let scene = scene();
     let dana = scene.dana();
     // alice is made a DBA too, so that only the rule about the requester stands in the way; the bot acts for bob.
-    let bot = scene.gateway.token_with("bot", &["engineers"], &["--kind", "agent", "--on-behalf-of", "bob"]);
+    let bot = scene.gateway.token_with(
+        "bot",
+        &["engineers"],
+        &["--kind", "agent", "--on-behalf-of", "bob", "--on-behalf-of-group", "engineers"],
+    );
     let bot = bot["token"].as_str().unwrap().to_owned();
     let mut client = Client::login(scene.gateway.port, "bot", &bot);
     client.send(b'Q', &wire::text(DELETE));

@@ -11,6 +11,7 @@ mod clock;
 mod content;
 mod crash;
 mod deciding;
+mod delegation;
 mod desync;
 mod disk_full;
 mod encodings;

@@ -102,6 +102,7 @@ fn session(columns: Vec<ColumnRule>, now: Timestamp) -> Session {
         user: "zed".into(),
         groups: BTreeSet::from(["engineers".to_owned()]),
         kind: IdentityKind::Human,
+        directories: Vec::new(),
         on_behalf_of: Vec::new(),
         token_id: None,
     };

@@ -60,6 +60,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::POST, "/api/v1/approvals/{id}/deny", Role::Proven),
     endpoint(Method::GET, "/api/v1/tokens", Role::Proven),
     endpoint(Method::POST, "/api/v1/tokens", Role::Admin),
+    endpoint(Method::DELETE, "/api/v1/tokens", Role::Admin),
     endpoint(Method::DELETE, "/api/v1/tokens/{id}", Role::Admin),
     endpoint(Method::POST, "/api/v1/detokenize", Role::Proven),
     endpoint(Method::GET, "/approvals/{id}", Role::Anybody),
@@ -83,7 +84,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/approvals/{id}", get(approvals::show))
         .route("/api/v1/approvals/{id}/approve", post(approvals::approve))
         .route("/api/v1/approvals/{id}/deny", post(approvals::deny))
-        .route("/api/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/api/v1/tokens", get(tokens::list).post(tokens::create).delete(tokens::revoke_all))
         .route("/api/v1/tokens/{id}", delete(tokens::revoke))
         .route("/api/v1/detokenize", post(detokenize::detokenize))
         .route("/approvals/{id}", get(page::show).post(page::decide))

@@ -25,6 +25,7 @@ use utoipa::{Modify, OpenApi};
         tokens::list,
         tokens::create,
         tokens::revoke,
+        tokens::revoke_all,
         detokenize::detokenize,
     ),
     modifiers(&Bearer),

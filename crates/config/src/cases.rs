@@ -82,7 +82,7 @@ pub fn load_cases(path: &Path, targets: &[Target]) -> Result<Vec<Case>, Report> 
         let Some(request) = read_request(&row.request, targets, &mut page) else { continue };
         for (user, verdict) in &row.expect {
             let identity = match file.identities.get(user) {
-                Some(who) => read_identity(user, who, &mut page),
+                Some(who) => read_identity(user, who, &file.identities, &mut page),
                 None => {
                     let meant = nearest(user, file.identities.keys().map(String::as_str));
                     wrong(&mut page, verdict, format!("there is no identity `{user}`"), meant);
@@ -111,26 +111,35 @@ fn wrong(page: &mut Page<'_>, text: &Text, message: String, meant: Option<&str>)
     page.problems.push(problem.meaning(meant));
 }
 
-fn read_identity(user: &str, who: &Who, page: &mut Page<'_>) -> Identity {
-    let kind = match &who.kind {
-        None => IdentityKind::Human,
-        Some(text) => IdentityKind::from_name(&text.value).unwrap_or_else(|| {
-            let meant = nearest(&text.value, ["human", "service", "agent"]);
-            wrong(page, text, format!("`{}` is not a kind of identity", text.value), meant);
-            IdentityKind::Human
-        }),
+/// An identity of the file. Whom it acts for has the groups of the identity of that name; without one nobody knows them.
+fn read_identity(user: &str, who: &Who, all: &BTreeMap<String, Who>, page: &mut Page<'_>) -> Identity {
+    let kind = read_kind(who, page);
+    let mut principal = |user: &String| {
+        let known = all.get(user);
+        Principal {
+            user: user.clone(),
+            kind: known.map_or(IdentityKind::Human, |who| read_kind(who, page)),
+            groups: known.map(|who| who.groups.clone()),
+            directories: Vec::new(),
+        }
     };
     Identity {
         user: user.to_owned(),
         groups: who.groups.clone(),
+        directories: Vec::new(),
         kind,
-        on_behalf_of: who
-            .on_behalf_of
-            .iter()
-            .map(|user| Principal { user: user.clone(), groups: BTreeSet::new() })
-            .collect(),
+        on_behalf_of: who.on_behalf_of.iter().map(&mut principal).collect(),
         token_id: None,
     }
+}
+
+fn read_kind(who: &Who, page: &mut Page<'_>) -> IdentityKind {
+    let Some(text) = &who.kind else { return IdentityKind::Human };
+    IdentityKind::from_name(&text.value).unwrap_or_else(|| {
+        let meant = nearest(&text.value, ["human", "service", "agent"]);
+        wrong(page, text, format!("`{}` is not a kind of identity", text.value), meant);
+        IdentityKind::Human
+    })
 }
 
 struct Request {

@@ -46,13 +46,17 @@ pub fn is_name(text: &str) -> bool {
         && !text.chars().any(char::is_control)
 }
 
-/// One party by name, with the groups it was proven to be in.
+/// A party that somebody acts for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Principal {
     /// The user name.
     pub user: String,
-    /// The groups, without the `group:` prefix.
-    pub groups: BTreeSet<String>,
+    /// Person, service or agent.
+    pub kind: IdentityKind,
+    /// The groups that came with the proof, without the `group:` prefix; `None` where it says nothing of them.
+    pub groups: Option<BTreeSet<String>>,
+    /// The groups by each directory that knows the user.
+    pub directories: Vec<BTreeSet<String>>,
 }
 
 /// Who is asking, as proven at login.
@@ -60,8 +64,10 @@ pub struct Principal {
 pub struct Identity {
     /// The user name.
     pub user: String,
-    /// The groups.
+    /// The groups that came with the proof.
     pub groups: BTreeSet<String>,
+    /// The groups by each directory that knows the user.
+    pub directories: Vec<BTreeSet<String>>,
     /// Person, service or agent.
     pub kind: IdentityKind,
     /// The chain of parties it acts for, nearest first; empty for one that acts for itself.
@@ -70,10 +76,82 @@ pub struct Identity {
     pub token_id: Option<String>,
 }
 
+/// One party under one list of its groups. What an identity may do is what each of its standings may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing<'a> {
+    /// The user name.
+    pub user: &'a str,
+    /// Person, service or agent.
+    pub kind: IdentityKind,
+    /// The groups.
+    pub groups: &'a BTreeSet<String>,
+    /// Whom this party acts for.
+    pub acts_for: &'a [Principal],
+}
+
+/// Nobody knows which groups this party is in, so that nobody can tell what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupsUnknown(pub String);
+
+impl<'a> Standing<'a> {
+    /// The same party under each of these lists, once each.
+    fn under(self, proven: Option<&'a BTreeSet<String>>, directories: &'a [BTreeSet<String>], all: &mut Vec<Self>) {
+        let first = all.len();
+        for groups in proven.into_iter().chain(directories) {
+            let standing = Standing { groups, ..self };
+            if !all.iter().skip(first).any(|known| *known == standing) {
+                all.push(standing);
+            }
+        }
+    }
+}
+
+impl fmt::Display for GroupsUnknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the groups of `{}` are not known", self.0)
+    }
+}
+
 impl Identity {
     /// Whether `user` is this identity or anyone it acts for. Such a party may not approve its requests.
     pub fn involves(&self, user: &str) -> bool {
-        self.user == user || self.on_behalf_of.iter().any(|p| p.user == user)
+        self.users().any(|party| party == user)
+    }
+
+    /// It, and everybody it acts for, nearest first.
+    pub fn users(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.user.as_str()).chain(self.on_behalf_of.iter().map(|party| party.user.as_str()))
+    }
+
+    /// Everything that has to be permitted for this identity to be permitted something: itself and everybody it acts for, each
+    /// under the groups of the proof and under those of every directory. An agent so has what it and its principal have
+    /// in common, and a group that one side names and the other does not gives nothing and spares nothing.
+    ///
+    /// # Errors
+    /// When nobody knows the groups of a party.
+    pub fn standings(&self) -> Result<Vec<Standing<'_>>, GroupsUnknown> {
+        let mut rest = self.on_behalf_of.as_slice();
+        let own = Standing { user: &self.user, kind: self.kind, groups: &self.groups, acts_for: rest };
+        let mut all = Vec::with_capacity(1 + rest.len());
+        own.under(Some(&self.groups), &self.directories, &mut all);
+        while let Some((party, beyond)) = rest.split_first() {
+            rest = beyond;
+            let groups = party.groups.as_ref().or(party.directories.first());
+            let groups = groups.ok_or_else(|| GroupsUnknown(party.user.clone()))?;
+            let theirs = Standing { user: &party.user, kind: party.kind, groups, acts_for: rest };
+            theirs.under(party.groups.as_ref(), &party.directories, &mut all);
+        }
+        Ok(all)
+    }
+
+    /// The groups that every standing is in: what counts where being in a group gives something.
+    pub fn certain_groups(&self) -> BTreeSet<String> {
+        let mut certain = self.groups.clone();
+        match self.standings() {
+            Ok(all) => certain.retain(|group| all.iter().all(|standing| standing.groups.contains(group))),
+            Err(_) => certain.clear(),
+        }
+        certain
     }
 
     /// `alice`, or `bot for alice` where it acts for somebody.
@@ -84,5 +162,53 @@ impl Identity {
             text.push_str(&p.user);
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn bot() -> Identity {
+        Identity {
+            user: "bot".to_owned(),
+            groups: groups(&["engineers", "bots"]),
+            directories: Vec::new(),
+            kind: IdentityKind::Agent,
+            on_behalf_of: vec![Principal {
+                user: "bob".to_owned(),
+                kind: IdentityKind::Human,
+                groups: Some(groups(&["engineers", "dba"])),
+                directories: vec![groups(&["engineers"]), groups(&["dba", "engineers"])],
+            }],
+            token_id: None,
+        }
+    }
+
+    #[test]
+    fn everybody_stands_under_each_list_of_groups_once() {
+        let bot = bot();
+        let shown: Vec<String> = bot
+            .standings()
+            .unwrap()
+            .iter()
+            .map(|s| format!("{} {} {} {}", s.user, s.kind, s.groups.len(), s.acts_for.len()))
+            .collect();
+        assert_eq!(shown, ["bot agent 2 1", "bob human 2 0", "bob human 1 0"]);
+        assert_eq!(bot.certain_groups(), groups(&["engineers"]));
+    }
+
+    #[test]
+    fn groups_that_nobody_knows_are_no_groups_to_judge_by() {
+        let mut bot = bot();
+        bot.on_behalf_of[0].groups = None;
+        assert_eq!(bot.standings().unwrap().len(), 3, "a directory knows them");
+        bot.on_behalf_of[0].directories.clear();
+        assert_eq!(bot.standings(), Err(GroupsUnknown("bob".to_owned())));
+        assert_eq!(bot.certain_groups(), groups(&[]));
     }
 }

@@ -19,7 +19,7 @@ pub use action::Action;
 pub use fault::{Fault, SqlState};
 pub use glob::matches_glob;
 pub use id::SessionId;
-pub use identity::{Identity, IdentityKind, Principal, is_name};
+pub use identity::{GroupsUnknown, Identity, IdentityKind, Principal, Standing, is_name};
 pub use label::{Label, LabelError};
 pub use secret::Secret;
 pub use target::{Database, TargetName, TargetNameError};

@@ -37,6 +37,7 @@ impl Proven {
         Identity {
             user: self.user.clone(),
             groups: self.groups.clone(),
+            directories: Vec::new(),
             kind: self.kind,
             on_behalf_of: self.on_behalf_of.clone(),
             token_id: Some(self.id.clone()),

@@ -387,7 +387,8 @@ fn an_agent_shows_whom_it_acts_for() {
     let proven = prove_with(&IDP.0.usual(&claims(more)), &rules, Expected::Bearer).unwrap();
     assert_eq!((proven.user.as_str(), proven.kind), ("bot-2", IdentityKind::Agent));
     assert_eq!(groups(&proven), ["bots"]);
-    let chain: Vec<(&str, usize)> = proven.on_behalf_of.iter().map(|p| (p.user.as_str(), p.groups.len())).collect();
+    let groups = |p: &lockgate_core::Principal| p.groups.as_ref().map_or(0, |groups| groups.len());
+    let chain: Vec<(&str, usize)> = proven.on_behalf_of.iter().map(|p| (p.user.as_str(), groups(p))).collect();
     assert_eq!(chain, [("bot-1", 0), ("alice@example.com", 1)]);
     assert!(proven.identity().involves("alice@example.com"));
 }

@@ -5,7 +5,8 @@
 use crate::when;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use lockgate_core::{IdentityKind, SessionId, Timestamp};
+use lockgate_core::{IdentityKind, Principal, SessionId, Timestamp};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -303,9 +304,8 @@ pub struct ExplainArgs {
     /// What sort of party asks
     #[arg(long, value_parser = kind, default_value = "human")]
     pub kind: IdentityKind,
-    /// Whom the user acts for; repeat it for a chain, nearest first
-    #[arg(long, value_name = "USER")]
-    pub on_behalf_of: Vec<String>,
+    #[command(flatten)]
+    pub chain: ChainArgs,
     /// The target, or TARGET/DATABASE
     #[arg(long)]
     pub target: String,
@@ -338,8 +338,38 @@ pub enum TokenVerb {
     /// Revoke a token and end its sessions
     Revoke {
         /// Its id
-        id: String,
+        #[arg(required_unless_present = "user", conflicts_with = "user")]
+        id: Option<String>,
+        /// Every token of this user instead, and of everybody who acts for that user
+        #[arg(long)]
+        user: Option<String>,
     },
+}
+
+/// Whom somebody acts for
+#[derive(Clone, Debug, Args)]
+pub struct ChainArgs {
+    /// Whom the user acts for; repeat it for a chain, nearest first
+    #[arg(long, value_name = "USER")]
+    pub on_behalf_of: Vec<String>,
+    /// A group of whom the user acts for in the end; repeat it for several [default: as a directory says]
+    #[arg(long, value_name = "GROUP", requires = "on_behalf_of")]
+    pub on_behalf_of_group: Vec<String>,
+}
+
+impl ChainArgs {
+    /// The chain. Between the agent that asks and the person at the end are other agents.
+    pub fn principals(self) -> Vec<Principal> {
+        let groups: BTreeSet<String> = self.on_behalf_of_group.into_iter().collect();
+        let last = self.on_behalf_of.len().saturating_sub(1);
+        let principal = |(at, user)| Principal {
+            user,
+            kind: if at == last { IdentityKind::Human } else { IdentityKind::Agent },
+            groups: Some(groups.clone()).filter(|groups| at == last && !groups.is_empty()),
+            directories: Vec::new(),
+        };
+        self.on_behalf_of.into_iter().enumerate().map(principal).collect()
+    }
 }
 
 /// `lockgate token create`
@@ -354,9 +384,8 @@ pub struct TokenCreateArgs {
     /// What sort of party it is
     #[arg(long, value_parser = kind, default_value = "human")]
     pub kind: IdentityKind,
-    /// Whom it acts for; repeat it for a chain, nearest first
-    #[arg(long, value_name = "USER")]
-    pub on_behalf_of: Vec<String>,
+    #[command(flatten)]
+    pub chain: ChainArgs,
     /// A target that it is for; repeat it for several [default: all]
     #[arg(long = "target", value_name = "TARGET")]
     pub targets: Vec<String>,
@@ -416,7 +445,7 @@ mod tests {
             "lockgate audit verify -c gw.yaml -o json",
             "lockgate policy test cases.yaml",
             "lockgate explain -c f --user alice --group engineers --target orders SELECT",
-            "lockgate token create -c f --user bot --group a --group b --kind agent --on-behalf-of bob --target orders --ttl 1h -o json",
+            "lockgate token create -c f --user bot --group a --group b --kind agent --on-behalf-of bob --on-behalf-of-group a --target orders --ttl 1h -o json",
             "lockgate detokenize pii/ssn tok_abc 805-19-3320 -5 -o json",
             "lockgate schema policies",
             "lockgate completions bash",

@@ -23,7 +23,10 @@ pub struct IdentityView {
 pub struct PartyView {
     pub user: String,
     #[serde(default)]
-    pub groups: BTreeSet<String>,
+    pub kind: String,
+    /// Absent where the proof does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<BTreeSet<String>>,
 }
 
 /// A token, without its secret.
@@ -95,7 +98,11 @@ impl From<&Identity> for IdentityView {
 
 impl From<&Principal> for PartyView {
     fn from(principal: &Principal) -> Self {
-        PartyView { user: principal.user.clone(), groups: principal.groups.clone() }
+        PartyView {
+            user: principal.user.clone(),
+            kind: principal.kind.name().to_owned(),
+            groups: principal.groups.clone(),
+        }
     }
 }
 

@@ -31,6 +31,7 @@ fn main() {
         user: "alice".into(),
         groups: ["team7", "everyone", "office"].map(str::to_owned).into(),
         kind: IdentityKind::Human,
+        directories: Vec::new(),
         on_behalf_of: Vec::new(),
         token_id: None,
     };

@@ -7,7 +7,7 @@ use crate::facts::Facts;
 use crate::question::{Question, Resource};
 use crate::rule::{Effect, PolicyRef, Rule};
 use crate::{Policies, rule};
-use lockgate_core::Action;
+use lockgate_core::{Action, Standing};
 
 /// What policy says to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Decision {
     pub depends_on_time: bool,
     /// A policy that was looked at reads `context.client`: the decision holds for this address only.
     pub depends_on_client: bool,
+    /// Of a refusal, or a mask: who it is that may not, where that is not who asks but somebody whom it acts for.
+    pub lacking: Option<String>,
 }
 
 /// The answer.
@@ -87,6 +89,24 @@ pub struct InferModes {
     pub any: bool,
 }
 
+impl Outcome {
+    fn needs(&self) -> &[ApprovalNeed] {
+        match self {
+            Outcome::Approve(needs) | Outcome::ApproveThenMask(needs, ..) => needs,
+            Outcome::Allow | Outcome::Deny(_) | Outcome::Mask(..) => &[],
+        }
+    }
+}
+
+/// Adds what is not there yet.
+fn join<T: PartialEq>(all: &mut Vec<T>, more: Vec<T>) {
+    for one in more {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+}
+
 impl InferModes {
     /// Everything.
     pub const ANY: InferModes = InferModes { equality: true, join: true, aggregate: true, any: true };
@@ -102,6 +122,17 @@ impl InferModes {
                 InferMode::Aggregate => self.aggregate,
                 InferMode::Any => false,
             }
+    }
+
+    /// What both permit.
+    fn and(self, other: InferModes) -> InferModes {
+        let both = |mode| self.allows(mode) && other.allows(mode);
+        InferModes {
+            equality: both(InferMode::Equality),
+            join: both(InferMode::Join),
+            aggregate: both(InferMode::Aggregate),
+            any: self.any && other.any,
+        }
     }
 
     const fn with(mut self, mode: InferMode) -> Self {
@@ -138,9 +169,32 @@ impl Policies {
         if !fits {
             return Decision::unanswerable(format!("`{}` was asked of the wrong kind of object", question.action));
         }
-        let decided = self.weigh(question).and_then(|weighed| {
+        let standings = match question.identity.standings() {
+            Ok(standings) => standings,
+            Err(unknown) => {
+                let lacking = (unknown.0 != question.identity.user).then(|| unknown.0.clone());
+                return Decision { lacking, ..Decision::unanswerable(unknown.to_string()) };
+            }
+        };
+        let decisions = standings.into_iter().map(|standing| {
+            let mut decision = self.decide_for(question, standing);
+            let is_less = match decision.outcome {
+                Outcome::Allow | Outcome::Approve(_) => false,
+                Outcome::Deny(_) | Outcome::Mask(..) | Outcome::ApproveThenMask(..) => true,
+            };
+            if is_less && standing.user != question.identity.user {
+                decision.lacking = Some(standing.user.to_owned());
+            }
+            decision
+        });
+        let nobody = || Decision::unanswerable("nobody asks".to_owned());
+        decisions.reduce(|all, next| all.and(next, question.action)).unwrap_or_else(nobody)
+    }
+
+    pub(crate) fn decide_for(&self, question: &Question<'_>, standing: Standing<'_>) -> Decision {
+        let decided = self.weigh(question, standing).and_then(|weighed| {
             if question.action == Action::Infer {
-                self.infer(question, &weighed)
+                self.infer(question, standing, &weighed)
             } else {
                 Ok(weighed.decision(question.action))
             }
@@ -150,12 +204,17 @@ impl Policies {
 
     /// Who may receive a value may use it, and who may receive it after an approval may use it after the same approval.
     /// Otherwise a permit for `infer` is needed.
-    fn infer(&self, question: &Question<'_>, weighed: &Weighed<'_>) -> Result<Decision, String> {
+    fn infer(
+        &self,
+        question: &Question<'_>,
+        standing: Standing<'_>,
+        weighed: &Weighed<'_>,
+    ) -> Result<Decision, String> {
         let own = weighed.decision(Action::Infer);
         if !weighed.permits.is_empty() || !weighed.denies.is_empty() {
             return Ok(own);
         }
-        let reveal = self.weigh(&Question { action: Action::Reveal, ..*question })?;
+        let reveal = self.weigh(&Question { action: Action::Reveal, ..*question }, standing)?;
         let may_receive = match reveal.decision(Action::Reveal).outcome {
             Outcome::Allow | Outcome::Approve(_) => true,
             Outcome::Deny(_) | Outcome::Mask(..) | Outcome::ApproveThenMask(..) => false,
@@ -173,9 +232,9 @@ impl Policies {
         Ok(both.decision(Action::Infer))
     }
 
-    fn weigh<'p>(&'p self, question: &Question<'_>) -> Result<Weighed<'p>, String> {
+    fn weigh<'p>(&'p self, question: &Question<'_>, standing: Standing<'_>) -> Result<Weighed<'p>, String> {
         let mut weighed = Weighed::default();
-        let facts = Facts::new(question);
+        let facts = Facts::new(question, standing);
         let candidates: Vec<&Rule> = self.rules_for(question.action).filter(|r| r.scope.matches(&facts)).collect();
         if candidates.is_empty() {
             return Ok(weighed);
@@ -245,11 +304,69 @@ impl Weighed<'_> {
             infer,
             depends_on_time: self.depends_on_time,
             depends_on_client: self.depends_on_client,
+            lacking: None,
         }
     }
 }
 
 impl Decision {
+    /// What two decisions on the same leave: everything that either refuses, asks for or hides.
+    fn and(self, other: Decision, action: Action) -> Decision {
+        let (a, b) = (&self, &other);
+        let mut needs: Vec<ApprovalNeed> = Vec::new();
+        for need in [a, b].into_iter().flat_map(|d| d.outcome.needs()) {
+            if !needs.contains(need) {
+                needs.push(need.clone());
+            }
+        }
+        // Of a reveal, having no permit means a mask like others, which a stronger one outdoes.
+        let refuses = |d: &Decision| match &d.outcome {
+            Outcome::Deny(DenyReason::Forbidden(_)) => true,
+            Outcome::Deny(_) => action != Action::Reveal,
+            Outcome::Allow | Outcome::Approve(_) | Outcome::Mask(..) | Outcome::ApproveThenMask(..) => false,
+        };
+        let hides = |d: &Decision| match &d.outcome {
+            Outcome::Mask(method, _) | Outcome::ApproveThenMask(_, method, _) => Some(*method),
+            Outcome::Deny(_) => Some(MaskMethod::Redact),
+            Outcome::Allow | Outcome::Approve(_) => None,
+        };
+        let first_decides = match (refuses(a), refuses(b)) {
+            (true, _) => true,
+            (false, true) => false,
+            (false, false) => hides(a) >= hides(b),
+        };
+        let infer = a.infer.and(b.infer);
+        let depends_on_time = a.depends_on_time || b.depends_on_time;
+        let depends_on_client = a.depends_on_client || b.depends_on_client;
+        let refused = refuses(a) || refuses(b);
+        let (decides, goes_along) = if first_decides { (self, other) } else { (other, self) };
+        let outcome = match decides.outcome {
+            Outcome::Mask(method, by) | Outcome::ApproveThenMask(_, method, by) if !needs.is_empty() => {
+                Outcome::ApproveThenMask(needs, method, by)
+            }
+            Outcome::Allow | Outcome::Approve(_) if !needs.is_empty() => Outcome::Approve(needs),
+            Outcome::Deny(reason) if !refused => match needs.first().map(|need| need.policy.clone()) {
+                Some(by) => Outcome::ApproveThenMask(needs, MaskMethod::Redact, by),
+                None => Outcome::Deny(reason),
+            },
+            same @ (Outcome::Allow
+            | Outcome::Approve(_)
+            | Outcome::Deny(_)
+            | Outcome::Mask(..)
+            | Outcome::ApproveThenMask(..)) => same,
+        };
+        let mut policies = decides.policies;
+        let mut alerts = decides.alerts;
+        if !refused {
+            join(&mut policies, goes_along.policies);
+        }
+        join(&mut alerts, goes_along.alerts);
+        let mut observed = decides.observed;
+        join(&mut observed, goes_along.observed);
+        let lacking = decides.lacking;
+        Decision { outcome, policies, alerts, observed, infer, depends_on_time, depends_on_client, lacking }
+    }
+
     fn unanswerable(why: String) -> Self {
         Decision {
             outcome: Outcome::Deny(DenyReason::Unanswerable(why)),
@@ -259,6 +376,7 @@ impl Decision {
             infer: InferModes::NONE,
             depends_on_time: true,
             depends_on_client: true,
+            lacking: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::facts::{Asked, Facts};
 use crate::question::Question;
 use crate::rule::{Effect, PolicyRef, Reads, Rule};
 
-/// A decision with its reasons.
+/// A decision with its reasons: of who asks, or, where that is lacking ([`Decision::lacking`]), of whom it acts for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The decision itself.
@@ -68,10 +68,15 @@ impl Policies {
     /// Why `question` is decided as it is. Slower than [`Policies::decide`], which gives the decision in it.
     pub fn explain(&self, question: &Question<'_>) -> Explanation {
         let decision = self.decide(question);
-        let facts = Facts::new(question);
-        let Ok(asked) = self.ask(question, &facts, Reads::ALL) else {
-            return Explanation { decision, matched: Vec::new(), near: Vec::new() };
-        };
+        let nothing = |decision| Explanation { decision, matched: Vec::new(), near: Vec::new() };
+        let Ok(standings) = question.identity.standings() else { return nothing(decision) };
+        // Of several, what is said is of the one that may least.
+        let deciding = decision.lacking.as_deref().unwrap_or(&question.identity.user);
+        let theirs = || standings.iter().filter(|standing| standing.user == deciding);
+        let refused = theirs().find(|standing| self.decide_for(question, **standing).outcome == decision.outcome);
+        let Some(standing) = refused.or_else(|| theirs().next()) else { return nothing(decision) };
+        let facts = Facts::new(question, *standing);
+        let Ok(asked) = self.ask(question, &facts, Reads::ALL) else { return nothing(decision) };
         let mut matched = Vec::new();
         for rule in self.rules_for(question.action) {
             let (satisfied, error) = match asked.evaluate(&rule.single) {

@@ -8,21 +8,20 @@ use cedar_policy::{
     Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet, Request,
     RestrictedExpression,
 };
-use lockgate_core::Identity;
+use lockgate_core::Standing;
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 /// The principal and the resource of a question, with everything they are in.
 pub(crate) struct Facts<'a> {
-    pub(crate) user: &'a str,
-    pub(crate) groups: &'a BTreeSet<String>,
+    pub(crate) principal: Standing<'a>,
     pub(crate) resource_kind: &'static str,
     pub(crate) resource_id: Cow<'a, str>,
     pub(crate) resource_ancestors: Vec<(&'static str, Cow<'a, str>)>,
 }
 
 impl<'a> Facts<'a> {
-    pub(crate) fn new(question: &Question<'a>) -> Self {
+    pub(crate) fn new(question: &Question<'a>, principal: Standing<'a>) -> Self {
         let target = question.resource.target();
         let labels = || target.labels.iter().map(|(key, value)| ("TargetLabel", Cow::Owned(format!("{key}={value}"))));
         let name = target.name.as_str();
@@ -37,13 +36,7 @@ impl<'a> Facts<'a> {
                 ("Label", Cow::Borrowed(label.as_str()), above)
             }
         };
-        Facts {
-            user: &question.identity.user,
-            groups: &question.identity.groups,
-            resource_kind,
-            resource_id,
-            resource_ancestors,
-        }
+        Facts { principal, resource_kind, resource_id, resource_ancestors }
     }
 }
 
@@ -70,12 +63,12 @@ impl Policies {
     pub(crate) fn ask(&self, question: &Question<'_>, facts: &Facts<'_>, reads: Reads) -> Result<Asked, String> {
         let names = &self.names;
         let uid = |kind: &EntityTypeName, id: &str| EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id));
-        let principal = uid(&names.user, facts.user);
+        let principal = uid(&names.user, facts.principal.user);
         let resource = uid(names.kind(facts.resource_kind), &facts.resource_id);
         let target = question.resource.target();
         let target_uid = uid(&names.target, target.name.as_str());
 
-        let groups: HashSet<EntityUid> = facts.groups.iter().map(|g| uid(&names.group, g)).collect();
+        let groups: HashSet<EntityUid> = facts.principal.groups.iter().map(|g| uid(&names.group, g)).collect();
         let above: HashSet<EntityUid> =
             facts.resource_ancestors.iter().map(|(kind, id)| uid(names.kind(kind), id)).collect();
         let mut entities =
@@ -95,7 +88,7 @@ impl Policies {
                 entities.push(Entity::new_no_attrs(target_uid.clone(), labels));
             }
         }
-        let pairs = context_pairs(question, names, target_uid, reads).map_err(|e| e.to_string())?;
+        let pairs = context_pairs(question, facts.principal, names, target_uid, reads).map_err(|e| e.to_string())?;
         let context = Context::from_pairs(pairs).map_err(|e| e.to_string())?;
         let action = names.action(question.action).clone();
         let request = Request::new(principal, action, resource, context, None).map_err(|e| e.to_string())?;
@@ -116,7 +109,13 @@ fn table_of(question: &Question<'_>) -> Option<String> {
 type Pair = (String, RestrictedExpression);
 type Built<T> = Result<T, cedar_policy::ExpressionConstructionError>;
 
-fn context_pairs(question: &Question<'_>, names: &Names, target: EntityUid, reads: Reads) -> Built<Vec<Pair>> {
+fn context_pairs(
+    question: &Question<'_>,
+    principal: Standing<'_>,
+    names: &Names,
+    target: EntityUid,
+    reads: Reads,
+) -> Built<Vec<Pair>> {
     let context = question.context;
     let table = table_of(question);
     let mut pairs: Vec<Pair> = Vec::new();
@@ -169,7 +168,7 @@ fn context_pairs(question: &Question<'_>, names: &Names, target: EntityUid, read
         record([("ip", RestrictedExpression::new_ip(context.client_ip.to_canonical().to_string()))])
     })?;
     add(Reads::NOW, "now", &|| Ok(RestrictedExpression::new_datetime(context.now.to_string())))?;
-    add(Reads::IDENTITY, "identity", &|| identity(question.identity))?;
+    add(Reads::IDENTITY, "identity", &|| identity(principal))?;
     add(Reads::GRANT, "grant", &|| Ok(text(context.grant.as_deref().unwrap_or_default())))?;
     add(Reads::TARGET, "target", &|| Ok(RestrictedExpression::new_entity_uid(target.clone())))?;
     add(Reads::TABLE, "table", &|| {
@@ -180,11 +179,8 @@ fn context_pairs(question: &Question<'_>, names: &Names, target: EntityUid, read
     Ok(pairs)
 }
 
-fn identity(identity: &Identity) -> Built<RestrictedExpression> {
-    record([
-        ("kind", text(identity.kind.name())),
-        ("on_behalf_of", texts(identity.on_behalf_of.iter().map(|p| &p.user))),
-    ])
+fn identity(principal: Standing<'_>) -> Built<RestrictedExpression> {
+    record([("kind", text(principal.kind.name())), ("on_behalf_of", texts(principal.acts_for.iter().map(|p| &p.user)))])
 }
 
 /// The optional parts that a request has.

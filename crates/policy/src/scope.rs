@@ -108,7 +108,8 @@ impl Scope {
     }
 
     pub(crate) fn matches_principal(&self, facts: &Facts<'_>) -> bool {
-        self.principal.matches(("User", facts.user), |kind, id| kind == "Group" && facts.groups.contains(id))
+        self.principal
+            .matches(("User", facts.principal.user), |kind, id| kind == "Group" && facts.principal.groups.contains(id))
     }
 
     pub(crate) fn matches_resource(&self, facts: &Facts<'_>) -> bool {

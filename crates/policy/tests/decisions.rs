@@ -1,7 +1,7 @@
 //! Decisions, on the design's own policies and on every annotation and combination.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use lockgate_core::{Action, Identity, IdentityKind, Label, Timestamp};
+use lockgate_core::{Action, Identity, IdentityKind, Label, Principal, Timestamp};
 use lockgate_policy::{
     DenyReason, InferMode, MaskMethod, Miss, Outcome, Policies, Question, RequestContext, Resource, Severity, Source,
     SqlContext, TargetFacts,
@@ -39,9 +39,15 @@ fn identity(user: &str, groups: &[&str]) -> Identity {
         user: user.into(),
         groups: groups.iter().map(|g| (*g).to_owned()).collect(),
         kind: IdentityKind::Human,
+        directories: Vec::new(),
         on_behalf_of: Vec::new(),
         token_id: None,
     }
+}
+
+fn principal(user: &str, groups: &[&str]) -> Principal {
+    let groups = Some(groups.iter().map(|g| (*g).to_owned()).collect());
+    Principal { user: user.into(), kind: IdentityKind::Human, groups, directories: Vec::new() }
 }
 
 fn orders() -> TargetFacts {
@@ -269,7 +275,7 @@ fn hierarchies() {
 fn conditions_see_the_circumstances() {
     let mut bot = identity("bot", &["engineers"]);
     bot.kind = IdentityKind::Agent;
-    bot.on_behalf_of = vec![lockgate_core::Principal { user: "bob".into(), groups: Default::default() }];
+    bot.on_behalf_of = vec![principal("bob", &[])];
     let mut context = sql("select", true);
     context.client_ip = "::ffff:10.1.2.3".parse().unwrap();
     context.now = Timestamp::from_millis(1_795_237_740_123);
@@ -299,7 +305,8 @@ fn conditions_see_the_circumstances() {
         ("when { context has table }", "read", "target", false),
         ("when { context.sql.statement_count + 9223372036854775807 > 0 }", "read", "target", false),
     ] {
-        let policies = load(&format!("permit (principal, action, resource) {condition};"));
+        let bobs = "permit (principal == User::\"bob\", action, resource);";
+        let policies = load(&format!("permit (principal, action, resource) {condition};\n{bobs}"));
         let expected = if holds { "allow" } else { "deny" };
         assert_eq!(ask(&policies, &bot, action, on, &context), expected, "{condition}");
     }
@@ -307,6 +314,107 @@ fn conditions_see_the_circumstances() {
         "permit (principal, action, resource);\n@id(\"e\") forbid (principal, action, resource) when { context.sql.statement_count + 9223372036854775807 > 0 };",
     );
     assert_eq!(ask(&policies, &bot, "read", "target", &context), "deny e", "a forbid that cannot be evaluated forbids");
+}
+
+#[test]
+fn who_acts_for_others_has_what_all_of_them_have() {
+    let policies = load(
+        "permit (principal in Group::\"a\", action in [Action::\"connect\", Action::\"read\", Action::\"export\"], resource);
+permit (principal in Group::\"b\", action in [Action::\"connect\", Action::\"write\", Action::\"export\"], resource);
+permit (principal in Group::\"c\", action in [Action::\"reveal\", Action::\"infer\"], resource in Label::\"pii\");
+permit (principal in Group::\"d\", action == Action::\"reveal\", resource in Label::\"pii/ssn\");
+@id(\"own\") forbid (principal, action == Action::\"write\", resource) when { context.identity.kind == \"agent\" };
+@id(\"x\") @approve(\"xs\") forbid (principal in Group::\"a\", action == Action::\"export\", resource);
+@id(\"y\") @approve(\"ys\") @quorum(\"2\") forbid (principal in Group::\"b\", action == Action::\"export\", resource);
+@id(\"null\") @mask(\"null\") forbid (principal in Group::\"n\", action == Action::\"reveal\", resource in Label::\"pii\");
+@id(\"part\") @mask(\"partial\") forbid (principal in Group::\"p\", action == Action::\"reveal\", resource in Label::\"pii\");
+@id(\"asks\") @approve(\"zs\") forbid (principal in Group::\"z\", action == Action::\"reveal\", resource in Label::\"pii\");
+@id(\"never\") forbid (principal in Group::\"never\", action == Action::\"reveal\", resource in Label::\"pii\");
+@mode(\"equality\") permit (principal in Group::\"e\", action == Action::\"infer\", resource in Label::\"pii\");
+@mode(\"join\") permit (principal in Group::\"j\", action == Action::\"infer\", resource in Label::\"pii\");",
+    );
+    let none = RequestContext::default();
+    for (own, theirs, action, on, expected) in [
+        (&["a"][..], &["a"][..], "read", "target", "allow"),
+        (&["a"], &["b"], "connect", "target", "allow"),
+        (&["a"], &["b"], "read", "target", "deny"),
+        (&["b"], &["a"], "read", "target", "deny"),
+        (&["a"], &[], "connect", "target", "deny"),
+        (&[], &["a"], "connect", "target", "deny"),
+        // What is forbidden to agents is forbidden to the agent, and what to people is permitted stays theirs.
+        (&["b"], &["b"], "write", "target", "deny own"),
+        (&["a"], &["b"], "export", "target", "approve 1xxs & 2xys"),
+        (&["a"], &["a"], "export", "target", "approve 1xxs"),
+        (&["c"], &["c"], "reveal", "label pii/ssn", "allow"),
+        (&["c"], &["a"], "reveal", "label pii/ssn", "deny"),
+        (&["c", "n"], &["c", "p"], "reveal", "label pii/ssn", "mask null null"),
+        (&["c", "p"], &["c", "n"], "reveal", "label pii/ssn", "mask null null"),
+        (&["c", "p"], &["c"], "reveal", "label pii/ssn", "mask partial part"),
+        (&["c"], &["c", "p"], "reveal", "label pii/ssn", "mask partial part"),
+        // Without a permit the value is redacted: more than in part, less than not at all.
+        (&["p"], &[], "reveal", "label pii/ssn", "deny"),
+        (&["n"], &[], "reveal", "label pii/ssn", "mask null null"),
+        (&[], &["n"], "reveal", "label pii/ssn", "mask null null"),
+        (&["c", "z"], &["c"], "reveal", "label pii/ssn", "approve 1xzs"),
+        (&["c"], &["c", "z"], "reveal", "label pii/ssn", "approve 1xzs"),
+        (&["c", "z"], &["c", "p"], "reveal", "label pii/ssn", "approve 1 then mask partial"),
+        (&["c", "z"], &[], "reveal", "label pii/ssn", "approve 1 then mask redact"),
+        (&[], &["c", "z"], "reveal", "label pii/ssn", "approve 1 then mask redact"),
+        (&["c", "never"], &["c", "n"], "reveal", "label pii/ssn", "deny never"),
+        (&["c", "n"], &["c", "never"], "reveal", "label pii/ssn", "deny never"),
+        (&["d"], &["c"], "infer", "label pii/ssn", "allow"),
+        (&["d"], &["a"], "infer", "label pii/ssn", "deny"),
+        (&["c"], &["e"], "infer", "label pii/ssn", "allow"),
+    ] {
+        let mut bot = identity("bot", own);
+        bot.kind = IdentityKind::Agent;
+        bot.on_behalf_of = vec![principal("bob", theirs)];
+        assert_eq!(ask(&policies, &bot, action, on, &none), expected, "{own:?} for {theirs:?}: {action} {on}");
+        // A directory that knows other groups than the token counts like somebody else whom it acts for.
+        if expected != "deny own" {
+            let mut alice = identity("alice", own);
+            alice.directories = vec![theirs.iter().map(|g| (*g).to_owned()).collect()];
+            assert_eq!(ask(&policies, &alice, action, on, &none), expected, "{own:?} and {theirs:?}: {action} {on}");
+        }
+    }
+    let target = orders();
+    let label: Label = "pii".parse().unwrap();
+    let resource = Resource::Label { target: &target, label: &label, table: None };
+    for (own, theirs, equality, join) in
+        [(&["e"], &["e"], true, false), (&["e"], &["j"], false, false), (&["c"], &["j"], false, true)]
+    {
+        let mut bot = identity("bot", own);
+        bot.on_behalf_of = vec![principal("bob", theirs)];
+        let question = Question { identity: &bot, action: Action::Infer, resource, context: &none };
+        let infer = policies.decide(&question).infer;
+        let of = |mode| infer.allows(mode);
+        assert_eq!(
+            (of(InferMode::Equality), of(InferMode::Join), of(InferMode::Any)),
+            (equality, join, false),
+            "{own:?} {theirs:?}"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_tells_who_lacks_the_right() {
+    let policies = load("permit (principal in Group::\"a\", action, resource);");
+    let (target, context) = (orders(), RequestContext::default());
+    let lacking = |identity: &Identity| {
+        let question =
+            Question { identity, action: Action::Read, resource: Resource::Target(&target), context: &context };
+        let explanation = policies.explain(&question);
+        let near: Vec<&str> = explanation.near.iter().flat_map(|near| &near.misses).map(Miss::text).collect();
+        (explanation.decision.lacking.clone(), near.concat())
+    };
+    let head = "principal in Group::\"a\"".to_owned();
+    let mut bot = identity("bot", &["a"]);
+    bot.on_behalf_of = vec![principal("helper", &["a"]), principal("bob", &[])];
+    assert_eq!(lacking(&bot), (Some("bob".into()), head.clone()));
+    bot.groups.clear();
+    assert_eq!(lacking(&bot), (None, head));
+    bot.on_behalf_of[1].groups = None;
+    assert_eq!(ask(&policies, &bot, "read", "target", &context), "unanswerable the groups of `bob` are not known");
 }
 
 #[test]

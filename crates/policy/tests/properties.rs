@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use cedar_policy::{Authorizer, Context, Entities, Entity, EntityUid, PolicySet, Request};
-use lockgate_core::{Action, Identity, IdentityKind};
+use lockgate_core::{Action, Identity, IdentityKind, Principal};
 use lockgate_policy::{Outcome, Policies, Question, RequestContext, Resource, Source, TargetFacts};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
@@ -75,6 +75,7 @@ fn asked() -> impl Strategy<Value = Asked> {
                 user: user.into(),
                 groups: groups.into_iter().map(str::to_owned).collect(),
                 kind: IdentityKind::Human,
+                directories: Vec::new(),
                 on_behalf_of: Vec::new(),
                 token_id: None,
             },
@@ -132,6 +133,41 @@ proptest! {
         let after = format!("{before}\n{forbid}{head}");
         let (before, after) = (decide(&load(&before), &asked), decide(&load(&after), &asked));
         prop_assert!(width(&after) <= width(&before), "{:?} then {:?}", before, after);
+    }
+
+    #[test]
+    fn who_acts_for_others_has_what_all_of_them_have(
+        texts in prop::collection::vec(policy(), 0..8),
+        asked in asked(),
+        chain in prop::collection::vec((prop::sample::select(vec!["carol", "dave"]), prop::sample::subsequence(vec!["a", "b"], 0..=2)), 1..=2),
+        directory in prop::option::of(prop::sample::subsequence(vec!["a", "b"], 0..=2)),
+    ) {
+        let policies = load(&texts.join("\n"));
+        let names = |groups: &[&str]| groups.iter().map(|g| (*g).to_owned()).collect();
+        let alone = |user: &str, groups| {
+            let identity = Identity { user: user.to_owned(), groups, ..asked.identity.clone() };
+            width(&decide(&policies, &Asked { identity, target: asked.target.clone(), table: asked.table, action: asked.action }))
+        };
+        let mut least = alone(&asked.identity.user, asked.identity.groups.clone());
+        for (user, groups) in &chain {
+            least = least.min(alone(user, names(groups)));
+        }
+        if let Some(groups) = &directory {
+            least = least.min(alone(&asked.identity.user, names(groups)));
+        }
+        let principal = |(user, groups): &(&str, Vec<&str>)| Principal {
+            user: (*user).to_owned(),
+            kind: IdentityKind::Human,
+            groups: Some(names(groups)),
+            directories: Vec::new(),
+        };
+        let identity = Identity {
+            on_behalf_of: chain.iter().map(principal).collect(),
+            directories: directory.iter().map(|groups| names(groups)).collect(),
+            ..asked.identity.clone()
+        };
+        let both = Asked { identity, ..asked };
+        prop_assert_eq!(width(&decide(&policies, &both)), least);
     }
 
     #[test]

@@ -410,6 +410,7 @@ mod tests {
             user: "alice".to_owned(),
             groups: BTreeSet::from(["engineers".to_owned()]),
             kind: IdentityKind::Human,
+            directories: Vec::new(),
             on_behalf_of: Vec::new(),
             token_id: Some("t1".to_owned()),
         };

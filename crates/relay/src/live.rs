@@ -165,6 +165,7 @@ mod tests {
                 user: "alice".into(),
                 groups: Default::default(),
                 kind: IdentityKind::Human,
+                directories: Vec::new(),
                 on_behalf_of: Vec::new(),
                 token_id: None,
             }),

@@ -491,7 +491,8 @@ impl<'a> Judge<'a> {
             // Nobody said how much of it may be seen.
             Outcome::Deny(DenyReason::NoPermit | DenyReason::Unanswerable(_)) => Reveal::Mask(Method::Redact, None),
             Outcome::Deny(DenyReason::Forbidden(policy)) => {
-                Reveal::Deny(Denial::forbidden(&policy, "reveal", &object, &self.who, self.target.facts.name.as_str()))
+                let who = self.whom(decision.lacking.as_deref());
+                Reveal::Deny(Denial::forbidden(&policy, "reveal", &object, &who, self.target.facts.name.as_str()))
             }
         };
         self.reveals.insert(label.clone(), reveal.clone());
@@ -519,26 +520,35 @@ impl<'a> Judge<'a> {
             Some(name) => format!("table \"{}/{name}\"", facts.name),
         };
         let target = facts.name.as_str();
+        let who = self.whom(decision.lacking.as_deref());
         match decision.outcome {
             Outcome::Allow | Outcome::Mask(..) => {}
             Outcome::Approve(needs) | Outcome::ApproveThenMask(needs, ..) => self.hold(needs),
             Outcome::Deny(DenyReason::Forbidden(policy)) => {
                 // The message names the target for an action on a table too: that is what access is asked for.
                 let named = format!("target \"{target}\"");
-                let mut denial = Denial::forbidden(&policy, action.name(), &named, &self.who, target);
+                let mut denial = Denial::forbidden(&policy, action.name(), &named, &who, target);
                 if let (Some(name), Some(detail)) = (&table, &mut denial.detail) {
                     detail.push_str(&format!(", table {name}"));
                 }
                 self.deny(denial);
             }
             Outcome::Deny(DenyReason::NoPermit | DenyReason::Unanswerable(_)) => {
-                let denial = Denial::no_permit(action.name(), &object, &self.who, target);
+                let denial = Denial::no_permit(action.name(), &object, &who, target);
                 self.deny(denial);
             }
         }
         let asked = table.map_or_else(|| target.to_owned(), |name| format!("{target}/{name}"));
         if !self.asked.iter().any(|(a, o)| *a == action && *o == asked) {
             self.asked.push((action, asked));
+        }
+    }
+
+    /// Who may not, in words.
+    fn whom(&self, lacking: Option<&str>) -> String {
+        match lacking {
+            Some(party) => format!("{party}, for whom {} acts", self.identity.user),
+            None => self.who.clone(),
         }
     }
 

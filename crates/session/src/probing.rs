@@ -45,8 +45,8 @@ impl Session {
     /// Takes the comparisons of a request from the budgets. What was taken for a request that is refused stays taken.
     pub(crate) fn charge(&mut self, rules: &Rules, probing: &[Probing<'_>], now: Timestamp) -> Result<(), Denial> {
         for one in probing {
-            for column in &one.charge.columns {
-                let asked = self.asked(column);
+            let asked: Vec<_> = one.charge.columns.iter().flat_map(|column| self.asked(column)).collect();
+            for (column, asked) in asked {
                 let digest = one.value.and_then(|value| rules.mask_keys.probe(column, value));
                 let number = rules.ledger.charge(&asked, digest, &rules.infer, now).map_err(|spent| match spent {
                     Spent::Until(more) => Denial::probes_spent(column, self.who(), &rules.infer, more, now),
@@ -60,27 +60,35 @@ impl Session {
         Ok(())
     }
 
-    fn asked(&self, column: &str) -> Asked {
-        Asked {
-            user: self.identity().user.clone(),
-            target: self.target().facts.name.to_string(),
-            column: column.to_owned(),
-        }
+    /// Whose budgets a column is asked about on: what an agent finds out its principal has found out, and so has every other
+    /// agent of it.
+    fn asked<'c>(&self, column: &'c str) -> Vec<(&'c str, Asked)> {
+        let target = self.target().facts.name.as_str();
+        let of = |user: &str| Asked { user: user.to_owned(), target: target.to_owned(), column: column.to_owned() };
+        self.identity().users().map(|user| (column, of(user))).collect()
     }
 
     /// The sets of rows that the identity has aggregated a column over.
     pub fn row_sets(&mut self, column: &str, now: Timestamp) -> Vec<RowSet> {
         let rules = self.rules();
-        rules.ledger.row_sets(&self.asked(column), &rules.infer, now)
+        let mut all: Vec<RowSet> = Vec::new();
+        for (_, asked) in self.asked(column) {
+            let sets = rules.ledger.row_sets(&asked, &rules.infer, now);
+            all.extend(sets.into_iter().filter(|set| !all.contains(set)).collect::<Vec<_>>());
+        }
+        all
     }
 
     /// Keeps a set of rows that the identity is about to aggregate a column over.
     pub fn remember_rows(&mut self, column: &str, set: RowSet, now: Timestamp) -> Result<(), Denial> {
         let rules = self.rules();
-        rules.ledger.remember_rows(&self.asked(column), set, &rules.infer, now).map_err(|spent| match spent {
-            Spent::Until(more) => Denial::sets_spent(column, self.who(), more),
-            Spent::Full => Denial::probes_full(column),
-        })
+        for (_, asked) in self.asked(column) {
+            rules.ledger.remember_rows(&asked, set.clone(), &rules.infer, now).map_err(|spent| match spent {
+                Spent::Until(more) => Denial::sets_spent(column, self.who(), more),
+                Spent::Full => Denial::probes_full(column),
+            })?;
+        }
+        Ok(())
     }
 
     /// The comparisons that were taken last belong to this request.

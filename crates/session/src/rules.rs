@@ -106,18 +106,20 @@ pub struct Rewrites {
     pub everybody: bool,
     /// Those of the members of these groups, and of whoever acts for one.
     pub groups: Vec<String>,
-    /// Those of these kinds of identities.
+    /// Those of these kinds of identities, and of whoever acts for one.
     pub kinds: Vec<IdentityKind>,
 }
 
 impl Rewrites {
     /// Whether this identity's are.
     pub fn are_for(&self, identity: &Identity) -> bool {
-        let member = |groups: &BTreeSet<String>| groups.iter().any(|g| self.groups.contains(g));
         self.everybody
-            || self.kinds.contains(&identity.kind)
-            || member(&identity.groups)
-            || identity.on_behalf_of.iter().any(|principal| member(&principal.groups))
+            || match identity.standings() {
+                Ok(standings) => standings.iter().any(|standing| {
+                    self.kinds.contains(&standing.kind) || standing.groups.iter().any(|g| self.groups.contains(g))
+                }),
+                Err(_) => true,
+            }
     }
 }
 

@@ -389,6 +389,7 @@ fn decode(row: &SqliteRow) -> Result<SessionRow, StoreError> {
             user: row.try_get("user_name").map_err(column())?,
             groups: decode_names(&groups).ok_or_else(|| broken("groups"))?,
             kind: IdentityKind::from_name(&kind).ok_or_else(|| broken("kind"))?,
+            directories: Vec::new(),
             on_behalf_of: decode_chain(&chain).ok_or_else(|| broken("on_behalf_of"))?,
             token_id: row.try_get("token_id").map_err(column())?,
         },

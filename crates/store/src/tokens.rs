@@ -168,6 +168,7 @@ impl TokenInfo {
             user: self.user.clone(),
             groups: self.groups.clone(),
             kind: self.kind,
+            directories: Vec::new(),
             on_behalf_of: self.on_behalf_of.clone(),
             token_id: Some(self.id.clone()),
         }
@@ -352,6 +353,45 @@ impl Store {
         self.token(id).await
     }
 
+    /// Takes back every token of a person, and of everybody who acts for that person. The ids of those that counted.
+    ///
+    /// # Errors
+    /// When the store cannot be written: they still count.
+    pub async fn revoke_tokens_of(&self, user: &str, now: Timestamp) -> Result<Vec<String>, StoreError> {
+        let doing = || StoreError::doing("revoke tokens");
+        let mut tx = self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
+        let rows = sqlx::query(
+            "SELECT * FROM tokens WHERE revoked_at IS NULL AND expires > $1 AND (user_name = $2 OR on_behalf_of <> '[]')",
+        )
+        .bind(now.millis())
+        .bind(user)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(doing())?;
+        let mut ids = Vec::new();
+        for row in &rows {
+            let info = decode(row)?.info;
+            if info.identity().involves(user) {
+                ids.push(info.id);
+            }
+        }
+        for id in &ids {
+            let changed = next_change(&mut tx).await?;
+            sqlx::query("UPDATE tokens SET revoked_at = $1, changed = $2 WHERE id = $3")
+                .bind(now.millis())
+                .bind(changed)
+                .bind(id)
+                .execute(&mut *tx)
+                .await
+                .map_err(doing())?;
+        }
+        tx.commit().await.map_err(doing())?;
+        for id in &ids {
+            self.inner.watch.mark(id, TokenState::Revoked);
+        }
+        Ok(ids)
+    }
+
     /// Whether a token counts, read from the store now.
     ///
     /// # Errors
@@ -486,7 +526,7 @@ fn decode(row: &SqliteRow) -> Result<TokenRow, StoreError> {
 
 fn check(new: &NewToken, now: Timestamp) -> Result<(), StoreError> {
     let refuse = |text: String| Err(StoreError::Refused(text));
-    let chain_groups = new.on_behalf_of.iter().flat_map(|p| &p.groups);
+    let chain_groups = new.on_behalf_of.iter().flat_map(|p| &p.groups).flatten();
     let names = std::iter::once(&new.user).chain(&new.groups).chain(new.on_behalf_of.iter().map(|p| &p.user));
     if let Some(bad) = names.chain(chain_groups).find(|n| !is_name(n)) {
         return refuse(format!(
@@ -496,7 +536,7 @@ fn check(new: &NewToken, now: Timestamp) -> Result<(), StoreError> {
         ));
     }
     if std::iter::once(&new.groups)
-        .chain(new.on_behalf_of.iter().map(|p| &p.groups))
+        .chain(new.on_behalf_of.iter().filter_map(|p| p.groups.as_ref()))
         .any(|g| g.len() > limits::GROUPS_MAX)
     {
         return refuse(format!("a token has at most {} groups", limits::GROUPS_MAX));
@@ -504,8 +544,12 @@ fn check(new: &NewToken, now: Timestamp) -> Result<(), StoreError> {
     if new.on_behalf_of.len() > limits::ON_BEHALF_OF_MAX {
         return refuse(format!("a token acts for at most {} parties", limits::ON_BEHALF_OF_MAX));
     }
-    if new.on_behalf_of.iter().any(|p| p.user == new.user) {
-        return refuse(format!("`{}` cannot act for itself", new.user));
+    let mut users = BTreeSet::from([&new.user]);
+    if let Some(twice) = new.on_behalf_of.iter().find(|p| !users.insert(&p.user)) {
+        return refuse(format!("`{}` cannot act for itself", twice.user));
+    }
+    if let Some(unknown) = new.on_behalf_of.iter().find(|p| p.groups.is_none()) {
+        return refuse(format!("the groups of `{}` are not known: name them", unknown.user));
     }
     match &new.targets {
         Some(targets) if targets.is_empty() => return refuse("a token for no target is of no use".to_owned()),
@@ -542,8 +586,11 @@ pub(crate) fn page(limit: usize) -> i64 {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredPrincipal {
     pub(crate) user: String,
+    /// Rows of earlier versions have none.
     #[serde(default)]
-    pub(crate) groups: BTreeSet<String>,
+    pub(crate) kind: Option<String>,
+    #[serde(default)]
+    pub(crate) groups: Option<BTreeSet<String>>,
 }
 
 pub(crate) fn encode_names<'a, I>(names: I) -> String
@@ -560,16 +607,22 @@ pub(crate) fn decode_names(text: &str) -> Option<BTreeSet<String>> {
 }
 
 pub(crate) fn encode_chain(chain: &[Principal]) -> String {
-    let list: Vec<serde_json::Value> = chain
-        .iter()
-        .map(|p| serde_json::json!({"user": p.user, "groups": p.groups.iter().collect::<Vec<_>>()}))
-        .collect();
+    let list: Vec<serde_json::Value> =
+        chain.iter().map(|p| serde_json::json!({"user": p.user, "kind": p.kind.name(), "groups": p.groups})).collect();
     serde_json::Value::from(list).to_string()
 }
 
 pub(crate) fn decode_chain(text: &str) -> Option<Vec<Principal>> {
     let list: Vec<StoredPrincipal> = serde_json::from_str(text).ok()?;
-    Some(list.into_iter().map(|p| Principal { user: p.user, groups: p.groups }).collect())
+    list.into_iter()
+        .map(|p| {
+            let kind = p.kind.as_deref().map(IdentityKind::from_name);
+            // An earlier version knew no other word for groups that it did not know.
+            let groups = p.groups.filter(|groups| kind.is_some() || !groups.is_empty());
+            let kind = kind.unwrap_or(Some(IdentityKind::Human))?;
+            Some(Principal { user: p.user, kind, groups, directories: Vec::new() })
+        })
+        .collect()
 }
 
 /// Bytes as stored, checked on the way out.

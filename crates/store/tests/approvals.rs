@@ -19,6 +19,7 @@ fn identity(user: &str, groups: &[&str]) -> Identity {
         user: user.to_owned(),
         groups: groups.iter().map(|g| (*g).to_owned()).collect(),
         kind: IdentityKind::Human,
+        directories: Vec::new(),
         on_behalf_of: Vec::new(),
         token_id: None,
     }
@@ -26,7 +27,15 @@ fn identity(user: &str, groups: &[&str]) -> Identity {
 
 fn acting_for(mut identity: Identity, kind: IdentityKind, users: &[&str]) -> Identity {
     identity.kind = kind;
-    identity.on_behalf_of = users.iter().map(|u| Principal { user: (*u).to_owned(), groups: [].into() }).collect();
+    identity.on_behalf_of = users
+        .iter()
+        .map(|u| Principal {
+            user: (*u).to_owned(),
+            kind: IdentityKind::Human,
+            groups: Some([].into()),
+            directories: Vec::new(),
+        })
+        .collect();
     identity
 }
 

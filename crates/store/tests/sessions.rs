@@ -21,6 +21,7 @@ fn opened(n: i64, user: &str, target: &str) -> SessionOpened {
             user: user.to_owned(),
             groups: ["engineers".to_owned()].into(),
             kind: IdentityKind::Human,
+            directories: Vec::new(),
             on_behalf_of: Vec::new(),
             token_id: Some("0123".to_owned()),
         },

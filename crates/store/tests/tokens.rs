@@ -24,7 +24,12 @@ fn token_for(user: &str, expires: Timestamp) -> NewToken {
         user: user.to_owned(),
         groups: ["engineers".to_owned()].into(),
         kind: IdentityKind::Agent,
-        on_behalf_of: vec![Principal { user: "bob".to_owned(), groups: ["fraud".to_owned()].into() }],
+        on_behalf_of: vec![Principal {
+            user: "bob".to_owned(),
+            kind: IdentityKind::Human,
+            groups: Some(["fraud".to_owned()].into()),
+            directories: Vec::new(),
+        }],
         targets: Some(["orders".parse().unwrap()].into()),
         expires,
     }

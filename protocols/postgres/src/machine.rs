@@ -661,7 +661,7 @@ fn login(mut opened: Opened, dialed: Dialed, server_end_point: Option<Vec<u8>>, 
         |parameters: &[(String, String)], name: &str| parameters.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
     if !has(&parameters, "application_name") {
         // The target's own logs name the identity where the client names nothing.
-        let name = format!("lockgate {} {}", opened.session.identity().user, opened.session.id());
+        let name = format!("lockgate {} {}", opened.session.identity().display_chain(), opened.session.id());
         parameters.push(("application_name".into(), name));
     }
     if opened.session.target().has_labels() {

@@ -206,6 +206,7 @@ impl Scene {
             user: "alice".into(),
             groups: BTreeSet::new(),
             kind: IdentityKind::Human,
+            directories: Vec::new(),
             on_behalf_of: Vec::new(),
             token_id: None,
         })

@@ -6,7 +6,8 @@ pub(crate) mod sessions;
 pub(crate) mod system;
 pub(crate) mod tokens;
 
-use lockgate_core::{Principal, Timestamp};
+use crate::error::ApiError;
+use lockgate_core::{IdentityKind, Principal, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
@@ -17,15 +18,29 @@ use utoipa::ToSchema;
 pub(crate) struct Party {
     /// The user name.
     pub(crate) user: String,
-    /// The groups.
+    /// `human` (the default), `service` or `agent`
     #[serde(default)]
-    pub(crate) groups: BTreeSet<String>,
+    pub(crate) kind: Option<String>,
+    /// The groups; absent where only a directory knows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) groups: Option<BTreeSet<String>>,
 }
 
 impl Party {
     fn of(principal: &Principal) -> Self {
-        Party { user: principal.user.clone(), groups: principal.groups.clone() }
+        Party {
+            user: principal.user.clone(),
+            kind: Some(principal.kind.name().to_owned()),
+            groups: principal.groups.clone(),
+        }
     }
+}
+
+/// The kind that a request names.
+fn kind(named: Option<&str>) -> Result<IdentityKind, ApiError> {
+    named
+        .map_or(Some(IdentityKind::Human), IdentityKind::from_name)
+        .ok_or_else(|| ApiError::bad_request("`kind` must be `human`, `service` or `agent`"))
 }
 
 fn parties(chain: &[Principal]) -> Vec<Party> {

@@ -1,6 +1,6 @@
 //! Tokens: everybody sees their own; administrators see all, make and revoke them.
 
-use super::{Party, parties, time};
+use super::{Party, kind, parties, time};
 use crate::auth::Caller;
 use crate::body;
 use crate::error::{ApiError, ErrorBody};
@@ -10,7 +10,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use lockgate_core::{IdentityKind, Principal, TargetName};
+use lockgate_core::{Principal, TargetName};
 use lockgate_store::{NewToken, TokenFilter, TokenInfo, clock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -127,10 +127,10 @@ pub(crate) async fn create(
     if !(1..=TTL_SECONDS_MAX).contains(&request.ttl_seconds) {
         return Err(ApiError::bad_request(format!("`ttl_seconds` must be between 1 and {TTL_SECONDS_MAX}")));
     }
-    let kind = match request.kind {
-        None => IdentityKind::Human,
-        Some(text) => IdentityKind::from_name(&text)
-            .ok_or_else(|| ApiError::bad_request("`kind` must be `human`, `service` or `agent`"))?,
+    let named = kind(request.kind.as_deref())?;
+    let principal = |party: Party| {
+        let kind = kind(party.kind.as_deref())?;
+        Ok(Principal { user: party.user, kind, groups: party.groups, directories: Vec::new() })
     };
     let targets =
         request.targets.map(|names| names.iter().map(|n| n.parse()).collect::<Result<BTreeSet<TargetName>, _>>());
@@ -138,8 +138,8 @@ pub(crate) async fn create(
     let new = NewToken {
         user: request.user,
         groups: request.groups,
-        kind,
-        on_behalf_of: request.on_behalf_of.into_iter().map(|p| Principal { user: p.user, groups: p.groups }).collect(),
+        kind: named,
+        on_behalf_of: request.on_behalf_of.into_iter().map(principal).collect::<Result<_, ApiError>>()?,
         targets: targets.transpose().map_err(|e| ApiError::bad_request(e.to_string()))?,
         expires: now.plus_millis(i64::from(request.ttl_seconds) * 1_000),
     };
@@ -161,6 +161,37 @@ pub(crate) async fn revoke(
     let info = state.store.revoke_token(&id, clock::now()).await?.ok_or_else(|| ApiError::not_found("token"))?;
     tracing::info!(token = %info.id, user = %info.user, by = %caller.identity.user, "token revoked");
     Ok(Json(view(info)))
+}
+
+/// Whose tokens to revoke.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RevokeQuery {
+    /// The user.
+    user: String,
+}
+
+/// What was revoked.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TokensRevoked {
+    /// The ids of the tokens that counted until now.
+    revoked: Vec<String>,
+}
+
+/// Revokes every token of a user, and of everybody who acts for that user. Their live sessions end within a second.
+#[utoipa::path(delete, path = "/api/v1/tokens", operation_id = "revoke_tokens_of_user", tag = "tokens", params(RevokeQuery),
+    responses((status = 200, body = TokensRevoked), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+              (status = 403, body = ErrorBody)))]
+pub(crate) async fn revoke_all(
+    State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    query: Result<Query<RevokeQuery>, QueryRejection>,
+) -> Result<Json<TokensRevoked>, ApiError> {
+    let RevokeQuery { user } = body::query(query)?;
+    let revoked = state.store.revoke_tokens_of(&user, clock::now()).await?;
+    tracing::info!(user = ?user, by = %caller.identity.user, "{} tokens revoked", revoked.len());
+    Ok(Json(TokensRevoked { revoked }))
 }
 
 fn view(info: TokenInfo) -> TokenView {

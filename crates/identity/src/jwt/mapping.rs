@@ -54,11 +54,11 @@ pub(super) struct Party {
 }
 
 pub(super) fn party(claims: &Object, rules: &Rules) -> Result<Party, JwtError> {
-    let subject = Principal { user: user(claims, rules)?, groups: groups(claims, rules)? };
+    let (user, groups, kind) = (user(claims, rules)?, groups(claims, rules)?, kind(claims, rules)?);
     let Some(act) = claims.get("act") else {
-        let kind = kind(claims, rules)?;
-        return Ok(Party { user: subject.user, groups: subject.groups, kind, on_behalf_of: Vec::new() });
+        return Ok(Party { user, groups, kind, on_behalf_of: Vec::new() });
     };
+    let subject = (user, groups, kind);
     // RFC 8693, 4.1: the token is about the subject, and shown by the actor; an actor within is who acted before it.
     let mut actors = Vec::new();
     let mut next = Some(act);
@@ -70,17 +70,18 @@ pub(super) fn party(claims: &Object, rules: &Rules) -> Result<Party, JwtError> {
         if act.get("iss").is_some_and(|issuer| issuer.text() != Some(&rules.issuer)) {
             return Err(wrong_claim("act", "names an actor of another issuer"));
         }
-        actors.push(Principal { user: actor(act, rules)?, groups: named_groups(act, rules)? });
+        actors.push((actor(act, rules)?, named_groups(act, rules)?, IdentityKind::Agent));
         next = act.get("act");
     }
     let mut chain = actors.into_iter().chain([subject]);
-    let Some(bearer) = chain.next() else { return Err(wrong_claim("act", "names nobody")) };
-    let on_behalf_of: Vec<Principal> = chain.collect();
+    let Some((user, groups, kind)) = chain.next() else { return Err(wrong_claim("act", "names nobody")) };
+    let principal = |(user, groups, kind)| Principal { user, kind, groups: Some(groups), directories: Vec::new() };
+    let on_behalf_of: Vec<Principal> = chain.map(principal).collect();
     let mut names: BTreeSet<&str> = on_behalf_of.iter().map(|party| party.user.as_str()).collect();
-    if !names.insert(&bearer.user) || names.len() != on_behalf_of.len() + 1 {
+    if !names.insert(&user) || names.len() != on_behalf_of.len() + 1 {
         return Err(wrong_claim("act", "has somebody act for itself"));
     }
-    Ok(Party { user: bearer.user, groups: bearer.groups, kind: IdentityKind::Agent, on_behalf_of })
+    Ok(Party { user, groups, kind, on_behalf_of })
 }
 
 fn user(claims: &Object, rules: &Rules) -> Result<String, JwtError> {

@@ -9,7 +9,7 @@ use lockgate_api::{
     Readiness, StillMay, TargetInfo,
 };
 use lockgate_config::Admin;
-use lockgate_core::{Identity, SessionId, TargetName, Timestamp};
+use lockgate_core::{Identity, SessionId, Standing, TargetName, Timestamp};
 use lockgate_record::{DamageKind, Event, JsonLines, ReadError, SessionCut};
 use lockgate_session::wire::Cut;
 use lockgate_session::{Judge, Ruling};
@@ -71,10 +71,14 @@ async fn told(mut stopped: watch::Receiver<bool>) {
 
 impl Access for Gateway {
     fn is_admin(&self, identity: &Identity) -> bool {
-        self.config().admins.iter().any(|admin| match admin {
-            Admin::User(user) => *user == identity.user,
-            Admin::Group(group) => identity.groups.contains(group),
-        })
+        let config = self.config();
+        let is_admin = |standing: &Standing<'_>| {
+            config.admins.iter().any(|admin| match admin {
+                Admin::User(user) => user == standing.user,
+                Admin::Group(group) => standing.groups.contains(group),
+            })
+        };
+        identity.standings().is_ok_and(|standings| standings.iter().all(is_admin))
     }
 
     fn may_connect(&self, identity: &Identity, target: &TargetName, now: Timestamp) -> bool {

@@ -3,7 +3,7 @@
 //! A session whose end is on record has counted that itself. The recording is read only where it has not: after a crash,
 //! or where the end could not be written. A crash may also come before a session is listed: then its recording lists it.
 
-use lockgate_core::{Identity, Principal, SessionId, Timestamp};
+use lockgate_core::{Identity, IdentityKind, Principal, SessionId, Timestamp};
 use lockgate_record::{CloseReason, Event, RecordingKeys, SessionOpened as Opening, VerdictKind};
 use lockgate_store::journal::Archive;
 use lockgate_store::{SessionCounts, SessionLog, SessionOpened};
@@ -48,12 +48,15 @@ fn opened(id: SessionId, opening: &Opening<'_>, at: Timestamp) -> Option<Session
             user: opening.user.to_string(),
             groups: opening.groups.iter().map(ToString::to_string).collect(),
             kind: opening.kind,
+            directories: Vec::new(),
             on_behalf_of: opening
                 .on_behalf_of
                 .iter()
                 .map(|party| Principal {
                     user: party.user.to_string(),
-                    groups: party.groups.iter().map(ToString::to_string).collect(),
+                    kind: IdentityKind::default(),
+                    groups: Some(party.groups.iter().map(ToString::to_string).collect()),
+                    directories: Vec::new(),
                 })
                 .collect(),
             token_id: opening.token_id.as_deref().map(str::to_owned),

@@ -251,6 +251,9 @@ impl Gateway {
         database: &str,
         now: Timestamp,
     ) -> Result<Leased, Refusal> {
+        if let Err(unknown) = identity.standings() {
+            return Err(self.refused_login(peer, &identity.user, database, &unknown.to_string()));
+        }
         let Some(id) = identity.token_id.as_deref() else { return Ok(Leased { lease: None, targets: None }) };
         let refused = |reason: String| self.refused_login(peer, &identity.user, database, &reason);
         if let Some(lease) = self.lease_of_proof(id, now) {

@@ -8,7 +8,7 @@ use crate::exit::{Code, Ended};
 use crate::gateway::{Version, build_version};
 use crate::output::{self, Output};
 use crate::{catalog, place, when};
-use lockgate_core::{Action, Database, Identity, Principal};
+use lockgate_core::{Action, Database, Identity};
 use lockgate_mask::MaskKeys;
 use lockgate_policy::{Miss, Question, RequestContext, Resource, SqlContext};
 use lockgate_record::{Certificate, Certified, CertifiedRule, Origin};
@@ -16,7 +16,6 @@ use lockgate_session::{Judge, Judgement, Ruling, TargetRules, certified_rules, c
 use lockgate_sql::facts::CatalogFacts;
 use lockgate_sql::{Batch, Catalog, Context, Unparsable};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What is printed.
@@ -82,7 +81,8 @@ pub async fn run(global: &Global, output: Output, args: ExplainArgs) -> anyhow::
         user: args.user,
         groups: args.groups.into_iter().collect(),
         kind: args.kind,
-        on_behalf_of: args.on_behalf_of.into_iter().map(|user| Principal { user, groups: BTreeSet::new() }).collect(),
+        directories: Vec::new(),
+        on_behalf_of: args.chain.principals(),
         token_id: None,
     };
     // What `hash` and `token` would give is not shown, so any key serves.

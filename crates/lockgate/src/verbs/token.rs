@@ -5,10 +5,10 @@ use crate::client::{Client, escaped};
 use crate::exit::{Code, Ended};
 use crate::output::{self, Output};
 use crate::place::Place;
-use crate::view::{TokenView, names, short};
+use crate::view::{PartyView, TokenView, names, short};
 use crate::when;
 use lockgate_config::Loaded;
-use lockgate_core::{Principal, TargetName};
+use lockgate_core::TargetName;
 use lockgate_store::{NewToken, Store, StoreError, TokenFilter, TokenInfo};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,12 @@ struct Created {
     token: String,
     id: String,
     expires: String,
+}
+
+/// The tokens that counted until now.
+#[derive(Serialize, Deserialize)]
+struct Revoked {
+    revoked: Vec<String>,
 }
 
 /// Runs the verb.
@@ -50,7 +56,21 @@ pub async fn run(global: &Global, output: Output, verb: TokenVerb) -> anyhow::Re
             let head = ["id", "user", "groups", "targets", "state", "expires", "last used"];
             output.list(&tokens, &head, row, "there are no tokens")
         }
-        TokenVerb::Revoke { id } => {
+        TokenVerb::Revoke { id: None, user } => {
+            let user = user.unwrap_or_default();
+            let revoked = match place {
+                Place::Here(loaded) => revoke_all_here(&loaded, &user).await?,
+                Place::There(client) => revoke_all_there(&client, &user).await?,
+            };
+            if output.is_table() {
+                return output::words(&format!(
+                    "revoked {} tokens of {user} and who acts for {user}",
+                    revoked.revoked.len()
+                ));
+            }
+            output.data(&revoked)
+        }
+        TokenVerb::Revoke { id: Some(id), .. } => {
             let revoked = match place {
                 Place::Here(loaded) => revoke_here(&loaded, &id).await?,
                 Place::There(client) => revoke_there(&client, &id).await?,
@@ -84,7 +104,7 @@ async fn create_here(loaded: &Loaded, args: TokenCreateArgs) -> anyhow::Result<C
         user: args.user,
         groups: args.groups.into_iter().collect(),
         kind: args.kind,
-        on_behalf_of: args.on_behalf_of.into_iter().map(|user| Principal { user, groups: BTreeSet::new() }).collect(),
+        on_behalf_of: args.chain.principals(),
         targets: (!targets.is_empty()).then_some(targets),
         expires: now.plus_millis(ttl_ms),
     };
@@ -109,7 +129,7 @@ fn known_target(loaded: &Loaded, name: &str) -> Result<TargetName, Ended> {
 }
 
 async fn create_there(client: &Client, args: &TokenCreateArgs) -> anyhow::Result<Created> {
-    let parties: Vec<_> = args.on_behalf_of.iter().map(|user| json!({ "user": user })).collect();
+    let parties: Vec<PartyView> = args.chain.clone().principals().iter().map(PartyView::from).collect();
     let body = json!({
         "user": args.user,
         "groups": args.groups,
@@ -171,6 +191,20 @@ async fn revoke_here(loaded: &Loaded, id: &str) -> anyhow::Result<TokenView> {
 
 async fn revoke_there(client: &Client, id: &str) -> anyhow::Result<TokenView> {
     client.send_json(Method::DELETE, &format!("/api/v1/tokens/{}", escaped(id)), None::<&()>).await
+}
+
+async fn revoke_all_here(loaded: &Loaded, user: &str) -> anyhow::Result<Revoked> {
+    if !Store::exists(&loaded.config.data_dir) {
+        return Ok(Revoked { revoked: Vec::new() });
+    }
+    let store = Store::open(&loaded.config.data_dir).await?;
+    let revoked = store.revoke_tokens_of(user, when::now()).await;
+    store.close().await;
+    Ok(Revoked { revoked: revoked? })
+}
+
+async fn revoke_all_there(client: &Client, user: &str) -> anyhow::Result<Revoked> {
+    client.send_json(Method::DELETE, &format!("/api/v1/tokens?user={}", escaped(user)), None::<&()>).await
 }
 
 fn refused(error: StoreError) -> anyhow::Error {

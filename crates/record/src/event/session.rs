@@ -78,7 +78,10 @@ impl<'a> SessionOpened<'a> {
             on_behalf_of: identity
                 .on_behalf_of
                 .iter()
-                .map(|p| Party { user: p.user.as_str().into(), groups: words(&p.groups) })
+                .map(|p| {
+                    let groups = p.groups.as_ref().or(p.directories.first());
+                    Party { user: p.user.as_str().into(), groups: groups.map(words).unwrap_or_default() }
+                })
                 .collect(),
             token_id: identity.token_id.as_deref().map(Cow::Borrowed),
             client: client.into(),

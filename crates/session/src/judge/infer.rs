@@ -126,7 +126,7 @@ impl Judge<'_> {
                 column: column.as_deref().unwrap_or("of unknown origin"),
                 label: label.as_str(),
                 place,
-                who: &self.who,
+                who: &self.whom(decision.lacking.as_deref()),
                 policy: policy.as_ref(),
                 needs: mode,
                 has: decision.infer,

@@ -114,7 +114,7 @@ impl ApprovalInfo {
         }
         let wanted: BTreeSet<String> =
             self.missing().into_iter().flat_map(|need| need.groups.iter().cloned()).collect();
-        if wanted.is_disjoint(&approver.groups) {
+        if wanted.is_disjoint(&approver.certain_groups()) {
             return Err(DecideError::NotInGroup(wanted));
         }
         if let Some(vote) = self.votes.iter().find(|v| !v.people.is_disjoint(&theirs)) {
@@ -125,8 +125,9 @@ impl ApprovalInfo {
 
     /// Whether `identity` is, or ever was, one of those asked: in a named group and not on the requester's side.
     pub fn is_asked(&self, identity: &Identity) -> bool {
+        let groups = identity.certain_groups();
         people(&self.requester).is_disjoint(&people(identity))
-            && self.needs.iter().any(|need| !need.groups.is_disjoint(&identity.groups))
+            && self.needs.iter().any(|need| !need.groups.is_disjoint(&groups))
     }
 }
 
@@ -179,7 +180,7 @@ pub(super) async fn decide(
         choice,
         reason: reason.map(str::to_owned),
         at: now,
-        groups: approver.groups.clone(),
+        groups: approver.certain_groups(),
         people: people(approver),
     };
     sqlx::query(
@@ -403,6 +404,7 @@ impl StoredIdentity {
     fn identity(self) -> Option<Identity> {
         Some(Identity {
             kind: IdentityKind::from_name(&self.kind)?,
+            directories: Vec::new(),
             on_behalf_of: decode_chain(&self.on_behalf_of)?,
             user: self.user,
             groups: self.groups,
