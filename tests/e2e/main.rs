@@ -20,6 +20,7 @@ mod harness;
 mod holding;
 mod identity;
 mod infer;
+mod late;
 mod laundering;
 mod login;
 mod long_rows;

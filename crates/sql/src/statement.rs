@@ -161,6 +161,23 @@ pub struct Facts {
     /// It may move the search path, whatever its effect is beside that: `set_config` in a cursor, in what COPY reads, in an
     /// argument of EXECUTE.
     pub moves_path: bool,
+    /// What it looks up only while it runs.
+    pub later: Later,
+    /// It calls functions of the server that keep what they are given beyond the statement: settings, notifications, large
+    /// objects, sequences.
+    pub keeps: bool,
+}
+
+/// What a statement looks up only while it runs: definitions and labels that come meanwhile count for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Later {
+    /// Nothing: it has looked everything up and holds it before its first row.
+    #[default]
+    Nothing,
+    /// What functions of users name that could be looked into, and which is among its relations.
+    Known,
+    /// It may be anything.
+    Anything,
 }
 
 /// A data-modifying statement wherever it stands.

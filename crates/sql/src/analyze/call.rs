@@ -12,7 +12,7 @@ use super::size;
 use super::total::Given;
 use super::{Analyzer, Resolved, settings, tree, types};
 use crate::builtins::{self, Builtin, Class};
-use crate::statement::How;
+use crate::statement::{How, Later};
 use crate::taint::Taint;
 use crate::{catalog, parse};
 
@@ -283,6 +283,7 @@ impl<'t> Analyzer<'t> {
                 }
                 Class::Stateful | Class::Writes => {
                     self.sure = false;
+                    self.keeps = true;
                     self.uses(given, How::Source, name, -1);
                     if builtin.class == Class::Writes {
                         self.need_on_target(Action::Write, format!("the function `{name}`"));
@@ -343,6 +344,7 @@ impl<'t> Analyzer<'t> {
             }
             Class::Stateful | Class::Writes => {
                 self.sure = false;
+                self.keeps = true;
                 self.uses(given, How::Source, name, call.location);
                 if builtin.class == Class::Writes {
                     self.need_on_target(Action::Write, format!("the function `{name}`"));
@@ -432,13 +434,20 @@ impl<'t> Analyzer<'t> {
                         }
                     }
                     let whole = selects && !inner.opaque && !inner.exhausted() && !inner.sets_path;
-                    whole.then_some((value, inner.needs, inner.uses, inner.tables))
+                    whole.then_some((
+                        value,
+                        inner.later.max(Later::Known),
+                        inner.keeps,
+                        (inner.needs, inner.uses, inner.tables),
+                    ))
                 })
                 .ok()
                 .flatten()
             });
         match outcome {
-            Some((value, needs, uses, tables)) => {
+            Some((value, later, keeps, (needs, uses, tables))) => {
+                self.looks_up(later);
+                self.keeps |= keeps;
                 for need in needs {
                     self.need(need.action, need.object, need.why);
                 }

@@ -387,6 +387,7 @@ impl<'t> Analyzer<'t> {
             NodeEnum::ReassignOwnedStmt(_) => self.administered("reassign_owned"),
             _ => {
                 self.opaque = true;
+                self.looks_up(crate::Later::Anything);
                 self.need_on_target(Action::Administer, "a kind of statement that is not known");
                 Outcome { effect: Effect::Define, ..Outcome::unknown() }
             }
@@ -573,6 +574,8 @@ impl<'t> Analyzer<'t> {
         self.tables.extend(inner.facts.tables.iter().cloned());
         self.touches.join(&inner.touches);
         self.opaque |= inner.facts.opaque;
+        self.looks_up(inner.facts.later);
+        self.keeps |= inner.facts.keeps;
         self.sets_path |= inner.facts.moves_path;
         for change in &inner.facts.changes {
             self.changes(change.verb, change.has_where, change.table.clone());

@@ -36,7 +36,9 @@ use pg_query::protobuf::{Node, ParseResult};
 use crate::catalog::{Catalog, Lineage, Resolved, Summary};
 use crate::probe::Probe;
 use crate::shape::{self, Shape};
-use crate::statement::{Batch, Carry, Change, Effect, Facts, How, Need, Object, Statement, Unparsable, Use, Why};
+use crate::statement::{
+    Batch, Carry, Change, Effect, Facts, How, Later, Need, Object, Statement, Unparsable, Use, Why,
+};
 use crate::taint::Taint;
 use crate::{Outputs, parse};
 pub use copy::copied_query;
@@ -138,6 +140,10 @@ pub(crate) struct Analyzer<'t> {
     pub(super) changes: Vec<Change>,
     /// A call in it may change the search path.
     pub(super) sets_path: bool,
+    /// What it looks up only while it runs.
+    pub(super) later: Later,
+    /// Functions of the server are called that keep what they are given.
+    pub(super) keeps: bool,
     /// What decided about the rows of the query being walked.
     pub(super) predicate: Taint,
     /// What windows of the query being walked are made from.
@@ -210,6 +216,8 @@ impl<'t> Analyzer<'t> {
             carries: Vec::new(),
             changes: Vec::new(),
             sets_path: false,
+            later: Later::Nothing,
+            keeps: false,
             predicate: Taint::CLEAN,
             windows: Taint::CLEAN,
             found_in_order_of: Taint::CLEAN,
@@ -266,7 +274,13 @@ impl<'t> Analyzer<'t> {
     /// Something cannot be looked into.
     pub(super) fn cannot_see(&mut self, why: impl Into<String>) {
         self.opaque = true;
+        self.looks_up(Later::Anything);
         self.need_on_target(Action::Execute, why);
+    }
+
+    /// Notes that something is looked up only while the statement runs.
+    pub(super) fn looks_up(&mut self, later: Later) {
+        self.later = self.later.max(later);
     }
 
     /// Notes a change of data.
@@ -339,6 +353,8 @@ impl<'t> Analyzer<'t> {
             return Cow::Owned(known.clone());
         }
         let summary = self.catalog.summary(function, self.stack, self.path, self.path_known && self.callers_path_known);
+        self.looks_up(summary.later);
+        self.keeps |= summary.keeps;
         if let Cow::Owned(own) = &summary {
             self.summaries.insert(function, own.clone());
         }
@@ -439,6 +455,8 @@ impl<'t> Analyzer<'t> {
                 changes: std::mem::take(&mut self.changes),
                 opaque: self.opaque,
                 moves_path: self.sets_path,
+                later: self.later,
+                keeps: self.keeps,
             },
             outputs,
             uses: std::mem::take(&mut self.uses),

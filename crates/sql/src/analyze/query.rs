@@ -961,6 +961,8 @@ impl<'t> Analyzer<'t> {
             self.need(need.action, need.object.clone(), format!("through `{}`", relation.facts.name));
         }
         self.tables.extend(lineage.tables.iter().cloned());
+        self.looks_up(lineage.later);
+        self.keeps |= lineage.keeps;
         let cols = relation
             .facts
             .columns

@@ -13,7 +13,7 @@ use super::facts::{Code, ColumnFacts};
 use super::{Catalog, Function, Lineage, Relation, Summary, deparse};
 use crate::analyze::{Analyzer, Context, Frame};
 use crate::builtins::{self, Class, ExtensionFunction};
-use crate::statement::{Object, Outputs, Statement};
+use crate::statement::{Later, Object, Outputs, Statement};
 use crate::taint::Taint;
 use crate::{How, parse};
 
@@ -29,6 +29,8 @@ impl Catalog {
             uses: Vec::new(),
             needs: Vec::new(),
             tables: Vec::new(),
+            later: Later::Anything,
+            keeps: false,
         };
         let Some(relation) = self.relation(index) else { return &NOTHING };
         if let Some(known) = relation.lineage.get() {
@@ -103,6 +105,7 @@ impl Catalog {
                 *plain = false;
             }
             lineage.sure.clear();
+            lineage.later = Later::Anything;
             return;
         };
         for (at, (taint, plain)) in lineage.columns.iter_mut().zip(&mut lineage.plain).enumerate() {
@@ -125,6 +128,10 @@ impl Catalog {
         lineage.needs = statement.needs;
         lineage.needs.retain(|need| need.action != Action::Export && need.object != Object::Target);
         lineage.tables = statement.facts.tables;
+        if !materialized {
+            lineage.later = statement.facts.later;
+            lineage.keeps = statement.facts.keeps;
+        }
     }
 
     /// What a generated column is made of: columns of its own table.
@@ -229,6 +236,7 @@ impl Catalog {
             for (_, column) in summary.columns.iter_mut().flatten() {
                 column.join(&value);
             }
+            summary.later = Later::Anything;
         }
         summary
     }
@@ -241,8 +249,10 @@ impl Catalog {
             None => Cow::Borrowed(facts.source.as_str()),
         };
         let mut statements = self.statements(&text, path, &facts.in_names, stack)?;
-        let mut summary = Summary::default();
+        let mut summary = Summary { later: Later::Known, ..Summary::default() };
         for statement in &statements {
+            summary.later = summary.later.max(statement.facts.later);
+            summary.keeps |= statement.facts.keeps;
             // What a transaction put off to its end may quote anything in an error.
             let puts_through = statement.verb == "set_constraints";
             summary.opaque |= statement.facts.opaque || statement.effect != crate::Effect::None || puts_through;

@@ -25,7 +25,7 @@ use std::sync::{Arc, OnceLock};
 use lockgate_core::{Label, limits};
 
 use crate::analyze::Frame;
-use crate::statement::{Change, Need};
+use crate::statement::{Change, Later, Need};
 use crate::taint::{ColumnId, Taint};
 use crate::{How, builtins};
 use facts::{Called, Caller, CatalogFacts, FunctionFacts, RelationFacts, ServerNames, TypeFacts};
@@ -142,6 +142,10 @@ pub(crate) struct Lineage {
     pub(crate) needs: Vec<Need>,
     /// Of a view, the relations beneath.
     pub(crate) tables: Vec<String>,
+    /// Of a view, what is looked up only while it is read.
+    pub(crate) later: Later,
+    /// Of a view, functions of the server are called that keep what they are given.
+    pub(crate) keeps: bool,
 }
 
 /// A function of the snapshot.
@@ -172,6 +176,10 @@ pub(crate) struct Summary {
     pub(crate) opaque: bool,
     /// It reaches outside the database.
     pub(crate) administers: bool,
+    /// What is looked up only while it runs.
+    pub(crate) later: Later,
+    /// Functions of the server are called that keep what they are given.
+    pub(crate) keeps: bool,
     /// Checks that a transaction put off may be made within it, and what they say is of any row.
     pub(crate) puts_through: bool,
 }
@@ -184,7 +192,7 @@ impl Summary {
 
     /// Nothing is known.
     pub(crate) fn opaque() -> Summary {
-        Summary { value: Taint::UNKNOWN, opaque: true, ..Summary::default() }
+        Summary { value: Taint::UNKNOWN, opaque: true, later: Later::Anything, keeps: true, ..Summary::default() }
     }
 }
 

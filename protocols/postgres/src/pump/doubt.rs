@@ -29,7 +29,7 @@ use lockgate_mask::{Outbox, Touch};
 use lockgate_record::{CloseReason, DoneKind};
 use lockgate_session::wire::Io;
 use lockgate_session::{Denial, Masks, Plumbing};
-use lockgate_sql::{Effect, Outputs};
+use lockgate_sql::{Effect, Later, Outputs};
 use std::sync::Arc;
 
 /// What is told and recorded of an answer that is withheld.
@@ -51,8 +51,14 @@ pub(super) struct Judged {
     subjects: Vec<Arc<Prepared>>,
     /// Nothing but rows comes of it.
     reads: bool,
+    /// It looks names up while it runs: each of its messages may be of something else, and not the first alone.
+    late: bool,
+    /// How often the catalog had been found to be another.
+    changes: u64,
     /// Its first answer has been passed on.
     passed: bool,
+    /// All of its answer was here when the target was asked, and is of what was judged.
+    settled: bool,
 }
 
 /// What this session does to the catalog, and what of its answers is held back.
@@ -71,6 +77,8 @@ pub(super) struct Doubting {
     ending: bool,
     /// Something on its way was judged by what others may alter.
     judging: bool,
+    /// As of when the catalog was known, and by which labels, when the first of what is on its way was sent.
+    since: Option<(AsOf, u64)>,
     /// What was sent may be visible to others by now.
     altering: Option<Alteration>,
     doubt: Option<Box<Doubt>>,
@@ -220,6 +228,7 @@ impl Pump {
                 && s.facts.changes.is_empty()
         });
         self.doubting.judging = true;
+        let late = looks_up_later(&subjects);
         Some(Judged {
             as_of: self.known_as_of(),
             labels: self.truth.snapshot.labels,
@@ -227,11 +236,32 @@ impl Pump {
             snapshot: self.truth.snapshot.id,
             subjects,
             reads,
+            late,
+            changes: self.shared.changes(),
             passed: false,
+            settled: false,
         })
     }
 
-    /// What the request was judged by whose answer comes now.
+    /// A message that is not judged by what others may alter is about to be sent.
+    pub(super) fn sends_unjudged(&mut self) {
+        if self.expect.is_empty() {
+            self.doubting.since = Some((self.known_as_of(), self.truth.snapshot.labels));
+        }
+    }
+
+    /// What the request was judged by whose answer comes now, to look at.
+    fn judged_now(&self) -> Option<&Judged> {
+        match self.expect.front()? {
+            Expect::Simple(simple) if !simple.opening => simple.judged.as_ref(),
+            Expect::Execute(execution) => execution.judged.as_ref(),
+            Expect::Call(called) => called.judged.as_ref(),
+            Expect::Bind => self.portals.front().and_then(|portal: &Portal| portal.judged.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// The same, to change it.
     fn judged(&mut self) -> Option<&mut Judged> {
         match self.expect.front_mut()? {
             Expect::Simple(simple) if !simple.opening => simple.judged.as_mut(),
@@ -244,57 +274,73 @@ impl Pump {
 
     /// Whether the answer that comes now may be of something else than was judged.
     pub(super) fn is_doubtful(&self) -> bool {
-        let judged = match self.expect.front() {
-            Some(Expect::Simple(simple)) => simple.judged.as_ref(),
-            Some(Expect::Execute(execution)) => execution.judged.as_ref(),
-            Some(Expect::Call(called)) => called.judged.as_ref(),
-            _ => None,
-        };
+        let labels = self.session.labels().version();
+        if matches!(
+            self.expect.front(),
+            Some(Expect::Parse { .. } | Expect::DescribeStatement { .. } | Expect::DescribePortal { .. })
+        ) {
+            let since = self.doubting.since.as_ref();
+            return since.is_none_or(|(as_of, by)| !self.shared.alterations.is_all(as_of) || *by != labels);
+        }
         let uncertain = |judged: &Judged| {
-            let labels = self.session.labels().version();
             let own = self.doubting.altering;
             let mut pending = self.shared.alterations.pending(judged.as_of.clone(), own, judged.labels, labels);
             pending.names = names_in(&judged.subjects);
             !matches!(self.shared.alterations.step(&pending), Step::Done)
         };
-        judged.is_some_and(|j| !j.passed && !self.shared.alterations.is_all(&j.as_of) && uncertain(j))
+        self.judged_now().is_some_and(|j| {
+            let as_judged = self.shared.alterations.is_all(&j.as_of) && (labels == j.labels || !self.labelled());
+            !j.settled && (!j.passed || j.late) && !as_judged && uncertain(j)
+        })
     }
 
     /// Whether a message of the target has to wait.
     pub(super) fn doubts(&mut self, tag: u8, body: &[u8], io: &mut Io) -> Doubtful {
-        let first = match self.expect.front() {
-            Some(Expect::Simple(_)) => matches!(tag, b'T' | b'H' | b'C' | b'E'),
-            Some(Expect::Execute(_)) => matches!(tag, b'D' | b'H' | b'C' | b's' | b'E'),
+        let tells = match self.expect.front() {
+            Some(Expect::Simple(_)) => matches!(tag, b'T' | b'D' | b'H' | b'd' | b'C' | b'E'),
+            Some(Expect::Execute(_)) => matches!(tag, b'D' | b'H' | b'd' | b'C' | b's' | b'E'),
             Some(Expect::Call(_)) => matches!(tag, b'V' | b'E'),
             Some(Expect::Bind) => matches!(tag, b'2' | b'E'),
             _ => false,
         };
-        if !first || self.doubting.withheld.is_some() {
+        if !tells || self.doubting.withheld.is_some() {
+            return Doubtful::No;
+        }
+        let Some(judged) = self.judged_now() else { return Doubtful::No };
+        let waited = tag == b'E' && comes_of_waiting(body, judged.late);
+        if judged.settled || (judged.passed && !judged.late) || waited {
             return Doubtful::No;
         }
         let labels = self.session.labels().version();
+        let all = self.shared.alterations.is_all(&judged.as_of) && (labels == judged.labels || !self.labelled());
+        let old = if judged.passed {
+            self.shared.changes() != judged.changes
+        } else {
+            io.now.millis_since(judged.at) > CATALOG_AGE_MS_MAX
+        };
+        if all && !old {
+            if let Some(judged) = self.judged() {
+                judged.passed |= tag != b'2';
+            }
+            return Doubtful::No;
+        }
         let shared = Arc::clone(&self.shared);
-        let (labelled, own) = (self.labelled(), self.doubting.altering);
+        let own = self.doubting.altering;
         let Some(judged) = self.judged() else { return Doubtful::No };
-        if judged.passed || (tag == b'E' && comes_of_waiting(body)) {
-            return Doubtful::No;
-        }
-        let late = io.now.millis_since(judged.at) > CATALOG_AGE_MS_MAX;
-        let all = shared.alterations.is_all(&judged.as_of) && (labels == judged.labels || !labelled);
-        if all && !late {
-            judged.passed = tag != b'2';
-            return Doubtful::No;
-        }
+        judged.changes = shared.changes();
         let mut pending = shared.alterations.pending(judged.as_of.clone(), own, judged.labels, labels);
         pending.names = names_in(&judged.subjects);
         let (subjects, snapshot, reads) = (judged.subjects.clone(), judged.snapshot, judged.reads);
         if reads && self.sees_everything(io.now) {
             self.trust_answer(None);
+            if let Some(judged) = self.judged() {
+                judged.settled = true;
+            }
             return Doubtful::No;
         }
         let doubt = Doubt { pending, subjects, since: io.now, questions: QUESTIONS_MAX, looking: None };
         self.doubting.doubt = Some(Box::new(doubt));
-        if late
+        if old
             && !self.truth.private
             && let Some(newer) = self.shared.snapshot().filter(|s| s.id != snapshot)
             && !self.is_same_under(&newer, io)
@@ -370,10 +416,19 @@ impl Pump {
         let bound = matches!(self.expect.front(), Some(Expect::Bind));
         if let Some(judged) = self.judged() {
             judged.passed = true;
-            if let (Some((as_of, labels)), true) = (known, bound) {
+            if let (Some((as_of, labels)), true) = (known, bound || judged.late) {
                 judged.as_of = as_of;
                 judged.labels = labels;
             }
+        }
+    }
+
+    /// The same where everything that was sent was answered before the target was asked.
+    fn settle_answer(&mut self, known: (AsOf, u64)) {
+        self.trust_answer(Some(known));
+        let bound = matches!(self.expect.front(), Some(Expect::Bind));
+        if let Some(judged) = self.judged() {
+            judged.settled = !bound;
         }
     }
 
@@ -453,7 +508,7 @@ impl Pump {
             self.look(io);
         } else if self.is_same_under(&snapshot, io) {
             let as_of = self.truth.as_of.clone();
-            self.trust_answer(Some((as_of, snapshot.labels)));
+            self.settle_answer((as_of, snapshot.labels));
         } else {
             self.withhold(io);
         }
@@ -483,7 +538,7 @@ impl Pump {
         let own = self.doubting.altering;
         let mut at = 0;
         for _ in 0..CATCH_UP_STEPS_MAX {
-            let Some(judged) = self.all_judged().filter(|judged| !judged.passed).nth(at) else { return };
+            let Some(judged) = self.all_judged().filter(|judged| judged.is_open()).nth(at) else { return };
             at += 1;
             if shared.alterations.is_all(&judged.as_of) {
                 continue;
@@ -497,7 +552,7 @@ impl Pump {
             }
             // Once more, as there may be further states.
             at -= 1;
-            if let Some(judged) = self.all_judged().filter(|judged| !judged.passed).nth(at) {
+            if let Some(judged) = self.all_judged().filter(|judged| judged.is_open()).nth(at) {
                 judged.as_of = as_of;
                 judged.labels = labels;
             }
@@ -780,6 +835,11 @@ impl Pump {
 }
 
 impl Judged {
+    /// Whether what others alter now may count for its answer.
+    fn is_open(&self) -> bool {
+        !self.settled && (!self.passed || self.late)
+    }
+
     /// The next statement of the same message begins.
     pub(super) fn next(&mut self) {
         self.passed = false;
@@ -803,6 +863,24 @@ fn tells(statement: &lockgate_sql::Statement) -> bool {
         || by_name(&statement.effect)
         || !matches!(statement.outputs, Outputs::NoRows)
         || matches!(statement.effect, Effect::CopyOut(_) | Effect::DeclareCursor { .. })
+}
+
+/// Whether names are looked up while it runs, and not only before its first answer.
+fn looks_up_later(subjects: &[Arc<Prepared>]) -> bool {
+    let mut by_names = 0;
+    let all = || subjects.iter().flat_map(|s| s.statements());
+    let plain = all().all(|statement| {
+        by_names += usize::from(by_name(&statement.effect));
+        // What triggers, rules and defaults call is looked up as rows are written.
+        statement.facts.later == Later::Nothing
+            && statement.facts.changes.is_empty()
+            && matches!(
+                statement.verb,
+                "select" | "fetch" | "move" | "execute" | "explain" | "show" | "declare_cursor" | "copy" | "prepare"
+            )
+    });
+    // A name that was given out of our sight stands for anything.
+    !plain || by_names >= subjects.len() || subjects.iter().any(|s| s.batch.is_err())
 }
 
 /// What the relation is called that it makes, if it does nothing else.
@@ -894,9 +972,14 @@ fn ends_transaction(statement: &lockgate_sql::Statement) -> bool {
         || (statement.facts.opaque && matches!(statement.verb, "call" | "do" | "unknown"))
 }
 
-/// Whether an error is about the wait itself, and the same whatever the statement reads.
-fn comes_of_waiting(body: &[u8]) -> bool {
+/// Whether an error is about the wait itself, and the same whatever the statement reads. `late`: it runs code of users, which
+/// gives its errors codes of its choice, but does not end the session.
+fn comes_of_waiting(body: &[u8], late: bool) -> bool {
     let report = message::Report::decode(body).ok();
-    let code = report.as_ref().and_then(|r| r.get(message::code::SQLSTATE)).unwrap_or_default();
-    code.starts_with(b"40") || code.starts_with(b"57") || matches!(code, b"55P03" | b"25P02" | b"25P03" | b"25P04")
+    let field = |code| report.as_ref().and_then(|r| r.get(code)).unwrap_or_default();
+    let code = field(message::code::SQLSTATE);
+    if matches!(field(message::code::SEVERITY_PLAIN), b"FATAL" | b"PANIC") {
+        return matches!(code, b"57P01" | b"57P02" | b"57P03" | b"57P05" | b"25P03" | b"25P04");
+    }
+    !late && matches!(code, b"40001" | b"40P01" | b"57014" | b"55P03" | b"25P02")
 }

@@ -73,6 +73,7 @@ impl Pump {
         match self.session.submit(&request, judgement.as_ref().unwrap_or(&prepared.judgement), io.now) {
             Verdict::Allow(permit) => {
                 let request = permit.request();
+                self.sends_unjudged();
                 io.target.request(permit, &parse_frame(&frame, &parse, &prepared));
                 self.unsynced = true;
                 self.statements.propose(
@@ -185,6 +186,7 @@ impl Pump {
     }
 
     fn sent_bind(&mut self, frame: &Frame, name: &[u8], mut portal: Portal, io: &mut Io) {
+        self.sends_unjudged();
         portal.judged = self.judged_opening(portal.statement.as_ref(), io.now);
         io.target.plumbing(Plumbing::Bind, frame.bytes());
         self.unsynced = true;
@@ -332,6 +334,7 @@ impl Pump {
                 self.expect.push_back(Expect::DescribePortal { shape, subject: None, swallow: true });
             }
         }
+        self.sends_unjudged();
         let request = permit.request();
         if let Some(statement) = &statement {
             self.describe_copied(&Arc::clone(statement.subject()), Some(&plan), false, io);
@@ -379,6 +382,7 @@ impl Pump {
             self.refuse_denial(io, &denial);
             return Taken::Done;
         }
+        self.sends_unjudged();
         io.target.plumbing(Plumbing::Reference, frame.bytes());
         self.unsynced = true;
         self.expect.push_back(match describe.object {

@@ -54,7 +54,9 @@ impl Pump {
                 return;
             }
             if self.row_stream.is_some() || self.dropping > 0 || (buffer.first() == Some(&b'D') && !in_inquiry) {
-                match self.doubts(b'D', &[], io) {
+                // A row that has begun was made when its first bytes came.
+                let begun = self.row_stream.is_some() || self.dropping > 0;
+                match if begun { Doubtful::No } else { self.doubts(b'D', &[], io) } {
                     Doubtful::No => {}
                     Doubtful::Held => return,
                     Doubtful::Withheld => continue,
@@ -76,6 +78,13 @@ impl Pump {
                     return;
                 }
             };
+            if header.tag == b'd' {
+                match self.doubts(b'd', &[], io) {
+                    Doubtful::No => {}
+                    Doubtful::Held => return,
+                    Doubtful::Withheld => continue,
+                }
+            }
             if self.begins_long_copy(&header, buffer) {
                 continue;
             }
