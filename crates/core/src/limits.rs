@@ -354,3 +354,28 @@ pub const SAML_SKEW_MS_MAX: i64 = 60_000;
 pub const SAML_ASSERTION_MS_MAX: i64 = 90 * 60 * 1_000;
 /// Assertions that are remembered in memory so that each counts once; further logins are refused.
 pub const SAML_USED_MAX: usize = 100_000;
+
+/// How long somebody may take to sign in at an identity provider and come back.
+pub const SIGN_IN_MS_MAX: i64 = 10 * 60 * 1_000;
+/// How long a login counts, by default, and with it the tokens and browser sessions that it made.
+pub const LOGIN_TTL_MS: u64 = 12 * 60 * 60 * 1_000;
+/// Logins of one user that count at once; a further one ends the oldest.
+pub const LOGINS_PER_USER_MAX: usize = 500;
+/// How long a login that is over is remembered.
+pub const LOGIN_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
+/// How long a login that was asked for on the command line, or by a device, waits for a browser.
+pub const LOGIN_REQUEST_MS_MAX: i64 = 10 * 60 * 1_000;
+/// How long a connection waits for the browser login behind its link.
+pub const LINK_MS_MAX: u64 = 5 * 60 * 1_000;
+/// Logins that wait for a browser, from one address.
+pub const LOGIN_REQUESTS_PER_SOURCE_MAX: usize = 256;
+/// Logins that wait for a browser, in all.
+pub const LOGIN_REQUESTS_MAX: usize = 20_000;
+/// The address on this machine that a login by browser comes back to.
+pub const LOGIN_REDIRECT_BYTES_MAX: usize = 256;
+/// How often a device asks whether its login is confirmed.
+pub const DEVICE_POLL_MS: u64 = 2_000;
+/// States of sign-ins and assertions that are remembered so that each counts once; further ones are refused.
+pub const USED_ONCE_MAX: usize = 200_000;
+/// How long what was used is remembered after its end, for a clock that is set back before a restart.
+pub const USED_ONCE_LINGER_MS: i64 = 24 * 60 * 60 * 1_000;

@@ -4,7 +4,10 @@
 //! share one. Nothing here keeps targets' credentials; that is the vault's work.
 
 use crate::error::StoreError;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{hkdf, hmac, rand::SecureRandom as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -35,6 +38,28 @@ impl Keys {
             *to = *from;
         }
         out
+    }
+
+    /// Encrypts a secret that has to be read again, under one purpose's key (AES-256-GCM, random nonce), bound to `place`: moved
+    /// to another place it does not open.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    pub fn seal(&self, purpose: &'static str, place: &str, secret: &[u8]) -> Result<String, StoreError> {
+        let mut bytes = secret.to_vec();
+        let nonce = RandomizedNonceKey::new(&AES_256_GCM, self.derive(purpose).as_slice())
+            .and_then(|key| key.seal_in_place_append_tag(Aad::from(place.as_bytes()), &mut bytes));
+        let nonce = nonce.map_err(|_| StoreError::Random)?;
+        Ok(URL_SAFE_NO_PAD.encode([nonce.as_ref().as_slice(), &bytes].concat()))
+    }
+
+    /// Decrypts what [`Keys::seal`] made, for the same purpose and place; `None` for anything else.
+    pub fn open(&self, purpose: &'static str, place: &str, sealed: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let mut bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(sealed).ok()?);
+        let (nonce, rest) = bytes.split_first_chunk_mut::<NONCE_LEN>()?;
+        let key = RandomizedNonceKey::new(&AES_256_GCM, self.derive(purpose).as_slice()).ok()?;
+        let opened = key.open_in_place(Nonce::from(&*nonce), Aad::from(place.as_bytes()), rest).ok()?;
+        Some(Zeroizing::new(opened.to_vec()))
     }
 
     /// Reads the key of a data directory; `None` when it has none.
@@ -168,6 +193,24 @@ mod tests {
         assert_ne!(*keys.derive("a"), *keys.derive("b"));
         assert_ne!(*keys.derive("a"), [0; 32]);
         assert_eq!(*keys.derive("a"), *Keys::load(dir.path()).unwrap().unwrap().derive("a"));
+    }
+
+    #[test]
+    fn what_is_sealed_opens_in_its_place_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = Keys::create(dir.path()).unwrap();
+        let sealed = keys.seal("a", "here", b"secret").unwrap();
+        assert_eq!(keys.open("a", "here", &sealed).unwrap().as_slice(), b"secret");
+        assert_ne!(sealed, keys.seal("a", "here", b"secret").unwrap());
+        assert!(keys.open("b", "here", &sealed).is_none());
+        assert!(keys.open("a", "there", &sealed).is_none());
+        let mut altered = sealed.clone().into_bytes();
+        altered[20] = if altered[20] == b'A' { b'B' } else { b'A' };
+        for broken in
+            ["", "AAAA", "?", &sealed[1..], &sealed[..sealed.len() - 2], std::str::from_utf8(&altered).unwrap()]
+        {
+            assert!(keys.open("a", "here", broken).is_none(), "{broken}");
+        }
     }
 
     #[test]

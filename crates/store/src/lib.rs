@@ -1,4 +1,4 @@
-//! What outlives a session: tokens, people, the index of sessions, approvals, and the key of the data directory.
+//! What outlives a session: logins, tokens, people, the index of sessions, approvals, and the key of the data directory.
 //!
 //! One [`Store`] over SQLite in `data_dir`. Several processes may open it at once (`token create` while `serve` runs); one
 //! of them, the gateway, holds [`Store::claim`]. Statements are portable SQL, so that PostgreSQL can follow. The store
@@ -6,12 +6,16 @@
 
 mod acts;
 pub mod approvals;
+mod browsers;
 pub mod clock;
 mod error;
 pub mod journal;
 mod keys;
 mod labels;
+mod logins;
+mod once;
 mod people;
+mod requests;
 mod schema;
 mod scram;
 mod sessions;
@@ -23,10 +27,13 @@ pub use acts::Act;
 pub use error::StoreError;
 pub use keys::Keys;
 pub use labels::StoredLabel;
+pub use logins::{LoginFilter, LoginInfo, NewLogin};
+pub use once::OneUse;
 pub use people::{
     Group, GroupChange, GroupFilter, LOCAL, NewGroup, NewPerson, PeopleChanges, PeopleFilter, Person, PersonChange,
     PersonLease, Record, Standing,
 };
+pub use requests::{Asker, Claim as LoginClaim, LoginRequest, RequestError, RequestState};
 pub use scram::ScramVerifier;
 pub use sessions::{SessionCounts, SessionFilter, SessionLog, SessionOpened, SessionRow};
 pub use store::{Claim, Store};

@@ -156,6 +156,62 @@ const STEPS: &[&[&str]] = &[
         detail TEXT NOT NULL
     )",
     ],
+    &[
+        "CREATE TABLE login (
+        id TEXT PRIMARY KEY,
+        provider TEXT NOT NULL,
+        issuer TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        group_names TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        on_behalf_of TEXT NOT NULL,
+        source TEXT NOT NULL,
+        created BIGINT NOT NULL,
+        expires BIGINT NOT NULL,
+        judged BIGINT NOT NULL,
+        ended BIGINT,
+        end_reason TEXT,
+        refresh_token TEXT
+    )",
+        "CREATE INDEX login_by_user ON login (user_name, created)",
+        "CREATE INDEX login_by_judged ON login (judged) WHERE ended IS NULL",
+        "CREATE INDEX login_by_end ON login (expires)",
+        "ALTER TABLE tokens ADD COLUMN login_id TEXT",
+        "CREATE INDEX tokens_by_login ON tokens (login_id) WHERE login_id IS NOT NULL",
+        "CREATE TABLE browser_session (
+        secret_hash TEXT PRIMARY KEY,
+        login_id TEXT NOT NULL,
+        created BIGINT NOT NULL,
+        expires BIGINT NOT NULL
+    )",
+        "CREATE INDEX browser_session_by_login ON browser_session (login_id)",
+        "CREATE INDEX browser_session_by_end ON browser_session (expires)",
+        "CREATE TABLE login_request (
+        id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        user_code TEXT,
+        secret_hash TEXT,
+        challenge TEXT,
+        redirect TEXT,
+        client_state TEXT,
+        user_name TEXT,
+        target TEXT,
+        source TEXT NOT NULL,
+        created BIGINT NOT NULL,
+        expires BIGINT NOT NULL,
+        state TEXT NOT NULL,
+        login_id TEXT
+    )",
+        "CREATE INDEX login_request_by_end ON login_request (expires)",
+        "CREATE INDEX login_request_open ON login_request (source) WHERE state = 'pending'",
+        "CREATE UNIQUE INDEX login_request_by_code ON login_request (user_code) WHERE state = 'pending' AND kind = 'device'",
+        "CREATE TABLE used_once (
+        name TEXT PRIMARY KEY,
+        until BIGINT NOT NULL
+    )",
+        "CREATE INDEX used_once_by_end ON used_once (until)",
+    ],
 ];
 
 /// Brings the store to this version, inside the caller's write transaction.

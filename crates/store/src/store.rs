@@ -16,6 +16,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How long a statement waits for another process's write.
 const BUSY: Duration = Duration::from_secs(5);
@@ -43,6 +44,8 @@ pub(crate) struct Inner {
     pub(crate) last_used: LastUsed,
     pub(crate) watch: TokenWatch,
     pub(crate) people: PeopleWatch,
+    /// Counts up with every login request that was decided here.
+    pub(crate) requests: watch::Sender<u64>,
 }
 
 /// Proof that this process is the data directory's only gateway; released when dropped or when the process ends.
@@ -114,6 +117,7 @@ impl Store {
                 last_used: LastUsed::default(),
                 watch: TokenWatch::default(),
                 people: PeopleWatch::default(),
+                requests: watch::Sender::new(0),
             }),
         })
     }

@@ -4,7 +4,7 @@
 //! the secret and the SCRAM verifier of the whole text; a hash without stretching is enough for 256 random bits.
 
 use crate::error::StoreError;
-use crate::keys::{decode_hex, encode_hex, is_random_id, random, random_id};
+use crate::keys::{Keys, decode_hex, encode_hex, is_random_id, random, random_id};
 use crate::scram;
 use crate::store::Store;
 use aws_lc_rs::{constant_time, digest};
@@ -57,6 +57,8 @@ pub struct TokenInfo {
     pub revoked_at: Option<Timestamp>,
     /// When it was last used, to within some seconds.
     pub last_used: Option<Timestamp>,
+    /// The login that it was made by, where a person logged in for it. It ends with that.
+    pub login: Option<String>,
 }
 
 /// Whether a token counts.
@@ -213,64 +215,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] when the request breaks a rule; the text names it.
     pub async fn create_token(&self, new: NewToken, now: Timestamp) -> Result<(Secret, TokenInfo), StoreError> {
-        check(&new, now)?;
-        let id = random_id()?;
-        let secret =
-            zeroize::Zeroizing::new(URL_SAFE_NO_PAD.encode(zeroize::Zeroizing::new(random::<32>()?).as_slice()));
-        let text = Secret::new(format!("lg_{id}_{}", secret.as_str()));
-        let (stored_key, server_key) = scram::verifier(self.keys(), &new.user, text.expose());
-        let info = TokenInfo {
-            id,
-            user: new.user,
-            groups: new.groups,
-            kind: new.kind,
-            on_behalf_of: new.on_behalf_of,
-            targets: new.targets,
-            created: now,
-            expires: new.expires,
-            revoked_at: None,
-            last_used: None,
-        };
-
+        let draft = Draft::new(self.keys(), new, None, now)?;
         let mut tx =
             self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::doing("write a token"))?;
-        let live: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM tokens WHERE user_name = $1 AND revoked_at IS NULL AND expires > $2",
-        )
-        .bind(&info.user)
-        .bind(now.millis())
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(StoreError::doing("count tokens"))?;
-        if usize::try_from(live).is_ok_and(|n| n >= limits::TOKENS_PER_USER_MAX) {
-            return Err(StoreError::Refused(format!(
-                "`{}` has {live} live tokens, the most there can be: revoke some first",
-                info.user
-            )));
-        }
-        let changed = next_change(&mut tx).await?;
-        sqlx::query(
-            "INSERT INTO tokens (id, user_name, group_names, kind, on_behalf_of, targets, created, expires, secret_hash,
-                                 scram_stored_key, scram_server_key, changed)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-        )
-        .bind(&info.id)
-        .bind(&info.user)
-        .bind(encode_names(&info.groups))
-        .bind(info.kind.name())
-        .bind(encode_chain(&info.on_behalf_of))
-        .bind(info.targets.as_ref().map(|t| encode_names(t.iter().map(TargetName::as_str))))
-        .bind(info.created.millis())
-        .bind(info.expires.millis())
-        .bind(secret_hash(&secret))
-        .bind(encode_hex(&stored_key))
-        .bind(encode_hex(&server_key))
-        .bind(changed)
-        .execute(&mut *tx)
-        .await
-        .map_err(StoreError::doing("write a token"))?;
+        let made = draft.write(&mut tx).await?;
         tx.commit().await.map_err(StoreError::doing("write a token"))?;
-        Ok((text, info))
+        Ok(made)
     }
 
     /// Proves a token. Whether the row exists or not, the same work is done on the secret.
@@ -452,6 +402,89 @@ impl Store {
     }
 }
 
+/// A token that is made up and not yet written. Making it up takes a millisecond of computing, which no transaction waits for.
+pub(crate) struct Draft {
+    text: Secret,
+    info: TokenInfo,
+    secret_hash: String,
+    stored_key: String,
+    server_key: String,
+}
+
+impl Draft {
+    /// Makes up a token, by a login where a person logged in for it.
+    pub(crate) fn new(keys: &Keys, new: NewToken, login: Option<&str>, now: Timestamp) -> Result<Self, StoreError> {
+        check(&new, now)?;
+        let id = random_id()?;
+        let secret =
+            zeroize::Zeroizing::new(URL_SAFE_NO_PAD.encode(zeroize::Zeroizing::new(random::<32>()?).as_slice()));
+        let text = Secret::new(format!("lg_{id}_{}", secret.as_str()));
+        let (stored_key, server_key) = scram::verifier(keys, &new.user, text.expose());
+        let info = TokenInfo {
+            id,
+            user: new.user,
+            groups: new.groups,
+            kind: new.kind,
+            on_behalf_of: new.on_behalf_of,
+            targets: new.targets,
+            created: now,
+            expires: new.expires,
+            revoked_at: None,
+            last_used: None,
+            login: login.map(str::to_owned),
+        };
+        Ok(Draft {
+            text,
+            info,
+            secret_hash: secret_hash(&secret),
+            stored_key: encode_hex(&stored_key),
+            server_key: encode_hex(&server_key),
+        })
+    }
+
+    /// Writes it inside the caller's write transaction.
+    pub(crate) async fn write(self, tx: &mut sqlx::SqliteConnection) -> Result<(Secret, TokenInfo), StoreError> {
+        let Draft { text, info, .. } = self;
+        let live: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM tokens WHERE user_name = $1 AND revoked_at IS NULL AND expires > $2",
+        )
+        .bind(&info.user)
+        .bind(info.created.millis())
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(StoreError::doing("count tokens"))?;
+        if usize::try_from(live).is_ok_and(|n| n >= limits::TOKENS_PER_USER_MAX) {
+            return Err(StoreError::Refused(format!(
+                "`{}` has {live} live tokens, the most there can be: revoke some first",
+                info.user
+            )));
+        }
+        let changed = next_change(tx).await?;
+        sqlx::query(
+            "INSERT INTO tokens (id, user_name, group_names, kind, on_behalf_of, targets, created, expires, secret_hash,
+                                 scram_stored_key, scram_server_key, changed, login_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        )
+        .bind(&info.id)
+        .bind(&info.user)
+        .bind(encode_names(&info.groups))
+        .bind(info.kind.name())
+        .bind(encode_chain(&info.on_behalf_of))
+        .bind(info.targets.as_ref().map(|t| encode_names(t.iter().map(TargetName::as_str))))
+        .bind(info.created.millis())
+        .bind(info.expires.millis())
+        .bind(self.secret_hash)
+        .bind(self.stored_key)
+        .bind(self.server_key)
+        .bind(changed)
+        .bind(&info.login)
+        .execute(&mut *tx)
+        .await
+        .map_err(StoreError::doing("write a token"))?;
+        Ok((text, info))
+    }
+}
+
 /// The tokens of one user, live ones first, then newest first, as many as a SCRAM login may need.
 pub(crate) async fn rows_of_user(store: &Store, user: &str, now: Timestamp) -> Result<Vec<TokenRow>, StoreError> {
     let most = limits::TOKENS_PER_USER_MAX + limits::TOKENS_DEAD_PER_USER_MAX;
@@ -478,7 +511,7 @@ async fn one_row(store: &Store, id: &str) -> Result<Option<TokenRow>, StoreError
 }
 
 /// Counts a change up. The row lock of the counter puts changes in the order in which they become visible.
-async fn next_change(tx: &mut sqlx::SqliteConnection) -> Result<i64, StoreError> {
+pub(crate) async fn next_change(tx: &mut sqlx::SqliteConnection) -> Result<i64, StoreError> {
     sqlx::query("UPDATE counters SET value = value + 1 WHERE name = 'tokens'")
         .execute(&mut *tx)
         .await
@@ -514,6 +547,7 @@ fn decode(row: &SqliteRow) -> Result<TokenRow, StoreError> {
         expires: time(row.try_get("expires").map_err(column())?),
         revoked_at: row.try_get::<Option<i64>, _>("revoked_at").map_err(column())?.map(time),
         last_used: row.try_get::<Option<i64>, _>("last_used").map_err(column())?.map(time),
+        login: row.try_get("login_id").map_err(column())?,
         id: id.clone(),
     };
     Ok(TokenRow {
@@ -574,7 +608,7 @@ fn parse(token: &str) -> Option<(&str, &str)> {
     (is_random_id(id) && is_secret).then_some((id, secret))
 }
 
-fn secret_hash(secret: &str) -> String {
+pub(crate) fn secret_hash(secret: &str) -> String {
     encode_hex(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref())
 }
 

@@ -232,6 +232,7 @@ impl IdentityProviders for super::Gateway {
                     expires: proven.expires,
                     revoked_at: None,
                     last_used: Some(now),
+                    login: None,
                 },
             }))
         })
