@@ -3,7 +3,9 @@
 use crate::auth::{self, Caller};
 use crate::error::ApiError;
 use crate::handlers::{approvals, detokenize, sessions, system, tokens};
+use crate::html;
 use crate::page;
+use crate::signin;
 use crate::state::{ApiState, PeerAddr};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method};
@@ -22,6 +24,10 @@ pub enum Role {
     Anybody,
     /// Anybody, and the handler proves the token that the form brings.
     TokenInForm,
+    /// Anybody: the body brings what proves enough for what is asked.
+    ProofInBody,
+    /// A page for people: anybody may open it, and the handler looks who is signed in with the browser.
+    Page,
     /// Whoever has a token. The handler shows only what is the caller's, and answers `404` for the rest.
     Proven,
     /// Administrators.
@@ -65,7 +71,21 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::POST, "/api/v1/detokenize", Role::Proven),
     endpoint(Method::GET, "/approvals/{id}", Role::Anybody),
     endpoint(Method::POST, "/approvals/{id}", Role::TokenInForm),
-    endpoint(Method::GET, "/assets/approval.css", Role::Anybody),
+    endpoint(Method::GET, html::STYLE_PATH, Role::Anybody),
+    endpoint(Method::POST, "/api/v1/login-requests", Role::ProofInBody),
+    endpoint(Method::POST, "/api/v1/login-requests/{id}/token", Role::ProofInBody),
+    endpoint(Method::DELETE, "/api/v1/login", Role::Proven),
+    endpoint(Method::GET, "/login", Role::Page),
+    endpoint(Method::POST, "/logout", Role::Page),
+    endpoint(Method::GET, "/confirm/{id}", Role::Page),
+    endpoint(Method::POST, "/confirm/{id}", Role::Page),
+    endpoint(Method::GET, "/link/{id}", Role::Page),
+    endpoint(Method::GET, "/device", Role::Page),
+    endpoint(Method::GET, "/oidc/{name}/login", Role::Page),
+    endpoint(Method::GET, "/saml/{name}/login", Role::Page),
+    endpoint(Method::GET, "/oidc/{name}/callback", Role::Page),
+    endpoint(Method::GET, "/saml/{name}/metadata", Role::Page),
+    endpoint(Method::POST, "/saml/{name}/acs", Role::Page),
 ];
 
 /// The whole API over `state`.
@@ -88,7 +108,20 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/tokens/{id}", delete(tokens::revoke))
         .route("/api/v1/detokenize", post(detokenize::detokenize))
         .route("/approvals/{id}", get(page::show).post(page::decide))
-        .route("/assets/approval.css", get(page::style))
+        .route(html::STYLE_PATH, get(html::style))
+        .route("/api/v1/login-requests", post(signin::ask))
+        .route("/api/v1/login-requests/{id}/token", post(signin::redeem))
+        .route("/api/v1/login", delete(signin::logout))
+        .route("/login", get(signin::login))
+        .route("/logout", post(signin::leave))
+        .route("/confirm/{id}", get(signin::confirm).post(signin::decide))
+        .route("/link/{id}", get(signin::confirm))
+        .route("/device", get(signin::device))
+        .route("/oidc/{name}/login", get(signin::start_oidc))
+        .route("/saml/{name}/login", get(signin::start_saml))
+        .route("/oidc/{name}/callback", get(signin::callback))
+        .route("/saml/{name}/metadata", get(signin::metadata))
+        .route("/saml/{name}/acs", post(signin::acs).layer(DefaultBodyLimit::max(limits::SAML_FORM_BYTES_MAX)))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .route_layer(middleware::from_fn_with_state(state.clone(), guard))
         .fallback(async || ApiError::not_found("address"))
@@ -112,7 +145,7 @@ async fn guard(
         return Err(ApiError::method_not_allowed());
     };
     match endpoint.role {
-        Role::Anybody | Role::TokenInForm => {}
+        Role::Anybody | Role::TokenInForm | Role::ProofInBody | Role::Page => {}
         Role::Proven | Role::Admin => {
             let caller =
                 auth::authenticate(&state, request.headers(), peer.map(|Extension(p)| p), clock::now()).await?;
@@ -142,7 +175,8 @@ async fn frame(path: Option<MatchedPath>, request: Request, next: Next) -> Respo
     metrics::counter!(names::API_REQUESTS_TOTAL, "method" => method, "route" => route, "status" => status).increment(1);
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        // A page that has a form for one other place says so itself.
+        headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
     }
     response
 }

@@ -41,7 +41,7 @@ impl ApiError {
     }
 
     pub(crate) fn unauthenticated(message: impl Into<String>) -> Self {
-        let hint = "send `Authorization: Bearer lg_…` with a token that `lockgate token create` made";
+        let hint = "log in: `lockgate login`; programs send `Authorization: Bearer lg_…`";
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", message, hint)
     }
 

@@ -2,8 +2,8 @@
 //! address that a held client is shown.
 //!
 //! Who may call what is one table, [`endpoints::ENDPOINTS`], and the router enforces it: a route that is not in the table is
-//! refused. Handlers only narrow further, to the objects that are the caller's. No cookies and no cross-origin answers:
-//! every request brings its token.
+//! refused. Handlers only narrow further, to the objects that are the caller's. No cross-origin answers, and no cookies but on
+//! the pages on which people sign in and confirm (`signin`): every other request brings its token.
 
 mod allowance;
 mod auth;
@@ -11,15 +11,18 @@ mod body;
 pub mod endpoints;
 mod error;
 mod handlers;
+mod html;
 mod openapi;
 mod page;
 mod serve;
+mod signin;
 mod state;
 mod throttle;
 
 pub use endpoints::router;
 pub use openapi::document;
 pub use serve::{metrics_router, serve, serve_plain};
+pub use signin::{Answer, Begun, Choice, NotSignedIn, Protocol, SignIn, Way};
 pub use state::{
     Access, ApiState, BoxFuture, Detokenize, Detokenizer, EventStream, EventView, IdentityProviders, JournalReader,
     LiveSessions, NotDetokenized, PeerAddr, Readiness, StillMay, TargetInfo, TokenValues,

@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 description, made from the handlers themselves.
 
 use crate::handlers::{approvals, detokenize, sessions, system, tokens};
+use crate::signin;
 use std::sync::LazyLock;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -27,6 +28,9 @@ use utoipa::{Modify, OpenApi};
         tokens::revoke,
         tokens::revoke_all,
         detokenize::detokenize,
+        signin::ask,
+        signin::redeem,
+        signin::logout,
     ),
     modifiers(&Bearer),
     security(("token" = []))

@@ -6,12 +6,13 @@ use crate::auth::{self, Caller};
 use crate::body;
 use crate::error::ApiError;
 use crate::handlers::approvals;
+use crate::html;
 use crate::state::{ApiState, PeerAddr};
 use axum::Extension;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
-use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use lockgate_core::Secret;
 use lockgate_store::approvals::{ApprovalInfo, Choice};
 use lockgate_store::clock;
@@ -30,7 +31,7 @@ pub(crate) async fn show(Path(id): Path<String>) -> Response {
     if !is_id(&id) {
         return failure(&ApiError::not_found("approval"), None);
     }
-    page(StatusCode::OK, &format!("{}{}", how_to(&id), form(&id, false)))
+    html::page(StatusCode::OK, "Approval", &format!("{}{}", how_to(&id), form(&id, false)))
 }
 
 /// Shows the request to whoever the token stands for, or counts their decision.
@@ -75,12 +76,7 @@ async fn answer(
         }
     };
     let row = approvals::find(state, &caller, id).await?;
-    Ok(page(StatusCode::OK, &format!("{said}{}", details(&row, &caller))))
-}
-
-/// The style of the page.
-pub(crate) async fn style() -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
+    Ok(html::page(StatusCode::OK, "Approval", &format!("{said}{}", details(&row, &caller))))
 }
 
 /// A session's id, a dash and the number of the request in it; or 26 characters of an id of its own.
@@ -117,7 +113,7 @@ fn form(id: &str, decides: bool) -> String {
 fn details(row: &ApprovalInfo, caller: &Caller) -> String {
     let mut rows = String::new();
     let mut add = |name: &str, value: &str| {
-        rows.push_str(&format!("<dt>{name}</dt><dd>{}</dd>", escape(value)));
+        rows.push_str(&format!("<dt>{name}</dt><dd>{}</dd>", html::escape(value)));
     };
     add("Asked by", &row.requester.display_chain());
     let target = row.database.as_ref().map_or_else(|| row.target.clone(), |db| format!("{}/{db}", row.target));
@@ -134,89 +130,24 @@ fn details(row: &ApprovalInfo, caller: &Caller) -> String {
     add("State", row.state.name());
     add("Expires", &row.expires.to_string());
     add("Session", &row.session);
-    let parameters = row.parameters.as_ref().map(|p| format!("<h2>Parameters</h2><pre>{}</pre>", escape(p)));
+    let parameters = row.parameters.as_ref().map(|p| format!("<h2>Parameters</h2><pre>{}</pre>", html::escape(p)));
     let next = match row.may_decide(&caller.identity) {
         Ok(()) => format!("<h2>Decide</h2>{}", form(&row.id, true)),
-        Err(e) => format!("<p>You cannot decide: {}.</p>", escape(&e.to_string())),
+        Err(e) => format!("<p>You cannot decide: {}.</p>", html::escape(&e.to_string())),
     };
     format!(
         "<h2>Statement</h2><pre>{}</pre>{}<dl>{rows}</dl>{next}",
-        escape(&row.statement),
+        html::escape(&row.statement),
         parameters.unwrap_or_default()
     )
 }
 
 fn failure(e: &ApiError, id: Option<&str>) -> Response {
     let again = id.map(|id| form(id, false)).unwrap_or_default();
-    let text = format!("<p role=\"alert\" class=\"alert\">{}. {}.</p>{again}", escape(&e.message), escape(&e.hint));
-    page(e.status, &text)
-}
-
-fn page(status: StatusCode, content: &str) -> Response {
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Approval · Lockgate</title>\
-         <link rel=\"stylesheet\" href=\"/assets/approval.css\"></head>\
-         <body><main><h1>Approval</h1>{content}</main></body></html>"
+    let text = format!(
+        "<p role=\"alert\" class=\"alert\">{}. {}.</p>{again}",
+        html::escape(&e.message),
+        html::escape(&e.hint)
     );
-    (status, Html(html)).into_response()
-}
-
-/// Text inside an element or a quoted attribute. Characters that hide or reorder text are shown as what they are, so that a
-/// statement reads as it will run.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}') =>
-            {
-                out.push_str(&format!("[U+{:04X}]", u32::from(c)));
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-const STYLE: &str = "\
-:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
-body { margin: 0; background: Canvas; color: CanvasText; }
-main { max-width: 46rem; margin: 3rem auto; padding: 0 1.25rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-pre { padding: .9rem 1rem; border: 1px solid GrayText; border-radius: .5rem; overflow: auto; max-height: 24rem;
-  white-space: pre-wrap; overflow-wrap: anywhere; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.25rem; } dt { font-weight: 600; } dd { margin: 0;
-  overflow-wrap: anywhere; }
-label { display: block; font-weight: 600; margin-top: 1rem; }
-input { box-sizing: border-box; width: 100%; padding: .6rem; font: inherit; border: 1px solid GrayText; border-radius: .4rem; }
-button { padding: .6rem 1.2rem; font: inherit; font-weight: 600; border: 0; border-radius: .4rem; background: #175cd3;
-  color: #fff; cursor: pointer; }
-button.deny { background: #b42318; }
-:focus-visible { outline: 3px solid #f79009; outline-offset: 2px; }
-.alert { border-left: 4px solid #b42318; padding-left: 1rem; } .said { border-left: 4px solid #067647; padding-left: 1rem; }
-";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn escapes_what_could_mislead() {
-        for (text, shown) in [
-            ("<script>", "&lt;script&gt;"),
-            ("a\"b'&", "a&quot;b&#39;&amp;"),
-            ("x\u{202e}y", "x[U+202E]y"),
-            ("\0\u{200b}", "[U+0000][U+200B]"),
-            ("two\nlines", "two\nlines"),
-        ] {
-            assert_eq!(escape(text), shown);
-        }
-    }
+    html::page(e.status, "Approval", &text)
 }

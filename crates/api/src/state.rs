@@ -1,6 +1,7 @@
 //! What the API is given to work with. The traits are the little that it needs of the relay and of policy.
 
 use crate::allowance::Allowance;
+use crate::signin::{NoSignIn, SignIn};
 use crate::throttle::Throttle;
 use lockgate_core::{Identity, SessionId, TargetName, Timestamp};
 use lockgate_store::approvals::Approvals;
@@ -159,6 +160,8 @@ pub struct ApiState {
     pub readiness: Arc<dyn Readiness>,
     /// Who proves tokens that are not Lockgate's own.
     pub providers: Arc<dyn IdentityProviders>,
+    /// Who signs people in with a browser.
+    pub sign_in: Arc<dyn SignIn>,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) allowance: Arc<Allowance>,
 }
@@ -176,12 +179,31 @@ impl ApiState {
     ) -> Self {
         let (throttle, allowance) = (Arc::default(), Arc::default());
         let providers = Arc::new(NoProviders);
-        ApiState { store, approvals, access, sessions, journal, detokenizer, readiness, providers, throttle, allowance }
+        let sign_in = Arc::new(NoSignIn);
+        ApiState {
+            store,
+            approvals,
+            access,
+            sessions,
+            journal,
+            detokenizer,
+            readiness,
+            providers,
+            sign_in,
+            throttle,
+            allowance,
+        }
     }
 
     /// The same with identity providers.
     #[must_use]
     pub fn with_providers(self, providers: Arc<dyn IdentityProviders>) -> Self {
         ApiState { providers, ..self }
+    }
+
+    /// The same with browsers that sign in.
+    #[must_use]
+    pub fn with_sign_in(self, sign_in: Arc<dyn SignIn>) -> Self {
+        ApiState { sign_in, ..self }
     }
 }

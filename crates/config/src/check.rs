@@ -32,6 +32,8 @@ const APPROVAL_MS: (u64, u64) = (1_000, 7 * 86_400_000);
 const APPROVAL_MS_DEFAULT: u64 = 15 * 60_000;
 /// A window in which is counted what an identity finds out: it is kept in memory.
 const INFER_WINDOW_MS: (u64, u64) = (1_000, 7 * 86_400_000);
+/// A login by browser lasts a month at most: nobody proves anything meanwhile where a provider cannot be asked again.
+const LOGIN_TTL_MS: (u64, u64) = (60_000, 30 * 86_400_000);
 /// Times that limit a wait.
 const WAIT_MS: (u64, u64) = (100, 86_400_000);
 
@@ -196,12 +198,11 @@ impl Checker<'_, '_> {
             }
         }
         let listen = self.listen(&root.listen);
-        let tls = root.tls.as_ref().and_then(|tls| {
-            let (certificate, key) = (self.file(&tls.certificate), self.file(&tls.key));
-            Some(TlsFiles { certificate: certificate?, key: key? })
-        });
+        let url = root.url.as_ref().and_then(|text| self.url(text));
+        let tls = root.tls.as_ref().and_then(|tls| self.key_files(tls));
         let admins = self.admins(&root.identity);
-        let oidc = self.providers(&root.identity);
+        let (oidc, saml) = self.providers(&root.identity);
+        let login_ttl_ms = self.duration(root.identity.login_ttl.as_ref(), limits::LOGIN_TTL_MS, LOGIN_TTL_MS);
         let targets = self.targets(&root.targets);
         let detectors = self.detectors(&root.detectors);
         let classify = self.classify(&root.classify, &targets, &detectors);
@@ -213,9 +214,12 @@ impl Checker<'_, '_> {
             data_dir,
             recording: self.recording(root.recording.as_ref()),
             listen,
+            url,
             tls,
             admins,
             oidc,
+            saml,
+            login_ttl_ms,
             targets,
             classify,
             approval_timeout_ms: self.duration(root.approvals.timeout.as_ref(), APPROVAL_MS_DEFAULT, APPROVAL_MS),
@@ -223,6 +227,27 @@ impl Checker<'_, '_> {
             limits: self.limits(&root.limits),
             policies: self.path(root.policies.as_ref(), "policies"),
         }
+    }
+
+    /// A certificate chain and its key.
+    fn key_files(&mut self, raw: &raw::Tls) -> Option<TlsFiles> {
+        let (certificate, key) = (self.file(&raw.certificate), self.file(&raw.key));
+        Some(TlsFiles { certificate: certificate?, key: key? })
+    }
+
+    /// Where browsers reach the gateway: scheme, host and port, and nothing after it, because its pages have their own paths.
+    fn url(&mut self, text: &Text) -> Option<String> {
+        let value = self.fill(text)?;
+        let bare = value.strip_suffix('/').unwrap_or(&value);
+        let host = bare.strip_prefix("https://").unwrap_or_default();
+        if !host.is_empty()
+            && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':' | b'[' | b']'))
+        {
+            return Some(bare.to_owned());
+        }
+        let hint = Some("write `https://gateway.example.com:6443`, without a path".to_owned());
+        self.wrong_with(text, format!("`{value}` is not where browsers can reach the gateway"), hint);
+        None
     }
 
     fn recording(&mut self, raw: Option<&raw::Recording>) -> Recording {

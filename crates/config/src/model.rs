@@ -20,12 +20,18 @@ pub struct Config {
     pub recording: Recording,
     /// Where clients are accepted.
     pub listen: Listen,
+    /// Where people's browsers reach the gateway, without a path; `None` where the listener's own address has to do.
+    pub url: Option<String>,
     /// The gateway's own certificate; `None` has one made in `data_dir`.
     pub tls: Option<TlsFiles>,
     /// Who may administer the gateway.
     pub admins: Vec<Admin>,
     /// The OpenID Connect issuers whose tokens are believed, in the order of the file.
     pub oidc: Vec<Oidc>,
+    /// The SAML identity providers, in the order of the file.
+    pub saml: Vec<Saml>,
+    /// How long a login by browser counts, in milliseconds.
+    pub login_ttl_ms: u64,
     /// The systems behind the gateway.
     pub targets: Vec<Target>,
     /// What is sensitive, and where.
@@ -111,6 +117,50 @@ pub struct Oidc {
     pub kind_claim: Option<String>,
     /// The certificates (PEM) that its own is checked against; `None` for the system's.
     pub ca: Option<PathBuf>,
+}
+
+/// A SAML identity provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saml {
+    /// Its name in messages, recordings and our addresses.
+    pub name: String,
+    /// The file of its metadata.
+    pub metadata: PathBuf,
+    /// Our own name with it; `None` for the address of our metadata.
+    pub entity_id: Option<String>,
+    /// The attribute that holds the user name; `None` for the `NameID`.
+    pub user_attribute: Option<String>,
+    /// What is put before it.
+    pub user_prefix: String,
+    /// The attribute that holds the groups.
+    pub groups_attribute: Option<String>,
+    /// Groups that everybody of this provider is in.
+    pub groups: BTreeSet<String>,
+    /// What has to be signed.
+    pub want_signed: SamlSigned,
+    /// Whether logins may begin at the provider.
+    pub allow_idp_initiated: bool,
+    /// Whether AES-CBC is accepted, in signed responses.
+    pub allow_cbc: bool,
+    /// The ways to log in there that are accepted; empty for any.
+    pub authn_contexts: Vec<String>,
+    /// Signs our requests.
+    pub signing: Option<TlsFiles>,
+    /// Open encrypted assertions.
+    pub decryption: Vec<TlsFiles>,
+}
+
+/// What of a SAML provider's answer has to be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SamlSigned {
+    /// The response or the assertion.
+    Either,
+    /// The response.
+    Response,
+    /// The assertion.
+    Assertion,
+    /// Both.
+    Both,
 }
 
 /// The algorithms that an issuer may be configured to sign with (RFC 7518, RFC 8037), the usual ones first.

@@ -30,6 +30,10 @@ pub(crate) struct Root {
     /// Where clients are accepted, as `address:port`. A protocol without a listener is off.
     #[serde(default)]
     pub(crate) listen: Listen,
+    /// Where people's browsers reach the gateway, in links and in what identity providers are told: `https://gateway.example.com:6443`.
+    /// Default: the address of `listen.https`, or this machine's name.
+    #[schemars(with = "Option<String>")]
+    pub(crate) url: Option<Text>,
     /// The gateway's own certificate. Omitted: a private CA is made in `data_dir`.
     pub(crate) tls: Option<Tls>,
     /// Where identities come from, and who administers the gateway.
@@ -116,6 +120,9 @@ pub(crate) struct Identity {
     #[serde(default)]
     #[schemars(with = "Vec<Saml>")]
     pub(crate) saml: Vec<Spanned<Saml>>,
+    /// How long a login by browser counts, and what it made, as in `12h` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) login_ttl: Option<Text>,
     /// Who may manage tokens and see all sessions, as `group:NAME` or `user:NAME`. It gives no data access.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
@@ -227,16 +234,47 @@ impl<'de> Visitor<'de> for Values {
 /// A SAML identity provider.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "published in the schema; this build refuses the whole entry")]
 pub(crate) struct Saml {
-    /// The name in messages.
-    pub(crate) name: String,
-    /// The file of its metadata.
-    pub(crate) metadata: String,
-    /// The attribute that holds the user name.
-    pub(crate) user_attribute: Option<String>,
-    /// The attribute that holds the groups.
-    pub(crate) groups_attribute: Option<String>,
+    /// The name in messages and recordings, and in our addresses: letters, digits, `_`, `-` and `.`.
+    #[schemars(with = "String")]
+    pub(crate) name: Text,
+    /// The file of its metadata: the `EntityDescriptor` of one party.
+    #[schemars(with = "String")]
+    pub(crate) metadata: Text,
+    /// Our own name, which assertions have as audience. Default: the address of our metadata, `URL/saml/NAME/metadata`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) entity_id: Option<Text>,
+    /// The attribute that holds the user name. Default: the `NameID`, unless it is a transient one.
+    #[schemars(with = "Option<String>")]
+    pub(crate) user_attribute: Option<Text>,
+    /// What is put before every user name of this provider, so that it cannot be another's. Default: nothing.
+    #[schemars(with = "Option<String>")]
+    pub(crate) user_prefix: Option<Text>,
+    /// The attribute that holds the groups. Default: none.
+    #[schemars(with = "Option<String>")]
+    pub(crate) groups_attribute: Option<Text>,
+    /// Groups that everybody of this provider is in.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) groups: Vec<Text>,
+    /// What has to be signed: `either` (the default), `response`, `assertion` or `both`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) want_signed: Option<Text>,
+    /// Whether logins may begin at the provider: `yes` or `no` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) allow_idp_initiated: Option<Text>,
+    /// Whether AES-CBC is accepted, in signed responses: `yes` or `no` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) allow_cbc: Option<Text>,
+    /// The ways to log in there that are accepted (`AuthnContextClassRef`). Default: any.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) authn_contexts: Vec<Text>,
+    /// Signs our requests: RSA or P-256, PKCS#8.
+    pub(crate) signing: Option<Tls>,
+    /// Open encrypted assertions: RSA, PKCS#8. The first is in our metadata, the others are for the time of a change.
+    #[serde(default)]
+    pub(crate) decryption: Vec<Tls>,
 }
 
 /// One system behind the gateway.

@@ -1,7 +1,7 @@
 //! Configurations: the shipped example, every kind of mistake with its place, and what is not carried.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use lockgate_config::{Address, Admin, Config, Durability, Loaded, TlsMode, load_cases, schema};
+use lockgate_config::{Address, Admin, Config, Durability, Loaded, SamlSigned, TlsMode, load_cases, schema};
 use lockgate_core::{IdentityKind, TargetName};
 use std::path::{Path, PathBuf};
 
@@ -143,9 +143,6 @@ fn what_is_not_carried_says_so() {
 store: postgres://localhost/lockgate
 recordings: s3://bucket/prefix
 listen: {mysql: '127.0.0.1:6306', ssh: '127.0.0.1:6022'}
-identity:
-  saml:
-    - {name: corp-saml, metadata: idp-metadata.xml, user_attribute: email, groups_attribute: groups}
 targets:
   - {name: a, protocol: mysql, address: db}
   - {name: b, protocol: postgres, address: db, username: u, via: agent-eu, password: '${vault:db#pw}'}
@@ -159,7 +156,6 @@ approvals: {timeout: 15m, notify: [{slack: ${env:URL}}, {webhook: https://exampl
         "3:13: `recordings: s3://…` is",
         "`listen.mysql` is",
         "`listen.ssh` is",
-        "`identity.saml` is",
         "`protocol: mysql` is",
         "`via` is",
         "`${vault:…}` is",
@@ -170,7 +166,68 @@ approvals: {timeout: 15m, notify: [{slack: ${env:URL}}, {webhook: https://exampl
     .filter(|part| !found.iter().any(|f| f.contains(&format!("{part} not carried by this build"))))
     .collect();
     assert!(missing.is_empty(), "{missing:?} not in {found:#?}");
-    assert_eq!(found.len(), 11, "{found:#?}");
+    assert_eq!(found.len(), 10, "{found:#?}");
+}
+
+#[test]
+fn saml_providers_and_their_defaults() {
+    let yaml = r"
+url: https://gateway.example.com:6443/
+identity:
+  login_ttl: 8h
+  oidc: [{name: corp, issuer: 'https://idp.example.com', client_id: lockgate}]
+  saml:
+    - {name: plain, metadata: secret.txt}
+    - name: full
+      metadata: secret.txt
+      entity_id: urn:lockgate
+      user_attribute: email
+      user_prefix: 'full:'
+      groups_attribute: groups
+      groups: [staff]
+      want_signed: both
+      allow_idp_initiated: true
+      allow_cbc: yes
+      authn_contexts: [urn:oasis:names:tc:SAML:2.0:ac:classes:TimeSyncToken]
+      signing: {certificate: secret.txt, key: secret.txt}
+      decryption: [{certificate: secret.txt, key: secret.txt}]
+targets: [{name: orders, protocol: postgres, address: db, username: app}]
+";
+    let folder = Folder::new("saml", yaml);
+    std::fs::write(folder.0.join("secret.txt"), "x").unwrap();
+    let loaded = folder.load().unwrap();
+    let config = &loaded.config;
+    assert_eq!((config.url.as_deref(), config.login_ttl_ms), (Some("https://gateway.example.com:6443"), 8 * 3_600_000));
+    let [plain, full] = config.saml.as_slice() else { panic!("two providers") };
+    assert_eq!((plain.entity_id.as_deref(), plain.user_attribute.as_deref()), (None, None));
+    assert_eq!((plain.want_signed, plain.allow_idp_initiated, plain.allow_cbc), (SamlSigned::Either, false, false));
+    assert_eq!((full.want_signed, full.allow_idp_initiated, full.allow_cbc), (SamlSigned::Both, true, true));
+    assert_eq!((full.user_prefix.as_str(), full.decryption.len(), full.signing.is_some()), ("full:", 1, true));
+    assert!(
+        loaded.sources.iter().any(|path| path.ends_with("secret.txt")),
+        "a new metadata file is a new configuration"
+    );
+
+    for (wrong, said) in [
+        ("url: http://gateway", "is not where browsers can reach"),
+        ("url: https://gateway/path", "is not where browsers can reach"),
+        ("identity: {login_ttl: 1s}", "is out of range"),
+        ("identity: {saml: [{name: a, metadata: missing.xml}]}", "cannot be read"),
+        ("identity: {saml: [{name: a/b, metadata: secret.txt}]}", "cannot be a provider's name"),
+        ("identity: {saml: [{name: local, metadata: secret.txt}]}", "the gateway's own users"),
+        ("identity: {saml: [{name: a, metadata: secret.txt}, {name: a, metadata: secret.txt}]}", "another provider"),
+        (
+            "identity: {oidc: [{name: a, issuer: 'https://i', client_id: c}], saml: [{name: a, metadata: secret.txt}]}",
+            "another provider",
+        ),
+        ("identity: {saml: [{name: a, metadata: secret.txt, want_signed: no}]}", "is not something to be signed"),
+        ("identity: {saml: [{name: a, metadata: secret.txt, user_attribute: ''}]}", "is no name"),
+    ] {
+        let folder = Folder::new("saml-wrong", wrong);
+        std::fs::write(folder.0.join("secret.txt"), "x").unwrap();
+        let found = folder.load().err().unwrap_or_default();
+        assert!(found.iter().any(|problem| problem.contains(said)), "{wrong}: {found:?}");
+    }
 }
 
 #[test]

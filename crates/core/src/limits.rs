@@ -379,3 +379,5 @@ pub const DEVICE_POLL_MS: u64 = 2_000;
 pub const USED_ONCE_MAX: usize = 200_000;
 /// How long what was used is remembered after its end, for a clock that is set back before a restart.
 pub const USED_ONCE_LINGER_MS: i64 = 24 * 60 * 60 * 1_000;
+/// The form that a SAML provider has a browser post, with a response of [`SAML_POST_BYTES_MAX`] in it, in the form's own encoding.
+pub const SAML_FORM_BYTES_MAX: usize = 512 * 1024;

@@ -15,7 +15,8 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 denied, 4 waiting for or without approval, 5 credential refused or expired.
 
 Verbs that read the gateway's own files work on its machine with -c FILE and need no login. Without -c they ask the
-gateway at LOCKGATE_URL with the token in LOCKGATE_TOKEN; LOCKGATE_CA names its certificate authority.";
+gateway at LOCKGATE_URL, or the one of the newest login, with the token in LOCKGATE_TOKEN, or the one that `lockgate login`
+keeps; LOCKGATE_CA names its certificate authority.";
 
 /// A gateway that stands between people and systems: masks, blocks, asks for approval, records.
 #[derive(Debug, Parser)]
@@ -66,7 +67,11 @@ pub enum Verb {
     Init,
     /// See it work: a throw-away database, a gateway in front of it, and the whole show
     Demo(DemoArgs),
-    /// Say who the token in LOCKGATE_TOKEN stands for
+    /// Log in with a browser and keep a short-lived token
+    Login(LoginArgs),
+    /// Give up the token that `login` keeps
+    Logout(LogoutArgs),
+    /// Say who you are to the gateway
     Whoami,
     /// List the targets that you may connect to
     Targets,
@@ -114,6 +119,25 @@ pub struct DemoArgs {
     /// The directory with PostgreSQL's server programs
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub postgres_bin: Option<PathBuf>,
+}
+
+/// `lockgate login`
+#[derive(Clone, Debug, Args)]
+pub struct LoginArgs {
+    /// Show a code that is entered in a browser anywhere, for a machine without one
+    #[arg(long)]
+    pub device: bool,
+    /// Only show the address, and leave opening it to you
+    #[arg(long, conflicts_with = "device")]
+    pub no_browser: bool,
+}
+
+/// `lockgate logout`
+#[derive(Clone, Debug, Args)]
+pub struct LogoutArgs {
+    /// Also end everything else that the same login made: browsers, tokens, sessions
+    #[arg(long)]
+    pub everywhere: bool,
 }
 
 /// `lockgate connect`
@@ -437,6 +461,8 @@ mod tests {
             "lockgate serve -c gw.yaml",
             "lockgate -c gw.yaml serve",
             "lockgate init",
+            "lockgate login --device --url https://gw:6443",
+            "lockgate logout --everywhere -o json",
             "lockgate demo --once",
             "lockgate connect orders -- -c 'select 1'",
             "lockgate approvals approve 01ABC --reason fine -o json",
@@ -461,7 +487,7 @@ mod tests {
         for line in [
             "lockgate",
             "lockgate explode",
-            "lockgate login",
+            "lockgate login --device --no-browser",
             "lockgate agent",
             "lockgate policy replay",
             "lockgate token create",

@@ -4,6 +4,7 @@
 //! the system's authorities. There is no switch that turns verification off.
 
 use crate::cli::Global;
+use crate::credentials;
 use crate::exit::{Code, Ended};
 use crate::place;
 use anyhow::Context;
@@ -27,14 +28,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// The gateway at LOCKGATE_URL.
+    /// The gateway at LOCKGATE_URL, or else that of the newest login.
     pub fn new(global: &Global) -> anyhow::Result<Self> {
-        let Some(url) = global.url.as_deref() else {
+        let Some(url) = place::gateway_url(global) else {
             return Err(Ended::new(Code::Usage, "no gateway to ask: LOCKGATE_URL is not set")
                 .with_hint("export LOCKGATE_URL=https://gateway:6443")
                 .into());
         };
-        let base = checked_url(url)?;
+        let base = checked_url(&url)?;
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("lockgate/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
@@ -47,7 +48,13 @@ impl Client {
             builder = builder.tls_certs_only(certificates);
         }
         let http = builder.build().context("cannot set up TLS")?;
-        Ok(Client { http, base, token: place::token() })
+        let token = place::token().or_else(|| credentials::find(&base).map(|kept| kept.token));
+        Ok(Client { http, base, token })
+    }
+
+    /// The gateway's address.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// The gateway's host, without the port.
@@ -63,8 +70,8 @@ impl Client {
     /// The token that requests carry.
     pub fn token(&self) -> anyhow::Result<&Secret> {
         self.token.as_ref().ok_or_else(|| {
-            Ended::new(Code::Credential, "no credential: LOCKGATE_TOKEN is not set")
-                .with_hint("ask an administrator for a token: lockgate token create --user YOU")
+            Ended::new(Code::Credential, "no credential: you are not logged in, and LOCKGATE_TOKEN is not set")
+                .with_hint("lockgate login; or ask an administrator for a token: lockgate token create --user YOU")
                 .into()
         })
     }
@@ -164,6 +171,30 @@ impl Client {
         let text = response.text().await.unwrap_or_default();
         Err(refusal(status, &text).into())
     }
+
+    /// Sends something with the token if there is one, and yields whatever the gateway answers.
+    pub async fn exchange<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> anyhow::Result<(StatusCode, String)> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose());
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(|error| unreachable(&self.base, error))?;
+        let status = response.status();
+        Ok((status, response.text().await.context("the gateway's answer broke off")?))
+    }
+
+    /// What an answer that is an error means.
+    pub fn refusal(&self, status: StatusCode, body: &str) -> Ended {
+        refusal(status, body)
+    }
 }
 
 /// A path segment or query value with everything percent-encoded that means something in an address.
@@ -227,7 +258,7 @@ fn refusal(status: StatusCode, body: &str) -> Ended {
     let ended = Ended::new(code, text);
     match (field("hint"), code) {
         (Some(hint), _) => ended.with_hint(lockgate_record::visible_line(&hint).into_owned()),
-        (None, Code::Credential) => ended.with_hint("get a new token: lockgate token create --user YOU"),
+        (None, Code::Credential) => ended.with_hint("lockgate login"),
         (None, _) => ended,
     }
 }

@@ -6,6 +6,7 @@
 mod catalog;
 mod cli;
 mod client;
+mod credentials;
 mod demo;
 mod exit;
 mod gateway;
@@ -45,6 +46,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Demo(args) => return demo::run(args.into()).await,
         Verb::Connect(args) => return verbs::connect::run(&global, args).await,
         Verb::Init => verbs::init::run(global.config.as_deref())?,
+        Verb::Login(args) => verbs::login::login(&global, output, args).await?,
+        Verb::Logout(args) => verbs::login::logout(&global, output, args).await?,
         Verb::Whoami => verbs::account::whoami(&global, output).await?,
         Verb::Targets => verbs::account::targets(&global, output).await?,
         Verb::Approvals(verb) => verbs::approvals::run(&global, output, verb).await?,

@@ -4,6 +4,7 @@
 
 use crate::cli::Global;
 use crate::client::Client;
+use crate::credentials;
 use crate::exit::{Code, Ended};
 use anyhow::Context;
 use lockgate_config::{Config, Loaded, Report};
@@ -23,13 +24,14 @@ pub enum Place {
 }
 
 impl Place {
-    /// The files that `-c` names; else the gateway at LOCKGATE_URL; else the usual files.
+    /// The files that `-c` names; else the gateway at LOCKGATE_URL; else the usual files; else the gateway of the newest login.
     pub fn find(global: &Global) -> anyhow::Result<Self> {
         if global.config.is_none() && global.url.is_some() {
             return Ok(Place::There(Client::new(global)?));
         }
         match usual(global) {
             Some(path) => Ok(Place::Here(Box::new(load_here(&path)?.0))),
+            None if credentials::current().is_some() => Ok(Place::There(Client::new(global)?)),
             None => Err(nowhere().into()),
         }
     }
@@ -38,6 +40,18 @@ impl Place {
 fn nowhere() -> Ended {
     Ended::new(Code::Usage, "neither a configuration nor a gateway is named")
         .with_hint("on the gateway's machine use -c FILE; elsewhere export LOCKGATE_URL=https://gateway:6443")
+}
+
+/// The gateway to ask: the one named, else that of the newest login, else that of the configuration on its own machine.
+pub fn gateway_url(global: &Global) -> Option<String> {
+    let here = || {
+        let (loaded, _) = load_here(&usual(global)?).ok()?;
+        Some(crate::gateway::public_url(&loaded.config))
+    };
+    match &global.config {
+        Some(_) => global.url.clone().or_else(here),
+        None => global.url.clone().or_else(credentials::current).or_else(here),
+    }
 }
 
 /// The configuration's path: the one named, or the first that exists of the usual ones.

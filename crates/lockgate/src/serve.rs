@@ -4,7 +4,6 @@ use crate::cli::Global;
 use crate::gateway::{self, Gateway};
 use crate::{place, protocols};
 use anyhow::Context;
-use lockgate_config::Listen;
 use lockgate_relay::Accepted;
 use lockgate_relay::listener::{self, Preauth};
 use lockgate_session::wire::{Cut, Protocol};
@@ -29,6 +28,7 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     let (listen, sources) = (loaded.config.listen.clone(), loaded.sources.clone());
+    let url = gateway::public_url(&loaded.config);
     let drain = Duration::from_millis(loaded.config.limits.drain_ms_max);
     let (preauth_max, preauth_per_source_max) =
         (loaded.config.limits.preauth_max, loaded.config.limits.preauth_per_source_max);
@@ -38,7 +38,7 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
 
     // Bound before anything is opened: a port in use must change nothing on the disk.
     let mut bound = Vec::new();
-    for (address, protocol) in protocols::listening(&listen, &public_url(&listen)) {
+    for (address, protocol) in protocols::listening(&listen, &url) {
         bound.push((bind(address, protocol.name()).await?, protocol));
     }
     let https = bind_optional(listen.https, "https").await?;
@@ -80,18 +80,6 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     };
     gateway.finish(reason).await;
     Ok(code)
-}
-
-/// Where people reach the API, as far as the gateway itself can tell.
-fn public_url(listen: &Listen) -> String {
-    match listen.https {
-        None => "https://localhost".to_owned(),
-        Some(address) if address.ip().is_unspecified() => {
-            let name = gateway::host_name().unwrap_or_else(|| "localhost".to_owned());
-            format!("https://{name}:{}", address.port())
-        }
-        Some(address) => format!("https://{address}"),
-    }
 }
 
 async fn told_to_stop(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {

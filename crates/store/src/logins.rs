@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::keys::{is_random_id, random_id};
 use crate::store::Store;
 use crate::tokens::{TokenState, decode_chain, decode_names, encode_chain, encode_names, next_change, page};
-use lockgate_core::{Identity, IdentityKind, Principal, Secret, Timestamp, limits};
+use lockgate_core::{IdentityKind, Principal, Secret, Timestamp, limits};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use std::collections::BTreeSet;
@@ -94,17 +94,6 @@ impl LoginInfo {
     /// Whether it counts at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.ended.is_none() && self.expires > now && self.created.millis_since(now) <= limits::TOKEN_EARLY_MS_MAX
-    }
-
-    /// Who logged in.
-    pub fn identity(&self) -> Identity {
-        Identity {
-            user: self.user.clone(),
-            groups: self.groups.clone(),
-            kind: self.kind,
-            on_behalf_of: self.on_behalf_of.clone(),
-            token_id: None,
-        }
     }
 }
 

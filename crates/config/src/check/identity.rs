@@ -2,7 +2,7 @@
 //! for the running gateway to find out.
 
 use super::Checker;
-use crate::model::{ALGORITHMS, ALGORITHMS_USUAL, Admin, Oidc};
+use crate::model::{ALGORITHMS, ALGORITHMS_USUAL, Admin, Oidc, Saml, SamlSigned};
 use crate::raw::{self, OneOrMore, Text};
 use lockgate_core::{IdentityKind, Secret, is_name, limits};
 use lockgate_policy::nearest;
@@ -27,19 +27,75 @@ impl Checker<'_, '_> {
         admins
     }
 
-    pub(super) fn providers(&mut self, raw: &raw::Identity) -> Vec<Oidc> {
-        for place in raw.saml.iter().map(|s| s.referenced) {
-            self.not_carried(place, 1, "`identity.saml`", "create tokens with `lockgate token create`");
-        }
-        let mut all: Vec<Oidc> = Vec::new();
+    pub(super) fn providers(&mut self, raw: &raw::Identity) -> (Vec<Oidc>, Vec<Saml>) {
+        let (mut oidc, mut saml): (Vec<Oidc>, Vec<Saml>) = (Vec::new(), Vec::new());
         for entry in raw.oidc.iter().map(|entry| &entry.value) {
             let Some(checked) = self.oidc(entry) else { continue };
-            if all.iter().any(|known| known.name == checked.name) {
-                self.wrong(&entry.name, format!("there is another provider `{}`", checked.name));
-            }
-            all.push(checked);
+            self.new_name(&entry.name, &checked.name, oidc.iter().map(|known| known.name.as_str()));
+            oidc.push(checked);
         }
-        all
+        for entry in raw.saml.iter().map(|entry| &entry.value) {
+            let Some(checked) = self.saml(entry) else { continue };
+            let known = oidc.iter().map(|known| &known.name).chain(saml.iter().map(|known| &known.name));
+            self.new_name(&entry.name, &checked.name, known.map(String::as_str));
+            saml.push(checked);
+        }
+        (oidc, saml)
+    }
+
+    /// A login says by its provider's name who vouched for it.
+    fn new_name<'k>(&mut self, text: &Text, name: &str, mut known: impl Iterator<Item = &'k str>) {
+        if known.any(|known| known == name) {
+            self.wrong(text, format!("there is another provider `{name}`"));
+        }
+        if name == "local" {
+            self.wrong(text, "`local` stands for the gateway's own users");
+        }
+    }
+
+    fn saml(&mut self, raw: &raw::Saml) -> Option<Saml> {
+        let name = self.provider_name(&raw.name);
+        let metadata = self.file(&raw.metadata);
+        let signed = [
+            ("either", SamlSigned::Either),
+            ("response", SamlSigned::Response),
+            ("assertion", SamlSigned::Assertion),
+            ("both", SamlSigned::Both),
+        ];
+        let answers = [("yes", true), ("no", false), ("true", true), ("false", false)];
+        let user_prefix = self.user_prefix(raw.user_prefix.as_ref());
+        Some(Saml {
+            entity_id: self.attribute(raw.entity_id.as_ref()),
+            user_attribute: self.attribute(raw.user_attribute.as_ref()),
+            user_prefix,
+            groups_attribute: self.attribute(raw.groups_attribute.as_ref()),
+            groups: self.groups(&raw.groups),
+            want_signed: self.word(raw.want_signed.as_ref(), "something to be signed", &signed, SamlSigned::Either),
+            allow_idp_initiated: self.word(raw.allow_idp_initiated.as_ref(), "an answer", &answers, false),
+            allow_cbc: self.word(raw.allow_cbc.as_ref(), "an answer", &answers, false),
+            authn_contexts: self.names(&raw.authn_contexts, "a way to log in"),
+            signing: raw.signing.as_ref().and_then(|files| self.key_files(files)),
+            decryption: raw.decryption.iter().filter_map(|files| self.key_files(files)).collect(),
+            name: name?,
+            metadata: metadata?,
+        })
+    }
+
+    fn attribute(&mut self, text: Option<&Text>) -> Option<String> {
+        let text = text?;
+        let value = self.fill(text)?;
+        if value.trim().is_empty() {
+            self.wrong(text, format!("`{value}` is no name"));
+        }
+        Some(value)
+    }
+
+    fn user_prefix(&mut self, text: Option<&Text>) -> String {
+        let prefix = self.optional(text).unwrap_or_default();
+        if let Some(text) = text.filter(|_| !is_name(&format!("{prefix}x"))) {
+            self.wrong(text, format!("`{prefix}` cannot begin a user name"));
+        }
+        prefix
     }
 
     fn oidc(&mut self, raw: &raw::Oidc) -> Option<Oidc> {
@@ -58,10 +114,7 @@ impl Checker<'_, '_> {
         let user_claim = self.claim(raw.user_claim.as_ref()).unwrap_or_else(|| "email".to_owned());
         let groups_claim = self.claim(raw.groups_claim.as_ref()).unwrap_or_else(|| "groups".to_owned());
         let kind_claim = self.claim(raw.kind_claim.as_ref());
-        let user_prefix = self.optional(raw.user_prefix.as_ref()).unwrap_or_default();
-        if let Some(text) = raw.user_prefix.as_ref().filter(|_| !is_name(&format!("{user_prefix}x"))) {
-            self.wrong(text, format!("`{user_prefix}` cannot begin a user name"));
-        }
+        let user_prefix = self.user_prefix(raw.user_prefix.as_ref());
         let groups = self.groups(&raw.groups);
         let kinds = ["human", "service", "agent"].map(|name| (name, name));
         let kind = self.word(raw.kind.as_ref(), "a kind of identity", &kinds, "human");

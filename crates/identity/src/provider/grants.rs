@@ -37,6 +37,19 @@ impl Login {
         Ok(Login { state: secret()?, nonce: secret()?, verifier: secret()? })
     }
 
+    /// What was begun, as one text, to be kept by the browser that goes to the provider, sealed.
+    pub fn to_kept(&self) -> Secret {
+        Secret::new(format!("{}.{}.{}", self.state.expose(), self.nonce.expose(), self.verifier.expose()))
+    }
+
+    /// What was begun and kept; `None` for another text.
+    pub fn from_kept(text: &Secret) -> Option<Self> {
+        let mut parts = text.expose().split('.');
+        let mut part = || parts.next().filter(|part| part.len() == 43).map(|part| Secret::new(part.to_owned()));
+        let login = Login { state: part()?, nonce: part()?, verifier: part()? };
+        parts.next().is_none().then_some(login)
+    }
+
     /// The `state` that the answer has to carry.
     pub fn state(&self) -> &str {
         self.state.expose()

@@ -16,7 +16,9 @@ mod log;
 mod providers;
 mod reload;
 mod rules;
+mod saml;
 mod services;
+mod signin;
 mod sweep;
 
 pub use index::summarize;
@@ -197,6 +199,8 @@ impl Gateway {
         self.providers.load().start(None);
         let store = self.store.clone();
         tokio::spawn(async move { store.watch_tokens().await });
+        let gateway = Arc::clone(self);
+        tokio::spawn(async move { gateway.end_orphaned_logins().await });
         tokio::spawn(sweep::run(Arc::clone(self)));
     }
 
@@ -290,8 +294,23 @@ fn names(config: &Config) -> Vec<String> {
     names
 }
 
+/// Where people's browsers reach the gateway: as configured, else as far as the gateway itself can tell.
+pub fn public_url(config: &Config) -> String {
+    if let Some(url) = &config.url {
+        return url.clone();
+    }
+    match config.listen.https {
+        None => "https://localhost".to_owned(),
+        Some(address) if address.ip().is_unspecified() => {
+            let name = host_name().unwrap_or_else(|| "localhost".to_owned());
+            format!("https://{name}:{}", address.port())
+        }
+        Some(address) => format!("https://{address}"),
+    }
+}
+
 /// This machine's name, where it has one that a certificate can carry.
-pub fn host_name() -> Option<String> {
+fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     let name = name.trim();
     let usable = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));

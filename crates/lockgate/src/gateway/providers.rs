@@ -3,6 +3,7 @@
 //! A reload keeps a provider whose settings stayed the same, with the keys that it has; another one's keys are read anew, in a
 //! task that ends with it. What was proven is remembered for as long as a session rests on it.
 
+use super::{public_url, saml};
 use crate::when;
 use anyhow::Context;
 use lockgate_api::{BoxFuture, IdentityProviders, StillMay};
@@ -21,13 +22,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Default)]
 pub struct Providers {
     all: Vec<Arc<Provider>>,
+    saml: Vec<Arc<saml::Provider>>,
 }
 
 impl Providers {
     /// Makes the providers of a configuration; those that `before` has with the same settings are taken over. Nobody is asked yet.
     ///
     /// # Errors
-    /// When a provider's certificates cannot be read.
+    /// When a provider's certificates or metadata cannot be used.
     pub fn build(config: &Config, before: Option<&Providers>) -> anyhow::Result<Self> {
         let mut all = Vec::new();
         for oidc in &config.oidc {
@@ -39,7 +41,28 @@ impl Providers {
                 None => Arc::new(Provider::new(settings).with_context(about)?),
             });
         }
-        Ok(Providers { all })
+        let url = public_url(config);
+        let saml = config.saml.iter().map(|saml| {
+            let about = || format!("identity provider `{}`", saml.name);
+            saml::Provider::build(saml, &url).map(Arc::new).with_context(about)
+        });
+        Ok(Providers { all, saml: saml.collect::<anyhow::Result<_>>()? })
+    }
+
+    /// The provider of OpenID Connect with this name.
+    pub fn oidc(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.all.iter().find(|provider| provider.rules().provider == name)
+    }
+
+    /// The SAML provider with this name.
+    pub fn saml(&self, name: &str) -> Option<&Arc<saml::Provider>> {
+        self.saml.iter().find(|provider| provider.name() == name)
+    }
+
+    /// The names of those that people sign in with, each with whether it is a SAML provider.
+    pub fn names(&self) -> impl Iterator<Item = (&str, bool)> {
+        let oidc = self.all.iter().map(|provider| (provider.rules().provider.as_str(), false));
+        oidc.chain(self.saml.iter().map(|provider| (provider.name(), true)))
     }
 
     /// Keeps the keys of those fresh that `before` does not have.

@@ -63,7 +63,7 @@ fn look(sources: &[PathBuf]) -> Looks {
 
 impl Gateway {
     /// Takes the files as they are now; the list of those that were read, if they were taken.
-    pub(super) fn reload(&self) -> Option<Vec<PathBuf>> {
+    pub(super) fn reload(self: &Arc<Self>) -> Option<Vec<PathBuf>> {
         let now = when::now();
         let loaded = match place::load(&self.config_path) {
             Ok(loaded) => loaded,
@@ -104,6 +104,8 @@ impl Gateway {
         providers.start(Some(&known));
         self.proofs.judge_again(&providers);
         self.providers.store(Arc::new(providers));
+        let gateway = Arc::clone(self);
+        tokio::spawn(async move { gateway.end_orphaned_logins().await });
         self.rules.store(Arc::new(rules));
         let detail = match needs_restart.is_empty() {
             true => String::new(),
@@ -128,6 +130,7 @@ fn needs_restart(old: &Config, new: &Loaded) -> Vec<&'static str> {
         ("recordings", old.recordings != new.recordings),
         ("recording", old.recording != new.recording),
         ("listen", old.listen != new.listen),
+        ("url", old.url != new.url),
         ("tls", old.tls != new.tls),
     ]
     .into_iter()

@@ -7,6 +7,7 @@ pub mod connect;
 pub mod detokenize;
 pub mod explain;
 pub mod init;
+pub mod login;
 pub mod policy;
 pub mod print;
 mod requests;
