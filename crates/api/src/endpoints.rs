@@ -2,7 +2,7 @@
 
 use crate::auth::{self, Caller};
 use crate::error::ApiError;
-use crate::handlers::{approvals, detokenize, sessions, system, tokens};
+use crate::handlers::{approvals, detokenize, sessions, system, tokens, users};
 use crate::html;
 use crate::page;
 use crate::signin;
@@ -11,7 +11,7 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use axum::{Extension, Router};
 use lockgate_core::{limits, metrics as names};
 use lockgate_store::clock;
@@ -68,6 +68,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::POST, "/api/v1/tokens", Role::Admin),
     endpoint(Method::DELETE, "/api/v1/tokens", Role::Admin),
     endpoint(Method::DELETE, "/api/v1/tokens/{id}", Role::Admin),
+    endpoint(Method::GET, "/api/v1/users", Role::Proven),
+    endpoint(Method::POST, "/api/v1/users", Role::Admin),
+    endpoint(Method::GET, "/api/v1/users/{user}", Role::Proven),
+    endpoint(Method::POST, "/api/v1/users/{user}/disable", Role::Admin),
+    endpoint(Method::POST, "/api/v1/users/{user}/enable", Role::Admin),
+    endpoint(Method::PUT, "/api/v1/users/{user}/groups", Role::Admin),
+    endpoint(Method::PUT, "/api/v1/users/{user}/password", Role::Proven),
     endpoint(Method::POST, "/api/v1/detokenize", Role::Proven),
     endpoint(Method::GET, "/approvals/{id}", Role::Anybody),
     endpoint(Method::POST, "/approvals/{id}", Role::TokenInForm),
@@ -106,6 +113,12 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/approvals/{id}/deny", post(approvals::deny))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create).delete(tokens::revoke_all))
         .route("/api/v1/tokens/{id}", delete(tokens::revoke))
+        .route("/api/v1/users", get(users::list).post(users::create))
+        .route("/api/v1/users/{user}", get(users::show))
+        .route("/api/v1/users/{user}/disable", post(users::disable))
+        .route("/api/v1/users/{user}/enable", post(users::enable))
+        .route("/api/v1/users/{user}/groups", put(users::set_groups))
+        .route("/api/v1/users/{user}/password", put(users::set_password))
         .route("/api/v1/detokenize", post(detokenize::detokenize))
         .route("/approvals/{id}", get(page::show).post(page::decide))
         .route(html::STYLE_PATH, get(html::style))
@@ -169,7 +182,8 @@ async fn frame(path: Option<MatchedPath>, request: Request, next: Next) -> Respo
     let mut response = answered.unwrap_or_else(|_| ApiError::timeout().into_response());
     let route = path.as_ref().map_or("none", MatchedPath::as_str).to_owned();
     // A method is the client's word; only known ones become a label.
-    let known = [Method::GET, Method::HEAD, Method::POST, Method::DELETE].into_iter().find(|m| *m == method);
+    let known =
+        [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE].into_iter().find(|m| *m == method);
     let method = known.map_or_else(|| "other".to_owned(), |m| m.to_string());
     let status = response.status().as_u16().to_string();
     metrics::counter!(names::API_REQUESTS_TOTAL, "method" => method, "route" => route, "status" => status).increment(1);

@@ -25,5 +25,6 @@ pub use serve::{metrics_router, serve, serve_plain};
 pub use signin::{Answer, Begun, Choice, NotSignedIn, Protocol, SignIn, Way};
 pub use state::{
     Access, ApiState, BoxFuture, Detokenize, Detokenizer, EventStream, EventView, IdentityProviders, JournalReader,
-    LiveSessions, NotDetokenized, PeerAddr, Readiness, StillMay, TargetInfo, TokenValues,
+    LiveSessions, NoVerifier, NotDetokenized, NotProven, Passwords, PeerAddr, Readiness, StillMay, TargetInfo,
+    TokenValues,
 };

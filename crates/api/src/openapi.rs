@@ -1,6 +1,6 @@
 //! The OpenAPI 3.1 description, made from the handlers themselves.
 
-use crate::handlers::{approvals, detokenize, sessions, system, tokens};
+use crate::handlers::{approvals, detokenize, sessions, system, tokens, users};
 use crate::signin;
 use std::sync::LazyLock;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -8,7 +8,7 @@ use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Lockgate", description = "Sessions, approvals, tokens and targets of a Lockgate gateway."),
+    info(title = "Lockgate", description = "Sessions, approvals, tokens, users and targets of a Lockgate gateway."),
     paths(
         system::health,
         system::ready,
@@ -27,6 +27,13 @@ use utoipa::{Modify, OpenApi};
         tokens::create,
         tokens::revoke,
         tokens::revoke_all,
+        users::list,
+        users::show,
+        users::create,
+        users::disable,
+        users::enable,
+        users::set_groups,
+        users::set_password,
         detokenize::detokenize,
         signin::ask,
         signin::redeem,

@@ -3,7 +3,8 @@
 use crate::allowance::Allowance;
 use crate::signin::{NoSignIn, SignIn};
 use crate::throttle::Throttle;
-use lockgate_core::{Identity, SessionId, TargetName, Timestamp};
+use lockgate_core::{Identity, Secret, SessionId, TargetName, Timestamp};
+use lockgate_identity::Proven;
 use lockgate_store::approvals::Approvals;
 use lockgate_store::{Store, Verified};
 use std::collections::{BTreeSet, HashSet};
@@ -131,6 +132,55 @@ impl IdentityProviders for NoProviders {
     }
 }
 
+/// A password that proves nobody. A stranger is told the same whether the user exists or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotProven {
+    /// It is not this user's, or the user is disabled or not there.
+    Wrong,
+    /// Too many were wrong: it was not looked at. Seconds until the next one is.
+    TooSoon(u64),
+    /// Too many wait: it was not looked at.
+    Busy,
+    /// The store cannot be read.
+    Failed,
+}
+
+/// A password that cannot be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoVerifier {
+    /// Which rule it breaks.
+    Unfit(String),
+    /// Too many wait, or there are no random bytes.
+    Busy,
+}
+
+/// The passwords of local users. Comparing takes a while and much memory: whoever implements it bounds how many at once, makes
+/// guessing wait, and puts on record what was refused.
+pub trait Passwords: Send + Sync {
+    /// Proves a local user by a password that came from `source`.
+    fn prove<'a>(
+        &'a self,
+        user: &'a str,
+        password: &'a Secret,
+        source: IpAddr,
+    ) -> BoxFuture<'a, Result<Proven, NotProven>>;
+    /// Makes what proves a new password of a user.
+    fn verifier<'a>(&'a self, user: &'a str, password: &'a Secret) -> BoxFuture<'a, Result<Secret, NoVerifier>>;
+}
+
+/// Nobody has one.
+struct NoPasswords;
+
+impl Passwords for NoPasswords {
+    fn prove<'a>(&'a self, _: &'a str, _: &'a Secret, _: IpAddr) -> BoxFuture<'a, Result<Proven, NotProven>> {
+        Box::pin(async { Err(NotProven::Wrong) })
+    }
+
+    fn verifier<'a>(&'a self, _: &'a str, _: &'a Secret) -> BoxFuture<'a, Result<Secret, NoVerifier>> {
+        Box::pin(async { Err(NoVerifier::Busy) })
+    }
+}
+
 /// Whether the gateway takes sessions.
 pub trait Readiness: Send + Sync {
     /// An error says why not, in words that anybody may read.
@@ -162,6 +212,8 @@ pub struct ApiState {
     pub providers: Arc<dyn IdentityProviders>,
     /// Who signs people in with a browser.
     pub sign_in: Arc<dyn SignIn>,
+    /// Who proves passwords of local users.
+    pub passwords: Arc<dyn Passwords>,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) allowance: Arc<Allowance>,
 }
@@ -177,9 +229,6 @@ impl ApiState {
         detokenizer: Arc<dyn Detokenizer>,
         readiness: Arc<dyn Readiness>,
     ) -> Self {
-        let (throttle, allowance) = (Arc::default(), Arc::default());
-        let providers = Arc::new(NoProviders);
-        let sign_in = Arc::new(NoSignIn);
         ApiState {
             store,
             approvals,
@@ -188,10 +237,11 @@ impl ApiState {
             journal,
             detokenizer,
             readiness,
-            providers,
-            sign_in,
-            throttle,
-            allowance,
+            providers: Arc::new(NoProviders),
+            sign_in: Arc::new(NoSignIn),
+            passwords: Arc::new(NoPasswords),
+            throttle: Arc::default(),
+            allowance: Arc::default(),
         }
     }
 
@@ -205,5 +255,11 @@ impl ApiState {
     #[must_use]
     pub fn with_sign_in(self, sign_in: Arc<dyn SignIn>) -> Self {
         ApiState { sign_in, ..self }
+    }
+
+    /// The same with passwords of local users.
+    #[must_use]
+    pub fn with_passwords(self, passwords: Arc<dyn Passwords>) -> Self {
+        ApiState { passwords, ..self }
     }
 }

@@ -169,6 +169,36 @@ pub const PEOPLE_MAX: usize = 250_000;
 pub const PEOPLE_GROUPS_MAX: usize = 20_000;
 /// A name to show, or a source's own name for somebody.
 pub const PERSON_TEXT_BYTES_MAX: usize = 1_024;
+/// Characters of a password that is set.
+pub const PASSWORD_CHARS_MIN: usize = 12;
+/// A password.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+/// Memory that one comparison of a password fills (Argon2id; OWASP's first choice together with the passes below).
+pub const PASSWORD_MEMORY_KIB: u32 = 19 * 1024;
+/// How often it goes through that memory.
+pub const PASSWORD_PASSES: u32 = 2;
+/// The memory that a stored verifier may ask for.
+pub const PASSWORD_MEMORY_KIB_MAX: u32 = 256 * 1024;
+/// Wrong passwords for one user from one source that cost nothing but themselves: people mistype.
+pub const GUESSES_FREE: u32 = 5;
+/// Wrong passwords from one source for whomever, and for one user from wherever, that cost nothing.
+pub const GUESSES_FREE_WIDE: u32 = 20;
+/// How long the next guess is refused unseen after those; doubled with each further one.
+pub const GUESS_WAIT_MS: i64 = 1_000;
+/// The longest that a source waits, for one user or for all.
+pub const GUESS_WAIT_MS_MAX: i64 = 60_000;
+/// The longest that a user waits at a source where they never logged in, because of guesses from elsewhere.
+pub const GUESS_USER_WAIT_MS_MAX: i64 = 10_000;
+/// Wrong passwords are forgotten after so long without another.
+pub const GUESS_WINDOW_MS: i64 = 15 * 60 * 1_000;
+/// Sources, users, and pairs of both, whose wrong passwords are counted.
+pub const GUESSES_KEPT_MAX: usize = 10_000;
+/// Comparisons of passwords that wait for their turn; with more, people are asked to try again.
+pub const PASSWORD_QUEUE_MAX: usize = 256;
+/// How long one waits for its turn.
+pub const PASSWORD_QUEUE_MS_MAX: u64 = 10_000;
+/// How long a comparison that fitted is a proof. What is made of it has an end of its own.
+pub const PASSWORD_PROOF_MS: i64 = 12 * 60 * 60 * 1_000;
 /// Acts of administrators that wait to be recorded; more are not done.
 pub const ACTS_WAITING_MAX: usize = 100_000;
 /// People or groups that one act names; further ones are counted.

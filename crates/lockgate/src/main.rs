@@ -10,6 +10,7 @@ mod credentials;
 mod demo;
 mod exit;
 mod gateway;
+mod guesses;
 mod output;
 mod place;
 mod protocols;

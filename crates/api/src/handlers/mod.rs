@@ -5,6 +5,7 @@ pub(crate) mod detokenize;
 pub(crate) mod sessions;
 pub(crate) mod system;
 pub(crate) mod tokens;
+pub(crate) mod users;
 
 use crate::error::ApiError;
 use lockgate_core::{IdentityKind, Principal, Timestamp};

@@ -6,7 +6,7 @@ use crate::when;
 use anyhow::Context;
 use lockgate_api::{
     Access, ApiState, BoxFuture, Detokenizer, EventStream, EventView, IdentityProviders, JournalReader, LiveSessions,
-    Readiness, SignIn, StillMay, TargetInfo,
+    Passwords, Readiness, SignIn, StillMay, TargetInfo,
 };
 use lockgate_config::Admin;
 use lockgate_core::{Identity, SessionId, Standing, TargetName, Timestamp};
@@ -47,9 +47,11 @@ impl Gateway {
         let readiness: Arc<dyn Readiness> = Arc::<Gateway>::clone(self);
         let providers: Arc<dyn IdentityProviders> = Arc::<Gateway>::clone(self);
         let sign_in: Arc<dyn SignIn> = Arc::<Gateway>::clone(self);
+        let passwords: Arc<dyn Passwords> = Arc::<Gateway>::clone(self);
         let state = ApiState::new(store, approvals, access, sessions, journal, detokenizer, readiness)
             .with_providers(providers)
-            .with_sign_in(sign_in);
+            .with_sign_in(sign_in)
+            .with_passwords(passwords);
         let tls = Arc::clone(&self.tls.config);
         tokio::spawn(lockgate_api::serve(tcp, tls, lockgate_api::router(state), told(stopped)))
     }

@@ -13,6 +13,7 @@ mod detokenize;
 mod index;
 mod labels;
 mod log;
+mod passwords;
 mod providers;
 mod reload;
 mod rules;
@@ -40,6 +41,7 @@ use lockgate_store::approvals::Approvals;
 use lockgate_store::journal::{Journal, JournalOptions, expect_keys, load_or_create_keys};
 use lockgate_store::{Claim, SessionCounts, SessionLog, Store};
 use log::GatewayLog;
+use passwords::Comparing;
 use providers::{Lease, Proofs, Providers};
 use rules::Targets;
 use std::collections::{BTreeSet, HashMap};
@@ -72,6 +74,7 @@ pub struct Gateway {
     live: Arc<Live>,
     tls: ServerTls,
     throttle: Throttle,
+    comparing: Comparing,
     /// Sessions whose object exists, which may be a moment before and after they are in `live`.
     open: Mutex<HashMap<SessionId, Open>>,
     indexer: Mutex<Option<Indexer>>,
@@ -168,6 +171,7 @@ impl Gateway {
             live: Arc::new(Live::default()),
             tls,
             throttle: Throttle::default(),
+            comparing: Comparing::default(),
             open: Mutex::new(HashMap::new()),
             indexer: Mutex::new(Some(Indexer { gone, task })),
             config_path,

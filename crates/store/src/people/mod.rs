@@ -22,6 +22,7 @@ use crate::tokens::page;
 use lockgate_core::{Secret, Timestamp, is_name, limits};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use std::collections::{BTreeSet, HashMap};
 
 /// The source of the users that are made here.
 pub const LOCAL: &str = "local";
@@ -92,6 +93,8 @@ pub struct PeopleFilter {
     pub external_id: Option<String>,
     /// Only the members of the group with this id.
     pub group: Option<String>,
+    /// Only those with an id after this one, for the next page.
+    pub after: Option<String>,
     /// How many to pass over.
     pub skip: usize,
     /// At most so many ([`limits::LIST_PAGE_MAX`] at most; 0 means that).
@@ -335,6 +338,31 @@ impl Store {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
+    /// The names of the groups that each of these people is in, by their ids. Who is in none is not there.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn groups_of_people(&self, people: &[Person]) -> Result<HashMap<String, BTreeSet<String>>, StoreError> {
+        let mut groups: HashMap<String, BTreeSet<String>> = HashMap::new();
+        for some in people.chunks(limits::LIST_PAGE_MAX) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "SELECT m.person_id, g.name FROM people_group_members m JOIN people_groups g ON g.id = m.group_id
+                 WHERE m.person_id IN (",
+            );
+            let mut ids = query.separated(", ");
+            for person in some {
+                ids.push_bind(person.id.clone());
+            }
+            ids.push_unseparated(")");
+            let rows: Vec<(String, String)> =
+                query.build_query_as().fetch_all(&self.inner.read).await.map_err(reading())?;
+            for (person, group) in rows {
+                groups.entry(person).or_default().insert(group);
+            }
+        }
+        Ok(groups)
+    }
+
     /// Whose standing changed, by whatever process, since `generation` (0 at first). One cheap read when nobody's did.
     ///
     /// # Errors
@@ -474,6 +502,9 @@ fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &PeopleFilter) {
     }
     if let Some(external) = &filter.external_id {
         query.push(" AND external_id = ").push_bind(external.clone());
+    }
+    if let Some(after) = &filter.after {
+        query.push(" AND id > ").push_bind(after.clone());
     }
     if let Some(group) = &filter.group {
         query.push(" AND id IN (SELECT person_id FROM people_group_members WHERE group_id = ");
