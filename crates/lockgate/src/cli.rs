@@ -63,8 +63,8 @@ pub enum Format {
 pub enum Verb {
     /// Run the gateway until it is told to stop
     Serve,
-    /// Write a configuration and policies to start from
-    Init,
+    /// Write a configuration and policies to start from, and make a first administrator
+    Init(InitArgs),
     /// See it work: a throw-away database, a gateway in front of it, and the whole show
     Demo(DemoArgs),
     /// Log in with a browser and keep a short-lived token
@@ -96,6 +96,9 @@ pub enum Verb {
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(TokenVerb),
+    /// Make local users, set their passwords and groups, disable them
+    #[command(subcommand)]
+    User(UserVerb),
     /// Print the certificate of the gateway's private authority
     Ca,
     /// Print the JSON schema of the configuration, or the Cedar schema of policies
@@ -416,6 +419,82 @@ pub struct TokenCreateArgs {
     /// How long it lasts: `30m`, `1h`, `90d`
     #[arg(long, value_parser = when::duration, default_value = "12h")]
     pub ttl: Duration,
+}
+
+/// `lockgate init`
+#[derive(Clone, Debug, Args)]
+pub struct InitArgs {
+    /// The name of the first administrator
+    #[arg(long, value_name = "USER", default_value = "admin")]
+    pub admin: String,
+    /// How the administrator's password is set
+    #[command(flatten)]
+    pub password: PasswordArgs,
+}
+
+/// `lockgate user`
+#[derive(Clone, Debug, Subcommand)]
+pub enum UserVerb {
+    /// Make a local user
+    Add(UserAddArgs),
+    /// Set a password
+    Passwd {
+        /// Whose
+        user: String,
+        /// How
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Put a local user into groups and take them out, and print the groups
+    Group {
+        /// Whom
+        user: String,
+        /// A group to put the user into; repeat it for several
+        #[arg(long, value_name = "GROUP")]
+        add: Vec<String>,
+        /// A group to take the user out of; repeat it for several
+        #[arg(long, value_name = "GROUP")]
+        remove: Vec<String>,
+    },
+    /// List users, also those that a directory pushes
+    List,
+    /// Take everything from a local user at once: sign-in, tokens, live sessions
+    Disable {
+        /// Whom
+        user: String,
+    },
+    /// Give it back
+    Enable {
+        /// Whom
+        user: String,
+    },
+}
+
+/// `lockgate user add`
+#[derive(Clone, Debug, Args)]
+pub struct UserAddArgs {
+    /// The user name
+    pub user: String,
+    /// A group of the user; repeat it for several
+    #[arg(long = "group", value_name = "GROUP")]
+    pub groups: Vec<String>,
+    /// A name to show to people
+    #[arg(long = "display-name", value_name = "NAME")]
+    pub display: Option<String>,
+    /// How the password is set
+    #[command(flatten)]
+    pub password: PasswordArgs,
+    /// No password: the user can only be given tokens
+    #[arg(long, conflicts_with = "generate")]
+    pub no_password: bool,
+}
+
+/// Where a password comes from. By default it is asked for; where nobody can be asked, it is the first line of the input.
+#[derive(Clone, Debug, Args)]
+pub struct PasswordArgs {
+    /// Make a password up and print it, this once
+    #[arg(long)]
+    pub generate: bool,
 }
 
 /// `lockgate schema`

@@ -3,6 +3,7 @@
 //! This crate is the composition: it reads the command line, puts the parts together and tells a person what happened.
 //! What the parts do is in the crates below it.
 
+mod ask;
 mod catalog;
 mod cli;
 mod client;
@@ -46,7 +47,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Serve => return serve::run(&global).await,
         Verb::Demo(args) => return demo::run(args.into()).await,
         Verb::Connect(args) => return verbs::connect::run(&global, args).await,
-        Verb::Init => verbs::init::run(global.config.as_deref())?,
+        Verb::Init(args) => verbs::init::run(global.config.as_deref(), output, &args).await?,
         Verb::Login(args) => verbs::login::login(&global, output, args).await?,
         Verb::Logout(args) => verbs::login::logout(&global, output, args).await?,
         Verb::Whoami => verbs::account::whoami(&global, output).await?,
@@ -58,6 +59,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Explain(args) => verbs::explain::run(&global, output, args).await?,
         Verb::Detokenize(args) => return verbs::detokenize::run(&global, output, args).await,
         Verb::Token(verb) => verbs::token::run(&global, output, verb).await?,
+        Verb::User(verb) => verbs::user::run(&global, output, verb).await?,
         Verb::Ca => verbs::print::authority(&global)?,
         Verb::Schema(args) => verbs::print::schema(args.which)?,
         Verb::Completions { shell } => verbs::print::completions(shell)?,

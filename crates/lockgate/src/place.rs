@@ -10,6 +10,7 @@ use anyhow::Context;
 use lockgate_config::{Config, Loaded, Report};
 use lockgate_core::Secret;
 use std::cell::RefCell;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Where the configuration is looked for when none is named.
@@ -113,6 +114,14 @@ pub fn mistakes(report: Report) -> anyhow::Error {
 /// The token of whoever runs a verb.
 pub fn token() -> Option<Secret> {
     variable("LOCKGATE_TOKEN").map(|token| Secret::new(token.trim().to_owned())).filter(|t| !t.expose().is_empty())
+}
+
+/// Who changes the gateway's own files, for the record: whoever may is one of the machine's accounts.
+pub fn whoever_runs() -> String {
+    match std::fs::metadata("/proc/self") {
+        Ok(process) => format!("uid {} on the gateway's machine", process.uid()),
+        Err(_) => "somebody on the gateway's machine".to_owned(),
+    }
 }
 
 /// The authority that vouches for the gateway, in PEM; `None` for the system's authorities.

@@ -2,7 +2,7 @@
 //! those of the API, so that a script does not care where it runs.
 
 use lockgate_core::{Identity, Principal, Timestamp};
-use lockgate_store::{SessionRow, TokenInfo};
+use lockgate_store::{Person, SessionRow, TokenInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -44,6 +44,23 @@ pub struct TokenView {
     pub revoked: Option<String>,
     #[serde(default)]
     pub last_used: Option<String>,
+}
+
+/// A user, without what proves the password.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UserView {
+    pub id: String,
+    pub user: String,
+    /// `local`, or the directory that pushes the user.
+    pub source: String,
+    #[serde(default)]
+    pub display_name: Option<String>,
+    #[serde(default)]
+    pub groups: BTreeSet<String>,
+    pub active: bool,
+    pub created: String,
+    #[serde(default)]
+    pub password_set: Option<String>,
 }
 
 /// A session as listed.
@@ -119,6 +136,22 @@ impl TokenView {
             state: info.state(now).name().to_owned(),
             revoked: info.revoked_at.as_ref().map(shown),
             last_used: info.last_used.as_ref().map(shown),
+        }
+    }
+}
+
+impl UserView {
+    /// What is known of a person.
+    pub fn of(person: Person, groups: BTreeSet<String>) -> Self {
+        UserView {
+            id: person.id,
+            user: person.user,
+            source: person.source,
+            display_name: person.display,
+            groups,
+            active: person.active,
+            created: person.created.to_string(),
+            password_set: person.password_set.map(|t| t.to_string()),
         }
     }
 }

@@ -13,3 +13,4 @@ pub mod print;
 mod requests;
 pub mod sessions;
 pub mod token;
+pub mod user;
