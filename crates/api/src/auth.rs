@@ -14,9 +14,32 @@ pub(crate) struct Caller {
     pub(crate) token: TokenInfo,
     /// An administrator. A token that is limited to targets never is: it was made to be able to do less.
     pub(crate) admin: bool,
+    /// An auditor, under the same rule.
+    pub(crate) auditor: bool,
 }
 
 impl Caller {
+    /// Whether the caller may look at what is others'.
+    pub(crate) fn sees_all(&self) -> bool {
+        self.admin || self.auditor
+    }
+
+    /// The word for the caller's role. Who may approve is for policy to say.
+    pub(crate) fn role(&self) -> &'static str {
+        match (self.admin, self.auditor) {
+            (true, _) => "admin",
+            (false, true) => "auditor",
+            (false, false) => "member",
+        }
+    }
+
+    fn new(state: &ApiState, Verified { identity, info }: Verified) -> Self {
+        let unlimited = info.targets.is_none();
+        let admin = unlimited && state.access.is_admin(&identity);
+        let auditor = unlimited && state.access.is_auditor(&identity);
+        Caller { identity, token: info, admin, auditor }
+    }
+
     /// Whether the token may be used for what concerns this target.
     pub(crate) fn covers(&self, target: &str) -> bool {
         self.token.targets.as_ref().is_none_or(|targets| targets.iter().any(|t| t.as_str() == target))
@@ -58,10 +81,7 @@ pub(crate) async fn prove(
     }
     if let Some(proven) = state.providers.prove(token, now).await {
         return match proven {
-            Ok(Verified { identity, info }) => {
-                let admin = state.access.is_admin(&identity);
-                Ok(Caller { identity, token: info, admin })
-            }
+            Ok(verified) => Ok(Caller::new(state, verified)),
             Err(why) => {
                 state.throttle.refused(source, now);
                 state.access.login_refused(source, &why);
@@ -72,8 +92,7 @@ pub(crate) async fn prove(
     match state.store.verify_token(token, now).await {
         Ok(verified) => {
             state.store.touch_token(&verified.info.id, now);
-            let admin = verified.info.targets.is_none() && state.access.is_admin(&verified.identity);
-            Ok(Caller { identity: verified.identity, token: verified.info, admin })
+            Ok(Caller::new(state, verified))
         }
         Err(TokenError::Store(e)) => Err(e.into()),
         Err(e) => {

@@ -24,7 +24,7 @@ pub use openapi::document;
 pub use serve::{metrics_router, serve, serve_plain};
 pub use signin::{Answer, Begun, Choice, NotSignedIn, Protocol, SignIn, Way};
 pub use state::{
-    Access, ApiState, BoxFuture, Detokenize, Detokenizer, EventStream, EventView, IdentityProviders, JournalReader,
-    LiveSessions, NoVerifier, NotDetokenized, NotProven, Passwords, PeerAddr, Readiness, StillMay, TargetInfo,
-    TokenValues,
+    Access, ApiState, BoxFuture, DecisionMade, Detokenize, Detokenizer, EventStream, EventView, IdentityProviders,
+    JournalReader, LiveSessions, NoVerifier, NotDetokenized, NotProven, Passwords, PeerAddr, Readiness, StillMay,
+    TargetInfo, TokenValues,
 };

@@ -21,12 +21,33 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Access: Send + Sync {
     /// Whether the identity is an administrator (`identity.admins`).
     fn is_admin(&self, identity: &Identity) -> bool;
+    /// Whether the identity is an auditor (`identity.auditors`).
+    fn is_auditor(&self, _identity: &Identity) -> bool {
+        false
+    }
     /// Whether policy lets the identity connect to the target.
     fn may_connect(&self, identity: &Identity, target: &TargetName, now: Timestamp) -> bool;
     /// Every configured target.
     fn targets(&self) -> Vec<TargetInfo>;
+    /// Puts somebody's decision on an approval on record.
+    fn decided(&self, _decision: &DecisionMade<'_>) {}
     /// Puts it on record that somebody showed a token that is not accepted.
     fn login_refused(&self, _source: IpAddr, _reason: &str) {}
+}
+
+/// What somebody decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecisionMade<'a> {
+    /// The approval.
+    pub approval: &'a str,
+    /// The session that waits.
+    pub session: &'a str,
+    /// Whether it was a yes.
+    pub approved: bool,
+    /// Who decided.
+    pub by: &'a str,
+    /// The reason given.
+    pub reason: &'a str,
 }
 
 /// A target as told to those who may connect to it. No address and no credential.
@@ -53,7 +74,7 @@ pub trait LiveSessions: Send + Sync {
 pub enum EventView {
     /// All of it: the reader's own session, which saw all of it then.
     Whole,
-    /// Everything but result rows: an administrator sees what was done, and gets no data by it.
+    /// Everything but result rows: an administrator or an auditor sees what was done, and gets no data by it.
     WithoutResults,
 }
 

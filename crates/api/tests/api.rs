@@ -13,14 +13,16 @@ use axum::extract::Extension;
 use axum::http::{Method, Request, StatusCode, header};
 use lockgate_api::endpoints::{ENDPOINTS, Role};
 use lockgate_api::{
-    Access, ApiState, BoxFuture, Detokenize, Detokenizer, EventStream, EventView, JournalReader, LiveSessions,
-    NotDetokenized, PeerAddr, Readiness, StillMay, TargetInfo, TokenValues,
+    Access, ApiState, BoxFuture, DecisionMade, Detokenize, Detokenizer, EventStream, EventView, JournalReader,
+    LiveSessions, NoVerifier, NotDetokenized, NotProven, PeerAddr, Readiness, StillMay, TargetInfo, TokenValues,
 };
-use lockgate_core::{Identity, IdentityKind, SessionId, TargetName, Timestamp};
+use lockgate_core::{Identity, IdentityKind, Secret, SessionId, TargetName, Timestamp};
+use lockgate_identity::Proven;
 use lockgate_store::approvals::{Approvals, Decision, Need, NewApproval, Ticket};
-use lockgate_store::{NewToken, SessionOpened, Store, clock};
+use lockgate_store::{LOCAL, NewPerson, NewToken, SessionOpened, Store, StoreError, clock};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use tokio::sync::mpsc;
@@ -31,11 +33,19 @@ struct Fakes {
     killed: Mutex<Vec<(SessionId, String)>>,
     live: Mutex<HashSet<SessionId>>,
     views: Mutex<Vec<EventView>>,
+    decided: Mutex<Vec<String>>,
 }
 
 impl Access for Fakes {
     fn is_admin(&self, identity: &Identity) -> bool {
         identity.groups.contains("platform")
+    }
+    fn is_auditor(&self, identity: &Identity) -> bool {
+        identity.groups.contains("audit")
+    }
+    fn decided(&self, decision: &DecisionMade<'_>) {
+        let DecisionMade { approval, approved, by, .. } = decision;
+        self.decided.lock().unwrap().push(format!("{approval} {approved} {by}"));
     }
     fn may_connect(&self, identity: &Identity, target: &TargetName, _now: Timestamp) -> bool {
         target.as_str() == "orders" && identity.groups.contains("engineers")
@@ -116,6 +126,7 @@ struct World {
     alice: String,
     bob: String,
     dora: String,
+    auditor: String,
     admin: String,
     limited_admin: String,
     session: SessionId,
@@ -190,11 +201,13 @@ impl World {
         let f = &fakes;
         let (access, sessions, journal, detokenizer) = (f.clone(), f.clone(), f.clone(), f.clone());
         let state =
-            ApiState::new(store.clone(), approvals.clone(), access, sessions, journal, detokenizer, ready.clone());
+            ApiState::new(store.clone(), approvals.clone(), access, sessions, journal, detokenizer, ready.clone())
+                .with_passwords(Arc::new(Passwords));
         World {
             alice: token(&store, "alice", &["engineers"], None).await,
             bob: token(&store, "bob", &[], None).await,
             dora: token(&store, "dora", &["dba"], None).await,
+            auditor: token(&store, "audrey", &["audit"], None).await,
             admin: token(&store, "root", &["platform"], None).await,
             limited_admin: token(&store, "root", &["platform"], Some(&["crm"])).await,
             router: lockgate_api::router(state),
@@ -260,45 +273,52 @@ async fn open(approvals: &Approvals, session: SessionId, statement: &str) -> Tic
 }
 
 /// What each kind of caller gets from each endpoint: nobody, bob (a stranger to the objects), alice (their owner), dora (asked
-/// to approve), an administrator, and an administrator's token that is limited to another target.
-const MATRIX: &[(&str, &str, [u16; 6])] = &[
-    ("GET", "/api/v1/health", [200, 200, 200, 200, 200, 200]),
-    ("GET", "/api/v1/ready", [200, 200, 200, 200, 200, 200]),
-    ("GET", "/api/v1/openapi.json", [200, 200, 200, 200, 200, 200]),
-    ("GET", "/api/v1/whoami", [401, 200, 200, 200, 200, 200]),
-    ("GET", "/api/v1/targets", [401, 200, 200, 200, 200, 200]),
-    ("GET", "/api/v1/sessions", [401, 200, 200, 200, 200, 200]),
-    ("GET", "/api/v1/sessions/{id}", [401, 404, 200, 404, 200, 404]),
-    ("GET", "/api/v1/sessions/{id}/events", [401, 404, 200, 404, 200, 404]),
-    ("POST", "/api/v1/sessions/{id}/kill", [401, 404, 200, 404, 200, 404]),
-    ("GET", "/api/v1/approvals", [401, 200, 200, 200, 200, 200]),
-    ("GET", "/api/v1/approvals/{id}", [401, 404, 200, 200, 200, 404]),
-    ("POST", "/api/v1/approvals/{id}/approve", [401, 404, 403, 200, 403, 404]),
-    ("POST", "/api/v1/approvals/{id}/deny", [401, 404, 403, 200, 403, 404]),
-    ("GET", "/api/v1/tokens", [401, 200, 200, 200, 200, 200]),
-    ("POST", "/api/v1/tokens", [401, 403, 403, 403, 201, 403]),
-    ("DELETE", "/api/v1/tokens", [401, 403, 403, 403, 200, 403]),
-    ("DELETE", "/api/v1/tokens/{id}", [401, 403, 403, 403, 200, 403]),
-    ("POST", "/api/v1/detokenize", [401, 403, 200, 403, 403, 403]),
-    ("GET", "/approvals/{id}", [200, 200, 200, 200, 200, 200]),
-    ("POST", "/approvals/{id}", [400, 404, 200, 200, 200, 404]),
-    ("GET", "/assets/page.css", [200, 200, 200, 200, 200, 200]),
-    ("POST", "/api/v1/login-requests", [201, 201, 201, 201, 201, 201]),
-    ("POST", "/api/v1/login-requests/{id}/token", [400, 400, 400, 400, 400, 400]),
+/// to approve), an auditor, an administrator, and an administrator's token that is limited to another target.
+const MATRIX: &[(&str, &str, [u16; 7])] = &[
+    ("GET", "/api/v1/health", [200, 200, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/ready", [200, 200, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/openapi.json", [200, 200, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/whoami", [401, 200, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/targets", [401, 200, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/sessions", [401, 200, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/sessions/{id}", [401, 404, 200, 404, 200, 200, 404]),
+    ("GET", "/api/v1/sessions/{id}/events", [401, 404, 200, 404, 200, 200, 404]),
+    ("POST", "/api/v1/sessions/{id}/kill", [401, 404, 200, 404, 403, 200, 404]),
+    ("GET", "/api/v1/approvals", [401, 200, 200, 200, 200, 200, 200]),
+    ("GET", "/api/v1/approvals/{id}", [401, 404, 200, 200, 200, 200, 404]),
+    ("POST", "/api/v1/approvals/{id}/approve", [401, 404, 403, 200, 403, 403, 404]),
+    ("POST", "/api/v1/approvals/{id}/deny", [401, 404, 403, 200, 403, 403, 404]),
+    ("GET", "/api/v1/tokens", [401, 200, 200, 200, 200, 200, 200]),
+    ("POST", "/api/v1/tokens", [401, 403, 403, 403, 403, 201, 403]),
+    ("DELETE", "/api/v1/tokens", [401, 403, 403, 403, 403, 200, 403]),
+    ("DELETE", "/api/v1/tokens/{id}", [401, 403, 403, 403, 403, 200, 403]),
+    ("GET", "/api/v1/users", [401, 200, 200, 200, 200, 200, 200]),
+    ("POST", "/api/v1/users", [401, 403, 403, 403, 403, 201, 403]),
+    ("GET", "/api/v1/users/{user}", [401, 404, 200, 404, 200, 200, 404]),
+    ("POST", "/api/v1/users/{user}/disable", [401, 403, 403, 403, 403, 200, 403]),
+    ("POST", "/api/v1/users/{user}/enable", [401, 403, 403, 403, 403, 200, 403]),
+    ("PUT", "/api/v1/users/{user}/groups", [401, 403, 403, 403, 403, 200, 403]),
+    ("PUT", "/api/v1/users/{user}/password", [401, 404, 200, 404, 404, 200, 404]),
+    ("POST", "/api/v1/detokenize", [401, 403, 200, 403, 403, 403, 403]),
+    ("GET", "/approvals/{id}", [200, 200, 200, 200, 200, 200, 200]),
+    ("POST", "/approvals/{id}", [400, 404, 200, 200, 200, 200, 404]),
+    ("GET", "/assets/page.css", [200, 200, 200, 200, 200, 200, 200]),
+    ("POST", "/api/v1/login-requests", [201, 201, 201, 201, 201, 201, 201]),
+    ("POST", "/api/v1/login-requests/{id}/token", [400, 400, 400, 400, 400, 400, 400]),
     // Who is signed in with a browser is told by its cookie, whatever token is shown beside it.
-    ("GET", "/login", [200, 200, 200, 200, 200, 200]),
-    ("POST", "/logout", [400, 400, 400, 400, 400, 400]),
-    ("GET", "/confirm/{id}", [303, 303, 303, 303, 303, 303]),
-    ("POST", "/confirm/{id}", [400, 400, 400, 400, 400, 400]),
-    ("GET", "/link/{id}", [303, 303, 303, 303, 303, 303]),
-    ("GET", "/device", [303, 303, 303, 303, 303, 303]),
-    ("GET", "/oidc/{name}/login", [404, 404, 404, 404, 404, 404]),
-    ("GET", "/saml/{name}/login", [404, 404, 404, 404, 404, 404]),
-    ("GET", "/oidc/{name}/callback", [403, 403, 403, 403, 403, 403]),
-    ("GET", "/saml/{name}/metadata", [404, 404, 404, 404, 404, 404]),
-    ("POST", "/saml/{name}/acs", [400, 400, 400, 400, 400, 400]),
+    ("GET", "/login", [200, 200, 200, 200, 200, 200, 200]),
+    ("POST", "/logout", [400, 400, 400, 400, 400, 400, 400]),
+    ("GET", "/confirm/{id}", [303, 303, 303, 303, 303, 303, 303]),
+    ("POST", "/confirm/{id}", [400, 400, 400, 400, 400, 400, 400]),
+    ("GET", "/link/{id}", [303, 303, 303, 303, 303, 303, 303]),
+    ("GET", "/device", [303, 303, 303, 303, 303, 303, 303]),
+    ("GET", "/oidc/{name}/login", [404, 404, 404, 404, 404, 404, 404]),
+    ("GET", "/saml/{name}/login", [404, 404, 404, 404, 404, 404, 404]),
+    ("GET", "/oidc/{name}/callback", [403, 403, 403, 403, 403, 403, 403]),
+    ("GET", "/saml/{name}/metadata", [404, 404, 404, 404, 404, 404, 404]),
+    ("POST", "/saml/{name}/acs", [400, 400, 400, 400, 400, 400, 400]),
     // The last one: nobody has a token after it.
-    ("DELETE", "/api/v1/login", [401, 200, 200, 200, 200, 200]),
+    ("DELETE", "/api/v1/login", [401, 200, 200, 200, 200, 200, 200]),
 ];
 
 #[test]
@@ -316,7 +336,13 @@ fn every_endpoint_has_a_row_in_the_matrix() {
             Role::ProofInBody | Role::Page => assert!(row.2.iter().all(|status| *status == row.2[0]), "{row:?}"),
         }
         if endpoint.role == Role::Admin {
-            assert!(row.2[1..4].iter().all(|s| *s == 403) && row.2[5] == 403);
+            assert!(row.2[1..5].iter().all(|s| *s == 403) && row.2[6] == 403);
+        }
+        // An auditor reads what an administrator reads, and changes nothing.
+        match endpoint.method {
+            Method::GET => assert_eq!(row.2[4], row.2[5], "{}", endpoint.path),
+            _ if endpoint.path.starts_with("/api") => assert!(matches!(row.2[4], 403 | 404), "{}", endpoint.path),
+            _ => {}
         }
     }
 }
@@ -331,6 +357,7 @@ async fn the_matrix_holds() {
             Some(&world.bob),
             Some(&world.alice),
             Some(&world.dora),
+            Some(&world.auditor),
             Some(&world.admin),
             Some(&world.limited_admin),
         ];
@@ -348,7 +375,8 @@ async fn the_matrix_holds() {
             } else {
                 ticket.id().to_owned()
             };
-            let mut path = path.replace("{id}", &id).replace("{name}", "corp");
+            store_alice(&world.store).await;
+            let mut path = path.replace("{id}", &id).replace("{name}", "corp").replace("{user}", "alice");
             if *method == "DELETE" && path == "/api/v1/tokens" {
                 path.push_str(&format!("?user=v{n}"));
             }
@@ -358,6 +386,9 @@ async fn the_matrix_holds() {
             } else {
                 let body = match path.as_str() {
                     "/api/v1/tokens" if *method == "POST" => Some(json!({"user": "zoe", "ttl_seconds": 60})),
+                    "/api/v1/users" if *method == "POST" => Some(json!({"user": format!("u{n}")})),
+                    "/api/v1/users/alice/groups" => Some(json!({"groups": ["engineers"]})),
+                    "/api/v1/users/alice/password" => Some(json!({"password": "open sesame!", "current": "alice's own"})),
                     "/api/v1/detokenize" => Some(json!({"label": "pii/ssn", "tokens": ["tok_a"]})),
                     _ => None,
                 };
@@ -373,6 +404,155 @@ async fn the_matrix_holds() {
             assert!(!answer.headers.contains_key("access-control-allow-origin"));
         }
     }
+}
+
+/// Makes the local user that the matrix asks about, as often as it asks.
+async fn store_alice(store: &Store) {
+    let new = NewPerson { source: LOCAL.to_owned(), user: "alice".to_owned(), active: true, ..NewPerson::default() };
+    match store.create_person(new, "test", clock::now()).await {
+        Ok(_) | Err(StoreError::Taken(_)) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// One password, and a verifier that says so; the true ones are the gateway's.
+struct Passwords;
+
+impl lockgate_api::Passwords for Passwords {
+    fn prove<'a>(&'a self, user: &'a str, password: &'a Secret, _: IpAddr) -> BoxFuture<'a, Result<Proven, NotProven>> {
+        Box::pin(async move {
+            match password.expose() {
+                "alice's own" => Ok(proven(user)),
+                "too soon" => Err(NotProven::TooSoon(7)),
+                "busy" => Err(NotProven::Busy),
+                _ => Err(NotProven::Wrong),
+            }
+        })
+    }
+
+    fn verifier<'a>(&'a self, _: &'a str, password: &'a Secret) -> BoxFuture<'a, Result<Secret, NoVerifier>> {
+        Box::pin(async move {
+            match password.expose() {
+                "short" => Err(NoVerifier::Unfit("too short".to_owned())),
+                long => Ok(Secret::new(format!("verifier of {}", long.len()))),
+            }
+        })
+    }
+}
+
+fn proven(user: &str) -> Proven {
+    Proven {
+        provider: LOCAL.to_owned(),
+        issuer: LOCAL.to_owned(),
+        subject: "1".to_owned(),
+        user: user.to_owned(),
+        groups: BTreeSet::new(),
+        kind: IdentityKind::Human,
+        on_behalf_of: Vec::new(),
+        issued: None,
+        expires: clock::now().plus_millis(1_000),
+        id: "local:1".to_owned(),
+        refresh_token: None,
+    }
+}
+
+#[tokio::test]
+async fn local_users_are_made_listed_changed_and_seen_by_themselves() {
+    let world = World::new().await;
+    let call = async |method: Method, path: &str, who: &str, body: Value| {
+        world.call(method, path, Some(who), Some(body)).await
+    };
+    let body = json!({"user": "Bob", "display_name": "Bob B.", "groups": ["b", "a"], "password": "open sesame!"});
+    let made = call(Method::POST, "/api/v1/users", &world.admin, body.clone()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let made = made.json();
+    assert_eq!((made["user"].as_str(), made["groups"].clone()), (Some("Bob"), json!(["a", "b"])));
+    assert!(made["password_set"].is_string() && !made.to_string().contains("verifier"));
+    let again = call(Method::POST, "/api/v1/users", &world.admin, body).await;
+    assert_eq!((again.status, again.code().as_str()), (StatusCode::CONFLICT, "conflict"));
+    for bad in [
+        json!({"user": ""}),
+        json!({"user": "x", "password": "short"}),
+        json!({"user": "x", "groups": ["a\n"]}),
+        json!({"user": "x", "active": true}),
+        json!({"user": "x", "verifier": "$argon2id$"}),
+    ] {
+        assert_eq!(call(Method::POST, "/api/v1/users", &world.admin, bad.clone()).await.status, 400, "{bad}");
+    }
+    let disabled = call(Method::POST, "/api/v1/users/bob/disable", &world.admin, json!({})).await;
+    assert_eq!(disabled.json()["active"], false);
+    assert!(world.store.standing("bob").await.unwrap().refusal().is_some());
+    assert_eq!(call(Method::POST, "/api/v1/users/bob/enable", &world.admin, json!({})).await.json()["active"], true);
+    let put = |groups: Value| call(Method::PUT, "/api/v1/users/bob/groups", &world.admin, json!({"groups": groups}));
+    assert_eq!(put(json!(["c"])).await.json()["groups"], json!(["c"]));
+    assert_eq!(put(json!(["c", "\n"])).await.status, 400);
+    assert_eq!(call(Method::PUT, "/api/v1/users/nobody/groups", &world.admin, json!({"groups": []})).await.status, 404);
+
+    // Everybody sees themselves, whoever may see all sees all.
+    store_alice(&world.store).await;
+    let users = async |who: &str| {
+        let list = world.get("/api/v1/users", who).await.json()["users"].clone();
+        list.as_array().unwrap().iter().map(|u| u["user"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(users(&world.bob).await, BTreeSet::from(["Bob".to_owned()]));
+    assert_eq!(users(&world.dora).await, BTreeSet::new());
+    for who in [&world.admin, &world.auditor] {
+        assert_eq!(users(who).await.len(), 2);
+    }
+    let first = world.get("/api/v1/users?limit=1", &world.admin).await.json();
+    let next = world.get(&format!("/api/v1/users?limit=1&after={}", first["next"].as_str().unwrap()), &world.admin).await;
+    assert_ne!(first["users"][0]["id"], next.json()["users"][0]["id"]);
+
+    // Who did it waits to be recorded.
+    let acts = world.store.acts_waiting().await.unwrap();
+    assert!(acts.iter().any(|act| act.what == "user.disabled" && act.by == "root" && act.subject == "Bob"), "{acts:?}");
+}
+
+#[tokio::test]
+async fn ones_own_password_needs_the_old_one_and_a_token_without_limits() {
+    let world = World::new().await;
+    store_alice(&world.store).await;
+    let put = async |who: &str, user: &str, body: Value| {
+        world.call(Method::PUT, &format!("/api/v1/users/{user}/password"), Some(who), Some(body)).await
+    };
+    let with = |current: &str| json!({"password": "open sesame!", "current": current});
+    for (current, status) in [("wrong", 403), ("too soon", 429), ("busy", 503), ("alice's own", 200)] {
+        assert_eq!(put(&world.alice, "alice", with(current)).await.status.as_u16(), status, "{current}");
+    }
+    assert_eq!(put(&world.alice, "alice", json!({"password": "open sesame!"})).await.status, 400);
+    let unfit = json!({"password": "short", "current": "alice's own"});
+    assert_eq!(put(&world.alice, "alice", unfit).await.status, 400);
+    // An administrator sets other people's, and their own with the old one.
+    assert_eq!(put(&world.admin, "ALICE", json!({"password": "open sesame!"})).await.status, 200);
+    let new = NewPerson { source: LOCAL.to_owned(), user: "root".to_owned(), active: true, ..NewPerson::default() };
+    world.store.create_person(new, "test", clock::now()).await.unwrap();
+    for own in ["root", "ROOT"] {
+        assert_eq!(put(&world.admin, own, json!({"password": "open sesame!"})).await.status, 400);
+        assert_eq!(put(&world.limited_admin, own, with("alice's own")).await.status, 403);
+    }
+    let limited = token(&world.store, "alice", &[], Some(&["orders"])).await;
+    assert_eq!(put(&limited, "alice", with("alice's own")).await.status, 403);
+}
+
+#[tokio::test]
+async fn roles_are_shown_and_decisions_are_told() {
+    let world = World::new().await;
+    for (who, role) in [
+        (&world.alice, "member"),
+        (&world.auditor, "auditor"),
+        (&world.admin, "admin"),
+        (&world.limited_admin, "member"),
+    ] {
+        assert_eq!(world.get("/api/v1/whoami", who).await.json()["role"], role);
+    }
+    let path = format!("/api/v1/approvals/{}/approve", world.ticket.id());
+    world.call(Method::POST, &path, Some(&world.auditor), None).await;
+    assert!(world.fakes.decided.lock().unwrap().is_empty());
+    world.call(Method::POST, &path, Some(&world.dora), None).await;
+    assert_eq!(*world.fakes.decided.lock().unwrap(), [format!("{} true dora", world.ticket.id())]);
+    // Without result rows, like an administrator.
+    world.get(&format!("/api/v1/sessions/{}/events", world.session), &world.auditor).await;
+    assert_eq!(*world.fakes.views.lock().unwrap(), [EventView::WithoutResults]);
 }
 
 #[tokio::test]
@@ -397,7 +577,7 @@ async fn lists_hold_only_what_is_the_callers() {
     let tokens = |a: Answer| a.json()["tokens"].as_array().unwrap().len();
     assert_eq!(tokens(world.get("/api/v1/tokens", &world.alice).await), 1);
     assert_eq!(tokens(world.get("/api/v1/tokens?user=root", &world.alice).await), 0);
-    assert_eq!(tokens(world.get("/api/v1/tokens", &world.admin).await), 5);
+    assert_eq!(tokens(world.get("/api/v1/tokens", &world.admin).await), 6);
     assert_eq!(world.get("/api/v1/approvals", &world.dora).await.json()["approvals"][0]["may_decide"], true);
     assert_eq!(world.get("/api/v1/approvals", &world.alice).await.json()["approvals"][0]["may_decide"], false);
 }

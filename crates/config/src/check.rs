@@ -200,7 +200,8 @@ impl Checker<'_, '_> {
         let listen = self.listen(&root.listen);
         let url = root.url.as_ref().and_then(|text| self.url(text));
         let tls = root.tls.as_ref().and_then(|tls| self.key_files(tls));
-        let admins = self.admins(&root.identity);
+        let admins = self.with_role(&root.identity.admins, "an administrator");
+        let auditors = self.with_role(&root.identity.auditors, "an auditor");
         let (oidc, saml) = self.providers(&root.identity);
         let login_ttl_ms = self.duration(root.identity.login_ttl.as_ref(), limits::LOGIN_TTL_MS, LOGIN_TTL_MS);
         let targets = self.targets(&root.targets);
@@ -217,6 +218,7 @@ impl Checker<'_, '_> {
             url,
             tls,
             admins,
+            auditors,
             oidc,
             saml,
             login_ttl_ms,

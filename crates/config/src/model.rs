@@ -26,6 +26,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Who may administer the gateway.
     pub admins: Vec<Admin>,
+    /// Who may see everything that administrators see, and change nothing.
+    pub auditors: Vec<Admin>,
     /// The OpenID Connect issuers whose tokens are believed, in the order of the file.
     pub oidc: Vec<Oidc>,
     /// The SAML identity providers, in the order of the file.
@@ -73,7 +75,7 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// An administrator: may manage tokens and see all sessions, and gets no data access by it.
+/// Somebody with a role in the gateway itself, which gives no access to data: an administrator or an auditor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admin {
     /// This user.

@@ -127,6 +127,10 @@ pub(crate) struct Identity {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub(crate) admins: Vec<Text>,
+    /// Who may see everything that administrators see, and change nothing, as `group:NAME` or `user:NAME`. It gives no data access.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) auditors: Vec<Text>,
 }
 
 /// An OpenID Connect issuer.

@@ -97,6 +97,7 @@ fn mistakes_in_the_file() {
         ("limits: {sessions: 0}", vec!["1:20: `0` is out of range: 1 to 1000000"]),
         ("recording: {durability: fsyncc}", vec!["1:25: `fsyncc` is not a durability [did you mean `fsync`?]"]),
         ("identity: {admins: [alice]}", vec!["1:21: `alice` is not an administrator: write `group:NAME` or `user:NAME`"]),
+        ("identity: {auditors: ['group:']}", vec!["1:23: `group:` is not an auditor: write `group:NAME` or `user:NAME`"]),
         ("data_dir: ${env:NOPE}", vec!["1:11: the environment variable `NOPE` is not set"]),
         ("data_dir: ${evn:URL}", vec!["1:11: `evn` is no source of values [did you mean `${env:URL}`?]"]),
         (

@@ -1,11 +1,11 @@
-//! Approvals: those the caller made, those the caller is asked to decide, and all of them for administrators to look at.
-//! Being an administrator lets nobody decide.
+//! Approvals: those the caller made, those the caller is asked to decide, and all of them for administrators and auditors to look
+//! at. Neither role lets anybody decide.
 
 use super::{Party, parties, time};
 use crate::auth::Caller;
 use crate::body;
 use crate::error::{ApiError, ErrorBody};
-use crate::state::ApiState;
+use crate::state::{ApiState, DecisionMade};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -103,7 +103,7 @@ pub(crate) struct Decided {
 
 const PAGE: usize = 100;
 
-/// Approvals that the caller made or is asked to decide, newest first; all of them for administrators.
+/// Approvals that the caller made or is asked to decide, newest first; all of them for administrators and auditors.
 #[utoipa::path(get, path = "/api/v1/approvals", operation_id = "list_approvals", tag = "approvals", params(ApprovalQuery),
     responses((status = 200, body = ApprovalsPage), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)))]
 pub(crate) async fn list(
@@ -175,6 +175,13 @@ pub(crate) async fn decide(
     let row = find(state, caller, id).await?;
     let reason = reason.as_deref().map(str::trim).filter(|r| !r.is_empty());
     let after = state.approvals.decide(&row.id, &caller.identity, choice, reason, clock::now()).await?;
+    state.access.decided(&DecisionMade {
+        approval: &row.id,
+        session: &row.session,
+        approved: choice == Choice::Approve,
+        by: &caller.identity.display_chain(),
+        reason: reason.unwrap_or_default(),
+    });
     tracing::info!(approval = %row.id, by = %caller.identity.user, vote = choice.name(), state = after.name(), "decision");
     Ok(Decided { id: row.id, state: after.name() })
 }
@@ -192,7 +199,8 @@ pub(crate) async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<
 }
 
 fn is_visible(caller: &Caller, row: &ApprovalInfo) -> bool {
-    let concerned = caller.admin || row.requester.involves(&caller.identity.user) || row.is_asked(&caller.identity);
+    let concerned =
+        caller.sees_all() || row.requester.involves(&caller.identity.user) || row.is_asked(&caller.identity);
     concerned && caller.covers(&row.target)
 }
 

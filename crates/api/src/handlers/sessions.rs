@@ -1,4 +1,4 @@
-//! Sessions: everybody's own, and all of them for administrators.
+//! Sessions: everybody's own, and all of them for administrators and auditors.
 
 use super::{Party, parties, time};
 use crate::auth::Caller;
@@ -23,7 +23,7 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SessionQuery {
-    /// Only this user's. Others than the caller's own are for administrators.
+    /// Only this user's. Others than the caller's own are for administrators and auditors.
     user: Option<String>,
     /// Only on this target.
     target: Option<String>,
@@ -87,7 +87,7 @@ pub(crate) struct Killed {
 
 const PAGE: usize = 100;
 
-/// The caller's sessions, newest first; all of them for administrators.
+/// The caller's sessions, newest first; all of them for administrators and auditors.
 #[utoipa::path(get, path = "/api/v1/sessions", operation_id = "list_sessions", tag = "sessions", params(SessionQuery),
     responses((status = 200, body = Sessions), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)))]
 pub(crate) async fn list(
@@ -99,11 +99,11 @@ pub(crate) async fn list(
     let before = query.before.map(|id| id.parse::<SessionId>()).transpose();
     let before = before.map_err(|e| ApiError::bad_request(e.to_string()))?;
     let limit = query.limit.unwrap_or(PAGE).clamp(1, lockgate_core::limits::LIST_PAGE_MAX);
-    if !caller.admin && query.user.as_ref().is_some_and(|user| *user != caller.identity.user) {
+    if !caller.sees_all() && query.user.as_ref().is_some_and(|user| *user != caller.identity.user) {
         return Ok(Json(Sessions { sessions: Vec::new(), next: None }));
     }
     let filter = SessionFilter {
-        user: if caller.admin { query.user } else { Some(caller.identity.user.clone()) },
+        user: if caller.sees_all() { query.user } else { Some(caller.identity.user.clone()) },
         target: query.target,
         live: query.live,
         since: query.since.map(Timestamp::from_millis),
@@ -129,7 +129,7 @@ pub(crate) async fn show(
     find(&state, &caller, &id).await.map(|row| Json(view(row, &state.sessions.live())))
 }
 
-/// The recording of a session as JSON lines. Administrators see other people's without result rows.
+/// The recording of a session as JSON lines. Administrators and auditors see other people's without result rows.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}/events", operation_id = "session_events", tag = "sessions",
     params(("id" = String, Path), EventQuery),
     responses((status = 200, description = "one event a line", content_type = "application/x-ndjson"),
@@ -155,18 +155,19 @@ pub(crate) async fn events(
 /// Whoever follows a session loses it with the token, and with the right to see other people's.
 async fn still_may(state: &ApiState, caller: &Caller) -> Result<StillMay, ApiError> {
     let now = clock::now();
-    let (access, identity, admin) = (Arc::clone(&state.access), caller.identity.clone(), caller.admin);
+    let (access, identity, by_role) = (Arc::clone(&state.access), caller.identity.clone(), caller.sees_all());
+    let may_see = move || !by_role || access.is_admin(&identity) || access.is_auditor(&identity);
     if let Some(counts) = state.providers.still_counts(&caller.token.id) {
-        return Ok(Box::new(move || counts() && (!admin || access.is_admin(&identity))));
+        return Ok(Box::new(move || counts() && may_see()));
     }
     let lease = state.store.lease_token(&caller.token.id, now).await;
     let lease = lease.map_err(|_| ApiError::unauthenticated("the token is not valid"))?;
-    Ok(Box::new(move || lease.state(clock::now()) == TokenState::Live && (!admin || access.is_admin(&identity))))
+    Ok(Box::new(move || lease.state(clock::now()) == TokenState::Live && may_see()))
 }
 
 /// Ends a session: one's own, or any for administrators.
 #[utoipa::path(post, path = "/api/v1/sessions/{id}/kill", operation_id = "kill_session", tag = "sessions", params(("id" = String, Path)),
-    responses((status = 200, body = Killed), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody),
+    responses((status = 200, body = Killed), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
               (status = 409, body = ErrorBody)))]
 pub(crate) async fn kill(
     State(state): State<ApiState>,
@@ -174,6 +175,9 @@ pub(crate) async fn kill(
     Path(id): Path<String>,
 ) -> Result<Json<Killed>, ApiError> {
     let row = find(&state, &caller, &id).await?;
+    if !caller.admin && !row.identity.involves(&caller.identity.user) {
+        return Err(ApiError::forbidden("an auditor ends nobody's session", "ask a member of `identity.admins`"));
+    }
     if !state.sessions.kill(row.id, &caller.identity.user) {
         return Err(ApiError::conflict("the session has ended already", "list live sessions"));
     }
@@ -181,12 +185,12 @@ pub(crate) async fn kill(
     Ok(Json(Killed { id: row.id.to_string(), killed: true }))
 }
 
-/// The session, if it is the caller's to see: their own, one of those who act for them, or any for an administrator.
+/// The session, if it is the caller's to see: their own, one of those who act for them, or any for an administrator or an auditor.
 async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<SessionRow, ApiError> {
     let nothing = || ApiError::not_found("session");
     let id: SessionId = id.parse().map_err(|_| nothing())?;
     let row = state.store.session(id).await?.ok_or_else(nothing)?;
-    let visible = (caller.admin || row.identity.involves(&caller.identity.user)) && caller.covers(&row.target);
+    let visible = (caller.sees_all() || row.identity.involves(&caller.identity.user)) && caller.covers(&row.target);
     if visible { Ok(row) } else { Err(nothing()) }
 }
 

@@ -51,6 +51,9 @@ pub(crate) struct Whoami {
     on_behalf_of: Vec<Party>,
     /// Whether the caller may manage tokens and see all sessions.
     admin: bool,
+    /// The caller's role in the gateway: `admin`, `auditor`, who sees the same and changes nothing, or `member`. None of them
+    /// gives access to data, and who approves is for policy to say.
+    role: &'static str,
     token: TokenBrief,
 }
 
@@ -69,6 +72,7 @@ pub(crate) struct TokenBrief {
     responses((status = 200, body = Whoami), (status = 401, body = ErrorBody)))]
 pub(crate) async fn whoami(Extension(caller): Extension<Caller>) -> Json<Whoami> {
     Json(Whoami {
+        role: caller.role(),
         user: caller.identity.user,
         groups: caller.identity.groups,
         kind: caller.identity.kind.name(),

@@ -1,4 +1,4 @@
-//! Tokens: everybody sees their own; administrators see all, make and revoke them.
+//! Tokens: everybody sees their own; administrators and auditors see all, administrators make and revoke them.
 
 use super::{Party, kind, parties, time};
 use crate::auth::Caller;
@@ -21,7 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TokenQuery {
-    /// Only this user's. Others than the caller's own are for administrators.
+    /// Only this user's. Others than the caller's own are for administrators and auditors.
     user: Option<String>,
     /// Only those that still count (`true`).
     live: Option<bool>,
@@ -90,7 +90,7 @@ pub(crate) struct TokenMade {
 const TTL_SECONDS_MAX: u32 = 315_360_000;
 const PAGE: usize = 100;
 
-/// The caller's tokens; all of them for administrators.
+/// The caller's tokens; all of them for administrators and auditors.
 #[utoipa::path(get, path = "/api/v1/tokens", operation_id = "list_tokens", tag = "tokens", params(TokenQuery),
     responses((status = 200, body = Tokens), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)))]
 pub(crate) async fn list(
@@ -99,12 +99,12 @@ pub(crate) async fn list(
     query: Result<Query<TokenQuery>, QueryRejection>,
 ) -> Result<Json<Tokens>, ApiError> {
     let query = body::query(query)?;
-    if !caller.admin && query.user.as_ref().is_some_and(|user| *user != caller.identity.user) {
+    if !caller.sees_all() && query.user.as_ref().is_some_and(|user| *user != caller.identity.user) {
         return Ok(Json(Tokens { tokens: Vec::new(), next: None }));
     }
     let limit = query.limit.unwrap_or(PAGE).clamp(1, lockgate_core::limits::LIST_PAGE_MAX);
     let filter = TokenFilter {
-        user: if caller.admin { query.user } else { Some(caller.identity.user.clone()) },
+        user: if caller.sees_all() { query.user } else { Some(caller.identity.user.clone()) },
         live_at: query.live.filter(|live| *live).map(|_| clock::now()),
         after: query.after,
         limit,

@@ -1,4 +1,4 @@
-//! Users: everybody sees what is known of themselves; administrators see all, make local users and change them.
+//! Users: everybody sees what is known of themselves; administrators and auditors see all, administrators make local users and change them.
 //!
 //! Users that a company's directory pushes are changed there. A password is set by its owner, who knows the old one, or by an
 //! administrator, for somebody else.
@@ -97,7 +97,7 @@ pub(crate) struct PasswordSet {
 
 const PAGE: usize = 100;
 
-/// Everybody for administrators; for others what is known of themselves.
+/// Everybody for administrators and auditors; for others what is known of themselves.
 #[utoipa::path(get, path = "/api/v1/users", operation_id = "list_users", tag = "users", params(UserQuery),
     responses((status = 200, body = Users), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)))]
 pub(crate) async fn list(
@@ -109,7 +109,7 @@ pub(crate) async fn list(
     let limit = query.limit.unwrap_or(PAGE).clamp(1, limits::LIST_PAGE_MAX);
     let filter = PeopleFilter {
         source: query.source,
-        user: (!caller.admin).then(|| caller.identity.user.clone()),
+        user: (!caller.sees_all()).then(|| caller.identity.user.clone()),
         after: query.after,
         limit,
         ..PeopleFilter::default()
@@ -127,7 +127,7 @@ pub(crate) async fn show(
     Extension(caller): Extension<Caller>,
     Path(user): Path<String>,
 ) -> Result<Json<UserView>, ApiError> {
-    if !caller.admin && user != caller.identity.user {
+    if !caller.sees_all() && user != caller.identity.user {
         return Err(ApiError::not_found("user"));
     }
     let person = local(&state, &user).await?;

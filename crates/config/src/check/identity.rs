@@ -14,17 +14,18 @@ use std::net::IpAddr;
 const LIST_MAX: usize = 64;
 
 impl Checker<'_, '_> {
-    pub(super) fn admins(&mut self, raw: &raw::Identity) -> Vec<Admin> {
-        let mut admins = Vec::new();
-        for text in &raw.admins {
+    /// Those who have a role: `what` is the word for one of them.
+    pub(super) fn with_role(&mut self, written: &[Text], what: &str) -> Vec<Admin> {
+        let mut all = Vec::new();
+        for text in written {
             let Some(value) = self.fill(text) else { continue };
             match value.split_once(':') {
-                Some(("group", name)) if !name.is_empty() => admins.push(Admin::Group(name.to_owned())),
-                Some(("user", name)) if !name.is_empty() => admins.push(Admin::User(name.to_owned())),
-                _ => self.wrong(text, format!("`{value}` is not an administrator: write `group:NAME` or `user:NAME`")),
+                Some(("group", name)) if !name.is_empty() => all.push(Admin::Group(name.to_owned())),
+                Some(("user", name)) if !name.is_empty() => all.push(Admin::User(name.to_owned())),
+                _ => self.wrong(text, format!("`{value}` is not {what}: write `group:NAME` or `user:NAME`")),
             }
         }
-        admins
+        all
     }
 
     pub(super) fn providers(&mut self, raw: &raw::Identity) -> (Vec<Oidc>, Vec<Saml>) {

@@ -5,12 +5,12 @@ use super::Gateway;
 use crate::when;
 use anyhow::Context;
 use lockgate_api::{
-    Access, ApiState, BoxFuture, Detokenizer, EventStream, EventView, IdentityProviders, JournalReader, LiveSessions,
-    Passwords, Readiness, SignIn, StillMay, TargetInfo,
+    Access, ApiState, BoxFuture, DecisionMade, Detokenizer, EventStream, EventView, IdentityProviders, JournalReader,
+    LiveSessions, Passwords, Readiness, SignIn, StillMay, TargetInfo,
 };
 use lockgate_config::Admin;
 use lockgate_core::{Identity, SessionId, Standing, TargetName, Timestamp};
-use lockgate_record::{DamageKind, Event, JsonLines, ReadError, SessionCut};
+use lockgate_record::{ApprovalDecided, DamageKind, Event, HoldOutcome, JsonLines, ReadError, SessionCut};
 use lockgate_session::wire::Cut;
 use lockgate_session::{Judge, Ruling};
 use lockgate_store::journal::{Events, JournalError};
@@ -75,14 +75,11 @@ async fn told(mut stopped: watch::Receiver<bool>) {
 
 impl Access for Gateway {
     fn is_admin(&self, identity: &Identity) -> bool {
-        let config = self.config();
-        let is_admin = |standing: &Standing<'_>| {
-            config.admins.iter().any(|admin| match admin {
-                Admin::User(user) => user == standing.user,
-                Admin::Group(group) => standing.groups.contains(group),
-            })
-        };
-        identity.standings().is_ok_and(|standings| standings.iter().all(is_admin))
+        has_role(&self.config().admins, identity)
+    }
+
+    fn is_auditor(&self, identity: &Identity) -> bool {
+        has_role(&self.config().auditors, identity)
     }
 
     fn may_connect(&self, identity: &Identity, target: &TargetName, now: Timestamp) -> bool {
@@ -94,6 +91,17 @@ impl Access for Gateway {
             Ruling::Allow | Ruling::Hold(_) => true,
             Ruling::Deny(_) => false,
         }
+    }
+
+    fn decided(&self, decision: &DecisionMade<'_>) {
+        let event = ApprovalDecided {
+            approval: decision.approval.into(),
+            session: decision.session.into(),
+            outcome: if decision.approved { HoldOutcome::Approved } else { HoldOutcome::Denied },
+            by: decision.by.into(),
+            reason: decision.reason.into(),
+        };
+        self.log.note(event, when::now());
     }
 
     fn login_refused(&self, source: IpAddr, reason: &str) {
@@ -111,6 +119,17 @@ impl Access for Gateway {
             })
             .collect()
     }
+}
+
+/// Whether an identity is among these, and everybody it acts for is, by each list of their groups.
+fn has_role(holders: &[Admin], identity: &Identity) -> bool {
+    let has = |standing: &Standing<'_>| {
+        holders.iter().any(|holder| match holder {
+            Admin::User(user) => user == standing.user,
+            Admin::Group(group) => standing.groups.contains(group),
+        })
+    };
+    identity.standings().is_ok_and(|standings| standings.iter().all(has))
 }
 
 impl LiveSessions for Gateway {

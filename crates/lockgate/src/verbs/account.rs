@@ -16,6 +16,8 @@ pub struct Me {
     pub identity: IdentityView,
     #[serde(default)]
     admin: bool,
+    #[serde(default)]
+    role: String,
     token: TokenBrief,
 }
 
@@ -50,7 +52,7 @@ pub async fn whoami(global: &Global, output: Output) -> anyhow::Result<()> {
         ("token", me.token.id.clone()),
         ("expires", short(&me.token.expires)),
         ("targets", me.token.targets.as_ref().map_or_else(|| "all".to_owned(), names)),
-        ("admin", if me.admin { "yes".to_owned() } else { String::new() }),
+        ("role", me.role.clone()),
     ];
     output.item(&me, &fields)
 }
