@@ -341,7 +341,11 @@ fn every_endpoint_has_a_row_in_the_matrix() {
         // An auditor reads what an administrator reads, and changes nothing.
         match endpoint.method {
             Method::GET => assert_eq!(row.2[4], row.2[5], "{}", endpoint.path),
-            _ if endpoint.path.starts_with("/api") => assert!(matches!(row.2[4], 403 | 404), "{}", endpoint.path),
+            // Everybody ends their own login.
+            _ if endpoint.path == "/api/v1/login" => {}
+            _ if matches!(endpoint.role, Role::Proven | Role::Admin) => {
+                assert!(matches!(row.2[4], 403 | 404), "{}", endpoint.path);
+            }
             _ => {}
         }
     }
@@ -388,7 +392,9 @@ async fn the_matrix_holds() {
                     "/api/v1/tokens" if *method == "POST" => Some(json!({"user": "zoe", "ttl_seconds": 60})),
                     "/api/v1/users" if *method == "POST" => Some(json!({"user": format!("u{n}")})),
                     "/api/v1/users/alice/groups" => Some(json!({"groups": ["engineers"]})),
-                    "/api/v1/users/alice/password" => Some(json!({"password": "open sesame!", "current": "alice's own"})),
+                    "/api/v1/users/alice/password" => {
+                        Some(json!({"password": "open sesame!", "current": "alice's own"}))
+                    }
                     "/api/v1/detokenize" => Some(json!({"label": "pii/ssn", "tokens": ["tok_a"]})),
                     _ => None,
                 };
@@ -500,7 +506,8 @@ async fn local_users_are_made_listed_changed_and_seen_by_themselves() {
         assert_eq!(users(who).await.len(), 2);
     }
     let first = world.get("/api/v1/users?limit=1", &world.admin).await.json();
-    let next = world.get(&format!("/api/v1/users?limit=1&after={}", first["next"].as_str().unwrap()), &world.admin).await;
+    let next =
+        world.get(&format!("/api/v1/users?limit=1&after={}", first["next"].as_str().unwrap()), &world.admin).await;
     assert_ne!(first["users"][0]["id"], next.json()["users"][0]["id"]);
 
     // Who did it waits to be recorded.
@@ -823,7 +830,7 @@ async fn the_description_is_openapi_3_1_and_complete() {
             assert!(!operation["responses"].as_object().unwrap().is_empty(), "{method} {path}");
             assert!(names.insert(operation["operationId"].to_string()), "{method} {path} shares its operationId");
             assert_eq!(
-                path.contains("{id}"),
+                path.contains('{'),
                 operation["parameters"].as_array().is_some_and(|p| p.iter().any(|p| p["in"] == "path"))
             );
             let role =

@@ -9,6 +9,7 @@
 )]
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -80,7 +81,9 @@ fn usage_mistakes_are_two() {
 #[test]
 fn help_lists_what_works_and_nothing_else() {
     let help = stdout(&run(&["--help"]));
-    for verb in ["serve", "init", "demo", "connect", "approvals", "sessions", "audit", "policy", "explain", "token"] {
+    for verb in
+        ["serve", "init", "demo", "connect", "approvals", "sessions", "audit", "policy", "explain", "token", "user"]
+    {
         assert!(help.contains(&format!("\n  {verb}")), "{verb} is missing:\n{help}");
     }
     for verb in ["login", "logout", "agent", "exec", "kubeconfig", "request", "mcp"] {
@@ -115,6 +118,83 @@ fn what_init_writes_is_fine() {
     let again = run(&["init", "-c", &config]);
     assert_eq!(code(&again), 1);
     assert!(stderr(&again).contains("overwrites nothing"));
+}
+
+#[test]
+fn init_makes_an_administrator_whose_password_is_shown_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("lockgate.yaml").display().to_string();
+    let made = run(&["init", "-c", &config, "--admin", "ada"]);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    let password = stdout(&made).trim().to_owned();
+    assert_eq!(password.len(), 23, "a password and nothing else on standard output: {password}");
+    assert!(stderr(&made).contains("administrator ada") && !stderr(&made).contains(&password));
+    let users = run(&["user", "list", "-c", &config, "-o", "json"]);
+    let users: serde_json::Value = serde_json::from_str(&stdout(&users)).unwrap();
+    assert_eq!((users[0]["user"].as_str(), users[0]["groups"][0].as_str()), (Some("ada"), Some("platform")));
+    for file in walk(&dir.path().join("data")) {
+        let holds = fs::read(&file).unwrap().windows(password.len()).any(|part| part == password.as_bytes());
+        assert!(!holds, "{} holds the password", file.display());
+    }
+    let bad = run(&["init", "-c", &dir.path().join("other.yaml").display().to_string(), "--admin", ""]);
+    assert_eq!(code(&bad), 2);
+    assert!(!dir.path().join("other.yaml").exists());
+}
+
+fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn local_users_without_a_gateway() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = initialised(dir.path());
+    let user = |arguments: &[&str], input: &str| {
+        let mut all = vec!["user", "-c", &config];
+        all.extend(arguments);
+        let mut child =
+            lockgate(&all).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // One that needs no input may be gone already.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    let json = |output: &Output| serde_json::from_str::<serde_json::Value>(&stdout(output)).unwrap();
+
+    let added = user(&["add", "Alice", "--group", "engineers", "--display-name", "Alice A."], "open sesame!\n");
+    assert_eq!((code(&added), stdout(&added)), (0, String::new()), "{}", stderr(&added));
+    for (arguments, input, why) in [
+        (&["add", "alice"][..], "open sesame!", "there is a user `alice` in `local` already"),
+        (&["add", "bob"], "short", "at least 12 characters"),
+        (&["add", "bob"], "", "the password is empty"),
+        (&["add", "bob", "--group", ""], "open sesame!", "cannot be a name"),
+        (&["add", " bob"], "open sesame!", "cannot be a name"),
+    ] {
+        let refused = user(arguments, input);
+        assert_eq!(code(&refused), 2, "{arguments:?}");
+        assert!(stderr(&refused).contains(why), "{arguments:?}: {}", stderr(&refused));
+    }
+    let generated = user(&["add", "bob", "--generate", "-o", "json"], "");
+    assert_eq!(json(&generated)["password"].as_str().map(str::len), Some(23));
+    let without = user(&["add", "carol", "--no-password", "-o", "json"], "");
+    assert_eq!((json(&without)["password_set"].is_null(), json(&without).get("password")), (true, None));
+
+    let groups = user(&["group", "alice", "--add", "dba", "--add", "oncall", "--remove", "Engineers"], "");
+    assert_eq!(stdout(&groups).trim(), "dba, oncall");
+    assert_eq!(stdout(&user(&["group", "alice"], "")).trim(), "dba, oncall");
+    assert_eq!(code(&user(&["disable", "alice"], "")), 0);
+    let all = user(&["list", "-o", "json"], "");
+    let alice = json(&all).as_array().unwrap().iter().find(|u| u["user"] == "Alice").unwrap().clone();
+    assert_eq!((alice["active"].as_bool(), alice["display_name"].as_str()), (Some(false), Some("Alice A.")));
+    assert_eq!(code(&user(&["enable", "ALICE"], "")), 0);
+    assert_eq!(code(&user(&["passwd", "alice"], "another one, longer")), 0);
+    for nobody in [&["passwd", "zoe", "--generate"][..], &["group", "zoe"], &["disable", "zoe"], &["enable", "zoe"]] {
+        let refused = user(nobody, "");
+        assert_eq!(code(&refused), 1, "{nobody:?}");
+        assert!(stderr(&refused).contains("there is no local user `zoe`"), "{}", stderr(&refused));
+    }
+    let table = stdout(&user(&["list"], ""));
+    assert!(table.contains("Alice") && table.contains("active") && !table.contains("argon2"), "{table}");
 }
 
 #[test]
@@ -225,6 +305,8 @@ fn cannot_start(config: &str, expected: &str) {
 fn starts_that_cannot_be() {
     let dir = tempfile::tempdir().unwrap();
     let config = initialised(dir.path());
+    // As if somebody had written the configuration.
+    fs::remove_dir_all(dir.path().join("data")).unwrap();
     cannot_start(&dir.path().join("none.yaml").display().to_string(), "cannot be read");
 
     let good = fs::read_to_string(&config).unwrap();
