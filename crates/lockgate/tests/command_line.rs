@@ -81,12 +81,24 @@ fn usage_mistakes_are_two() {
 #[test]
 fn help_lists_what_works_and_nothing_else() {
     let help = stdout(&run(&["--help"]));
-    for verb in
-        ["serve", "init", "demo", "connect", "approvals", "sessions", "audit", "policy", "explain", "token", "user"]
-    {
+    for verb in [
+        "serve",
+        "init",
+        "demo",
+        "login",
+        "logout",
+        "connect",
+        "approvals",
+        "sessions",
+        "audit",
+        "policy",
+        "explain",
+        "token",
+        "user",
+    ] {
         assert!(help.contains(&format!("\n  {verb}")), "{verb} is missing:\n{help}");
     }
-    for verb in ["login", "logout", "agent", "exec", "kubeconfig", "request", "mcp"] {
+    for verb in ["agent", "exec", "kubeconfig", "request", "mcp"] {
         assert!(!help.contains(&format!("\n  {verb} ")), "{verb} is listed:\n{help}");
     }
     assert!(help.contains("Exit codes"));
@@ -226,6 +238,8 @@ fn tokens_without_a_gateway() {
         "agent",
         "--on-behalf-of",
         "bob",
+        "--on-behalf-of-group",
+        "engineers",
         "--target",
         "orders",
         "--ttl",
