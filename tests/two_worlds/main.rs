@@ -19,6 +19,7 @@ mod play;
 mod reached;
 mod shapes;
 mod stage;
+mod unasked;
 
 use case::Case;
 use compare::{differences, leaks};
