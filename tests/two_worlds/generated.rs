@@ -106,19 +106,45 @@ fn executed(first_seed: u64, count: u64) {
 impl Stage {
     /// The catalog of world A, as the gateway would read it.
     pub fn catalog(&self) -> Catalog {
-        let mut builder = catalog_query::FactsBuilder::new("1");
-        for (question, sql) in catalog_query::SNAPSHOT_SQL.iter().enumerate() {
-            for row in self.ask(World::A, sql) {
-                let cells: Vec<Option<&[u8]>> = row.iter().map(|cell| cell.as_deref().map(str::as_bytes)).collect();
-                builder.row(question, &cells).expect("a fact");
-            }
-        }
-        let rules: Vec<lockgate_sql::ColumnRule> = stage::labelled_columns()
-            .into_iter()
-            .map(|(label, pattern)| lockgate_sql::ColumnRule { label: label.parse().expect("a label"), pattern })
-            .collect();
-        Catalog::build(builder.finish().expect("a catalog"), &rules, &[])
+        catalog_of(|sql| self.ask(World::A, sql))
     }
+
+    /// The catalog of a copy of world A in which these statements are the views `kept.v0` and so on, and of which there is
+    /// one: some statements are none that a view can be made of. `first` is run before.
+    pub fn with_views(&self, first: &str, statements: &[String]) -> (Catalog, Vec<bool>) {
+        self.in_a_copy(|client, describer| {
+            client.query(first);
+            client.query("CREATE SCHEMA kept");
+            let mut made = Vec::new();
+            for (at, sql) in statements.iter().enumerate() {
+                let names = describer.columns(sql).filter(|names| !names.is_empty()).map(|names| {
+                    let names: Vec<String> = (1..=names.len()).map(|number| format!("c{number}")).collect();
+                    names.join(", ")
+                });
+                let created = names.is_some_and(|names| {
+                    let frames = client.query(&format!("CREATE VIEW kept.v{at}({names}) AS {sql}"));
+                    !frames.iter().any(|frame| frame.tag == b'E')
+                });
+                made.push(created);
+            }
+            (catalog_of(|sql| lockgate_tests::wire::rows(&client.query(sql))), made)
+        })
+    }
+}
+
+fn catalog_of(mut ask: impl FnMut(&str) -> Vec<Vec<Option<String>>>) -> Catalog {
+    let mut builder = catalog_query::FactsBuilder::new("1");
+    for (question, sql) in catalog_query::SNAPSHOT_SQL.iter().enumerate() {
+        for row in ask(sql) {
+            let cells: Vec<Option<&[u8]>> = row.iter().map(|cell| cell.as_deref().map(str::as_bytes)).collect();
+            builder.row(question, &cells).expect("a fact");
+        }
+    }
+    let rules: Vec<lockgate_sql::ColumnRule> = stage::labelled_columns()
+        .into_iter()
+        .map(|(label, pattern)| lockgate_sql::ColumnRule { label: label.parse().expect("a label"), pattern })
+        .collect();
+    Catalog::build(builder.finish().expect("a catalog"), &rules, &[])
 }
 
 /// What a client that sent one statement after the other was told of each, with its rows sorted: rows that are equal in all

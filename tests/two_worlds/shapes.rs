@@ -182,6 +182,11 @@ impl Maker {
     }
 }
 
+/// A statement from whatever gives columns a name or a place.
+pub fn made(seed: u64) -> String {
+    Maker { dice: Dice::new(seed) }.query(usize::from(seed % 3 == 0))
+}
+
 #[test]
 fn columns_are_what_the_server_takes_them_for() {
     let mut wrong = Vec::new();
@@ -193,7 +198,7 @@ fn columns_are_what_the_server_takes_them_for() {
         let mut describer = stage.describer();
         let (mut described, mut certain) = (0, 0);
         for seed in 0..DESCRIBED {
-            let sql = Maker { dice: Dice::new(3_000_000 + seed) }.query(usize::from(seed % 3 == 0));
+            let sql = made(3_000_000 + seed);
             let Some(names) = describer.columns(&sql) else { continue };
             described += 1;
             let batch = analyze(&sql, &context).unwrap_or_else(|e| panic!("{e}: {sql}"));

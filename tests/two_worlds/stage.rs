@@ -196,6 +196,14 @@ impl Stage {
         database
     }
 
+    /// Does something with a copy of world A, as its superuser.
+    pub fn in_a_copy<T>(&self, what: impl FnOnce(&mut Client, &mut Describer) -> T) -> T {
+        let database = self.copy(World::A);
+        let done_there = what(&mut self.directly(&database), &mut Describer(self.directly(&database)));
+        done(&mut self.directly("postgres"), &format!("DROP DATABASE {database} WITH (FORCE)"));
+        done_there
+    }
+
     fn kept(&self, world: World) -> MutexGuard<'_, Vec<String>> {
         self.unchanged[world as usize].lock().expect("nobody panics here")
     }

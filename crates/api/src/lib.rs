@@ -14,7 +14,6 @@ mod handlers;
 mod html;
 mod openapi;
 mod page;
-mod scim;
 mod serve;
 mod signin;
 mod state;

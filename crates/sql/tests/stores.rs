@@ -27,6 +27,7 @@ fn relation(oid: u32, name: &str, columns: &[&str]) -> RelationFacts {
                 type_oid: 25,
                 typmod: -1,
                 generated: None,
+                computed: false,
                 constrained: false,
             })
             .collect(),

@@ -10,7 +10,6 @@
 
 mod api;
 mod detokenize;
-mod directories;
 mod index;
 mod labels;
 mod log;
@@ -31,7 +30,6 @@ use crate::throttle::Throttle;
 use crate::when;
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use directories::People;
 use lockgate_config::{Config, Durability, Loaded};
 use lockgate_core::{Identity, SessionId, Timestamp};
 use lockgate_mask::MaskKeys;
@@ -95,7 +93,6 @@ struct Open {
     /// Gone when the session is: each session has an identity of its own in memory.
     identity: Weak<Identity>,
     lease: Option<Lease>,
-    people: People,
     counts: Arc<Counts>,
     /// Requests that the index knows of.
     listed: u64,

@@ -90,6 +90,14 @@ kinds! {
         InlineCodeBlock CallContext IntList OidList;
 }
 
+/// What the server calls the nodes in its trees, but for whole statements.
+pub(crate) fn labels() -> Vec<String> {
+    let parts = all().into_iter().filter(|kind| place(kind) != Place::Statement);
+    parts
+        .map(|kind| format!("{kind:?}").chars().take_while(|c| c.is_alphanumeric()).collect::<String>().to_uppercase())
+        .collect()
+}
+
 fn is_refused(analyzer: &Analyzer<'_>, why: &str) -> bool {
     analyzer.opaque
         && analyzer.needs.iter().any(|n| matches!(n.action, Action::Administer | Action::Execute) && n.why == why)

@@ -11,12 +11,11 @@ mod copy;
 mod define;
 mod expr;
 #[cfg(test)]
-mod kinds;
+pub(crate) mod kinds;
 mod modify;
 mod operator;
 mod pattern;
 mod query;
-mod result;
 mod returned;
 mod scope;
 mod settings;
@@ -24,7 +23,6 @@ mod size;
 mod total;
 pub(crate) mod tree;
 mod types;
-mod unify;
 mod verb;
 
 use std::borrow::Cow;
@@ -44,10 +42,8 @@ use crate::statement::{
 use crate::taint::Taint;
 use crate::{Outputs, parse};
 pub use copy::copied_query;
-pub use result::{arguments_meet, type_of_call};
 use scope::{Col, Item, Rel, Scope};
 use size::Rows;
-pub use unify::{type_casts, types_compare, types_meet};
 
 /// What an analysis rests on.
 #[derive(Clone, Copy, Debug)]
@@ -386,6 +382,27 @@ impl<'t> Analyzer<'t> {
             scope.from.items.push(Item::new(alias, rel(columns)));
         }
         scope.ctes.extend(tables.into_iter().map(|(name, columns)| scope::Cte::new(name, rel(columns))));
+        self.statement_in(node, &scope)
+    }
+
+    /// The same over one relation that has these stored columns: name, what it holds, type.
+    pub(crate) fn statement_over(
+        &mut self,
+        node: &'t Node,
+        name: &'t str,
+        columns: Vec<(&'t str, Taint, u32)>,
+    ) -> Statement {
+        let col = |(name, taint, type_oid): (&'t str, Taint, u32)| Col {
+            type_oid,
+            plain: true,
+            sure: true,
+            size: size::of_type(type_oid),
+            ..Col::new(name, taint)
+        };
+        let cols = columns.into_iter().map(col).collect();
+        let mut scope = Scope::root();
+        let own = Rel { cols, open: None, bounded: true, rows: Rows::TABLE };
+        scope.ctes.push(scope::Cte::new(name, Rc::new(own)));
         self.statement_in(node, &scope)
     }
 

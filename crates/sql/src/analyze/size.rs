@@ -111,8 +111,9 @@ pub(super) fn of(kind: &NodeEnum, own: u64, parts: u64) -> u64 {
         | NodeEnum::BooleanTest(_)
         | NodeEnum::GroupingFunc(_)
         | NodeEnum::JsonIsPredicate(_) => FIXED,
-        // Written out, quotes are doubled on every level.
-        NodeEnum::RowExpr(_) | NodeEnum::AArrayExpr(_) => parts.saturating_mul(2),
+        // Written out, quotes are doubled on every level. The columns that a star stands for are no parts.
+        NodeEnum::RowExpr(_) => parts.max(own).saturating_mul(2),
+        NodeEnum::AArrayExpr(_) => parts.saturating_mul(2),
         NodeEnum::TypeCast(cast) => parts.max(padded(cast.type_name.as_ref())),
         _ => parts,
     }

@@ -50,25 +50,16 @@ impl Catalog {
         let mut lineage = Lineage {
             columns: relation.base.clone(),
             plain: relation.derived.iter().map(|derived| !derived).collect(),
-            sure: relation.facts.columns.iter().map(|column| column.generated.is_none()).collect(),
+            sure: vec![true; relation.facts.columns.len()],
+            sizes: vec![None; relation.facts.columns.len()],
             ..Lineage::default()
         };
         if let Some(definition) = &relation.facts.definition {
             self.add_definition(definition, relation.facts.kind == 'm', stack, &mut lineage);
         }
         for (at, column) in relation.facts.columns.iter().enumerate() {
-            if let Some(expression) = &column.generated {
-                let sql = match expression {
-                    Code::Sql(sql) => Some(Cow::Borrowed(sql.as_str())),
-                    Code::Tree(tree) => {
-                        parse::with_stack(|| deparse::expression(self, relation, tree)).flatten().map(Cow::Owned)
-                    }
-                };
-                let made = sql.map_or_else(|| self.unknown(), |sql| self.generated(relation, &sql, stack));
-                if let (Some(taint), Some(plain)) = (lineage.columns.get_mut(at), lineage.plain.get_mut(at)) {
-                    taint.join(&made);
-                    *plain = false;
-                }
+            if column.generated.is_some() {
+                self.add_generated(relation, at, stack, &mut lineage);
             }
         }
         for taint in &lineage.columns {
@@ -97,55 +88,98 @@ impl Catalog {
     fn add_definition(&self, definition: &Code, materialized: bool, stack: &[Frame], lineage: &mut Lineage) {
         let sql = self.sql_of(definition);
         let statements = sql.and_then(|sql| self.statements(&sql, Path::when_made(&self.search_path), &[], stack));
-        let statement = statements.and_then(|mut s| s.pop());
-        let whole = statement.filter(|s| !s.facts.opaque);
-        let Some(statement) = whole else {
-            for (taint, plain) in lineage.columns.iter_mut().zip(&mut lineage.plain) {
-                taint.join(&self.unknown());
-                *plain = false;
-            }
-            lineage.sure.clear();
-            lineage.later = Later::Anything;
+        let Some(statement) = statements.and_then(|mut s| s.pop()) else {
+            self.nothing_known(lineage);
+            // What decides about its rows is not known either.
+            lineage.uses.push((How::Predicate, self.unknown()));
             return;
         };
+        let Statement { uses, needs, facts, outputs, .. } = statement;
+        lineage.uses = uses.into_iter().map(|u| (u.how, u.taint)).collect();
+        lineage.needs = needs;
+        lineage.needs.retain(|need| need.action != Action::Export && need.object != Object::Target);
+        lineage.tables = facts.tables;
+        if facts.opaque {
+            self.nothing_known(lineage);
+            return;
+        }
         for (at, (taint, plain)) in lineage.columns.iter_mut().zip(&mut lineage.plain).enumerate() {
-            taint.join(&statement.outputs.taint(at));
-            *plain = match &statement.outputs {
+            taint.join(&outputs.taint(at));
+            *plain = match &outputs {
                 Outputs::Known(outputs) => outputs.get(at).is_some_and(|o| o.plain),
                 Outputs::Each(_) | Outputs::NoRows => false,
             };
         }
-        if let Outputs::Known(outputs) = &statement.outputs {
-            lineage.sizes = outputs.iter().map(|output| output.size).collect();
+        if let Outputs::Known(outputs) = &outputs {
+            lineage.sizes = outputs.iter().map(|output| Some(output.size)).collect();
         }
         // The rows of a materialized view are there, whatever it took to compute them.
-        lineage.sure = match &statement.outputs {
+        lineage.sure = match &outputs {
             _ if materialized => lineage.sure.clone(),
             Outputs::Known(outputs) => outputs.iter().map(|output| output.sure).collect(),
             Outputs::Each(_) | Outputs::NoRows => Vec::new(),
         };
-        lineage.uses = statement.uses.into_iter().map(|u| (u.how, u.taint)).collect();
-        lineage.needs = statement.needs;
-        lineage.needs.retain(|need| need.action != Action::Export && need.object != Object::Target);
-        lineage.tables = statement.facts.tables;
         if !materialized {
-            lineage.later = statement.facts.later;
-            lineage.keeps = statement.facts.keeps;
+            lineage.later = facts.later;
+            lineage.keeps = facts.keeps;
         }
     }
 
-    /// What a generated column is made of: columns of its own table.
-    fn generated(&self, relation: &Relation, expression: &str, stack: &[Frame]) -> Taint {
-        let Ok(tokens) = crate::parse::tokens(expression) else { return self.unknown() };
-        let mut taint = Taint::CLEAN;
-        for (column, base) in relation.facts.columns.iter().zip(&relation.base) {
-            if tokens.iter().any(|t| name_of(t, expression).is_some_and(|n| n == column.name)) {
-                taint.join(base);
-            }
+    /// A view that cannot be looked into whole gives out anything.
+    fn nothing_known(&self, lineage: &mut Lineage) {
+        for (taint, plain) in lineage.columns.iter_mut().zip(&mut lineage.plain) {
+            taint.join(&self.unknown());
+            *plain = false;
         }
-        let bound = self.named_in(expression, stack);
-        taint.join(&bound.map_or(Taint::CLEAN, |b| b.functions));
-        taint
+        lineage.sure.clear();
+        lineage.later = Later::Anything;
+    }
+
+    /// A generated column is made of columns of its own table. One that is stored is read like any other; one that is
+    /// computed as it is read may fail then.
+    fn add_generated(&self, relation: &Relation, at: usize, stack: &[Frame], lineage: &mut Lineage) {
+        let Some(column) = relation.facts.columns.get(at) else { return };
+        let sql = match &column.generated {
+            Some(Code::Sql(sql)) => Some(Cow::Borrowed(sql.as_str())),
+            Some(Code::Tree(tree)) => {
+                parse::with_stack(|| deparse::expression(self, relation, tree)).flatten().map(Cow::Owned)
+            }
+            None => return,
+        };
+        let made = sql.and_then(|sql| self.generated(relation, &sql, stack));
+        let known = made.as_ref().filter(|made| !made.facts.opaque);
+        let output = known.and_then(|made| match &made.outputs {
+            Outputs::Known(outputs) => outputs.first(),
+            Outputs::Each(_) | Outputs::NoRows => None,
+        });
+        if let (Some(taint), Some(plain)) = (lineage.columns.get_mut(at), lineage.plain.get_mut(at)) {
+            taint.join(&output.map_or_else(|| self.unknown(), |output| output.value.clone()));
+            *plain = false;
+        }
+        if let (true, Some(sure), Some(size)) = (column.computed, lineage.sure.get_mut(at), lineage.sizes.get_mut(at)) {
+            let tells_nothing = known.is_some_and(|made| made.uses.is_empty());
+            *sure = tells_nothing && output.is_some_and(|output| output.sure);
+            // Of any size is what nobody may read who may not see what it is made of.
+            *size = Some(output.filter(|_| tells_nothing).map_or(u64::MAX, |output| output.size));
+        }
+    }
+
+    /// An expression over the columns of its own table, as a query of that.
+    fn generated(&self, relation: &Relation, expression: &str, stack: &[Frame]) -> Option<Statement> {
+        let text = format!("SELECT ({expression}) AS made FROM own");
+        parse::with_tree(&text, true, |tree| {
+            let [raw] = tree.stmts.as_slice() else { return None };
+            let path = Path::when_made(&self.search_path);
+            let context = Context { catalog: self, search_path: path.schemas, path_known: path.known };
+            let mut analyzer = Analyzer::new(&context, stack);
+            analyzer.callers_path_known = path.callers;
+            let columns = relation.facts.columns.iter().zip(&relation.base);
+            let columns = columns.map(|(column, base)| (column.name.as_str(), base.clone(), column.type_oid)).collect();
+            let statement = analyzer.statement_over(raw.stmt.as_deref()?, "own", columns);
+            (!analyzer.exhausted()).then_some(statement)
+        })
+        .ok()
+        .flatten()
     }
 
     /// Analyses a text of this catalog's own. `None` if it does not parse.

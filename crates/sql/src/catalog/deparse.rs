@@ -1,11 +1,17 @@
 //! From the server's trees (`nodes.rs`) to SQL that reads the same columns in the same places, for the analysis that
 //! everything else goes through.
 //!
-//! It is not the SQL that somebody wrote: names are the catalog's of now, found by object id; types that do not matter are
-//! left out; an expression of no interest is a `ROW` of what goes into it. What is not understood makes the whole text
-//! unknown. Trees of PostgreSQL 14 to 18 differ in labels, which are all listed.
+//! It is not the SQL that somebody wrote, but is judged as that is, and never as safer: names are the catalog's of now, found
+//! by object id; casts that nobody asked for are left out again; constants have their types. `kinds.rs` says of every kind of
+//! node whether it is written as it is, as a value of no known shape that may refuse whatever goes into it, or not at all.
+//! What is not understood makes the whole text unknown. Trees of PostgreSQL 14 to 18 differ in labels, which are all listed.
 
+mod call;
+mod column;
+mod constant;
 mod expr;
+mod json;
+mod kinds;
 
 use lockgate_core::limits;
 
@@ -14,6 +20,10 @@ use super::{Catalog, Relation};
 
 /// The type `record`, whose columns OUT parameters list.
 const RECORD: u32 = 2249;
+/// The handler of TABLESAMPLE BERNOULLI.
+const BERNOULLI: u32 = 3313;
+/// Objects with a lower id were made by the server's bootstrap (`FirstNormalObjectId`).
+const FIRST_NORMAL_OID: u32 = 16_384;
 
 /// A view's query, or the statements of a function's body.
 pub(super) fn statements(catalog: &Catalog, text: &str) -> Option<String> {
@@ -51,12 +61,23 @@ struct Deparser<'t> {
     /// The query whose expressions are being written, by its place in `queries`.
     level: usize,
     numbers: usize,
+    /// What `CASE value WHEN …` tests, of those that are being written.
+    tested: Vec<Id>,
     out: String,
 }
 
 impl<'t> Deparser<'t> {
     fn new(catalog: &'t Catalog, tree: &'t Tree<'t>, own: Option<&'t Relation>) -> Self {
-        Deparser { catalog, tree, own, queries: Vec::new(), level: 0, numbers: 0, out: String::new() }
+        Deparser {
+            catalog,
+            tree,
+            own,
+            queries: Vec::new(),
+            level: 0,
+            numbers: 0,
+            tested: Vec::new(),
+            out: String::new(),
+        }
     }
 
     fn finish(self) -> Option<String> {
@@ -124,7 +145,8 @@ impl<'t> Deparser<'t> {
         }
         self.sorted(id)?;
         for (word, field) in [(" LIMIT ", "limitCount"), (" OFFSET ", "limitOffset")] {
-            if let Some(count) = tree.some(id, field) {
+            // LIMIT ALL is a NULL.
+            if let Some(count) = tree.some(id, field).filter(|count| !tree.is_true(*count, "constisnull")) {
                 self.put(word)?;
                 self.expr(count)?;
             }
@@ -160,9 +182,48 @@ impl<'t> Deparser<'t> {
                 _ => ", ",
             })?;
             self.put(&format!("k{number}_{at} AS "))?;
+            self.put(match tree.number::<u8>(*cte, "ctematerialized")? {
+                0 => "",
+                1 => "MATERIALIZED ",
+                2 => "NOT MATERIALIZED ",
+                _ => return None,
+            })?;
             self.query(tree.some(*cte, "ctequery")?, false)?;
+            self.search_and_cycle(*cte)?;
         }
         if ctes.is_empty() { Some(()) } else { self.put(" ") }
+    }
+
+    /// SEARCH and CYCLE: the columns that they add come behind the query's own.
+    fn search_and_cycle(&mut self, cte: Id) -> Option<()> {
+        let tree = self.tree;
+        let (search, cycle) = (tree.some(cte, "search_clause"), tree.some(cte, "cycle_clause"));
+        if search.is_none() && cycle.is_none() {
+            return Some(());
+        }
+        let names = tree.names(cte, "ctecolnames")?;
+        let mut added = names.len();
+        let places = |clause: Id, field: &str| -> Option<String> {
+            let mut places = Vec::new();
+            for name in tree.names(clause, field)? {
+                places.push(format!("c{}", names.iter().position(|n| *n == name)?.saturating_add(1)));
+            }
+            Some(places.join(", "))
+        };
+        let mut next = || {
+            added = added.saturating_add(1);
+            added
+        };
+        if let Some(clause) = search {
+            let columns = places(clause, "search_col_list")?;
+            self.put(&format!(" SEARCH DEPTH FIRST BY {columns} SET c{}", next()))?;
+        }
+        if let Some(clause) = cycle {
+            let columns = places(clause, "cycle_col_list")?;
+            let (mark, path) = (next(), next());
+            self.put(&format!(" CYCLE {columns} SET c{mark} USING c{path}"))?;
+        }
+        Some(())
     }
 
     fn set_operation(&mut self, id: Id) -> Option<()> {
@@ -259,11 +320,15 @@ impl<'t> Deparser<'t> {
             return Some(());
         }
         self.put(" ORDER BY ")?;
-        self.clauses(sort)
+        self.clauses_of(sort, true)
     }
 
-    /// Items of ORDER BY, GROUP BY, DISTINCT ON: the number of an output, or the expression.
+    /// Items of GROUP BY, DISTINCT ON: the number of an output, or the expression.
     fn clauses(&mut self, clauses: &[Id]) -> Option<()> {
+        self.clauses_of(clauses, false)
+    }
+
+    fn clauses_of(&mut self, clauses: &[Id], sorts: bool) -> Option<()> {
         let tree = self.tree;
         for (at, clause) in clauses.iter().enumerate() {
             if at > 0 {
@@ -273,10 +338,30 @@ impl<'t> Deparser<'t> {
             let outputs = self.kept(self.current()?.targets);
             match outputs.iter().position(|t| *t == target) {
                 Some(at) => self.put(&at.saturating_add(1).to_string())?,
-                None => self.expr(tree.some(target, "expr")?)?,
+                None => {
+                    let expr = tree.some(target, "expr")?;
+                    // A number that stands there alone would be the place of an output.
+                    match tree.label(expr)? {
+                        "CONST" => self.put("true")?,
+                        _ => self.expr(expr)?,
+                    }
+                }
+            }
+            if sorts {
+                self.sorted_by(*clause)?;
             }
         }
         Some(())
+    }
+
+    /// An order that is a user's own.
+    fn sorted_by(&mut self, clause: Id) -> Option<()> {
+        let operator: u32 = self.tree.number(clause, "sortop")?;
+        if operator < FIRST_NORMAL_OID {
+            return Some(());
+        }
+        self.put(" USING")?;
+        self.operator(operator)
     }
 
     /// The target that a SORTGROUPCLAUSE is about.
@@ -344,13 +429,16 @@ impl<'t> Deparser<'t> {
                 }
                 self.alias_of(index, 0)?;
                 if let Some(sample) = tree.some(entry, "tablesample") {
-                    self.put(" TABLESAMPLE system (")?;
+                    let method =
+                        if tree.number::<u32>(sample, "tsmhandler")? == BERNOULLI { "bernoulli" } else { "system" };
+                    self.put(&format!(" TABLESAMPLE {method} ("))?;
                     self.listed(tree.elements(sample, "args")?)?;
-                    if let Some(seed) = tree.some(sample, "repeatable") {
-                        self.put(", ")?;
-                        self.expr(seed)?;
-                    }
                     self.put(")")?;
+                    if let Some(seed) = tree.some(sample, "repeatable") {
+                        self.put(" REPEATABLE (")?;
+                        self.expr(seed)?;
+                        self.put(")")?;
+                    }
                 }
                 Some(())
             }
@@ -364,7 +452,7 @@ impl<'t> Deparser<'t> {
                 // XMLTABLE and JSON_TABLE: what goes in decides about everything that comes out.
                 let table = tree.some(entry, "tablefunc")?;
                 self.put("LATERAL XMLTABLE('/' PASSING ")?;
-                self.bag(table)?;
+                self.row_of(table)?;
                 self.put(" COLUMNS ")?;
                 for at in 1..=columns {
                     self.put(&format!("{}c{at} text", if at == 1 { "" } else { ", " }))?;
@@ -416,28 +504,22 @@ impl<'t> Deparser<'t> {
             }
             return self.alias_of(index, columns);
         }
-        // Each for its number of rows, then all values of all in each column.
-        self.put("(")?;
+        // Any column may hold whatever its function is given, and is of no known type.
+        self.put("LATERAL ROWS FROM (")?;
         for (at, function) in functions.iter().enumerate() {
-            self.put("LATERAL ")?;
-            self.in_from(tree.some(*function, "funcexpr")?)?;
-            let number = self.current()?.number;
-            self.put(&format!(" AS q{number}r{index}f{at}(f) CROSS JOIN "))?;
-        }
-        self.put("LATERAL (SELECT ")?;
-        for at in 1..=columns {
-            self.put(if at == 1 { "ROW(" } else { ", ROW(" })?;
-            for (at, function) in functions.iter().enumerate() {
-                if at > 0 {
-                    self.put(", ")?;
-                }
-                self.expr(tree.some(*function, "funcexpr")?)?;
+            if at > 0 {
+                self.put(", ")?;
             }
-            self.put(")")?;
+            self.in_from(tree.some(*function, "funcexpr")?)?;
+            let given = tree.number::<usize>(*function, "funccolcount")?;
+            for column in 1..=given {
+                self.put(if column == 1 { " AS (" } else { ", " })?;
+                self.put(&format!("d{column} pg_catalog.text"))?;
+            }
+            self.put(if given > 0 { ")" } else { "" })?;
         }
-        self.put(")")?;
-        self.alias_of(index, columns)?;
-        self.put(")")
+        self.put(if ordinality { ") WITH ORDINALITY" } else { ")" })?;
+        self.alias_of(index, columns)
     }
 
     fn has_fixed_columns(&self, function_at: Id) -> Option<bool> {

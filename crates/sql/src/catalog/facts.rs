@@ -148,6 +148,8 @@ pub struct ColumnFacts {
     pub typmod: i32,
     /// The expression of a generated column (`pg_attrdef.adbin`).
     pub generated: Option<Code>,
+    /// That expression is computed whenever the column is read, and not stored.
+    pub computed: bool,
     /// Not every value of its type can be stored in it: a check, a key, NOT NULL, a domain or a partition decides.
     pub constrained: bool,
 }

@@ -130,8 +130,8 @@ pub(crate) struct Lineage {
     pub(crate) columns: Vec<Taint>,
     /// Whether each is a table's column as it is.
     pub(crate) plain: Vec<bool>,
-    /// Of a view, how large each may be, in estimate.
-    pub(crate) sizes: Vec<u64>,
+    /// How large each may be, in estimate, where it is computed as it is read.
+    pub(crate) sizes: Vec<Option<u64>>,
     /// By column: computing it never fails, whatever the values that it is made of.
     pub(crate) sure: Vec<bool>,
     /// All of them together.

@@ -116,7 +116,7 @@ impl<'a> Tree<'a> {
 
     /// A field of a node that is set to something.
     pub(super) fn some(&self, id: Id, name: &str) -> Option<Id> {
-        self.field(id, name).filter(|id| !matches!(self.item(*id), Some(Item::Nothing) | None))
+        self.field(id, name).filter(|id| !self.is_nothing(*id))
     }
 
     /// The values of all fields of a node.
@@ -133,6 +133,11 @@ impl<'a> Tree<'a> {
             Some(Item::List(list)) => list,
             _ => &[],
         }
+    }
+
+    /// Whether nothing stands there.
+    pub(super) fn is_nothing(&self, id: Id) -> bool {
+        matches!(self.item(id), Some(Item::Nothing) | None)
     }
 
     /// The elements of a field that is a list or not set. `None` where there is no such field.

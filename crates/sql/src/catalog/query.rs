@@ -199,6 +199,7 @@ pub const SNAPSHOT_SQL: [&str; 11] = [
         // A domain's modifier is the type's, not the column's.
         "GREATEST(a.atttypmod, (SELECT t.typtypmod FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) a.atttypid))::pg_catalog.text, ",
         "CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog.\"char\" THEN (SELECT d.adbin::pg_catalog.text FROM pg_catalog.pg_attrdef d WHERE d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum) END, ",
+        "(a.attgenerated OPERATOR(pg_catalog.=) 'v'::pg_catalog.\"char\")::pg_catalog.text, ",
         // What refuses a value: NOT NULL, a partition's bounds, a domain, checks and keys, indexes that are unique or exclude.
         "(a.attnotnull OR c.relispartition OR c.relkind OPERATOR(pg_catalog.=) 'p'::pg_catalog.\"char\" ",
         "OR EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) a.atttypid AND t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog.\"char\") ",
@@ -510,6 +511,7 @@ impl FactsBuilder {
             type_oid: row.number()?,
             typmod: row.number()?,
             generated: row.tree()?,
+            computed: row.truth()?,
             constrained: row.truth()?,
         };
         // A relation made between the two questions shows its columns only: the version tells that the snapshot is old.

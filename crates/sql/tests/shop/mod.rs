@@ -41,6 +41,7 @@ fn relation(
                     type_oid: if name == "kin" { CONTACT } else { TEXT },
                     typmod: -1,
                     generated: generated.map(|sql| Code::Sql(sql.into())),
+                    computed: false,
                     constrained: false,
                 }
             })
