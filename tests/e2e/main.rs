@@ -13,6 +13,7 @@ mod crash;
 mod deciding;
 mod delegation;
 mod desync;
+mod directories;
 mod disk_full;
 mod encodings;
 mod failing_disk;

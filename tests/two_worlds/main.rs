@@ -21,6 +21,7 @@ mod play;
 mod reached;
 mod shapes;
 mod stage;
+mod unasked;
 mod views;
 
 use case::Case;

@@ -181,7 +181,7 @@ impl Maker {
     /// A statement of one output, and whether nothing labelled is in it.
     fn statement(mut self) -> (String, bool) {
         let depth = 1 + self.dice.roll(3);
-        let kind = self.dice.roll(6);
+        let kind = self.dice.roll(7);
         let expression = self.value(kind, depth);
         let sql = match self.dice.roll(12) {
             // What a sub-select computes may be computed where it is used.
@@ -239,6 +239,7 @@ impl Maker {
             0..=2 => self.text(depth),
             3 => self.number(depth),
             4 => self.truth(depth),
+            5 => self.moment(depth),
             _ => self.json(depth),
         }
     }
@@ -364,10 +365,46 @@ impl Maker {
                 "nullif(i, 5)",
                 "nullif(m, 5)",
                 "1 / (id - 1)",
+                // Of other types than what they come to stand beside, and refused by some of those.
+                "1e400",
+                "99999999999",
+                "1::float8",
+                "1.5",
+                "n::oid",
+                "strpos(t, '5')",
+                "nullif(strpos(t, '5'), 1)",
+                "i::int8",
+                "nullif(f, 5)",
             ]))
             .to_owned();
         }
-        match self.dice.roll(16) {
+        match self.dice.roll(23) {
+            16 => format!("CASE WHEN name = 'Abc' THEN {} ELSE {} END", self.number(depth - 1), self.number(depth - 1)),
+            17 => format!(
+                "{}({}, 1, {}) OVER ()",
+                self.dice.pick(&["lag", "lead"]),
+                self.number(depth - 1),
+                self.number(depth - 1)
+            ),
+            18 => format!("(ARRAY[{}, {}])[{}]", self.number(depth - 1), self.number(depth - 1), self.small()),
+            19 => {
+                let (one, other) = (self.number(depth - 1), self.number(depth - 1));
+                let joined = [
+                    format!("array_append(ARRAY[{one}], {other})"),
+                    format!("array_prepend({one}, ARRAY[{other}])"),
+                    format!("array_replace(ARRAY[{one}], {one}, {other})"),
+                    format!("(ARRAY[{one}] || {other})"),
+                    format!("coalesce(nullif(ARRAY[{one}], '{{5}}'), ARRAY[{other}])"),
+                ];
+                format!("({})[1]", self.dice.pick(&joined))
+            }
+            20 => format!("(SELECT {} UNION ALL SELECT {} LIMIT 1)", self.number(depth - 1), self.number(depth - 1)),
+            21 => format!(
+                "(SELECT x FROM (VALUES ({}), ({})) s (x) LIMIT 1)",
+                self.number(depth - 1),
+                self.number(depth - 1)
+            ),
+            22 => format!("nullif({}, {})::numeric", self.number(depth - 1), self.number(depth - 1)),
             0 => format!("coalesce({}, {})", self.number(depth - 1), self.number(depth - 1)),
             1 => format!(
                 "{}({})",
@@ -408,6 +445,36 @@ impl Maker {
         }
     }
 
+    /// Days and moments, which become each other where they meet.
+    fn moment(&mut self, depth: usize) -> String {
+        let Some(inner) = depth.checked_sub(1) else {
+            return (*self.dice.pick(&[
+                "d",
+                "ts",
+                "made",
+                "nullif(d, '2000-01-01')",
+                "nullif(ts, '2000-01-01')",
+                "'5000000-01-01'::date",
+                "'infinity'",
+                "current_date",
+                "localtimestamp",
+                "'294276-12-31 23:59:59+00'::timestamptz",
+            ]))
+            .to_owned();
+        };
+        let (one, other) = (self.moment(inner), self.moment(inner));
+        match self.dice.roll(8) {
+            0 => format!("coalesce({one}, {other})"),
+            1 => format!("nullif({one}, {other})"),
+            2 => format!("greatest({one}, {other})"),
+            3 => format!("CASE WHEN name = 'Abc' THEN {one} ELSE {other} END"),
+            4 => format!("lag({one}, 1, {other}) OVER ()"),
+            5 => format!("(ARRAY[{one}, {other}])[1]"),
+            6 => format!("(SELECT {one} UNION ALL SELECT {other} LIMIT 1)"),
+            _ => one,
+        }
+    }
+
     fn truth(&mut self, depth: usize) -> String {
         let Some(inner) = depth.checked_sub(1) else {
             return (*self.dice.pick(&[
@@ -421,7 +488,13 @@ impl Maker {
             ]))
             .to_owned();
         };
-        match self.dice.roll(24) {
+        match self.dice.roll(30) {
+            23 => format!("({} IN ({}, {}))", self.number(inner), self.number(inner), self.number(inner)),
+            24 => format!("({} = ANY (ARRAY[{}, {}]))", self.number(inner), self.number(inner), self.number(inner)),
+            25 => format!("({} BETWEEN {} AND {})", self.number(inner), self.number(inner), self.number(inner)),
+            26 => format!("({} IS DISTINCT FROM {})", self.number(inner), self.number(inner)),
+            27 => format!("({} {} {})", self.moment(inner), self.dice.pick(&["=", "<", ">="]), self.moment(inner)),
+            28 => format!("({} IN ({}, {}))", self.moment(inner), self.moment(inner), self.moment(inner)),
             0 => format!("({} AND {})", self.truth(inner), self.truth(inner)),
             1 => format!("({} OR {})", self.truth(inner), self.truth(inner)),
             2 => format!("(NOT {})", self.truth(inner)),

@@ -53,6 +53,11 @@ pub(crate) async fn authenticate(
     peer: Option<PeerAddr>,
     now: Timestamp,
 ) -> Result<Caller, ApiError> {
+    prove(state, bearer(headers)?, peer, now).await
+}
+
+/// The bearer token of a request.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(ApiError::unauthenticated("no token was sent"));
@@ -62,10 +67,10 @@ pub(crate) async fn authenticate(
         .ok()
         .and_then(|text| text.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let Some((_, token)) = token else {
-        return Err(ApiError::unauthenticated("the Authorization header holds no bearer token"));
-    };
-    prove(state, token.trim(), peer, now).await
+    match token {
+        Some((_, token)) => Ok(token.trim()),
+        None => Err(ApiError::unauthenticated("the Authorization header holds no bearer token")),
+    }
 }
 
 /// Proves a token. A stranger is told the same whatever is wrong; the holder of the true secret may learn that it is over.
@@ -81,7 +86,7 @@ pub(crate) async fn prove(
     }
     if let Some(proven) = state.providers.prove(token, now).await {
         return match proven {
-            Ok(verified) => Ok(Caller::new(state, verified)),
+            Ok(verified) => Ok(Caller::new(state, stand(state, verified, source, now).await?)),
             Err(why) => {
                 state.throttle.refused(source, now);
                 state.access.login_refused(source, &why);
@@ -91,6 +96,7 @@ pub(crate) async fn prove(
     }
     match state.store.verify_token(token, now).await {
         Ok(verified) => {
+            let verified = stand(state, verified, source, now).await?;
             state.store.touch_token(&verified.info.id, now);
             Ok(Caller::new(state, verified))
         }
@@ -110,4 +116,15 @@ pub(crate) async fn prove(
             }))
         }
     }
+}
+
+/// What the directories make of a proven identity.
+async fn stand(state: &ApiState, verified: Verified, source: IpAddr, now: Timestamp) -> Result<Verified, ApiError> {
+    let stands = state.access.stand(verified.identity).await;
+    let identity = stands.map_err(|why| {
+        state.throttle.refused(source, now);
+        state.access.login_refused(source, &why);
+        ApiError::unauthenticated("the token is not valid")
+    })?;
+    Ok(Verified { identity, ..verified })
 }

@@ -5,6 +5,7 @@ use crate::error::ApiError;
 use crate::handlers::{approvals, detokenize, sessions, system, tokens, users};
 use crate::html;
 use crate::page;
+use crate::scim;
 use crate::signin;
 use crate::state::{ApiState, PeerAddr};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -137,8 +138,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/saml/{name}/acs", post(signin::acs).layer(DefaultBodyLimit::max(limits::SAML_FORM_BYTES_MAX)))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .route_layer(middleware::from_fn_with_state(state.clone(), guard))
-        .fallback(async || ApiError::not_found("address"))
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
+        .merge(scim::router(state.clone()))
+        .fallback(async || ApiError::not_found("address"))
         .layer(middleware::from_fn(frame))
         .with_state(state)
 }
@@ -182,8 +184,9 @@ async fn frame(path: Option<MatchedPath>, request: Request, next: Next) -> Respo
     let mut response = answered.unwrap_or_else(|_| ApiError::timeout().into_response());
     let route = path.as_ref().map_or("none", MatchedPath::as_str).to_owned();
     // A method is the client's word; only known ones become a label.
-    let known =
-        [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE].into_iter().find(|m| *m == method);
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE]
+        .into_iter()
+        .find(|m| *m == method);
     let method = known.map_or_else(|| "other".to_owned(), |m| m.to_string());
     let status = response.status().as_u16().to_string();
     metrics::counter!(names::API_REQUESTS_TOTAL, "method" => method, "route" => route, "status" => status).increment(1);

@@ -14,6 +14,7 @@ mod handlers;
 mod html;
 mod openapi;
 mod page;
+mod scim;
 mod serve;
 mod signin;
 mod state;

@@ -31,6 +31,17 @@ pub trait Access: Send + Sync {
     fn targets(&self) -> Vec<TargetInfo>;
     /// Puts somebody's decision on an approval on record.
     fn decided(&self, _decision: &DecisionMade<'_>) {}
+    /// What the directories make of a proven identity: the groups that they know of everybody in it. An error, for the log, says
+    /// why nobody of that name may do anything.
+    fn stand(&self, proven: Identity) -> BoxFuture<'_, Result<Identity, String>> {
+        Box::pin(async { Ok(proven) })
+    }
+    /// The name of the directory (`identity.scim`) whose secret this is.
+    fn directory(&self, _secret: &str) -> Option<String> {
+        None
+    }
+    /// Somebody's groups, or whether they may do anything, have changed: sessions that live are looked at now.
+    fn people_changed(&self) {}
     /// Puts it on record that somebody showed a token that is not accepted.
     fn login_refused(&self, _source: IpAddr, _reason: &str) {}
 }

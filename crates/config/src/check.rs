@@ -204,6 +204,7 @@ impl Checker<'_, '_> {
         let auditors = self.with_role(&root.identity.auditors, "an auditor");
         let (oidc, saml) = self.providers(&root.identity);
         let login_ttl_ms = self.duration(root.identity.login_ttl.as_ref(), limits::LOGIN_TTL_MS, LOGIN_TTL_MS);
+        let scim = self.directories(&root.identity.scim);
         let targets = self.targets(&root.targets);
         let detectors = self.detectors(&root.detectors);
         let classify = self.classify(&root.classify, &targets, &detectors);
@@ -222,6 +223,7 @@ impl Checker<'_, '_> {
             oidc,
             saml,
             login_ttl_ms,
+            scim,
             targets,
             classify,
             approval_timeout_ms: self.duration(root.approvals.timeout.as_ref(), APPROVAL_MS_DEFAULT, APPROVAL_MS),

@@ -34,6 +34,8 @@ pub struct Config {
     pub saml: Vec<Saml>,
     /// How long a login by browser counts, in milliseconds.
     pub login_ttl_ms: u64,
+    /// The directories that push their people and groups.
+    pub scim: Vec<Scim>,
     /// The systems behind the gateway.
     pub targets: Vec<Target>,
     /// What is sensitive, and where.
@@ -82,6 +84,15 @@ pub enum Admin {
     User(String),
     /// Every member of this group.
     Group(String),
+}
+
+/// A directory that pushes its people and groups.
+#[derive(Clone)]
+pub struct Scim {
+    /// Its name.
+    pub name: String,
+    /// The secret that it shows.
+    pub token: Secret,
 }
 
 /// An OpenID Connect issuer.

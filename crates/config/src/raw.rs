@@ -123,6 +123,10 @@ pub(crate) struct Identity {
     /// How long a login by browser counts, and what it made, as in `12h` (the default).
     #[schemars(with = "Option<String>")]
     pub(crate) login_ttl: Option<Text>,
+    /// Directories that push their people and groups (SCIM 2.0, at `/scim/v2`).
+    #[serde(default)]
+    #[schemars(with = "Vec<Scim>")]
+    pub(crate) scim: Vec<Spanned<Scim>>,
     /// Who may manage tokens and see all sessions, as `group:NAME` or `user:NAME`. It gives no data access.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
@@ -233,6 +237,18 @@ impl<'de> Visitor<'de> for Values {
         }
         Ok(OneOrMore(all))
     }
+}
+
+/// A directory that pushes its people and groups.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scim {
+    /// The name in messages, recordings and lists of users: letters, digits, `_`, `-` and `.`.
+    #[schemars(with = "String")]
+    pub(crate) name: Text,
+    /// The bearer secret that the directory shows: at least 32 characters.
+    #[schemars(with = "String")]
+    pub(crate) token: Text,
 }
 
 /// A SAML identity provider.

@@ -263,6 +263,12 @@ pub const QUORUM_MAX: u32 = 32;
 pub const API_CONNECTIONS_MAX: usize = 512;
 /// Body of a request to the HTTP API.
 pub const API_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Body of a request of a directory: a group of ten thousand members, written at length.
+pub const SCIM_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Members of a group that an answer to a directory shows.
+pub const SCIM_MEMBERS_SHOWN_MAX: usize = 20_000;
+/// The secret of a directory.
+pub const SCIM_SECRET_CHARS_MIN: usize = 32;
 /// Headers of a request to the HTTP API.
 pub const API_HEADER_BYTES_MAX: usize = 32 * 1024;
 /// Time to send the headers of a request, and for a TLS handshake.

@@ -152,13 +152,20 @@ pub(crate) fn is_plain_type(oid: u32) -> bool {
 
 /// Whether this is the type of arrays of a type of the server's own that is no row.
 pub(crate) fn is_plain_array(oid: u32) -> bool {
-    static TABLE: OnceLock<Vec<u32>> = OnceLock::new();
-    let arrays = TABLE.get_or_init(|| {
-        let mut arrays: Vec<u32> = plain_types().iter().map(|known| known.array).filter(|oid| *oid != 0).collect();
-        arrays.sort_unstable();
-        arrays
-    });
-    arrays.binary_search(&oid).is_ok()
+    element_of(oid).is_some()
+}
+
+/// What arrays of this type are made of, where it is a type of the server's own that is no row.
+pub(crate) fn element_of(array: u32) -> Option<u32> {
+    static TABLE: OnceLock<HashMap<u32, u32>> = OnceLock::new();
+    let arrays = || plain_types().iter().filter(|known| known.array != 0).map(|known| (known.array, known.oid));
+    TABLE.get_or_init(|| arrays().collect()).get(&array).copied()
+}
+
+/// The type of arrays of a type of the server's own that is neither a row nor an array.
+pub(crate) fn array_of(element: u32) -> Option<u32> {
+    let known = plain_types().iter().find(|known| known.oid == element)?;
+    Some(known.array).filter(|oid| *oid != 0)
 }
 
 /// The type of the server's own that is neither a row nor an array, by its name; or the type of arrays of it.

@@ -17,6 +17,8 @@ mod statement;
 mod taint;
 
 pub use analyze::{Context, analyze, analyze_shaped, copied_query};
+#[doc(hidden)]
+pub use analyze::{arguments_meet, type_casts, type_of_call, types_compare, types_meet};
 pub use catalog::{
     Astray, CallByNumber, CarriedLabel, Catalog, ColumnRule, LabelledColumn, facts, query as catalog_query,
 };

@@ -215,6 +215,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Refused`] when the request breaks a rule; the text names it.
     pub async fn create_token(&self, new: NewToken, now: Timestamp) -> Result<(Secret, TokenInfo), StoreError> {
+        for party in new.on_behalf_of.iter().filter(|party| party.groups.is_none()) {
+            if self.standing(&party.user).await?.records.iter().all(|record| record.removed) {
+                return Err(StoreError::Refused(format!("the groups of `{}` are not known: name them", party.user)));
+            }
+        }
         let draft = Draft::new(self.keys(), new, None, now)?;
         let mut tx =
             self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::doing("write a token"))?;
@@ -581,9 +586,6 @@ fn check(new: &NewToken, now: Timestamp) -> Result<(), StoreError> {
     let mut users = BTreeSet::from([&new.user]);
     if let Some(twice) = new.on_behalf_of.iter().find(|p| !users.insert(&p.user)) {
         return refuse(format!("`{}` cannot act for itself", twice.user));
-    }
-    if let Some(unknown) = new.on_behalf_of.iter().find(|p| p.groups.is_none()) {
-        return refuse(format!("the groups of `{}` are not known: name them", unknown.user));
     }
     match &new.targets {
         Some(targets) if targets.is_empty() => return refuse("a token for no target is of no use".to_owned()),

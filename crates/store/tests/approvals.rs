@@ -32,7 +32,7 @@ fn acting_for(mut identity: Identity, kind: IdentityKind, users: &[&str]) -> Ide
         .map(|u| Principal {
             user: (*u).to_owned(),
             kind: IdentityKind::Human,
-            groups: Some([].into()),
+            groups: Some(identity.groups.clone()),
             directories: Vec::new(),
         })
         .collect();
@@ -107,6 +107,8 @@ async fn who_may_decide() {
     let ticket = approvals.open(request(vec![need(&["dba"], 2)]), clock::now()).await.unwrap();
     let human = IdentityKind::Human;
     type Expected = fn(&DecideError) -> bool;
+    let mut stranger = acting_for(identity("x", &["dba"]), human, &["eve"]);
+    stranger.on_behalf_of[0].groups = Some(["engineers".to_owned()].into());
     let cases: Vec<(&str, Identity, Expected)> = vec![
         ("the requester", identity("bot", &["dba"]), |e| matches!(e, DecideError::OwnRequest(_))),
         ("whom it acts for", identity("alice", &["dba"]), |e| matches!(e, DecideError::OwnRequest(_))),
@@ -118,6 +120,7 @@ async fn who_may_decide() {
         }),
         ("another group", identity("eve", &["engineers"]), |e| matches!(e, DecideError::NotInGroup(_))),
         ("no group", identity("eve", &[]), |e| matches!(e, DecideError::NotInGroup(_))),
+        ("in a group that whom it acts for is not in", stranger, |e| matches!(e, DecideError::NotInGroup(_))),
         ("an agent", acting_for(identity("x", &["dba"]), IdentityKind::Agent, &[]), |e| {
             matches!(e, DecideError::Agent)
         }),

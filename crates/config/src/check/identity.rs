@@ -2,7 +2,7 @@
 //! for the running gateway to find out.
 
 use super::Checker;
-use crate::model::{ALGORITHMS, ALGORITHMS_USUAL, Admin, Oidc, Saml, SamlSigned};
+use crate::model::{ALGORITHMS, ALGORITHMS_USUAL, Admin, Oidc, Saml, SamlSigned, Scim};
 use crate::raw::{self, OneOrMore, Text};
 use lockgate_core::{IdentityKind, Secret, is_name, limits};
 use lockgate_policy::nearest;
@@ -139,6 +139,29 @@ impl Checker<'_, '_> {
             kind_claim,
             ca,
         })
+    }
+
+    pub(super) fn directories(&mut self, raw: &[Spanned<raw::Scim>]) -> Vec<Scim> {
+        let mut all: Vec<Scim> = Vec::new();
+        for entry in raw.iter().map(|entry| &entry.value) {
+            let (name, token) = (self.provider_name(&entry.name), self.fill(&entry.token));
+            let (Some(name), Some(token)) = (name, token) else { continue };
+            if all.iter().any(|known| known.name == name) {
+                self.wrong(&entry.name, format!("there is another directory `{name}`"));
+            }
+            if token.chars().count() < limits::SCIM_SECRET_CHARS_MIN {
+                let least = limits::SCIM_SECRET_CHARS_MIN;
+                self.wrong(
+                    &entry.token,
+                    format!("a directory's secret has at least {least} characters: openssl rand -hex 32"),
+                );
+            }
+            if all.iter().any(|known| known.token.expose() == token) {
+                self.wrong(&entry.token, "another directory has the same secret");
+            }
+            all.push(Scim { name, token: Secret::new(token) });
+        }
+        all
     }
 
     fn provider_name(&mut self, text: &Text) -> Option<String> {

@@ -4,13 +4,14 @@
 use super::Gateway;
 use crate::when;
 use anyhow::Context;
+use aws_lc_rs::constant_time;
 use lockgate_api::{
     Access, ApiState, BoxFuture, DecisionMade, Detokenizer, EventStream, EventView, IdentityProviders, JournalReader,
     LiveSessions, Passwords, Readiness, SignIn, StillMay, TargetInfo,
 };
 use lockgate_config::Admin;
 use lockgate_core::{Identity, SessionId, Standing, TargetName, Timestamp};
-use lockgate_record::{ApprovalDecided, DamageKind, Event, HoldOutcome, JsonLines, ReadError, SessionCut};
+use lockgate_record::{ApprovalDecided, DamageKind, Digest, Event, HoldOutcome, JsonLines, ReadError, SessionCut};
 use lockgate_session::wire::Cut;
 use lockgate_session::{Judge, Ruling};
 use lockgate_store::journal::{Events, JournalError};
@@ -102,6 +103,27 @@ impl Access for Gateway {
             reason: decision.reason.into(),
         };
         self.log.note(event, when::now());
+    }
+
+    fn stand(&self, proven: Identity) -> BoxFuture<'_, Result<Identity, String>> {
+        Box::pin(async move { self.ask_directories(&proven).await })
+    }
+
+    fn directory(&self, secret: &str) -> Option<String> {
+        // Each of them is compared, in the same time.
+        let digest = |text: &str| Digest::of_parts(&[text.as_bytes()]).0;
+        let (config, offered) = (self.config(), digest(secret));
+        let mut found = None;
+        for known in &config.scim {
+            if constant_time::verify_slices_are_equal(&digest(known.token.expose()), &offered).is_ok() {
+                found = Some(known.name.clone());
+            }
+        }
+        found
+    }
+
+    fn people_changed(&self) {
+        self.sweep_people();
     }
 
     fn login_refused(&self, source: IpAddr, reason: &str) {

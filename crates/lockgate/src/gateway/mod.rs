@@ -10,6 +10,7 @@
 
 mod api;
 mod detokenize;
+mod directories;
 mod index;
 mod labels;
 mod log;
@@ -30,6 +31,7 @@ use crate::throttle::Throttle;
 use crate::when;
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use directories::People;
 use lockgate_config::{Config, Durability, Loaded};
 use lockgate_core::{Identity, SessionId, Timestamp};
 use lockgate_mask::MaskKeys;
@@ -93,6 +95,7 @@ struct Open {
     /// Gone when the session is: each session has an identity of its own in memory.
     identity: Weak<Identity>,
     lease: Option<Lease>,
+    people: People,
     counts: Arc<Counts>,
     /// Requests that the index knows of.
     listed: u64,

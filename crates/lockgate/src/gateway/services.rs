@@ -126,9 +126,11 @@ impl Services for Gateway {
         application: Option<String>,
     ) -> Result<(Box<Session>, Route), Refusal> {
         let now = when::now();
-        // Each session has its identity to itself, so that its going away can be seen.
-        let identity = Arc::new((*identity).clone());
         let lease = self.lease(peer, &identity, database, now).await?;
+        let refused = |why: String| self.refused_login(peer, &identity.user, database, &why);
+        let people = self.lease_people(&identity).await.map_err(refused)?;
+        // Each session has its identity to itself, so that its going away can be seen.
+        let identity = Arc::new(people.identity().clone());
         let no_access = |reason: &str| self.refused_target(peer, &identity, database, reason);
         let Ok(asked) = database.parse::<Database>() else { return Err(no_access("not the name of a target")) };
         if let Some(scope) = &lease.targets
@@ -174,6 +176,7 @@ impl Services for Gateway {
             Open {
                 identity: Arc::downgrade(&identity),
                 lease: lease.lease,
+                people,
                 counts: Arc::clone(session.counts()),
                 listed: 0,
             },
@@ -251,9 +254,6 @@ impl Gateway {
         database: &str,
         now: Timestamp,
     ) -> Result<Leased, Refusal> {
-        if let Err(unknown) = identity.standings() {
-            return Err(self.refused_login(peer, &identity.user, database, &unknown.to_string()));
-        }
         let Some(id) = identity.token_id.as_deref() else { return Ok(Leased { lease: None, targets: None }) };
         let refused = |reason: String| self.refused_login(peer, &identity.user, database, &reason);
         if let Some(lease) = self.lease_of_proof(id, now) {

@@ -1,4 +1,5 @@
-//! Takes rights away from sessions that live: a revoked or expired token, policies that no longer let them in.
+//! Takes rights away from sessions that live: a revoked or expired token, a user who was disabled or is in other groups, policies
+//! that no longer let them in.
 //!
 //! It looks every [`REJUDGE_MS`]: leases are two atomic loads each, and `connect` is judged again only when the rules
 //! changed or a policy looks at the clock. What is cut here is told why.
@@ -33,6 +34,7 @@ pub async fn run(gateway: Arc<Gateway>) {
         let now = when::now();
         gateway.sweep_gone();
         gateway.sweep_tokens(now);
+        gateway.sweep_people();
         let rules = gateway.rules.load_full();
         let second = slow.elapsed() >= SECOND;
         if rules.version != judged_by || (second && rules.policies.depends_on_time()) {
@@ -77,7 +79,7 @@ impl Gateway {
         }
     }
 
-    fn take_away(&self, id: SessionId, reason: &str) {
+    pub(super) fn take_away(&self, id: SessionId, reason: &str) {
         if self.live.cut(id, Cut { reason: reason.to_owned(), after_request: false }) {
             tracing::info!(session = %id, "session ended: {reason}");
         }

@@ -16,14 +16,6 @@ use crate::statement::{How, Later};
 use crate::taint::Taint;
 use crate::{catalog, parse};
 
-/// Functions whose value has the type of their first argument.
-pub(super) const OF_ARGUMENTS_TYPE: &[&str] =
-    &["max", "min", "lag", "lead", "first_value", "last_value", "nth_value", "any_value"];
-
-/// Functions of texts and other strings that give text for text.
-const OF_TEXT: &[&str] =
-    &["btrim", "like_escape", "ltrim", "overlay", "reverse", "rtrim", "string_agg", "substr", "substring"];
-
 /// The server's own types that refuse some texts.
 const SERVER_TYPES: &[&str] = &[
     "aclitem",
@@ -168,7 +160,8 @@ impl<'t> Analyzer<'t> {
             }
             value.taint.join(&self.call_builtin(builtin, name, call, &arguments, &given));
             if users.is_empty() && certainly_called(name, &arguments) {
-                value.type_oid = type_of_result(name, arguments.first().map_or(types::UNKNOWN, |first| first.type_oid));
+                let given: Vec<u32> = arguments.iter().map(|argument| argument.type_oid).collect();
+                value.type_oid = self.type_of_result(name, &given);
             }
         }
         value.size = match builtin {
@@ -475,16 +468,4 @@ fn certainly_called(name: &str, arguments: &[Val<'_>]) -> bool {
     let [only] = arguments else { return true };
     let value = only.row.is_none() && (types::is_scalar(only.type_oid) || types::is_known_array(only.type_oid));
     value || OF_ANYTHING.contains(&name)
-}
-
-/// The type of what one of the server's own functions returns, given a first argument of this type.
-fn type_of_result(name: &str, first: u32) -> u32 {
-    let text = types::is_text(first) || first == types::LITERAL;
-    match (name, types::result_of(name)) {
-        _ if OF_ARGUMENTS_TYPE.contains(&name) => first,
-        // Of a range, its bound.
-        ("lower" | "upper", _) if text => types::TEXT,
-        (_, types::ORDERED) if text && OF_TEXT.contains(&name) => types::TEXT,
-        (_, result) => result,
-    }
 }

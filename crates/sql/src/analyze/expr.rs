@@ -14,6 +14,7 @@ use pg_query::protobuf::{
 use super::operator::CONDITION;
 use super::returned::Shape;
 use super::scope::{Col, Rel, Scope, Val, doubt, size_of};
+use super::unify::MEETING;
 use super::{Analyzer, size, tree, types};
 use crate::statement::How;
 use crate::taint::Taint;
@@ -80,11 +81,12 @@ impl<'t> Analyzer<'t> {
             NodeEnum::ParamRef(_) => types::ADAPTS,
             NodeEnum::AConst(AConst { val, .. }) => match val {
                 Some(a_const::Val::Ival(_)) => types::INT4,
-                Some(a_const::Val::Fval(_)) => types::NUMERIC,
+                Some(a_const::Val::Fval(number)) => types::of_number(&number.fval),
                 Some(a_const::Val::Boolval(_)) => types::BOOL,
                 Some(a_const::Val::Sval(_)) if !self.may_be_array(Some(node), value) => types::LITERAL,
                 _ => types::ADAPTS,
             },
+            NodeEnum::SqlvalueFunction(function) => types::of_keyword(function.op()),
             _ if value.row.is_some() || self.may_be_array(Some(node), value) => types::UNKNOWN,
             _ => types::SCALAR,
         }
@@ -172,15 +174,18 @@ impl<'t> Analyzer<'t> {
                 self.operator(e, scope)
             }
             NodeEnum::BoolExpr(e) => {
-                let value = self.one_by_one(&e.args, scope, e.location);
-                Val { type_oid: types::BOOL, ..Val::made_of(value.taint) }
+                let (taint, _) = self.one_by_one(&e.args, scope, e.location);
+                Val { type_oid: types::BOOL, ..Val::made_of(taint) }
             }
             NodeEnum::SubLink(link) => {
                 self.sees("SubLink", link.location);
                 self.sublink(link, scope)
             }
             NodeEnum::CaseExpr(case) => self.case(case, scope),
-            NodeEnum::CoalesceExpr(e) => self.one_by_one(&e.args, scope, e.location),
+            NodeEnum::CoalesceExpr(e) => {
+                let (taint, types) = self.one_by_one(&e.args, scope, e.location);
+                self.met(taint, types, e.location)
+            }
             NodeEnum::MinMaxExpr(e) => self.greatest(&e.args, scope, e.location),
             NodeEnum::NullTest(e) => {
                 let Some(arg) = e.arg.as_deref() else { return Val::clean() };
@@ -411,30 +416,42 @@ impl<'t> Analyzer<'t> {
         self.uses(taint, How::Expression, place, location);
     }
 
-    /// AND, OR, COALESCE: whether an operand is evaluated depends on those before it. That shows where it may fail.
-    fn one_by_one(&mut self, args: &'t [Node], scope: &Scope<'t, '_>, location: i32) -> Val<'t> {
-        let mut one = Val { type_oid: types::ADAPTS, ..Val::clean() };
+    /// AND, OR, COALESCE: whether an operand is evaluated depends on those before it. That shows where it may fail. What they
+    /// hold, and their types.
+    fn one_by_one(&mut self, args: &'t [Node], scope: &Scope<'t, '_>, location: i32) -> (Taint, Vec<u32>) {
+        let mut taint = Taint::CLEAN;
+        let mut types = Vec::with_capacity(args.len());
         for arg in args {
             let value = self.expr(arg, scope);
             if !value.sure {
-                self.uses(&one.taint, How::Condition, CONDITION, location);
+                self.uses(&taint, How::Condition, CONDITION, location);
             }
-            one.taint.join(&value.taint);
-            one.type_oid = types::alike(one.type_oid, value.type_oid);
+            taint.join(&value.taint);
+            types.push(value.met_as());
         }
-        one
+        (taint, types)
+    }
+
+    /// What is one of several values of these types, or is compared with them: the server makes one type of them.
+    fn met(&mut self, taint: Taint, types: Vec<u32>, location: i32) -> Val<'t> {
+        let meeting = self.meeting(types);
+        if !meeting.sure {
+            self.may_fail(&taint, MEETING, location);
+        }
+        Val { type_oid: meeting.type_oid, ..Val::made_of(taint) }
     }
 
     /// GREATEST, LEAST: all are evaluated, and compared.
     fn greatest(&mut self, args: &'t [Node], scope: &Scope<'t, '_>, location: i32) -> Val<'t> {
-        let mut one = Val { type_oid: types::ADAPTS, ..Val::clean() };
+        let mut taint = Taint::CLEAN;
+        let mut types = Vec::with_capacity(args.len());
         for arg in args {
             let value = self.expr(arg, scope);
-            one.taint.join(&value.taint);
-            one.type_oid = types::alike(one.type_oid, value.type_oid);
+            taint.join(&value.taint);
+            types.push(value.met_as());
         }
-        let compared = Val { type_oid: one.type_oid, ..Val::clean() };
-        if self.collates || !self.compare(&compared, &compared) {
+        let one = self.met(taint, types, location);
+        if self.collates || !(one.type_oid == types::ADAPTS || self.compares(one.type_oid)) {
             self.may_fail(&one.taint, "a comparison that may fail", location);
         }
         one
@@ -444,10 +461,12 @@ impl<'t> Analyzer<'t> {
     fn array(&mut self, array: &'t AArrayExpr, scope: &Scope<'t, '_>) -> Val<'t> {
         let mut taint = Taint::CLEAN;
         let (mut nested, mut values) = (false, !array.elements.is_empty());
+        let mut types = Vec::with_capacity(array.elements.len());
         for element in &array.elements {
             let value = self.expr(element, scope);
             nested |= self.may_be_array(Some(element), &value);
             values &= self.is_one_value(element, &value);
+            types.push(value.met_as());
             taint.join(&value.taint);
         }
         let width = |node: &Node| match tree::kind(node) {
@@ -463,7 +482,9 @@ impl<'t> Analyzer<'t> {
         if nested && !one_shape {
             self.may_fail(&taint, "arrays of different shapes", array.location);
         }
-        Val { type_oid: if values { types::VALUES } else { types::UNKNOWN }, ..Val::made_of(taint) }
+        let one = self.met(taint, types, array.location);
+        let type_oid = if values { types::array_of(one.type_oid) } else { types::UNKNOWN };
+        Val { type_oid, ..one }
     }
 
     fn case(&mut self, case: &'t pg_query::protobuf::CaseExpr, scope: &Scope<'t, '_>) -> Val<'t> {
@@ -473,7 +494,7 @@ impl<'t> Analyzer<'t> {
         };
         let mut condition = tested.taint.clone();
         let mut value = Taint::CLEAN;
-        let mut type_oid = types::ADAPTS;
+        let mut types = Vec::with_capacity(case.args.len().saturating_add(1));
         let whens = case.args.iter().filter_map(|when| match tree::kind(when) {
             Some(NodeEnum::CaseWhen(when)) => Some(when),
             _ => None,
@@ -488,17 +509,19 @@ impl<'t> Analyzer<'t> {
             }
             if let Some(result) = when.result.as_deref() {
                 let result = self.expr(result, scope);
-                type_oid = types::alike(type_oid, result.type_oid);
+                types.push(result.met_as());
                 value.join(&result.taint);
             }
         }
         if let Some(result) = case.defresult.as_deref() {
             let result = self.expr(result, scope);
-            type_oid = types::alike(type_oid, result.type_oid);
+            // The server looks at it first.
+            types.insert(0, result.met_as());
             value.join(&result.taint);
         }
         self.uses(&condition, How::Condition, "CASE", case.location);
-        Val { type_oid, ..Val::made_of(value.with(&condition)) }
+        let one = self.met(value, types, case.location);
+        Val { type_oid: one.type_oid, ..Val::made_of(one.taint.with(&condition)) }
     }
 
     fn row(&mut self, args: &'t [Node], scope: &Scope<'t, '_>) -> Val<'t> {
@@ -801,7 +824,7 @@ impl<'t> Analyzer<'t> {
                 let values = link.sub_link_type() == SubLinkType::ArraySublink
                     && rel.open.is_none()
                     && matches!(rel.cols.as_slice(), [only] if self.shape_of(only.type_oid) == Shape::Value);
-                let type_oid = if values { types::VALUES } else { types::UNKNOWN };
+                let type_oid = if values { types::array_of(value.type_oid) } else { types::UNKNOWN };
                 Val { size, type_oid, ..Val::made_of(rel.all().with(&predicate)) }
             }
             _ => {
@@ -814,7 +837,12 @@ impl<'t> Analyzer<'t> {
 
     /// A query within an expression: its result, and what decided about its rows.
     pub(super) fn subquery(&mut self, query: &'t NodeEnum, scope: &Scope<'t, '_>) -> (super::Rel<'t>, Taint) {
-        self.inside(|walk| walk.query(query, scope))
+        let (mut rel, predicate) = self.inside(|walk| walk.query(query, scope));
+        for col in rel.cols.iter_mut().filter(|col| col.type_oid == types::LITERAL) {
+            // A text that nothing in the query said the type of is one to those who read it.
+            col.type_oid = types::TEXT;
+        }
+        (rel, predicate)
     }
 
     /// A walk over a query within another, which has aggregates, windows and conditions of its own: what came of it, and

@@ -16,6 +16,7 @@ mod modify;
 mod operator;
 mod pattern;
 mod query;
+mod result;
 mod returned;
 mod scope;
 mod settings;
@@ -23,6 +24,7 @@ mod size;
 mod total;
 pub(crate) mod tree;
 mod types;
+mod unify;
 mod verb;
 
 use std::borrow::Cow;
@@ -42,8 +44,10 @@ use crate::statement::{
 use crate::taint::Taint;
 use crate::{Outputs, parse};
 pub use copy::copied_query;
+pub use result::{arguments_meet, type_of_call};
 use scope::{Col, Item, Rel, Scope};
 use size::Rows;
+pub use unify::{type_casts, types_compare, types_meet};
 
 /// What an analysis rests on.
 #[derive(Clone, Copy, Debug)]

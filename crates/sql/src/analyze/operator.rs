@@ -3,7 +3,7 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AConst, AExpr, AExprKind, Node, SubLinkType, TypeName, a_const};
 
-use super::call::OF_ARGUMENTS_TYPE;
+use super::result::OF_ARGUMENTS_TYPE;
 use super::scope::{Scope, Val};
 use super::types::{self, is_range};
 use super::{Analyzer, pattern, size, tree};
@@ -70,13 +70,13 @@ impl<'t> Analyzer<'t> {
         }
         let other = right().map_or(types::UNKNOWN, |right| right.type_oid);
         let type_oid = match e.kind() {
-            AExprKind::AexprNullif => types::alike(left.type_oid, other),
+            AExprKind::AexprNullif => self.type_left(left.type_oid, other),
             // What a user's own gives may be a row.
             AExprKind::AexprOp if self.has_own(named) => types::UNKNOWN,
             AExprKind::AexprOp => match named {
                 "||" if arrays => types::UNKNOWN,
                 "||" if types::is_text(left.type_oid) || types::is_text(other) => types::TEXT,
-                "||" => types::alike(types::SCALAR, types::alike(left.type_oid, other)),
+                "||" => self.type_joined(left.type_oid, other),
                 "->>" | "#>>" if left.type_oid == types::JSONB => types::TEXT,
                 "->" | "#>" if left.type_oid == types::JSONB => types::JSONB,
                 _ if !self.catalog.operators_named(named).is_empty() => types::UNKNOWN,
@@ -87,6 +87,25 @@ impl<'t> Analyzer<'t> {
         };
         let size = size::of_operator(e.kind(), named, left.size, rights_size);
         Val { size, type_oid, ..Val::made_of(value) }
+    }
+
+    /// The type of `nullif(left, other)`: what the comparison makes of the left one.
+    fn type_left(&self, left: u32, other: u32) -> u32 {
+        let both = |what: fn(u32) -> bool| what(left) && what(other);
+        if both(types::is_integer) || both(types::is_float) || both(types::is_moment) {
+            return left;
+        }
+        self.meeting([left, other]).type_oid
+    }
+
+    /// The type of `left || other`, where neither is an array.
+    fn type_joined(&self, left: u32, other: u32) -> u32 {
+        match self.meet(left, other).type_oid {
+            types::LITERAL => types::TEXT,
+            same @ (types::JSONB | types::BYTEA) => same,
+            _ if types::is_ordered(left) || types::is_ordered(other) => types::ORDERED,
+            _ => types::SCALAR,
+        }
     }
 
     fn operands(&mut self, e: &'t AExpr, scope: &Scope<'t, '_>) -> Operands<'t> {
@@ -125,20 +144,33 @@ impl<'t> Analyzer<'t> {
         if self.collates {
             return false;
         }
-        let element = |value: &Val<'t>| Val { type_oid: types::element_of(value.type_oid), ..Val::clean() };
+        let element = |value: &Val<'t>| match self.beneath(value.type_oid) {
+            // An array that is written as a text is one of what it is compared with.
+            adapts @ (types::ADAPTS | types::LITERAL) => Val { type_oid: adapts, ..Val::clean() },
+            array => Val { type_oid: types::element_of(array), ..Val::clean() },
+        };
         match e.kind() {
             AExprKind::AexprDistinct
             | AExprKind::AexprNotDistinct
             | AExprKind::AexprNullif
-            | AExprKind::AexprIn
             | AExprKind::AexprBetween
             | AExprKind::AexprNotBetween
             | AExprKind::AexprBetweenSym
             | AExprKind::AexprNotBetweenSym => rights.iter().all(|right| self.compare(left, right)),
+            AExprKind::AexprIn => {
+                // The server makes an array of what is listed, or compares one after the other.
+                let all = std::iter::once(left).chain(rights);
+                let rows = all.clone().all(|value| value.row.is_some());
+                let meeting = self.meeting(all.map(|value| value.type_oid));
+                rights.iter().all(|right| self.compare(left, right))
+                    && (rows
+                        || rights.len() == 1
+                        || (meeting.sure && self.types_compare(left.type_oid, meeting.type_oid)))
+            }
             AExprKind::AexprLike | AExprKind::AexprIlike => self.is_pattern(e.rexpr.as_deref(), Patterns::Like),
             AExprKind::AexprSimilar => self.is_pattern(e.rexpr.as_deref(), Patterns::Similar),
             AExprKind::AexprOpAny | AExprKind::AexprOpAll if COMPARISONS.contains(&name) => {
-                self.compares(left.type_oid) || rights.iter().all(|right| self.compare(left, &element(right)))
+                rights.iter().all(|right| self.compare(left, &element(right)))
             }
             AExprKind::AexprOp | AExprKind::AexprOpAny | AExprKind::AexprOpAll if LIKES.contains(&name) => {
                 self.is_pattern(e.rexpr.as_deref(), Patterns::Like)

@@ -12,6 +12,7 @@ use pg_query::protobuf::{
 
 use super::scope::{self, Col, Cte, From, Item, Rel, Scope, Table, Val, size_of};
 use super::size::{self, Rows};
+use super::unify::MEETING;
 use super::{Analyzer, Read, Resolved, tree, types};
 use crate::builtins::{self, Leak};
 use crate::statement::{How, Object};
@@ -75,7 +76,7 @@ impl<'t> Analyzer<'t> {
                 }
             }
             match &mut all {
-                Some(all) => all.unite(row),
+                Some(all) => self.unite(all, row),
                 None => all = Some(row),
             }
         }
@@ -87,6 +88,20 @@ impl<'t> Analyzer<'t> {
         }
         let rows = Rows::made(u64::try_from(lists.len()).unwrap_or(size::ANY));
         Rel { bounded: true, rows, ..rel }
+    }
+
+    /// Takes in another result of the same columns, which become of one type.
+    fn unite(&mut self, rel: &mut Rel<'t>, other: Rel<'t>) {
+        let types = rel.cols.iter().zip(&other.cols);
+        let meetings: Vec<_> = types.map(|(one, other)| self.meet(one.met_as(), other.met_as())).collect();
+        rel.unite(other);
+        for (col, meeting) in rel.cols.iter_mut().zip(meetings) {
+            col.type_oid = self.unless_row(meeting.type_oid);
+            if !meeting.sure {
+                col.sure = false;
+                self.may_fail(&col.taint, MEETING, -1);
+            }
+        }
     }
 
     fn set_operation(&mut self, select: &'t SelectStmt, scope: &Scope<'t, '_>) -> Rel<'t> {
@@ -114,7 +129,7 @@ impl<'t> Analyzer<'t> {
         rel.bounded &= right.bounded;
         let tables = rel.rows.tables.max(right.rows.tables);
         rel.rows = Rows { times: rel.rows.times.saturating_add(right.rows.times), tables };
-        rel.unite(right);
+        self.unite(&mut rel, right);
         let unasked = self.unasked();
         if !unasked.is_clean() {
             for col in &mut rel.cols {
@@ -713,7 +728,11 @@ impl<'t> Analyzer<'t> {
             self.uses(&taint, how, "a join's columns", -1);
             self.predicate.join(&taint);
             let (sure, type_oid) = match sides {
-                [Some(one), Some(other)] => (one.sure && other.sure, types::alike(one.type_oid, other.type_oid)),
+                [Some(one), Some(other)] => {
+                    let meeting = self.meet(one.type_oid, other.type_oid);
+                    let compared = self.types_compare(one.type_oid, other.type_oid);
+                    (one.sure && other.sure && meeting.sure && compared, self.unless_row(meeting.type_oid))
+                }
                 _ => (false, types::UNKNOWN),
             };
             cols.push(Col { plain, sure, type_oid, ..Col::new(name.clone(), taint) });

@@ -6,8 +6,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::size::{self, Rows};
-use super::types;
 use crate::taint::Taint;
+
+/// The type of rows that have no other.
+pub(super) const RECORD: u32 = 2249;
 
 /// A column of a query's result or of something in its FROM clause.
 #[derive(Clone, Debug)]
@@ -77,6 +79,11 @@ impl<'t> Col<'t> {
         same_row(self.row.as_ref(), other.row.as_ref(), &mut left)
     }
 
+    /// The type by which it meets others.
+    pub(super) fn met_as(&self) -> u32 {
+        if self.row.is_some() && self.type_oid == 0 { RECORD } else { self.type_oid }
+    }
+
     pub(super) fn new(name: impl Into<Cow<'t, str>>, taint: Taint) -> Col<'t> {
         Col {
             name: name.into(),
@@ -118,6 +125,11 @@ pub(super) struct Val<'t> {
 }
 
 impl<'t> Val<'t> {
+    /// The type by which it meets others.
+    pub(super) fn met_as(&self) -> u32 {
+        if self.row.is_some() && self.type_oid == 0 { RECORD } else { self.type_oid }
+    }
+
     pub(super) fn made_of(taint: Taint) -> Val<'t> {
         Val { taint, ..Val::default() }
     }
@@ -188,7 +200,7 @@ impl<'t> Rel<'t> {
         }
     }
 
-    /// Takes in another result of the same columns: a row of VALUES, an arm of UNION.
+    /// Takes in another result of the same columns: a row of VALUES, an arm of UNION. Of which types they become is not looked at.
     pub(super) fn unite(&mut self, other: Rel<'t>) {
         for (at, col) in self.cols.iter_mut().enumerate() {
             match other.cols.get(at) {
@@ -200,8 +212,6 @@ impl<'t> Rel<'t> {
                         col.row = None;
                     }
                     col.sure &= other.sure;
-                    // Columns that are united are of one type.
-                    col.type_oid = types::alike(col.type_oid, other.type_oid);
                 }
                 None => {
                     col.plain = false;

@@ -36,6 +36,10 @@ impl<'t> Analyzer<'t> {
         for argument in given {
             all.join(&argument.value.taint);
         }
+        let types: Vec<u32> = given.iter().map(|g| g.value.type_oid).collect();
+        if matches!(class, Class::Total | Class::Conditional) && !self.compatible_meet(name, &types).sure {
+            return Some(all);
+        }
         match class {
             // A collation that does not suit is found out when the function runs.
             Class::Total | Class::Conditional if self.collates => Some(all),
@@ -97,7 +101,10 @@ impl<'t> Analyzer<'t> {
             }
             "max" | "min" => self.compares(first),
             "array_agg" => given.iter().all(|g| !self.may_be_array(g.node, g.value)),
-            "array_replace" => given.iter().skip(1).any(|g| self.compares(g.value.type_oid)),
+            "array_replace" => {
+                let types: Vec<u32> = given.iter().map(|g| g.value.type_oid).collect();
+                self.compares(self.compatible_meet(name, &types).type_oid)
+            }
             "bpchar" | "varchar" => given.len() == 1,
             "length" => {
                 let known = is_text(first) || matches!(first, types::BYTEA | types::LITERAL | 1560 | 1562 | 3614);

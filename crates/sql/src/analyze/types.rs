@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 
 use super::Analyzer;
 use super::scope::{Col, Val};
+use crate::builtins;
 use lockgate_core::limits;
+use pg_query::protobuf::SqlValueFunctionOp;
 
 const RESULTS: &str = include_str!("../../data/results.txt");
 
@@ -43,6 +45,8 @@ pub(super) const ADAPTS: u32 = u32::MAX - 3;
 
 /// Arrays of some type that is no row.
 pub(super) const VALUES: u32 = u32::MAX - 4;
+/// `numeric` that each type of numbers with a fraction holds: constants of no extreme size, and integers beside them.
+pub(super) const DECIMAL: u32 = u32::MAX - 5;
 
 /// The server's own types of which any two values compare: numbers, texts, dates, networks, bytes, bits, ids, jsonb, ranges.
 /// The shapes are not among them: they compare by areas and lengths, which overflow.
@@ -164,19 +168,32 @@ pub(super) fn result_of(function: &str) -> u32 {
     table.get(function).copied().unwrap_or(UNKNOWN)
 }
 
-/// The type of what is one of two values. Which row it is decides what columns it has: of users' types nothing is said.
-pub(super) fn alike(one: u32, other: u32) -> u32 {
-    let either = |what: fn(u32) -> bool| what(one) || what(other);
-    let known = is_known(one) && is_known(other);
-    match (one, other) {
-        _ if known && one == other => one,
-        (ADAPTS, sure) | (sure, ADAPTS) if known => sure,
-        (LITERAL, sure) | (sure, LITERAL) if known => sure,
+/// What is known of one of two values, of which one is of a known type and the other of one that is not; `alone` says that the
+/// server casts the known one to and from no other. Which row it is decides what columns it has: of users' types nothing is said.
+pub(super) fn either(known: u32, guess: u32, alone: bool) -> u32 {
+    let either = |what: fn(u32) -> bool| what(known) || what(guess);
+    match guess {
+        ORDERED | SCALAR if alone => known,
         _ if either(is_text) => TEXT,
         _ if either(is_ordered) => ORDERED,
         _ if either(is_scalar) => SCALAR,
         _ => UNKNOWN,
     }
+}
+
+/// Which type it is, is not known.
+pub(super) fn is_guess(oid: u32) -> bool {
+    matches!(oid, UNKNOWN | SCALAR | ORDERED | VALUES)
+}
+
+/// Any two values of this type of the server's own compare.
+pub(super) fn compares(oid: u32) -> bool {
+    is_ordered(oid) || is_known_array(oid)
+}
+
+/// A day, or a moment of one.
+pub(super) fn is_moment(oid: u32) -> bool {
+    matches!(oid, DATE | TIMESTAMP | TIMESTAMPTZ)
 }
 
 /// `text` and what is taken for it.
@@ -205,28 +222,72 @@ pub(super) fn is_known_array(oid: u32) -> bool {
     ARRAY_TYPES.contains(&oid)
 }
 
-/// What an array of this type is made of, as far as it is certain: the server's own arrays are of types that compare.
+/// What an array of this type is made of, as far as it is certain.
 pub(super) fn element_of(oid: u32) -> u32 {
-    match oid {
-        1009 => TEXT,
-        _ if is_known_array(oid) => ORDERED,
-        _ => UNKNOWN,
+    builtins::element_of(oid).unwrap_or(UNKNOWN)
+}
+
+/// The type of arrays of what is of this type and no row.
+pub(super) fn array_of(element: u32) -> u32 {
+    match element {
+        LITERAL => 1009,
+        DECIMAL => 1231,
+        // An array of arrays is of their type.
+        _ if builtins::is_plain_array(element) => element,
+        _ => builtins::array_of(element).unwrap_or(VALUES),
+    }
+}
+
+/// The type of a number that is written with digits and more than four bytes hold, or a point or an exponent.
+pub(super) fn of_number(text: &str) -> u32 {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return match text.parse::<i64>() {
+            Ok(_) => INT8,
+            Err(_) if digits.len() <= 30 => DECIMAL,
+            Err(_) => NUMERIC,
+        };
+    }
+    if !digits.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')) {
+        // Other bases, and digits in groups: as long as an integer holds it, it is one.
+        return ORDERED;
+    }
+    let ordinary = |number: f64| number == 0.0 || (1e-30..1e30).contains(&number.abs());
+    let is_zero =
+        !digits.bytes().take_while(|byte| !byte.eq_ignore_ascii_case(&b'e')).any(|b| (b'1'..=b'9').contains(&b));
+    match text.parse::<f64>() {
+        Ok(number) if ordinary(number) && (number != 0.0 || is_zero) => DECIMAL,
+        _ => NUMERIC,
+    }
+}
+
+/// The type of `CURRENT_DATE` and its like.
+pub(super) fn of_keyword(keyword: SqlValueFunctionOp) -> u32 {
+    use SqlValueFunctionOp as Op;
+    match keyword {
+        Op::SvfopCurrentDate => DATE,
+        Op::SvfopCurrentTime | Op::SvfopCurrentTimeN => 1266,
+        Op::SvfopCurrentTimestamp | Op::SvfopCurrentTimestampN => TIMESTAMPTZ,
+        Op::SvfopLocaltime | Op::SvfopLocaltimeN => TIME,
+        Op::SvfopLocaltimestamp | Op::SvfopLocaltimestampN => TIMESTAMP,
+        Op::SvfopCurrentRole
+        | Op::SvfopCurrentUser
+        | Op::SvfopUser
+        | Op::SvfopSessionUser
+        | Op::SvfopCurrentCatalog
+        | Op::SvfopCurrentSchema => 19,
+        Op::SqlvalueFunctionOpUndefined => SCALAR,
     }
 }
 
 /// Any two values of this type compare.
 pub(super) fn is_ordered(oid: u32) -> bool {
-    oid == ORDERED || ORDERED_TYPES.contains(&oid)
+    matches!(oid, ORDERED | DECIMAL) || ORDERED_TYPES.contains(&oid)
 }
 
 /// Known to be none of a user's types and no array.
 pub(super) fn is_scalar(oid: u32) -> bool {
     matches!(oid, SCALAR | LITERAL) || is_ordered(oid) || OTHER_TYPES.contains(&oid)
-}
-
-/// One of the server's own types, or what is known in place of it.
-fn is_known(oid: u32) -> bool {
-    matches!(oid, ADAPTS | SCALAR | LITERAL | ORDERED) || is_servers(oid)
 }
 
 /// One of the server's own types, and known which.
@@ -249,7 +310,7 @@ impl<'t> Analyzer<'t> {
     /// Any two values of this type compare: none makes that fail.
     pub(super) fn compares(&self, type_oid: u32) -> bool {
         let oid = self.beneath(type_oid);
-        if is_ordered(oid) || is_known_array(oid) {
+        if compares(oid) {
             return true;
         }
         self.catalog.types().get(&oid).is_some_and(|facts| match facts.kind {
@@ -295,11 +356,6 @@ impl<'t> Analyzer<'t> {
         one.len() == other.len()
             && one.iter().zip(other).all(|(a, b)| a.row.is_none() && b.row.is_none() && compare(a.type_oid, b.type_oid))
     }
-
-    fn types_compare(&self, one: u32, other: u32) -> bool {
-        let adapts = |oid: u32| matches!(oid, LITERAL | ADAPTS);
-        (adapts(one) && adapts(other)) || self.compares(one) || self.compares(other)
-    }
 }
 
 #[cfg(test)]
@@ -315,16 +371,5 @@ mod tests {
         assert_eq!(result_of("lower"), UNKNOWN);
         assert_eq!(result_of("array_append"), UNKNOWN);
         assert_eq!(result_of("jsonb_populate_record"), UNKNOWN);
-    }
-
-    #[test]
-    fn one_of_two() {
-        assert_eq!(alike(TEXT, LITERAL), TEXT);
-        assert_eq!(alike(ADAPTS, JSON), JSON);
-        assert_eq!(alike(INT4, NUMERIC), ORDERED);
-        assert_eq!(alike(INT4, UNKNOWN), ORDERED);
-        assert_eq!(alike(JSON, UNKNOWN), SCALAR);
-        assert_eq!(alike(LITERAL, UNKNOWN), SCALAR);
-        assert_eq!(alike(1009, UNKNOWN), UNKNOWN);
     }
 }
