@@ -39,6 +39,7 @@ mod replication;
 mod rewrite;
 mod rights;
 mod robustness;
+mod signin;
 mod starting;
 mod titles;
 mod versions;

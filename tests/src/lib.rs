@@ -13,6 +13,7 @@ pub mod postgres;
 pub mod process;
 pub mod scene;
 pub mod simplesaml;
+pub mod surfer;
 pub mod wire;
 
 pub use gateway::{Gateway, GatewayOptions};

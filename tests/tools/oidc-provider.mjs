@@ -21,8 +21,10 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   clients: [
     service('ci'), service('ops'), service('brief'),
     {
-      client_id: 'lockgate', ...secret, redirect_uris: ['http://127.0.0.1:1/callback'], response_types: ['code'],
-      application_type: 'native',
+      client_id: 'lockgate', ...secret, response_types: ['code'],
+      // A gateway's own page, or an address where nobody is.
+      redirect_uris: [process.env.REDIRECT ?? 'http://127.0.0.1:1/callback'],
+      application_type: process.env.REDIRECT ? 'web' : 'native',
       grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
     },
   ],

@@ -417,3 +417,9 @@ pub const USED_ONCE_MAX: usize = 200_000;
 pub const USED_ONCE_LINGER_MS: i64 = 24 * 60 * 60 * 1_000;
 /// The form that a SAML provider has a browser post, with a response of [`SAML_POST_BYTES_MAX`] in it, in the form's own encoding.
 pub const SAML_FORM_BYTES_MAX: usize = 512 * 1024;
+/// Connections that wait for a person with a browser, in all.
+pub const LINKS_MAX: usize = 512;
+/// Connections that wait for a person with a browser, from one address.
+pub const LINKS_PER_SOURCE_MAX: usize = 16;
+/// How often a connection that waits looks whether another gateway has heard from its person.
+pub const LINK_LOOK_MS: u64 = 1_000;

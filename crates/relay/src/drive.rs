@@ -4,12 +4,12 @@
 //! other can take what comes of it, so a peer that stops reading stops its own session and costs no memory.
 
 use crate::live::{Control, NewSession, Registered};
-use crate::services::{Held, RelayLimits, Route, Services};
+use crate::services::{Held, Linked, RelayLimits, Route, Services};
 use crate::stream::{Prefixed, Stream};
 use crate::tls;
 use bytes::{Bytes, BytesMut};
 use lockgate_core::limits::READ_BUFFER_BYTES;
-use lockgate_core::{Fault, metrics as names};
+use lockgate_core::{Fault, Identity, metrics as names};
 use lockgate_mask::Masked;
 use lockgate_session::wire::{Ask, Cut, Decided, Event, Io, Refusal, TlsFacts, Wire};
 use std::collections::VecDeque;
@@ -39,6 +39,7 @@ enum Woke {
     TargetClosed,
     Control(Control),
     Decided(Decided),
+    Proven(Result<Arc<Identity>, Refusal>),
     Timer,
     Flushed,
 }
@@ -77,6 +78,7 @@ struct Pump<S> {
     target_unflushed: bool,
     registered: Option<Registered>,
     hold: Option<Held>,
+    linked: Option<Linked>,
     preauth: Option<crate::listener::PreauthPlace>,
     timer: Option<Pin<Box<Sleep>>>,
     wake_at: Option<Instant>,
@@ -111,6 +113,7 @@ pub async fn drive<S: Services>(services: Arc<S>, accepted: Accepted) {
         target_unflushed: false,
         registered: None,
         hold: None,
+        linked: None,
         preauth: Some(preauth),
         timer: None,
         wake_at: None,
@@ -163,6 +166,11 @@ impl<S: Services> Pump<S> {
                 Woke::Decided(decided) => {
                     self.hold = None;
                     self.tell(Event::Decided(decided)).await;
+                }
+                Woke::Proven(proven) => {
+                    self.linked = None;
+                    self.login_by = Some(Instant::now() + Duration::from_millis(self.limits.login_ms_max));
+                    self.tell(Event::Proven(proven)).await;
                 }
                 Woke::Timer => {
                     if !self.on_timer().await {
@@ -250,6 +258,11 @@ impl<S: Services> Pump<S> {
             && let Poll::Ready(decided) = hold.as_mut().poll(cx)
         {
             return Poll::Ready(Woke::Decided(decided));
+        }
+        if let Some(linked) = self.linked.as_mut()
+            && let Poll::Ready(proven) = linked.proven.as_mut().poll(cx)
+        {
+            return Poll::Ready(Woke::Proven(proven));
         }
         if self.closing.is_none() {
             if !client_blocked && self.io.read_target && !matches!(self.target, Stream::Gone) {
@@ -371,6 +384,22 @@ impl<S: Services> Pump<S> {
                 let proven = self.services.prove(self.peer, &user, &token).await;
                 self.reply(Event::Proven(proven));
             }
+            Ask::Link { user, database } => {
+                let linked = self.services.link(self.protocol, self.peer, &user, &database).await;
+                let told = match linked {
+                    Ok(linked) => {
+                        let link = linked.link.clone();
+                        // It has a place among those who wait for a person now, and time for that.
+                        let waits = Duration::from_millis(link.waits_ms.saturating_add(self.limits.login_ms_max));
+                        self.login_by = Some(Instant::now() + waits);
+                        self.preauth = None;
+                        self.linked = Some(linked);
+                        Ok(link)
+                    }
+                    Err(refusal) => Err(refusal),
+                };
+                self.reply(Event::Linked(told));
+            }
             Ask::Open { identity, database, application } => {
                 let opened = self.services.open(self.protocol, self.peer, identity, &database, application).await;
                 match opened {
@@ -421,6 +450,7 @@ impl<S: Services> Pump<S> {
             Ask::CancelOther { pid, key } => self.services.live().cancel(pid, &key),
             Ask::TargetAside { prelude, bytes } => self.aside(prelude, bytes),
             Ask::Close { reason, fault } => {
+                self.linked = None;
                 if let Some(fault) = fault {
                     metrics::counter!(names::FAULTS_TOTAL, "fault" => fault.name()).increment(1);
                 }

@@ -2,7 +2,7 @@
 
 use crate::live::Live;
 use lockgate_core::{Identity, Secret, SessionId, TargetName, Timestamp};
-use lockgate_session::wire::{Decided, Dialed, Refusal, TargetTls, Verifiers};
+use lockgate_session::wire::{Decided, Dialed, LoginLink, Refusal, TargetTls, Verifiers};
 use lockgate_session::{BroughtLabel, CarriedLabel, LabelBook, Session, Ticket};
 use rustls::{ClientConfig, ServerConfig};
 use std::future::Future;
@@ -12,6 +12,14 @@ use std::sync::Arc;
 
 /// The future of a decision. Dropping it withdraws the request.
 pub type Held = Pin<Box<dyn Future<Output = Decided> + Send>>;
+
+/// A connection that a person logs in with a browser.
+pub struct Linked {
+    /// Where they do.
+    pub link: LoginLink,
+    /// Who they are, once they have. Dropping it withdraws the link.
+    pub proven: Pin<Box<dyn Future<Output = Result<Arc<Identity>, Refusal>> + Send>>,
+}
 
 /// The way to a session's target.
 pub struct Route {
@@ -80,6 +88,14 @@ pub trait Services: Send + Sync + 'static {
         user: &str,
         token: &Secret,
     ) -> impl Future<Output = Result<Arc<Identity>, Refusal>> + Send;
+    /// Opens a link behind which the user logs this connection in.
+    fn link(
+        &self,
+        protocol: &'static str,
+        peer: SocketAddr,
+        user: &str,
+        database: &str,
+    ) -> impl Future<Output = Result<Linked, Refusal>> + Send;
     /// Puts a failed login on record that never came to showing a token. The client is told once this is done, which may
     /// take a while where logins keep failing.
     fn login_failed(

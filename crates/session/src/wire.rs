@@ -37,6 +37,8 @@ pub enum Event<'a> {
     Verifiers(Verifiers),
     /// The answer to [`Ask::Prove`].
     Proven(Result<Arc<Identity>, Refusal>),
+    /// The first answer to [`Ask::Link`]: where a person goes. [`Event::Proven`] follows when they have been there.
+    Linked(Result<LoginLink, Refusal>),
     /// The answer to [`Ask::Open`]: the session, not yet judged for `connect`.
     Opened(Result<Box<Session>, Refusal>),
     /// The answer to [`Ask::Dial`].
@@ -70,6 +72,13 @@ pub enum Ask {
         user: String,
         /// The token.
         token: Secret,
+    },
+    /// Let a person log this connection in with a browser.
+    Link {
+        /// The user name given.
+        user: String,
+        /// `TARGET` or `TARGET/DATABASE` as the client wrote it.
+        database: String,
     },
     /// A login failed before a token was shown; for the log.
     LoginFailed {
@@ -246,6 +255,17 @@ pub struct TokenIssuer {
     pub discovery: String,
     /// What to ask it for, separated by spaces.
     pub scope: String,
+}
+
+/// Where a person logs a connection in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginLink {
+    /// The address to open.
+    pub url: String,
+    /// What the page has to show, so that it is about this connection and no other.
+    pub code: String,
+    /// How long it waits, in milliseconds.
+    pub waits_ms: u64,
 }
 
 /// One token's verifier and whom it proves.

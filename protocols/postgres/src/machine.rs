@@ -2,7 +2,7 @@
 //! target, and then the [`Pump`].
 //!
 //! ```text
-//! Startup ─▶ (ClientTls ─▶ Startup) ─▶ Auth ─▶ Proving ─▶ Opening ─▶ (Held) ─▶ Dialing ─▶ (TargetSsl ─▶ TargetTls)
+//! Startup ─▶ (ClientTls ─▶ Startup) ─▶ Auth ─▶ Proving, Linking ─▶ Opening ─▶ (Held) ─▶ Dialing ─▶ (TargetSsl ─▶ TargetTls)
 //!         └▶ Cancel                                                             └▶ Login ─▶ Pumping, Replicating ─▶ Closed
 //! ```
 
@@ -37,8 +37,13 @@ const CLEAR_HINT: &str =
 /// The text that a request for `connect` has in recordings.
 const CONNECT_TEXT: &[u8] = b"connect";
 /// A startup parameter that chooses how to prove oneself where both are safe: `options=-c lockgate.auth=scram-sha-256`, or
-/// `token` for the token itself, or `oauth` for a token that the client gets from the identity provider by itself.
+/// `token` for the token itself, `oauth` for a token that the client gets from the identity provider by itself, or `link` for a
+/// person who logs the connection in with a browser.
 const AUTH_PARAMETER: &str = "lockgate.auth";
+/// The password that asks for a link, from clients that cannot send the parameter. It proves nothing.
+const LINK_PASSWORD: &str = "link";
+/// How often a client that waits for a person is told so again.
+const LINK_NOTICE_MS: u64 = 30_000;
 /// A startup parameter that names the target of a replication session: `options=-c lockgate.target=orders`. The tools for
 /// physical replication fix the database's name themselves.
 const TARGET_PARAMETER: &str = "lockgate.target";
@@ -96,6 +101,8 @@ enum How {
     Token,
     /// By OAUTHBEARER.
     Bearer,
+    /// By a person with a browser.
+    Link,
 }
 
 enum Phase {
@@ -107,6 +114,8 @@ enum Phase {
     /// The verifiers for a proof are being looked up.
     Verifying(Wishes, Box<ClientAuth>),
     Proving(Wishes),
+    /// A person logs the connection in; the notice says where, once that is known.
+    Linking(Wishes, String),
     Opening(Wishes),
     /// `connect` waits for people.
     Held(Wishes, Box<Session>, Box<Parked>, String),
@@ -151,6 +160,22 @@ impl Wire for Machine {
             (Phase::Auth(wishes, auth), Event::Client(buffer)) => self.auth(wishes, auth, buffer, io),
             (Phase::Verifying(wishes, auth), Event::Verifiers(verifiers)) => {
                 self.verify(wishes, *auth, &verifiers.tokens, io)
+            }
+            (Phase::Linking(wishes, _), Event::Linked(Ok(link))) => {
+                let text = format!(
+                    "to log in, open {} in a browser and confirm there that it shows the code {}",
+                    link.url, link.code
+                );
+                tell(io, &text, LINK_NOTICE_MS);
+                Phase::Linking(wishes, text)
+            }
+            (Phase::Linking(wishes, notice), Event::Tick) => {
+                tell(io, &notice, LINK_NOTICE_MS);
+                Phase::Linking(wishes, notice)
+            }
+            (Phase::Linking(wishes, _), Event::Proven(Ok(identity))) => self.proven(wishes, identity, None, io),
+            (Phase::Linking(..), Event::Linked(Err(refusal)) | Event::Proven(Err(refusal))) => {
+                refused(io, SqlState::INVALID_AUTHORIZATION, &refusal)
             }
             (Phase::Proving(wishes), Event::Proven(Ok(identity))) => self.proven(wishes, identity, None, io),
             (Phase::Proving(_), Event::Proven(Err(refusal))) => refused(io, SqlState::INVALID_PASSWORD, &refusal),
@@ -248,6 +273,7 @@ fn pump_event(pump: &mut Pump, event: Event<'_>, io: &mut Io) {
         | Event::TargetTls(_)
         | Event::Verifiers(_)
         | Event::Proven(_)
+        | Event::Linked(_)
         | Event::Opened(_)
         | Event::Dialed(_) => {}
     }
@@ -305,6 +331,7 @@ impl Machine {
         // prove, the token itself. From loopback in clear also the token itself, which every client can send.
         let protected = startup.in_tls || self.peer.ip().to_canonical().is_loopback();
         let how = match asked.as_deref() {
+            Some("link") => How::Link,
             _ if !protected => How::Scram,
             Some("scram-sha-256") => How::Scram,
             Some("token") => How::Token,
@@ -313,6 +340,16 @@ impl Machine {
             Some(_) | None => How::Token,
         };
         let wishes = Wishes { startup, how };
+        if how == How::Link {
+            if protected {
+                return link(wishes, io);
+            }
+            // Who sits in between could show a link of his own.
+            let text = "a login by link needs TLS";
+            fatal(io, SqlState::INVALID_AUTHORIZATION, text, None, Some("sslmode=verify-full"));
+            io.close(text, Some(Fault::Client));
+            return Phase::Closed;
+        }
         if how == How::Token {
             ask_proof(wishes, Method::Cleartext, io)
         } else {
@@ -336,7 +373,7 @@ impl Machine {
                 return ask_proof(wishes, Method::Cleartext, io);
             }
             (How::Usual, None) => wishes.how = How::Scram,
-            (How::Scram | How::Token, _) => {}
+            (How::Scram | How::Token | How::Link, _) => {}
         }
         let mut nonce = [0; NONCE_BYTES];
         (io.random)(&mut nonce);
@@ -372,6 +409,9 @@ impl Machine {
             AuthStep::Send(bytes) => {
                 own_bytes(io, bytes);
                 Phase::Auth(wishes, auth)
+            }
+            AuthStep::NeedVerdictCleartext(token) if token.expose() == LINK_PASSWORD && wishes.how == How::Token => {
+                link(wishes, io)
             }
             AuthStep::NeedVerdictCleartext(token) => {
                 io.asks.push(Ask::Prove { user: wishes.startup.user.clone(), token });
@@ -413,13 +453,12 @@ impl Machine {
         if let Some(answer) = answer {
             out.extend_from_slice(&answer);
         }
-        own::authentication_ok(&mut out);
+        // Who was logged in by link has heard this already: only after it a client takes notices.
+        if wishes.how != How::Link {
+            own::authentication_ok(&mut out);
+        }
         own_bytes(io, out);
-        let Some(database) = wishes.startup.database.clone() else {
-            fatal(io, SqlState("3D000"), "no target is named", None, Some("name one as the database: dbname=TARGET"));
-            io.close("no target is named", Some(Fault::Client));
-            return Phase::Closed;
-        };
+        let Some(database) = wishes.startup.database.clone() else { return no_database(io) };
         io.asks.push(Ask::Open { identity, database, application: wishes.startup.application_name.clone() });
         Phase::Opening(wishes)
     }
@@ -723,10 +762,33 @@ fn fatal_denial(io: &mut Io, denial: &Denial, session: &Session) {
 }
 
 fn notice_waiting(io: &mut Io, text: &str) {
+    tell(io, text, HOLD_NOTICE_MS);
+}
+
+/// Says something, to be said again after a while.
+fn tell(io: &mut Io, text: &str, again_ms: u64) {
     let mut out = BytesMut::new();
     own::notice(&mut out, &OwnReport::new(Severity::Notice, SqlState("00000"), text));
     own_bytes(io, out);
-    io.wake_in_ms = Some(HOLD_NOTICE_MS);
+    io.wake_in_ms = Some(again_ms);
+}
+
+/// Asks for a link. The client is told that it need not prove anything: before that, clients take no notices. For the gateway
+/// nothing is proven by it, and nothing that the client sends is read until a person has.
+fn link(mut wishes: Wishes, io: &mut Io) -> Phase {
+    let Some(database) = wishes.startup.database.clone() else { return no_database(io) };
+    wishes.how = How::Link;
+    let mut out = BytesMut::new();
+    own::authentication_ok(&mut out);
+    own_bytes(io, out);
+    io.asks.push(Ask::Link { user: wishes.startup.user.clone(), database });
+    Phase::Linking(wishes, String::new())
+}
+
+fn no_database(io: &mut Io) -> Phase {
+    fatal(io, SqlState("3D000"), "no target is named", None, Some("name one as the database: dbname=TARGET"));
+    io.close("no target is named", Some(Fault::Client));
+    Phase::Closed
 }
 
 fn refused(io: &mut Io, sqlstate: SqlState, refusal: &Refusal) -> Phase {
@@ -790,6 +852,7 @@ fn leave(phase: Phase, io: &mut Io, reason: CloseReason, detail: &str) -> Phase 
         | Phase::Auth(..)
         | Phase::Verifying(..)
         | Phase::Proving(_)
+        | Phase::Linking(..)
         | Phase::Opening(_)
         | Phase::Pumping(_)
         | Phase::Replicating(_)

@@ -104,6 +104,7 @@ impl Replication {
             | Event::TargetTls(_)
             | Event::Verifiers(_)
             | Event::Proven(_)
+            | Event::Linked(_)
             | Event::Opened(_)
             | Event::Dialed(_) => {}
         }

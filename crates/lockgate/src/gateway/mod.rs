@@ -13,6 +13,7 @@ mod detokenize;
 mod directories;
 mod index;
 mod labels;
+mod links;
 mod log;
 mod passwords;
 mod providers;
@@ -33,9 +34,11 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use directories::People;
 use lockgate_config::{Config, Durability, Loaded};
+use lockgate_core::limits::{LINKS_MAX, LINKS_PER_SOURCE_MAX};
 use lockgate_core::{Identity, SessionId, Timestamp};
 use lockgate_mask::MaskKeys;
 use lockgate_record::{Digest, GatewayStarted, GatewayStopped, PolicyLoaded, RecorderOptions};
+use lockgate_relay::listener::Preauth;
 use lockgate_relay::live::Live;
 use lockgate_relay::tls::{ServerTls, private_ca};
 use lockgate_session::{Counts, RulesHandle};
@@ -62,6 +65,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Everything that lives from start to stop.
 pub struct Gateway {
+    /// Itself, for what outlives the call that begins it.
+    here: Weak<Gateway>,
     store: Store,
     approvals: Approvals,
     journal: Journal,
@@ -77,6 +82,8 @@ pub struct Gateway {
     tls: ServerTls,
     throttle: Throttle,
     comparing: Comparing,
+    /// The places of connections that wait for a person with a browser.
+    links: Arc<Preauth>,
     /// Sessions whose object exists, which may be a moment before and after they are in `live`.
     open: Mutex<HashMap<SessionId, Open>>,
     indexer: Mutex<Option<Indexer>>,
@@ -159,7 +166,8 @@ impl Gateway {
             let _ = gone.try_send(id);
         }
         let task = tokio::spawn(index::run(queue, journal.archive(), keys, index.clone()));
-        Ok(Arc::new(Gateway {
+        Ok(Arc::new_cyclic(|here| Gateway {
+            here: Weak::clone(here),
             approvals: Approvals::new(store.clone()),
             store,
             journal,
@@ -175,6 +183,7 @@ impl Gateway {
             tls,
             throttle: Throttle::default(),
             comparing: Comparing::default(),
+            links: Arc::new(Preauth::new(LINKS_MAX, LINKS_PER_SOURCE_MAX)),
             open: Mutex::new(HashMap::new()),
             indexer: Mutex::new(Some(Indexer { gone, task })),
             config_path,

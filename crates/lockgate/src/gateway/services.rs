@@ -9,7 +9,7 @@ use lockgate_core::{Database, Fault, Identity, Secret, SessionId, TargetName, Ti
 use lockgate_identity::jwt::Jwt;
 use lockgate_record::LoginFailed;
 use lockgate_relay::live::Live;
-use lockgate_relay::{Held, RelayLimits, Route, Services};
+use lockgate_relay::{Held, Linked, RelayLimits, Route, Services};
 use lockgate_session::wire::{Decided, HoldOutcome, Refusal, Verifier, Verifiers};
 use lockgate_session::{BroughtLabel, Judge, LabelBook, Ruling, Session, SessionParts, Ticket};
 use lockgate_sql::CarriedLabel;
@@ -24,7 +24,7 @@ const LOGIN_REFUSED: &str = "login refused: the token is wrong, expired, revoked
 /// And what to do about it, for who showed a token of an identity provider.
 const GET_A_PROVIDERS_TOKEN: &str = "get a new one from your identity provider, for this gateway and under this user name; the gateway's log says what was wrong";
 /// And what to do about it.
-const GET_A_TOKEN: &str = "get a new one: lockgate token create --user YOU --group GROUP";
+const GET_A_TOKEN: &str = "get a new one: lockgate login, or lockgate token create --user YOU --group GROUP; or log this connection in with a browser: options='-c lockgate.auth=link'";
 
 impl Services for Gateway {
     fn now(&self) -> Timestamp {
@@ -110,6 +110,16 @@ impl Services for Gateway {
         let refusal = self.refused_login(peer, user, "", &reason);
         self.slow_down(peer, user).await;
         Err(refusal)
+    }
+
+    async fn link(
+        &self,
+        protocol: &'static str,
+        peer: SocketAddr,
+        user: &str,
+        database: &str,
+    ) -> Result<Linked, Refusal> {
+        self.open_link(protocol, peer, user, database).await
     }
 
     async fn login_failed(&self, protocol: &'static str, peer: SocketAddr, user: &str, target: &str, reason: &str) {

@@ -1,0 +1,317 @@
+//! People log in with a browser at a real identity provider: for the command line, for a device, and for a connection that waits.
+
+use lockgate_tests::process::{self, Scratch, eventually};
+use lockgate_tests::surfer::{Page, Surfer};
+use lockgate_tests::wire::Client;
+use lockgate_tests::{Idp, Scene, places};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A gateway and the provider that it sends people to.
+struct Stage {
+    scene: Scene,
+    idp: Idp,
+    home: Scratch,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        let mut idp = Idp::reserve();
+        let scene = Scene::with(15, |options| options.identity = idp.yaml(""));
+        idp.resume("k1", &[("REDIRECT", &format!("{}/oidc/corp/callback", scene.gateway.url()))]);
+        Stage { scene, idp, home: Scratch::make() }
+    }
+
+    /// `lockgate VERB…` of a person with a home, who is logged in or not.
+    fn cli(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(places::lockgate());
+        command.env("LOCKGATE_CA", self.scene.gateway.authority()).env("HOME", self.home.path()).env_remove("DISPLAY");
+        command.env_remove("XDG_CONFIG_HOME").env_remove("LOCKGATE_TOKEN").env_remove("LOCKGATE_URL");
+        command.current_dir("/").args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        process::output(&mut self.cli(args))
+    }
+
+    fn url(&self) -> String {
+        self.scene.gateway.url()
+    }
+
+    /// Opens an address as somebody, who signs in on the way.
+    fn visit(&self, surfer: &mut Surfer, address: &str, user: &str) -> Page {
+        let page = surfer.open(address);
+        surfer.sign_in(&page, &self.idp.issuer(), user)
+    }
+
+    fn kept(&self) -> Value {
+        let text = std::fs::read(self.home.path().join(".config/lockgate/credentials.json")).expect("a login is kept");
+        serde_json::from_slice(&text).expect("JSON")
+    }
+
+    fn token(&self) -> String {
+        self.kept()["gateways"][self.url()]["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Logs the command line in by browser.
+    fn log_in(&self, user: &str) {
+        let mut waiting = Waiting::start(self.cli(&["login", "--no-browser", "--url", &self.url()]));
+        let address = waiting.word("https://");
+        let mut surfer = Surfer::new(&self.scene.gateway);
+        let page = self.visit(&mut surfer, &address, user);
+        let done = surfer.submit(&page, &[("action", "approve")]);
+        assert!(done.html.contains("Your command line is logged in"), "{}", done.html);
+        assert_eq!(waiting.end(), Some(0));
+    }
+}
+
+/// A command that waits for somebody, and what it says on standard error.
+struct Waiting {
+    child: Child,
+    lines: BufReader<std::process::ChildStderr>,
+    said: String,
+}
+
+impl Waiting {
+    fn start(mut command: Command) -> Waiting {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = process::spawn(command);
+        let lines = BufReader::new(child.stderr.take().expect("a pipe"));
+        Waiting { child, lines, said: String::new() }
+    }
+
+    /// The rest of the first word that begins so, as soon as it is said.
+    fn word(&mut self, begins: &str) -> String {
+        loop {
+            if let Some(at) = self.said.find(begins) {
+                return self.said[at..].split_whitespace().next().expect("a word").to_owned();
+            }
+            let before = self.said.len();
+            self.lines.read_line(&mut self.said).expect("text");
+            assert!(self.said.len() > before, "it ended: {}", self.said);
+        }
+    }
+
+    /// What follows these words on their line.
+    fn after(&mut self, words: &str) -> String {
+        self.word(words);
+        self.said.split(words).nth(1).expect("words").split_whitespace().next().expect("a word").to_owned()
+    }
+
+    fn end(&mut self) -> Option<i32> {
+        assert!(process::ends_within(&mut self.child, Duration::from_secs(30)), "it waits on: {}", self.said);
+        self.child.wait().expect("it ended").code()
+    }
+
+    fn printed(&mut self) -> String {
+        let mut text = String::new();
+        self.child.stdout.take().expect("a pipe").read_to_string(&mut text).expect("text");
+        text
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_command_line_logs_in_and_out() {
+    let stage = Stage::new();
+    stage.log_in("alice");
+    let folder = stage.home.path().join(".config/lockgate");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&folder.join("credentials.json"))), (0o700, 0o600));
+    // The address is known now, and so is the token.
+    let me = stage.run(&["whoami", "-o", "json"]);
+    let me: Value = serde_json::from_slice(&me.stdout).unwrap_or_else(|_| panic!("{}", process::text(&me)));
+    assert_eq!(
+        (&me["user"], &me["kind"], &me["groups"][0]),
+        (&"alice".into(), &"human".into(), &"engineers".into()),
+        "{me}"
+    );
+    assert!(stage.run(&["targets"]).status.success());
+
+    let mut session = Client::login(stage.scene.gateway.port, "alice", &stage.token());
+    assert_eq!(session.value("SELECT 1"), "1");
+    let begun = Instant::now();
+    let out = stage.run(&["logout"]);
+    assert!(out.status.success(), "{}", process::text(&out));
+    assert!(session.is_closed_within(Duration::from_secs(2)), "it lives on");
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert_eq!(stage.run(&["whoami", "--url", &stage.url()]).status.code(), Some(5));
+    assert_eq!(stage.kept()["gateways"], serde_json::json!({}));
+
+    // A token that is over has a code of its own, too.
+    stage.log_in("alice");
+    let id = stage.token().split('_').nth(1).expect("an id").to_owned();
+    stage.scene.gateway.here_ok(&["token", "revoke", &id]);
+    let over = stage.run(&["whoami"]);
+    assert_eq!(over.status.code(), Some(5), "{}", process::text(&over));
+    assert!(process::text(&over).contains("hint: log in: `lockgate login`"), "{}", process::text(&over));
+    assert!(stage.run(&["logout"]).status.success(), "nothing is left of it");
+    stage.scene.gateway.verify();
+    let log = stage.scene.gateway.log();
+    assert!(!log.contains(&stage_secret(&log)), "no token in the log");
+}
+
+/// A Lockgate token in a text, if there is one; else a text that is not in it.
+fn stage_secret(log: &str) -> String {
+    let found = log.split_whitespace().find(|word| word.starts_with("lg_") && word.len() > 40);
+    found.unwrap_or("\u{1}").to_owned()
+}
+
+#[test]
+fn a_login_can_be_denied_and_ends_everywhere() {
+    let stage = Stage::new();
+    let mut waiting = Waiting::start(stage.cli(&["login", "--no-browser", "--url", &stage.url()]));
+    let address = waiting.word("https://");
+    let mut surfer = Surfer::new(&stage.scene.gateway);
+    let page = stage.visit(&mut surfer, &address, "alice");
+    // Somebody on the same machine who guesses the port has no use of it.
+    let page = { surfer.open(page.url.as_str()) };
+    surfer.submit(&page, &[("action", "deny")]);
+    assert_eq!(waiting.end(), Some(3), "{}", waiting.said);
+
+    stage.log_in("alice");
+    let token = stage.token();
+    let mut surfer = Surfer::new(&stage.scene.gateway);
+    let page = surfer.open(&format!("{}/login", stage.url()));
+    surfer.sign_in(&page, &stage.idp.issuer(), "alice");
+    let out = stage.run(&["logout", "--everywhere"]);
+    assert!(out.status.success(), "{}", process::text(&out));
+    let mut session = stage.cli(&["whoami", "--url", &stage.url()]);
+    assert_eq!(process::output(session.env("LOCKGATE_TOKEN", token)).status.code(), Some(5));
+    let home = surfer.open(&format!("{}/login", stage.url()));
+    assert!(home.html.contains("Signed in as <b>alice</b>"), "another login is not concerned: {}", home.html);
+}
+
+#[test]
+fn a_device_is_logged_in_with_its_code() {
+    let stage = Stage::new();
+    let mut waiting = Waiting::start(stage.cli(&["login", "--device", "-o", "json", "--url", &stage.url()]));
+    let code = waiting.after("enter this code: ");
+    let mut surfer = Surfer::new(&stage.scene.gateway);
+    let page = stage.visit(&mut surfer, &format!("{}/device", stage.url()), "alice");
+    let page = surfer.submit(&page, &[("code", &code.to_lowercase())]);
+    assert!(page.html.contains(&code) && page.html.contains("127.0.0.1"), "{}", page.html);
+    let done = surfer.submit(&page, &[("action", "approve")]);
+    assert!(done.html.contains("Your command line is logged in"), "{}", done.html);
+    assert_eq!(waiting.end(), Some(0), "{}", waiting.said);
+    assert!(waiting.printed().contains("\"user\":\"alice\"") || stage.kept().to_string().contains("alice"));
+    assert!(stage.run(&["whoami"]).status.success());
+}
+
+/// `psql` that has nothing to prove itself with.
+fn bare_psql(stage: &Stage, user: &str, options: &str) -> Command {
+    let mut psql = Command::new("psql");
+    psql.arg(stage.scene.gateway.conninfo(user)).args(["-X", "-w", "-At", "-c", "SELECT 'in as ' || 'asked'"]);
+    psql.env("PGOPTIONS", options).env("PGSSLMODE", "require").env_remove("PGPASSWORD");
+    psql.env("PGCONNECT_TIMEOUT", "300");
+    psql
+}
+
+#[test]
+fn a_machine_with_only_psql_is_logged_in_by_link() {
+    let stage = Stage::new();
+    let mut psql = Waiting::start(bare_psql(&stage, "alice", "-c lockgate.auth=link"));
+    let address = psql.word("https://");
+    let code = psql.after("it shows the code ");
+    // Somebody else cannot log it in, nor take the link away.
+    let mut bob = Surfer::new(&stage.scene.gateway);
+    let page = stage.visit(&mut bob, &address, "bob");
+    let refused = bob.submit(&page, &[("action", "approve")]);
+    assert_eq!(refused.status, 403, "{}", refused.html);
+
+    let mut alice = Surfer::new(&stage.scene.gateway);
+    let page = stage.visit(&mut alice, &address, "alice");
+    for part in [code.as_str(), "<dd>shop</dd>", "<dd>alice</dd>", "<dd>127.0.0.1</dd>"] {
+        assert!(page.html.contains(part), "{part}: {}", page.html);
+    }
+    let done = alice.submit(&page, &[("action", "approve")]);
+    assert!(done.html.contains("Your connection goes on"), "{}", done.html);
+    assert_eq!(psql.end(), Some(0), "{}", psql.said);
+    assert_eq!(psql.printed().trim(), "in as asked");
+    // It is over with the connection: the same link logs nobody in.
+    assert_eq!(alice.open(&address).status, 404);
+
+    // From loopback in clear too, and for clients that can only send a password.
+    let mut psql = bare_psql(&stage, "alice", "");
+    psql.env("PGPASSWORD", "link").env("PGSSLMODE", "disable");
+    let mut psql = Waiting::start(psql);
+    let page = alice.open(&psql.word("https://"));
+    alice.submit(&page, &[("action", "deny")]);
+    assert_eq!(psql.end(), Some(2));
+    let mut said = String::new();
+    psql.lines.read_to_string(&mut said).expect("text");
+    assert!(said.contains("the login was denied in the browser"), "{said}");
+
+    // Who goes away takes the link along.
+    let mut psql = Waiting::start(bare_psql(&stage, "alice", "-c lockgate.auth=link"));
+    let address = psql.word("https://");
+    drop(psql);
+    eventually("the link is gone", Duration::from_secs(10), || alice.open(&address).status == 404);
+    stage.scene.gateway.verify();
+}
+
+#[test]
+fn what_a_link_made_is_for_its_target_and_ends_with_the_login() {
+    let stage = Stage::new();
+    let mut client = std::thread::scope(|scope| {
+        let port = stage.scene.gateway.port;
+        let connecting = scope.spawn(move || {
+            Client::login_with(port, &[("user", "alice"), ("database", "shop")], "link").expect("a person logs it in")
+        });
+        let mut address = None;
+        eventually("the link is in the log", Duration::from_secs(10), || {
+            let log = stage.scene.gateway.log();
+            address =
+                log.split("request=").nth(1).map(|rest| rest.split_whitespace().next().unwrap_or_default().to_owned());
+            address.is_some()
+        });
+        let mut alice = Surfer::new(&stage.scene.gateway);
+        let page = stage.visit(&mut alice, &format!("{}/link/{}", stage.url(), address.expect("found")), "alice");
+        alice.submit(&page, &[("action", "approve")]);
+        let client = connecting.join().expect("no panic");
+        // The browser's login, and what came of it.
+        let page = alice.open(&format!("{}/login", stage.url()));
+        (client, alice, page)
+    });
+    assert_eq!(client.0.value("SELECT 1"), "1");
+    let tokens = stage.scene.gateway.here_ok(&["token", "list", "-o", "json"]);
+    let tokens: Value = serde_json::from_str(&tokens).expect("JSON");
+    assert_eq!(tokens[0]["targets"], serde_json::json!(["shop"]), "{tokens}");
+    client.1.submit(&client.2, &[("everywhere", "yes")]);
+    assert!(client.0.is_closed_within(Duration::from_secs(2)), "it lives on");
+}
+
+#[test]
+fn a_link_needs_a_way_to_sign_in() {
+    let scene = lockgate_tests::scene();
+    let refused = Client::login_with(scene.gateway.port, &[("user", "alice"), ("database", "shop")], "link");
+    let refused = refused.err().expect("nobody can log in there");
+    assert!(format!("{refused:?}").contains("nobody can log in with a browser here"), "{refused:?}");
+}
+
+#[test]
+fn a_provider_that_is_away_signs_nobody_in_and_is_found_when_it_comes_back() {
+    let mut stage = Stage::new();
+    stage.idp.stop();
+    let mut surfer = Surfer::new(&stage.scene.gateway);
+    let page = surfer.open(&format!("{}/oidc/corp/login", stage.url()));
+    assert_eq!(page.status, 503, "{}", page.html);
+    assert!(page.html.contains("Your identity provider does not answer"), "{}", page.html);
+    stage.idp.resume("k1", &[("REDIRECT", &format!("{}/oidc/corp/callback", stage.url()))]);
+    let mut page = surfer.open(&format!("{}/login", stage.url()));
+    eventually("people sign in again", Duration::from_secs(30), || {
+        page = surfer.open(&format!("{}/login", stage.url()));
+        let home = surfer.sign_in(&page, &stage.idp.issuer(), "alice");
+        home.html.contains("Signed in as <b>alice</b>")
+    });
+}
