@@ -91,7 +91,7 @@ impl World {
                 targets: None,
                 expires: now.plus_millis(86_400_000),
             };
-            let (token, _) = store.create_token(olga, now).await.expect("a token");
+            let (token, _) = store.create_token(olga, "test", now).await.expect("a token");
             (store, token.expose().to_owned())
         });
         let (access, sessions, journal) = (Arc::new(Nothing), Arc::new(Nothing), Arc::new(Nothing));

@@ -31,6 +31,7 @@ mod mistakes;
 mod named;
 mod network;
 mod operation;
+mod people;
 mod policy;
 mod query;
 mod readiness;

@@ -174,7 +174,7 @@ async fn token(store: &Store, user: &str, groups: &[&str], targets: Option<&[&st
         targets: targets.map(|t| t.iter().map(|n| n.parse().unwrap()).collect::<BTreeSet<TargetName>>()),
         expires: now.plus_millis(3_600_000),
     };
-    store.create_token(new, now).await.unwrap().0.expose().to_owned()
+    store.create_token(new, "test", now).await.unwrap().0.expose().to_owned()
 }
 
 impl World {

@@ -9,6 +9,11 @@ use crate::store::Store;
 use lockgate_core::{Timestamp, limits};
 use sqlx::Row as _;
 
+/// A token was made: the subject is its id, and the token says the rest.
+pub const TOKEN_CREATED: &str = "token.created";
+/// A token was taken back: the subject is its id.
+pub const TOKEN_REVOKED: &str = "token.revoked";
+
 /// One act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Act {

@@ -4,7 +4,7 @@
 //! of them, the gateway, holds [`Store::claim`]. Statements are portable SQL, so that PostgreSQL can follow. The store
 //! decides nothing that policy decides, and it keeps no secret in the clear: tokens are verifiers only.
 
-mod acts;
+pub mod acts;
 pub mod approvals;
 mod browsers;
 pub mod clock;
@@ -23,7 +23,6 @@ mod store;
 mod tokens;
 mod watch;
 
-pub use acts::Act;
 pub use error::StoreError;
 pub use keys::Keys;
 pub use labels::StoredLabel;

@@ -1,6 +1,7 @@
 //! Logins: that a person proved who they are, by a provider, at a time, and what was made of it. Tokens and browser sessions
 //! carry the login's id, and end with it.
 
+use crate::acts::{self, Doing};
 use crate::error::StoreError;
 use crate::keys::{is_random_id, random_id};
 use crate::store::Store;
@@ -305,19 +306,28 @@ pub(crate) async fn insert(
     .execute(&mut *tx)
     .await
     .map_err(doing())?;
+    let detail = format!("by `{}` from {}, login {}", info.provider, info.source, info.id);
+    acts::write(tx, Doing { by: &info.user, what: "login.created", subject: &info.user, detail }, now).await?;
     Ok((info, revoked))
 }
 
 /// Ends a login inside the caller's write transaction, and yields the tokens that went with it.
 async fn end(tx: &mut SqliteConnection, id: &str, reason: &str, now: Timestamp) -> Result<Vec<String>, StoreError> {
     let doing = || StoreError::doing("end a login");
-    sqlx::query("UPDATE login SET ended = $1, end_reason = $2, refresh_token = NULL WHERE id = $3 AND ended IS NULL")
-        .bind(now.millis())
-        .bind(reason)
-        .bind(id)
-        .execute(&mut *tx)
-        .await
-        .map_err(doing())?;
+    let user: Option<String> = sqlx::query_scalar(
+        "UPDATE login SET ended = $1, end_reason = $2, refresh_token = NULL WHERE id = $3 AND ended IS NULL
+         RETURNING user_name",
+    )
+    .bind(now.millis())
+    .bind(reason)
+    .bind(id)
+    .fetch_optional(&mut *tx)
+    .await
+    .map_err(doing())?;
+    if let Some(user) = user {
+        let detail = format!("login {id}, with its tokens: {reason}");
+        acts::write(tx, Doing { by: "the gateway", what: "login.ended", subject: &user, detail }, now).await?;
+    }
     sqlx::query("DELETE FROM browser_session WHERE login_id = $1").bind(id).execute(&mut *tx).await.map_err(doing())?;
     let changed = next_change(tx).await?;
     sqlx::query_scalar(

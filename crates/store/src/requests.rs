@@ -392,7 +392,7 @@ impl Store {
         if logins::read(&mut tx, &login.id).await?.as_ref() != Some(&login) {
             return Err(RequestError::LoginOver);
         }
-        let (token, info) = draft.write(&mut tx).await?;
+        let (token, info) = draft.write(&mut tx, &login.user).await?;
         tx.commit().await.map_err(doing())?;
         Ok((token, info, login))
     }

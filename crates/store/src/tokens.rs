@@ -3,6 +3,7 @@
 //! `lg_<id>_<secret>`: the id is public and finds the row, the secret is 32 random bytes. What is stored is the SHA-256 of
 //! the secret and the SCRAM verifier of the whole text; a hash without stretching is enough for 256 random bits.
 
+use crate::acts::{self, Doing};
 use crate::error::StoreError;
 use crate::keys::{Keys, decode_hex, encode_hex, is_random_id, random, random_id};
 use crate::scram;
@@ -214,7 +215,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Refused`] when the request breaks a rule; the text names it.
-    pub async fn create_token(&self, new: NewToken, now: Timestamp) -> Result<(Secret, TokenInfo), StoreError> {
+    pub async fn create_token(
+        &self,
+        new: NewToken,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<(Secret, TokenInfo), StoreError> {
         for party in new.on_behalf_of.iter().filter(|party| party.groups.is_none()) {
             if self.standing(&party.user).await?.records.iter().all(|record| record.removed) {
                 return Err(StoreError::Refused(format!("the groups of `{}` are not known: name them", party.user)));
@@ -223,7 +229,7 @@ impl Store {
         let draft = Draft::new(self.keys(), new, None, now)?;
         let mut tx =
             self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::doing("write a token"))?;
-        let made = draft.write(&mut tx).await?;
+        let made = draft.write(&mut tx, by).await?;
         tx.commit().await.map_err(StoreError::doing("write a token"))?;
         Ok(made)
     }
@@ -288,20 +294,24 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be written: the token still counts.
-    pub async fn revoke_token(&self, id: &str, now: Timestamp) -> Result<Option<TokenInfo>, StoreError> {
+    pub async fn revoke_token(&self, id: &str, by: &str, now: Timestamp) -> Result<Option<TokenInfo>, StoreError> {
         if !is_random_id(id) {
             return Ok(None);
         }
         let mut tx =
             self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::doing("revoke a token"))?;
         let changed = next_change(&mut tx).await?;
-        sqlx::query("UPDATE tokens SET revoked_at = $1, changed = $2 WHERE id = $3 AND revoked_at IS NULL")
-            .bind(now.millis())
-            .bind(changed)
-            .bind(id)
-            .execute(&mut *tx)
-            .await
-            .map_err(StoreError::doing("revoke a token"))?;
+        let revoked =
+            sqlx::query("UPDATE tokens SET revoked_at = $1, changed = $2 WHERE id = $3 AND revoked_at IS NULL")
+                .bind(now.millis())
+                .bind(changed)
+                .bind(id)
+                .execute(&mut *tx)
+                .await
+                .map_err(StoreError::doing("revoke a token"))?;
+        if revoked.rows_affected() > 0 {
+            acts::write(&mut tx, revocation(id, by), now).await?;
+        }
         tx.commit().await.map_err(StoreError::doing("revoke a token"))?;
         // In this process at once, in others at their next look.
         self.inner.watch.mark(id, TokenState::Revoked);
@@ -312,7 +322,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be written: they still count.
-    pub async fn revoke_tokens_of(&self, user: &str, now: Timestamp) -> Result<Vec<String>, StoreError> {
+    pub async fn revoke_tokens_of(&self, user: &str, by: &str, now: Timestamp) -> Result<Vec<String>, StoreError> {
         let doing = || StoreError::doing("revoke tokens");
         let mut tx = self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
         let rows = sqlx::query(
@@ -339,6 +349,7 @@ impl Store {
                 .execute(&mut *tx)
                 .await
                 .map_err(doing())?;
+            acts::write(&mut tx, revocation(id, by), now).await?;
         }
         tx.commit().await.map_err(doing())?;
         for id in &ids {
@@ -448,7 +459,11 @@ impl Draft {
     }
 
     /// Writes it inside the caller's write transaction.
-    pub(crate) async fn write(self, tx: &mut sqlx::SqliteConnection) -> Result<(Secret, TokenInfo), StoreError> {
+    pub(crate) async fn write(
+        self,
+        tx: &mut sqlx::SqliteConnection,
+        by: &str,
+    ) -> Result<(Secret, TokenInfo), StoreError> {
         let Draft { text, info, .. } = self;
         let live: i64 = sqlx::query_scalar(
             "SELECT COUNT(*) FROM tokens WHERE user_name = $1 AND revoked_at IS NULL AND expires > $2",
@@ -486,8 +501,15 @@ impl Draft {
         .execute(&mut *tx)
         .await
         .map_err(StoreError::doing("write a token"))?;
+        let made = Doing { by, what: acts::TOKEN_CREATED, subject: &info.id, detail: String::new() };
+        acts::write(tx, made, info.created).await?;
         Ok((text, info))
     }
+}
+
+/// The act of taking a token back.
+pub(crate) fn revocation<'a>(id: &'a str, by: &'a str) -> Doing<'a> {
+    Doing { by, what: acts::TOKEN_REVOKED, subject: id, detail: String::new() }
 }
 
 /// The tokens of one user, live ones first, then newest first, as many as a SCRAM login may need.

@@ -39,7 +39,7 @@ fn token_for(user: &str, expires: Timestamp) -> NewToken {
 async fn a_token_proves_its_identity_and_nothing_else_does() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();
-    let (secret, info) = store.create_token(token_for("alice", at(2_000)), at(1_000)).await.unwrap();
+    let (secret, info) = store.create_token(token_for("alice", at(2_000)), "test", at(1_000)).await.unwrap();
     let text = secret.expose().to_owned();
     assert!(text.starts_with(&format!("lg_{}_", info.id)), "{text}");
     assert_eq!(text.len(), "lg_".len() + 12 + 1 + 43);
@@ -77,20 +77,20 @@ async fn a_token_proves_its_identity_and_nothing_else_does() {
     // Expired and revoked are told apart, but only to the holder.
     assert!(matches!(store.verify_token(&text, at(2_000)).await, Err(TokenError::Expired { .. })));
     assert!(matches!(store.verify_token(&last, at(2_000)).await, Err(TokenError::WrongSecret)));
-    store.revoke_token(&info.id, at(1_600)).await.unwrap().unwrap();
+    store.revoke_token(&info.id, "test", at(1_600)).await.unwrap().unwrap();
     assert!(
         matches!(store.verify_token(&text, at(1_700)).await, Err(TokenError::Revoked { at: t, .. }) if t == at(1_600))
     );
     // The first revocation's time stays.
-    assert_eq!(store.revoke_token(&info.id, at(1_900)).await.unwrap().unwrap().revoked_at, Some(at(1_600)));
-    assert!(store.revoke_token("000000000000", at(1)).await.unwrap().is_none());
+    assert_eq!(store.revoke_token(&info.id, "test", at(1_900)).await.unwrap().unwrap().revoked_at, Some(at(1_600)));
+    assert!(store.revoke_token("000000000000", "test", at(1)).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn no_secret_is_on_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();
-    let (secret, _) = store.create_token(token_for("alice", at(2_000)), at(1_000)).await.unwrap();
+    let (secret, _) = store.create_token(token_for("alice", at(2_000)), "test", at(1_000)).await.unwrap();
     store.close().await;
     let secret = secret.expose()[16..].to_owned();
     for entry in std::fs::read_dir(dir.path()).unwrap() {
@@ -109,8 +109,8 @@ async fn scram_verifiers_fit_the_token() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();
     let now = at(1_000);
-    let (first, _) = store.create_token(token_for("alice", at(2_000)), now).await.unwrap();
-    let (second, second_info) = store.create_token(token_for("alice", at(3_000)), now).await.unwrap();
+    let (first, _) = store.create_token(token_for("alice", at(2_000)), "test", now).await.unwrap();
+    let (second, second_info) = store.create_token(token_for("alice", at(3_000)), "test", now).await.unwrap();
     let salt = store.scram_salt("alice");
     let stored_key = |token: &str| {
         let mut salted = [0; 32];
@@ -125,7 +125,7 @@ async fn scram_verifiers_fit_the_token() {
         assert_eq!(verifiers.iter().filter(|v| v.stored_key[..] == stored_key(token.expose())).count(), 1);
     }
     // Dead tokens come last and say so.
-    store.revoke_token(&second_info.id, now).await.unwrap();
+    store.revoke_token(&second_info.id, "test", now).await.unwrap();
     let states: Vec<_> = store.scram_verifiers("alice", at(1_500)).await.unwrap().iter().map(|v| v.state).collect();
     assert_eq!(states, [TokenState::Live, TokenState::Revoked]);
     let states: Vec<_> = store.scram_verifiers("alice", at(2_500)).await.unwrap().iter().map(|v| v.state).collect();
@@ -157,7 +157,7 @@ async fn rules_for_new_tokens() {
         ("expired", NewToken { expires: at(1_000), ..good.clone() }),
     ];
     for (name, new) in cases {
-        assert!(matches!(store.create_token(new, at(1_000)).await, Err(StoreError::Refused(_))), "{name}");
+        assert!(matches!(store.create_token(new, "test", at(1_000)).await, Err(StoreError::Refused(_))), "{name}");
     }
     assert!(store.list_tokens(&TokenFilter::default()).await.unwrap().is_empty());
 }
@@ -167,9 +167,9 @@ async fn lists_and_pages() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();
     for n in 0..5 {
-        store.create_token(token_for("alice", at(2_000 + n)), at(1_000)).await.unwrap();
+        store.create_token(token_for("alice", at(2_000 + n)), "test", at(1_000)).await.unwrap();
     }
-    store.create_token(token_for("carol", at(9_000)), at(1_000)).await.unwrap();
+    store.create_token(token_for("carol", at(9_000)), "test", at(1_000)).await.unwrap();
     let list = async |f: TokenFilter| store.list_tokens(&f).await.unwrap();
     assert_eq!(list(TokenFilter::default()).await.len(), 6);
     assert_eq!(list(TokenFilter { user: Some("carol".to_owned()), ..Default::default() }).await.len(), 1);
@@ -197,8 +197,8 @@ async fn a_revocation_by_another_process_reaches_the_lease_within_a_second() {
     let serve = Store::open(dir.path()).await.unwrap();
     let other = Store::open(dir.path()).await.unwrap();
     let now = clock::now();
-    let (_, info) = other.create_token(token_for("alice", now.plus_millis(60_000)), now).await.unwrap();
-    let (_, spared) = other.create_token(token_for("alice", now.plus_millis(60_000)), now).await.unwrap();
+    let (_, info) = other.create_token(token_for("alice", now.plus_millis(60_000)), "test", now).await.unwrap();
+    let (_, spared) = other.create_token(token_for("alice", now.plus_millis(60_000)), "test", now).await.unwrap();
     let watching = tokio::spawn({
         let serve = serve.clone();
         async move { serve.watch_tokens().await }
@@ -209,7 +209,7 @@ async fn a_revocation_by_another_process_reaches_the_lease_within_a_second() {
     assert_eq!(lease.state(now.plus_millis(60_000)), TokenState::Expired);
     let mut losses = lease.losses();
 
-    other.revoke_token(&info.id, clock::now()).await.unwrap();
+    other.revoke_token(&info.id, "test", clock::now()).await.unwrap();
     tokio::time::timeout(Duration::from_secs(1), losses.changed()).await.expect("heard within a second").unwrap();
     assert_eq!(lease.state(clock::now()), TokenState::Revoked);
     assert_eq!(spared_lease.state(clock::now()), TokenState::Live);
@@ -217,7 +217,7 @@ async fn a_revocation_by_another_process_reaches_the_lease_within_a_second() {
     assert!(matches!(serve.lease_token("000000000000", clock::now()).await, Err(TokenError::Unknown)));
 
     // In the same process there is no wait at all.
-    serve.revoke_token(&spared.id, clock::now()).await.unwrap();
+    serve.revoke_token(&spared.id, "test", clock::now()).await.unwrap();
     assert_eq!(spared_lease.state(clock::now()), TokenState::Revoked);
     watching.abort();
 }
@@ -228,11 +228,11 @@ async fn the_change_feed_names_each_change_once() {
     let store = Store::open(dir.path()).await.unwrap();
     let start = store.tokens_changed_since(0).await.unwrap();
     assert_eq!(start.ids, Vec::<String>::new());
-    let (_, info) = store.create_token(token_for("alice", at(2_000)), at(1_000)).await.unwrap();
+    let (_, info) = store.create_token(token_for("alice", at(2_000)), "test", at(1_000)).await.unwrap();
     let made = store.tokens_changed_since(start.generation).await.unwrap();
     assert_eq!(made.ids, std::slice::from_ref(&info.id));
     assert_eq!(store.tokens_changed_since(made.generation).await.unwrap().ids, Vec::<String>::new());
-    store.revoke_token(&info.id, at(1_500)).await.unwrap();
+    store.revoke_token(&info.id, "test", at(1_500)).await.unwrap();
     assert_eq!(store.tokens_changed_since(made.generation).await.unwrap().ids, [info.id]);
 }
 
@@ -244,7 +244,7 @@ async fn many_processes_open_a_new_store_at_once() {
             let path = dir.path().to_owned();
             tokio::spawn(async move {
                 let store = Store::open(&path).await.unwrap();
-                store.create_token(token_for("alice", at(2_000 + n)), at(1_000)).await.unwrap();
+                store.create_token(token_for("alice", at(2_000 + n)), "test", at(1_000)).await.unwrap();
                 store.scram_salt("alice")
             })
         })
@@ -331,7 +331,7 @@ async fn a_token_from_the_future_counts_only_when_its_time_has_come() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();
     let made = at(10 * limits::TOKEN_EARLY_MS_MAX);
-    let (secret, info) = store.create_token(token_for("alice", made.plus_millis(60_000)), made).await.unwrap();
+    let (secret, info) = store.create_token(token_for("alice", made.plus_millis(60_000)), "test", made).await.unwrap();
     let just = made.plus_millis(-limits::TOKEN_EARLY_MS_MAX);
     for early in [at(0), just.plus_millis(-1)] {
         assert_eq!(info.state(early), TokenState::Early);

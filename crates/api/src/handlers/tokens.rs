@@ -143,7 +143,7 @@ pub(crate) async fn create(
         targets: targets.transpose().map_err(|e| ApiError::bad_request(e.to_string()))?,
         expires: now.plus_millis(i64::from(request.ttl_seconds) * 1_000),
     };
-    let (secret, info) = state.store.create_token(new, now).await?;
+    let (secret, info) = state.store.create_token(new, &caller.identity.display_chain(), now).await?;
     tracing::info!(token = %info.id, user = %info.user, by = %caller.identity.user, "token made");
     let made = TokenMade { token: secret.expose().to_owned(), id: info.id, expires: info.expires.to_string() };
     Ok((StatusCode::CREATED, Json(made)))
@@ -158,7 +158,11 @@ pub(crate) async fn revoke(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<TokenView>, ApiError> {
-    let info = state.store.revoke_token(&id, clock::now()).await?.ok_or_else(|| ApiError::not_found("token"))?;
+    let info = state
+        .store
+        .revoke_token(&id, &caller.identity.display_chain(), clock::now())
+        .await?
+        .ok_or_else(|| ApiError::not_found("token"))?;
     tracing::info!(token = %info.id, user = %info.user, by = %caller.identity.user, "token revoked");
     Ok(Json(view(info)))
 }
@@ -189,7 +193,7 @@ pub(crate) async fn revoke_all(
     query: Result<Query<RevokeQuery>, QueryRejection>,
 ) -> Result<Json<TokensRevoked>, ApiError> {
     let RevokeQuery { user } = body::query(query)?;
-    let revoked = state.store.revoke_tokens_of(&user, clock::now()).await?;
+    let revoked = state.store.revoke_tokens_of(&user, &caller.identity.display_chain(), clock::now()).await?;
     tracing::info!(user = ?user, by = %caller.identity.user, "{} tokens revoked", revoked.len());
     Ok(Json(TokensRevoked { revoked }))
 }

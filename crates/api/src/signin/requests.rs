@@ -210,7 +210,7 @@ pub(crate) async fn logout(
             state.store.end_login(&login, "logged out", now).await?;
         }
         None => {
-            state.store.revoke_token(&id, now).await?;
+            state.store.revoke_token(&id, &caller.identity.user, now).await?;
         }
     }
     tracing::info!(token = %id, user = %caller.identity.user, "logged out");

@@ -12,6 +12,7 @@ use lockgate_record::{Administered, TokenCreated, TokenRevoked};
 use lockgate_relay::live::LiveSession;
 use lockgate_session::wire::Cut;
 use lockgate_session::{Judge, Rules, Ruling};
+use lockgate_store::acts::{Act, TOKEN_CREATED, TOKEN_REVOKED};
 use lockgate_store::{SessionCounts, TokenState};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,12 +23,14 @@ use tokio::time::{Instant, MissedTickBehavior};
 /// How often the journal's clock runs and policies that look at the time are asked again.
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Pages of acts that are put on record in one second.
+const ACT_PAGES_MAX: usize = 10;
+
 /// Looks until the process ends.
 pub async fn run(gateway: Arc<Gateway>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(REJUDGE_MS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut judged_by = gateway.rules.load().version;
-    let mut tokens = gateway.store.tokens_changed_since(0).await.map(|changes| changes.generation).unwrap_or_default();
     let mut slow = Instant::now();
     loop {
         ticks.tick().await;
@@ -45,7 +48,6 @@ pub async fn run(gateway: Arc<Gateway>) {
             slow = Instant::now();
             gateway.tick_journal(now).await;
             gateway.list_counts();
-            gateway.note_tokens(&mut tokens, now).await;
             gateway.note_acts(now).await;
             publish(&gateway);
         }
@@ -85,61 +87,70 @@ impl Gateway {
         }
     }
 
-    /// Puts tokens on record that were made or revoked by whatever process.
-    async fn note_tokens(&self, generation: &mut i64, now: Timestamp) {
-        let Ok(changes) = self.store.tokens_changed_since(*generation).await else { return };
-        for id in changes.ids {
-            let Ok(Some(token)) = self.store.token(&id).await else { continue };
-            let by = "command line or API";
-            if token.revoked_at.is_some() {
-                self.log.note(TokenRevoked { token_id: id.into(), by: by.into() }, now);
-                continue;
-            }
-            let groups: Vec<Cow<'_, str>> = token.groups.iter().map(|g| Cow::Borrowed(g.as_str())).collect();
-            let targets: Vec<Cow<'_, str>> =
-                token.targets.iter().flatten().map(|t| Cow::Borrowed(t.as_str())).collect();
-            let event = TokenCreated {
-                token_id: token.id.as_str().into(),
-                user: token.user.as_str().into(),
-                groups: groups.into(),
-                kind: token.kind,
-                targets: targets.into(),
-                expires: Some(token.expires),
-                by: by.into(),
+    /// Puts on record what was done to people, tokens and logins, by whatever process, also while no gateway ran.
+    pub(super) async fn note_acts(&self, now: Timestamp) {
+        for _ in 0..ACT_PAGES_MAX {
+            let acts = match self.store.acts_waiting().await {
+                Ok(acts) if acts.is_empty() => return,
+                Ok(acts) => acts,
+                Err(error) => return tracing::error!(%error, "what administrators did cannot be read"),
             };
-            self.log.note(event, now);
+            for act in &acts {
+                // One that was recorded and could not be deleted.
+                if act.number <= self.acts_noted.load(Ordering::Acquire) {
+                    continue;
+                }
+                if !self.note_act(act, now).await {
+                    break;
+                }
+                self.acts_noted.store(act.number, Ordering::Release);
+            }
+            let noted = self.acts_noted.load(Ordering::Acquire);
+            if let Err(error) = self.store.settle_acts(noted).await {
+                return tracing::error!(%error, "what administrators did is recorded, and may be once more at the next start");
+            }
+            if acts.last().is_some_and(|last| last.number > noted) {
+                return;
+            }
         }
-        *generation = changes.generation;
     }
 
-    /// Puts on record what administrators did, by whatever process, also while no gateway ran.
-    pub(super) async fn note_acts(&self, now: Timestamp) {
-        let acts = match self.store.acts_waiting().await {
-            Ok(acts) if acts.is_empty() => return,
-            Ok(acts) => acts,
-            Err(error) => return tracing::error!(%error, "what administrators did cannot be read"),
-        };
-        for act in acts {
-            // One that was recorded and could not be deleted.
-            if act.number <= self.acts_noted.load(Ordering::Acquire) {
-                continue;
+    /// Whether it is on record.
+    async fn note_act(&self, act: &Act, now: Timestamp) -> bool {
+        match act.what.as_str() {
+            TOKEN_CREATED => {
+                let Ok(token) = self.store.token(&act.subject).await else { return false };
+                // Nothing is left to say of a token that is not there any more.
+                let Some(token) = token else { return true };
+                let groups: Vec<Cow<'_, str>> = token.groups.iter().map(|g| Cow::Borrowed(g.as_str())).collect();
+                let targets: Vec<Cow<'_, str>> =
+                    token.targets.iter().flatten().map(|t| Cow::Borrowed(t.as_str())).collect();
+                let event = TokenCreated {
+                    token_id: token.id.as_str().into(),
+                    user: token.user.as_str().into(),
+                    groups: groups.into(),
+                    kind: token.kind,
+                    targets: targets.into(),
+                    expires: Some(token.expires),
+                    by: act.by.as_str().into(),
+                };
+                self.log.take_over(event, now)
             }
-            let event = Administered {
-                number: act.number.unsigned_abs(),
-                done: act.at,
-                what: act.what.as_str().into(),
-                subject: act.subject.as_str().into(),
-                detail: act.detail.as_str().into(),
-                by: act.by.as_str().into(),
-            };
-            if !self.log.take_over(event, now) {
-                break;
+            TOKEN_REVOKED => {
+                let (token_id, by) = (act.subject.as_str().into(), act.by.as_str().into());
+                self.log.take_over(TokenRevoked { token_id, by }, now)
             }
-            self.acts_noted.store(act.number, Ordering::Release);
-        }
-        let noted = self.acts_noted.load(Ordering::Acquire);
-        if let Err(error) = self.store.settle_acts(noted).await {
-            tracing::error!(%error, "what administrators did is recorded, and may be once more at the next start");
+            what => {
+                let event = Administered {
+                    number: act.number.unsigned_abs(),
+                    done: act.at,
+                    what: what.into(),
+                    subject: act.subject.as_str().into(),
+                    detail: act.detail.as_str().into(),
+                    by: act.by.as_str().into(),
+                };
+                self.log.take_over(event, now)
+            }
         }
     }
 

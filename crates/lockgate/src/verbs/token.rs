@@ -4,7 +4,7 @@ use crate::cli::{Global, TokenCreateArgs, TokenVerb};
 use crate::client::{Client, escaped};
 use crate::exit::{Code, Ended};
 use crate::output::{self, Output};
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::view::{PartyView, TokenView, names, short};
 use crate::when;
 use lockgate_config::Loaded;
@@ -109,7 +109,7 @@ async fn create_here(loaded: &Loaded, args: TokenCreateArgs) -> anyhow::Result<C
         expires: now.plus_millis(ttl_ms),
     };
     let store = Store::open(&loaded.config.data_dir).await?;
-    let made = store.create_token(new, now).await;
+    let made = store.create_token(new, &place::whoever_runs(), now).await;
     store.close().await;
     let (token, info) = made.map_err(refused)?;
     Ok(Created { token: token.expose().to_owned(), id: info.id, expires: info.expires.to_string() })
@@ -175,7 +175,7 @@ async fn revoke_here(loaded: &Loaded, id: &str) -> anyhow::Result<TokenView> {
     let now = when::now();
     let revoked = if Store::exists(&loaded.config.data_dir) {
         let store = Store::open(&loaded.config.data_dir).await?;
-        let revoked = store.revoke_token(id, now).await;
+        let revoked = store.revoke_token(id, &place::whoever_runs(), now).await;
         store.close().await;
         revoked?
     } else {
@@ -198,7 +198,7 @@ async fn revoke_all_here(loaded: &Loaded, user: &str) -> anyhow::Result<Revoked>
         return Ok(Revoked { revoked: Vec::new() });
     }
     let store = Store::open(&loaded.config.data_dir).await?;
-    let revoked = store.revoke_tokens_of(user, when::now()).await;
+    let revoked = store.revoke_tokens_of(user, &place::whoever_runs(), when::now()).await;
     store.close().await;
     Ok(Revoked { revoked: revoked? })
 }

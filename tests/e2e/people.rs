@@ -1,0 +1,229 @@
+//! Local users, the gateway's own roles, what administrators did on record, and guessing: with a running gateway.
+
+use lockgate_tests::api;
+use lockgate_tests::process::eventually;
+use lockgate_tests::wire::{self, Client};
+use lockgate_tests::{Gateway, Scene, scene};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const CANARIES: [&str; 3] = ["canary open sesame", "canary second word", "canary never right"];
+
+/// Makes a local user with a password, as an administrator does.
+fn make(gateway: &Gateway, admin: &str, user: &str, groups: &[&str], password: &str) {
+    let body = json!({"user": user, "groups": groups, "password": password});
+    let (status, answer) = api::call(gateway, "POST", "/api/v1/users", Some(admin), Some(&body));
+    assert_eq!(status, 201, "{answer}");
+}
+
+/// Changes one's own password; the status.
+fn own_password(gateway: &Gateway, token: &str, user: &str, current: &str, new: &str) -> u16 {
+    let body = json!({"current": current, "password": new});
+    api::call(gateway, "PUT", &format!("/api/v1/users/{user}/password"), Some(token), Some(&body)).0
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// What the gateway's own recording says of acts: event, what was done, to whom, by whom.
+fn acts(gateway: &Gateway) -> Vec<(String, String, String, String)> {
+    let word = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    let all = gateway.events();
+    let told = all.iter().map(|e| {
+        let subject = ["subject", "token_id", "approval", "session"].iter().map(|key| word(e, key));
+        (
+            word(e, "event"),
+            word(e, "what"),
+            subject.into_iter().find(|s| !s.is_empty()).unwrap_or_default(),
+            word(e, "by"),
+        )
+    });
+    told.collect()
+}
+
+#[test]
+fn every_administrative_act_is_recorded_with_who_did_it_and_no_secret_is_kept() {
+    let mut scene = Scene::with(15, |options| options.identity.push_str("  auditors: [group:audit]\n"));
+    // While no gateway runs.
+    scene.gateway.stop();
+    let early = scene.gateway.token_with("early", &["engineers"], &[]);
+    scene.gateway.here_ok(&["user", "add", "zoe", "--no-password", "--group", "staff"]);
+    scene.gateway.here_ok(&["token", "revoke", early["id"].as_str().unwrap()]);
+    scene.gateway.resume();
+
+    let gateway = &scene.gateway;
+    let (olga, alice) = (gateway.token("olga", &["platform"]), gateway.token("alice", &["engineers"]));
+    make(gateway, &olga, "alice", &["engineers"], CANARIES[0]);
+    let put = |path: &str, body: Value| api::call(gateway, "PUT", path, Some(&olga), Some(&body)).0;
+    assert_eq!(put("/api/v1/users/alice/groups", json!({"groups": ["engineers", "platform"]})), 200);
+    assert_eq!(own_password(gateway, &alice, "alice", CANARIES[2], CANARIES[1]), 403);
+    assert_eq!(own_password(gateway, &alice, "alice", CANARIES[0], CANARIES[1]), 200);
+    for word in ["disable", "enable"] {
+        let path = format!("/api/v1/users/zoe/{word}");
+        assert_eq!(api::call(gateway, "POST", &path, Some(&olga), None).0, 200);
+    }
+    let body = json!({"user": "carol", "ttl_seconds": 60});
+    let (_, carol) = api::call(gateway, "POST", "/api/v1/tokens", Some(&olga), Some(&body));
+    let carols = format!("/api/v1/tokens/{}", carol["id"].as_str().unwrap());
+    assert_eq!(api::call(gateway, "DELETE", &carols, Some(&olga), None).0, 200);
+    gateway.refuses_login("alice", "canary never right");
+    gateway.reload();
+
+    let expected = |what: &str, subject: &str, by: &str| {
+        ("administered".to_owned(), what.to_owned(), subject.to_owned(), by.to_owned())
+    };
+    let uid = format!("uid {} on the gateway's machine", uid());
+    let wanted = [
+        expected("user.created", "zoe", &uid),
+        expected("user.created", "alice", "olga"),
+        expected("user.groups", "alice", "olga"),
+        expected("user.password", "alice", "alice"),
+        expected("user.disabled", "zoe", "olga"),
+        expected("user.enabled", "zoe", "olga"),
+        ("token_created".into(), String::new(), early["id"].as_str().unwrap().into(), uid.clone()),
+        ("token_revoked".into(), String::new(), early["id"].as_str().unwrap().into(), uid.clone()),
+        ("token_created".into(), String::new(), carol["id"].as_str().unwrap().into(), "olga".into()),
+        ("token_revoked".into(), String::new(), carol["id"].as_str().unwrap().into(), "olga".into()),
+    ];
+    eventually("every act is on record", Duration::from_secs(10), || {
+        let seen = acts(gateway);
+        wanted.iter().all(|act| seen.iter().filter(|known| *known == act).count() == 1)
+    });
+    let events = gateway.events();
+    let count = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+    assert!(count("policy_loaded") >= 3 && count("config_reloaded") >= 1, "start, start and reload");
+    let failed: Vec<_> = events.iter().filter(|e| e["event"] == "login_failed").collect();
+    let by = |protocol: &str| failed.iter().filter(|e| e["protocol"] == protocol).count();
+    assert_eq!((by("sign-in"), by("postgres")), (1, 1), "{failed:?}");
+    let found = gateway.here_ok(&["audit", "search", "user.password", "-o", "json"]);
+    assert!(found.contains("alice"), "{found}");
+    gateway.verify();
+
+    // Not in recordings as they are read, not in files as they lie there, not in the log.
+    let secrets =
+        [&olga, &alice, &carol["token"].as_str().unwrap().to_owned(), &early["token"].as_str().unwrap().to_owned()];
+    let secrets: Vec<String> = secrets.iter().map(|s| s.splitn(3, '_').nth(2).unwrap().to_owned()).collect();
+    let all = gateway.here_ok(&["audit", "export"]) + &gateway.log();
+    for secret in CANARIES.iter().copied().chain(secrets.iter().map(String::as_str)) {
+        assert!(!all.contains(secret), "`{secret}` is told");
+        for file in files(&gateway.data_dir()) {
+            let bytes = std::fs::read(&file).unwrap();
+            let holds = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+            assert!(!holds, "{} holds `{secret}`", file.display());
+        }
+    }
+    assert!(!all.contains("argon2id"), "a verifier is told");
+}
+
+fn uid() -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").unwrap().uid()
+}
+
+#[test]
+fn a_decision_on_an_approval_is_told_by_the_gateway_too() {
+    let scene = scene();
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let mut waiting = Client::login(scene.gateway.port, "alice", &alice);
+    waiting.send(b'Q', &wire::text("DELETE FROM notes WHERE id <= 2"));
+    let id = scene.pending(&dana);
+    assert!(scene.approve(&dana, &id).status.success());
+    waiting.until_ready();
+    let told = acts(&scene.gateway);
+    assert!(told.contains(&("approval_decided".into(), String::new(), id.clone(), "dana".into())), "{told:?}");
+}
+
+#[test]
+fn an_auditor_sees_all_and_changes_nothing_and_no_role_gives_data() {
+    let scene = Scene::with(15, |options| options.identity.push_str("  auditors: [group:audit]\n"));
+    let gateway = &scene.gateway;
+    let (olga, audrey) = (gateway.token("olga", &["platform"]), gateway.token("audrey", &["audit"]));
+    let mut session = Client::login(gateway.port, "alice", &scene.alice());
+    session.query("SELECT 'canary of a result'");
+    for (token, role) in [(&olga, "admin"), (&audrey, "auditor")] {
+        let (_, me) = api::call(gateway, "GET", "/api/v1/whoami", Some(token), None);
+        assert_eq!(me["role"], role);
+        let shown = gateway.as_user(token, &["whoami"]);
+        assert!(String::from_utf8_lossy(&shown.stdout).contains(role));
+        eventually("the session is listed", Duration::from_secs(5), || {
+            let (_, list) = api::call(gateway, "GET", "/api/v1/sessions", Some(token), None);
+            !api::find(&list, "user", "alice").is_empty()
+        });
+        let (_, list) = api::call(gateway, "GET", "/api/v1/sessions?user=alice", Some(token), None);
+        let id = list["sessions"][0]["id"].as_str().unwrap().to_owned();
+        let (status, events) = api::call(gateway, "GET", &format!("/api/v1/sessions/{id}/events"), Some(token), None);
+        assert_eq!(status, 200);
+        assert!(events.to_string().contains("SELECT"), "what was asked is there");
+        assert!(!events.to_string().contains("\"event\":\"rows\""), "and what came back is not: {events}");
+        // Neither gets in where a policy does not let them.
+        let user = if role == "admin" { "olga" } else { "audrey" };
+        gateway.refuses_login(user, token);
+        let kill = format!("/api/v1/sessions/{id}/kill");
+        if role == "auditor" {
+            assert_eq!(api::call(gateway, "POST", &kill, Some(token), None).0, 403);
+        }
+    }
+    assert_eq!(session.value("SELECT 1"), "1", "nobody ended it");
+}
+
+/// How long the middle one of some logins takes that another user makes meanwhile.
+fn median_login(gateway: &Gateway, user: &str, token: &str, times: usize) -> Duration {
+    let mut took: Vec<Duration> = (0..times)
+        .map(|_| {
+            let begun = Instant::now();
+            drop(Client::login(gateway.port, user, token));
+            begun.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    took[took.len() / 2]
+}
+
+#[test]
+fn who_guesses_waits_on_every_way_in_and_nobody_else_does() {
+    let scene = scene();
+    let gateway = &scene.gateway;
+    let (olga, alice, frank) = (gateway.token("olga", &["platform"]), scene.alice(), scene.frank());
+    make(gateway, &olga, "alice", &["engineers"], CANARIES[0]);
+    let quiet = median_login(gateway, "frank", &frank, 21);
+
+    // With passwords: past a few nothing is looked at, not even the right one.
+    let statuses: Vec<u16> = (0..8).map(|_| own_password(gateway, &alice, "alice", CANARIES[2], CANARIES[1])).collect();
+    assert_eq!(statuses[..5], [403; 5]);
+    assert_eq!(statuses[5..], [429; 3]);
+    assert_eq!(own_password(gateway, &alice, "alice", CANARIES[0], CANARIES[1]), 429);
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(own_password(gateway, &alice, "alice", CANARIES[0], CANARIES[1]), 200, "not for long");
+
+    // On the database's own port: many side by side, each later than the one before.
+    let guesses = std::sync::atomic::AtomicUsize::new(0);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let loud = std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    gateway.refuses_login("alice", "canary never right");
+                    guesses.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_secs(3));
+        let loud = median_login(gateway, "frank", &frank, 21);
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        loud
+    });
+    let guesses = guesses.into_inner();
+    assert!(guesses < 120, "{guesses} guesses in some seconds by 16 at once: each waits 2 s");
+    assert!(loud < quiet * 2 + Duration::from_millis(20), "others log in in {loud:?}, before {quiet:?}");
+    drop(Client::login(gateway.port, "alice", &alice));
+
+    // On the API, from this one address; the answer says how long.
+    let wrong = |n: usize| format!("lg_{n:012}_{}", "A".repeat(43));
+    let refused: Vec<u16> =
+        (0..40).map(|n| api::call(gateway, "GET", "/api/v1/whoami", Some(&wrong(n)), None).0).collect();
+    assert_eq!(refused.iter().filter(|status| **status == 401).count(), 30);
+    assert_eq!(refused.last(), Some(&429));
+}
