@@ -1,52 +1,10 @@
 //! A statement looks names up while it runs: code of users does. What others alter meanwhile counts for each of its messages,
 //! and not for the first alone.
 
-use crate::masking;
+use crate::waiting::{CLEAN, LABELLED, code, dana, done, extended, leaked, simple, until_waiting};
+use lockgate_tests::scene;
 use lockgate_tests::scene::{SSN, Scene};
-use lockgate_tests::wire::{self, Client, Frame, bind, describe, execute, parse, sync, text};
-use lockgate_tests::{Gateway, scene};
-use std::time::Duration;
-
-const CLEAN: &str = "CREATE OR REPLACE VIEW v AS SELECT id, name AS x FROM people";
-const LABELLED: &str = "CREATE OR REPLACE VIEW v AS SELECT id, ssn AS x FROM people";
-
-fn dana(gateway: &Gateway) -> Client {
-    let token = gateway.token("dana", &["dba"]);
-    Client::login(gateway.port, "dana", &token)
-}
-
-#[track_caller]
-fn done(client: &mut Client, sql: &str) -> Vec<Frame> {
-    let frames = client.query(sql);
-    assert!(!frames.iter().any(|f| f.tag == b'E'), "{sql}: {frames:?}");
-    frames
-}
-
-/// Until so many sessions on the scene's database wait for a lock.
-fn until_waiting(scene: &Scene, count: usize) {
-    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    lockgate_tests::process::eventually("a session waits for a lock", Duration::from_secs(20), || {
-        scene.directly(sql) == count.to_string()
-    });
-}
-
-#[track_caller]
-fn code(frames: &[Frame]) -> Option<String> {
-    frames.iter().find(|f| f.tag == b'E').and_then(|f| f.field(b'C'))
-}
-
-/// A value that nobody here may see.
-fn leaked(frames: &[Frame]) -> Option<&'static str> {
-    frames.iter().find_map(|frame| masking::leaked(&frame.body))
-}
-
-fn simple(sql: &str) -> Vec<u8> {
-    wire::message(b'Q', &text(sql))
-}
-
-fn extended(sql: &str) -> Vec<u8> {
-    [parse("", sql), bind("", "", &[], 0), describe(b'P', ""), execute("", 0), sync()].concat()
-}
+use lockgate_tests::wire::{self, Client, Frame, bind, describe, execute, parse, sync};
 
 /// Reads up to the first row, and then what there is until the target is ready again, with something done in between.
 fn meanwhile(client: &mut Client, between: impl FnOnce()) -> Vec<Frame> {
@@ -198,4 +156,89 @@ fn what_is_said_while_a_statement_is_planned_is_of_what_was_altered() {
     let frames = reader.until_ready();
     assert!(leaked(&frames).is_none(), "{frames:?}");
     assert_eq!(code(&frames).as_deref(), Some("40001"), "{frames:?}");
+}
+
+/// What was put off to the end of a transaction is looked up there, and an error has a code of its choice.
+#[test]
+fn a_trigger_that_runs_at_the_commit() {
+    let scene = scene();
+    let (mut definer, mut writer) = (dana(&scene.gateway), dana(&scene.gateway));
+    scene.directly("CREATE TABLE put (a int); GRANT ALL ON put TO PUBLIC");
+    done(&mut definer, CLEAN);
+    done(
+        &mut definer,
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE r text; BEGIN SELECT x INTO r FROM v WHERE id = 7; \
+         RAISE WARNING USING MESSAGE = r, ERRCODE = CASE WHEN r LIKE 'SSN%' THEN '01004' ELSE '01007' END; \
+         RAISE EXCEPTION USING MESSAGE = r, ERRCODE = CASE WHEN r LIKE 'SSN%' THEN '22012' ELSE '22003' END; END $$",
+    );
+    done(
+        &mut definer,
+        "CREATE CONSTRAINT TRIGGER t AFTER INSERT ON put DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION f()",
+    );
+    let run = |sql: &str| [parse("", sql), bind("", "", &[], 0), execute("", 0), sync()].concat();
+    for commit in [simple("COMMIT"), run("COMMIT"), simple("SET CONSTRAINTS ALL IMMEDIATE")] {
+        for view in [None, Some(LABELLED)] {
+            done(&mut definer, CLEAN);
+            done(&mut writer, "BEGIN");
+            done(&mut writer, "INSERT INTO put VALUES (1)");
+            if let Some(view) = view {
+                done(&mut definer, view);
+            }
+            writer.send_raw(&commit);
+            let frames = writer.until_ready();
+            let told = code(&frames);
+            assert_eq!(told.as_deref() == Some("40001"), view.is_some(), "{frames:?}");
+            assert_eq!(frames.iter().any(|f| f.tag == b'N'), view.is_none(), "{frames:?}");
+            assert!(told.is_some() && leaked(&frames).is_none(), "{frames:?}");
+            done(&mut writer, "ROLLBACK");
+        }
+    }
+}
+
+/// A definition that waits for who streams: others see that it is not there yet.
+#[test]
+fn what_streams_under_a_definition_that_waits_for_it() {
+    let scene = scene();
+    let (mut definer, mut reader, mut third) = (dana(&scene.gateway), dana(&scene.gateway), dana(&scene.gateway));
+    done(&mut definer, CLEAN);
+    done(&mut definer, "CREATE FUNCTION f(i int) RETURNS text LANGUAGE sql VOLATILE AS 'SELECT x FROM v WHERE id = 7'");
+    done(&mut reader, "SELECT f(1)");
+    // Small enough to be held back whole: its session asks for itself.
+    for sent in [
+        simple("SELECT f(i), i FROM generate_series(1, 100) i"),
+        extended("SELECT f(i), 1 FROM generate_series(1, 100) i"),
+    ] {
+        done(&mut definer, CLEAN);
+        done(&mut reader, "BEGIN");
+        done(&mut reader, "SELECT f(1)");
+        definer.send_raw(&simple(LABELLED));
+        until_waiting(&scene, 1);
+        reader.send_raw(&sent);
+        let frames = reader.until_ready();
+        assert_eq!((code(&frames), wire::rows(&frames).len()), (None, 100));
+        done(&mut reader, "COMMIT");
+        definer.until_ready();
+        assert_eq!(reader.value("SELECT f(1)"), "***");
+    }
+    // More than that, and somebody else asks.
+    done(&mut definer, CLEAN);
+    done(&mut reader, "BEGIN");
+    done(&mut reader, "SELECT f(1)");
+    definer.send_raw(&simple(LABELLED));
+    until_waiting(&scene, 1);
+    reader.send_raw(&simple("SELECT f(i), repeat('-', 8000) FROM generate_series(1, 3000) i"));
+    let reading = std::thread::spawn(move || {
+        let frames = reader.until_ready();
+        (reader, frames)
+    });
+    while !reading.is_finished() {
+        done(&mut third, "SELECT name FROM people WHERE id = 7");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let (mut reader, frames) = reading.join().expect("the reader");
+    assert_eq!((code(&frames), wire::rows(&frames).len()), (None, 3_000));
+    assert!(leaked(&frames).is_none());
+    done(&mut reader, "COMMIT");
+    definer.until_ready();
+    assert_eq!(reader.value("SELECT f(1)"), "***");
 }

@@ -1,5 +1,6 @@
 //! The gateway with real servers and real clients, by topic. One binary, because each test binary links everything.
 
+mod alterations;
 mod api;
 mod builtins;
 mod calls;

@@ -123,6 +123,26 @@ fn names_follow_the_search_path() {
 }
 
 #[test]
+fn what_is_looked_up_while_a_statement_runs() {
+    use lockgate_sql::Later;
+    let catalog = shop::catalog();
+    let facts = |sql: &str| one(&catalog, &["pg_catalog", "public"], true, sql).facts;
+    for (sql, later, keeps) in [
+        ("SELECT upper(region), count(*) FROM customers GROUP BY 1", Later::Nothing, false),
+        ("SELECT public.get_ssn(1)", Later::Known, false),
+        ("DECLARE c CURSOR FOR SELECT public.get_ssn(1)", Later::Known, false),
+        ("EXPLAIN ANALYZE SELECT public.get_ssn(1)", Later::Known, false),
+        ("SELECT query_to_xml('SELECT 1', true, true, '')", Later::Known, false),
+        ("SELECT nobody_knows_it(1)", Later::Anything, false),
+        ("SELECT set_config('a.b', region, false) FROM customers", Later::Nothing, true),
+        ("SELECT pg_notify('c', region) FROM customers", Later::Nothing, true),
+    ] {
+        let facts = facts(sql);
+        assert_eq!((facts.later, facts.keeps), (later, keeps), "{sql}");
+    }
+}
+
+#[test]
 fn a_temporary_table_comes_first() {
     let mut facts = shop::facts();
     facts.temp_schema = Some("pg_temp_3".into());

@@ -55,6 +55,27 @@ impl Alteration {
     }
 }
 
+/// What one session has on its way: an alteration, and another one where it went on after the first may have been visible.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Own {
+    first: Option<Alteration>,
+    more: Option<Alteration>,
+}
+
+impl Own {
+    pub(crate) fn is_none(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn has(&self, number: u64) -> bool {
+        self.each().any(|alteration| alteration.has(number))
+    }
+
+    fn each(&self) -> impl Iterator<Item = Alteration> {
+        self.first.into_iter().chain(self.more)
+    }
+}
+
 /// How an alteration becomes visible to others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manner {
@@ -77,7 +98,7 @@ pub(crate) struct Pending {
     /// By what it was judged.
     pub(crate) as_of: AsOf,
     /// The session's own alteration, which it knows of.
-    pub(crate) own: Option<Alteration>,
+    pub(crate) own: Own,
     /// The labels it was judged by.
     pub(crate) labels: u64,
     /// How many alterations had been sent when the answer came. Later ones are nothing to it.
@@ -86,8 +107,9 @@ pub(crate) struct Pending {
     since: u64,
     /// The labels there were when the answer came.
     labels_until: u64,
-    /// The relations that it reads, with or without their schemas. A new relation of another name is nothing to it.
-    pub(crate) names: Arc<[Box<str>]>,
+    /// The relations that it reads, with or without their schemas; `None` where it may read any. A new relation of another
+    /// name is nothing to it.
+    pub(crate) names: Option<Arc<[Box<str>]>>,
 }
 
 /// What is to be done about a statement.
@@ -96,11 +118,22 @@ pub(crate) enum Step<T> {
     /// It ran under what it was judged by.
     Done,
     /// It has to be judged by this as well. If the outcome is the same, it is as good as judged as of then.
-    Judge(T, AsOf, u64),
+    Judge(Next<T>),
     /// A question that is answered from now on may tell.
     Wait,
     /// Nothing will tell any more what it ran under.
     Never,
+}
+
+/// What a statement has to be judged by.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Next<T> {
+    pub(crate) snapshot: T,
+    /// As of when, for what has come of it.
+    pub(crate) as_of: AsOf,
+    /// The same for what is still to come of it: what was on its way when that was asked for may be visible later.
+    pub(crate) later: AsOf,
+    pub(crate) labels: u64,
 }
 
 /// What a state of the catalog takes of memory.
@@ -111,25 +144,42 @@ pub(crate) trait Weighs {
     fn is_one_with(&self, other: &Self) -> bool;
 }
 
-/// The alterations of one database. `T` is a snapshot.
-pub(crate) struct Alterations<T> {
+/// The alterations of one database, whichever target they go through.
+#[derive(Default)]
+pub(crate) struct Course {
     sent: AtomicU64,
+    /// How often the database's catalog was found or made to be another.
+    changes: AtomicU64,
+    way: Mutex<Way>,
+}
+
+/// The alterations of one database as sessions of one target see them: by its rules, and by what they asked. `T` is a
+/// snapshot.
+pub(crate) struct Alterations<T> {
+    course: Arc<Course>,
     state: Mutex<State<T>>,
 }
 
-struct State<T> {
+/// What is on its way to a database, and what is remembered of the latest.
+#[derive(Default)]
+struct Way {
     open: Vec<Open>,
-    questions: u64,
-    /// States of the catalog when nothing was on its way, by the number of the last alteration before.
-    states: VecDeque<Known<T>>,
-    /// The latest answer.
-    latest: Option<(Asked, Known<T>)>,
+    /// The catalog's version as it was last found.
+    version: String,
     /// The latest alterations that may have moved other sessions' search paths.
     movers: VecDeque<u64>,
     /// Of older ones nobody knows.
     movers_since: u64,
     /// The latest alterations that did nothing but make new relations, and what these are called.
     makers: VecDeque<(u64, Arc<[Box<str>]>)>,
+}
+
+struct State<T> {
+    questions: u64,
+    /// States of the catalog when nothing was on its way, by the number of the last alteration before.
+    states: VecDeque<Known<T>>,
+    /// The latest answer.
+    latest: Option<(Asked, Known<T>)>,
 }
 
 impl<T: Weighs> State<T> {
@@ -163,20 +213,74 @@ const MOVERS_MAX: usize = 64;
 /// The same of those that make relations.
 const MAKERS_MAX: usize = 64;
 
+impl Course {
+    fn way(&self) -> MutexGuard<'_, Way> {
+        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    /// How often the catalog was found or made to be another.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// It was made to be another.
+    pub(crate) fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// It was found to be of this version.
+    pub(crate) fn found(&self, version: &str) {
+        let mut way = self.way();
+        if way.version != version {
+            if !way.version.is_empty() {
+                self.changed();
+            }
+            version.clone_into(&mut way.version);
+        }
+    }
+
+    fn begin(&self, manner: Manner, makes: Option<Vec<Box<str>>>) -> Alteration {
+        let mut way = self.way();
+        let first = self.sent() + 1;
+        let last = first + u64::from(manner.several);
+        if let (Some(names), false) = (makes, manner.several || manner.moves_paths) {
+            way.makers.push_back((first, Arc::from(names)));
+            while way.makers.len() > MAKERS_MAX {
+                way.makers.pop_front();
+            }
+        }
+        way.open.push(Open { alteration: Alteration { first, last }, abandoned: None });
+        if manner.moves_paths {
+            way.movers.extend(first..=last);
+            while way.movers.len() > MOVERS_MAX {
+                way.movers_since = way.movers.pop_front().unwrap_or_default();
+            }
+        }
+        self.sent.store(last, Ordering::Release);
+        Alteration { first, last }
+    }
+}
+
 impl<T> Default for Alterations<T> {
     fn default() -> Self {
-        Alterations {
-            sent: AtomicU64::new(0),
-            state: Mutex::new(State {
-                open: Vec::new(),
-                questions: 0,
-                states: VecDeque::new(),
-                latest: None,
-                movers: VecDeque::new(),
-                movers_since: 0,
-                makers: VecDeque::new(),
-            }),
-        }
+        Alterations::on(Arc::default())
+    }
+}
+
+impl<T> Alterations<T> {
+    /// Those of this database, of which a target's sessions have seen nothing yet.
+    pub(crate) fn on(course: Arc<Course>) -> Self {
+        let state = Mutex::new(State { questions: 0, states: VecDeque::new(), latest: None });
+        Alterations { course, state }
+    }
+
+    /// What all targets of the database share.
+    pub(crate) fn course(&self) -> &Course {
+        &self.course
     }
 }
 
@@ -186,58 +290,50 @@ impl<T: Clone + Weighs> Alterations<T> {
     }
 
     fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Acquire)
+        self.course.sent()
     }
 
     /// Something is about to be sent. `makes`: what new relations are called, if it does nothing but make them.
-    pub(crate) fn begin(&self, manner: Manner, makes: Option<Vec<Box<str>>>) -> Alteration {
-        let mut state = self.state();
-        let first = self.sent() + 1;
-        let last = first + u64::from(manner.several);
-        if let (Some(names), false) = (makes, manner.several || manner.moves_paths) {
-            state.makers.push_back((first, Arc::from(names)));
-            while state.makers.len() > MAKERS_MAX {
-                state.makers.pop_front();
-            }
-        }
-        state.open.push(Open { alteration: Alteration { first, last }, abandoned: None });
-        if manner.moves_paths {
-            state.movers.extend(first..=last);
-            while state.movers.len() > MOVERS_MAX {
-                state.movers_since = state.movers.pop_front().unwrap_or_default();
-            }
-        }
-        self.sent.store(last, Ordering::Release);
-        Alteration { first, last }
+    pub(crate) fn begin(&self, manner: Manner, makes: Option<Vec<Box<str>>>) -> Own {
+        Own { first: Some(self.course.begin(manner, makes)), more: None }
     }
 
     /// It is about to do more than was said.
-    pub(crate) fn widen(&self, alteration: Alteration) {
-        self.state().makers.retain(|(number, _)| !alteration.has(*number));
+    pub(crate) fn widen(&self, own: Own) {
+        self.course.way().makers.retain(|(number, _)| !own.has(*number));
+    }
+
+    /// It is about to go on after it may have been visible: from here on nobody can say what there is in between.
+    pub(crate) fn go_on(&self, own: &mut Own, moves_paths: bool) {
+        if own.more.is_none() {
+            own.more = Some(self.course.begin(Manner { several: true, moves_paths }, None));
+        }
+        self.widen(*own);
     }
 
     /// It was answered: whatever came of it is there.
-    pub(crate) fn complete(&self, alteration: Alteration) {
-        self.state().open.retain(|open| open.alteration != alteration);
+    pub(crate) fn complete(&self, own: Own) {
+        self.course.way().open.retain(|open| !own.each().any(|own| own == open.alteration));
     }
 
     /// Its session went away before it was answered. The target may still be at it for a while.
-    pub(crate) fn abandon(&self, alteration: Alteration, now: Timestamp) {
-        for open in self.state().open.iter_mut().filter(|open| open.alteration == alteration) {
+    pub(crate) fn abandon(&self, own: Own, now: Timestamp) {
+        for open in self.course.way().open.iter_mut().filter(|open| own.each().any(|own| own == open.alteration)) {
             open.abandoned = Some(now);
         }
     }
 
     /// The target is about to be asked.
     pub(crate) fn ask(&self, now: Timestamp) -> Asked {
-        let mut state = self.state();
+        let mut way = self.course.way();
         let over = |open: &Open| {
             // A clock that went back is no reason to wait for ever.
             open.abandoned.is_some_and(|at| !(0..ALTERATION_LINGER_MS).contains(&now.millis_since(at)))
         };
-        state.open.retain(|open| !over(open));
+        way.open.retain(|open| !over(open));
+        let mut state = self.state();
         state.questions += 1;
-        let open: Vec<u64> = state.open.iter().flat_map(|o| o.alteration.first..=o.alteration.last).collect();
+        let open: Vec<u64> = way.open.iter().flat_map(|o| o.alteration.first..=o.alteration.last).collect();
         let open = (!open.is_empty()).then(|| Arc::from(open));
         Asked { number: state.questions, as_of: AsOf { sent: self.sent(), open } }
     }
@@ -267,10 +363,10 @@ impl<T: Clone + Weighs> Alterations<T> {
         if self.is_all(as_of) {
             return false;
         }
-        let state = self.state();
-        let is_open = |number: u64| state.open.iter().any(|o| o.alteration.has(number));
+        let way = self.course.way();
+        let is_open = |number: u64| way.open.iter().any(|o| o.alteration.has(number));
         let uncertain = self.sent().saturating_sub(as_of.sent);
-        let open_since = state.open.iter().flat_map(|o| o.alteration.first..=o.alteration.last);
+        let open_since = way.open.iter().flat_map(|o| o.alteration.first..=o.alteration.last);
         let open_since = open_since.filter(|n| *n > as_of.sent).count();
         u64::try_from(open_since).unwrap_or(u64::MAX) < uncertain || as_of.open().iter().any(|n| !is_open(*n))
     }
@@ -281,21 +377,25 @@ impl<T: Clone + Weighs> Alterations<T> {
     }
 
     /// A statement's first answer came, and there are these labels now.
-    pub(crate) fn pending(&self, as_of: AsOf, own: Option<Alteration>, labels: u64, labels_until: u64) -> Pending {
+    pub(crate) fn pending(&self, as_of: AsOf, own: Own, labels: u64, labels_until: u64) -> Pending {
         let questions = self.state().questions;
-        Pending { as_of, own, labels, until: self.sent(), since: questions, labels_until, names: Arc::default() }
+        Pending { as_of, own, labels, until: self.sent(), since: questions, labels_until, names: None }
     }
 
     /// How a statement comes nearer to certainty.
     pub(crate) fn step(&self, pending: &Pending) -> Step<T> {
+        let way = self.course.way();
         let state = self.state();
         let between = |until: u64| -> Vec<u64> {
-            let own = |number: &u64| pending.own.is_some_and(|own| own.has(*number));
+            let own = |number: &u64| pending.own.has(*number);
             let elsewhere = |number: &u64| {
-                let maker = state.makers.iter().find(|(maker, _)| maker == number);
-                maker.is_some_and(|(_, names)| {
-                    !names.iter().any(|name| pending.names.iter().any(|read| is_called(read, name)))
-                })
+                let maker = way.makers.iter().find(|(maker, _)| maker == number);
+                match (maker, &pending.names) {
+                    (Some((_, made)), Some(reads)) => {
+                        !made.iter().any(|name| reads.iter().any(|read| is_called(read, name)))
+                    }
+                    (Some(_) | None, _) => false,
+                }
             };
             let since = pending.as_of.sent.saturating_add(1)..=until;
             let all = pending.as_of.open().iter().copied().chain(since);
@@ -306,7 +406,7 @@ impl<T: Clone + Weighs> Alterations<T> {
         if left.is_empty() && pending.labels >= pending.labels_until {
             return Step::Done;
         }
-        let stays = |numbers: &[u64]| numbers.iter().all(|n| *n > state.movers_since && !state.movers.contains(n));
+        let stays = |numbers: &[u64]| numbers.iter().all(|n| *n > way.movers_since && !way.movers.contains(n));
         let known = state.states.iter().find(|known| {
             let numbers = if known.sent < pending.as_of.sent { return false } else { between(known.sent) };
             let labels = known.labels > pending.labels && known.labels >= pending.labels_until;
@@ -316,7 +416,8 @@ impl<T: Clone + Weighs> Alterations<T> {
         });
         if let Some(known) = known {
             let as_of = AsOf { sent: known.sent, open: None };
-            return Step::Judge(known.snapshot.clone(), as_of, known.labels.max(pending.labels));
+            let labels = known.labels.max(pending.labels);
+            return Step::Judge(Next { snapshot: known.snapshot.clone(), later: as_of.clone(), as_of, labels });
         }
         if left.len() > 1 || between(self.sent()) != left {
             return Step::Never;
@@ -330,7 +431,8 @@ impl<T: Clone + Weighs> Alterations<T> {
                     && stays(&left) =>
             {
                 let as_of = AsOf { sent: known.sent, open: None };
-                Step::Judge(known.snapshot.clone(), as_of, known.labels)
+                let (snapshot, labels) = (known.snapshot.clone(), known.labels);
+                Step::Judge(Next { snapshot, as_of, later: asked.as_of.clone(), labels })
             }
             _ => Step::Wait,
         }
@@ -384,7 +486,7 @@ mod tests {
     }
 
     fn pending(all: &All, as_of: &AsOf) -> Pending {
-        all.pending(as_of.clone(), None, 1, 1)
+        all.pending(as_of.clone(), Own::default(), 1, 1)
     }
 
     /// The snapshots by which a statement has to be judged, and how it ends.
@@ -392,7 +494,7 @@ mod tests {
         let mut judged = Vec::new();
         loop {
             match all.step(&pending) {
-                Step::Judge(name, as_of, labels) => {
+                Step::Judge(Next { snapshot: name, as_of, labels, .. }) => {
                     judged.push(name);
                     pending.as_of = as_of;
                     pending.labels = labels;
@@ -455,6 +557,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_still_on_its_way_is_uncertain_for_what_comes_later() {
+        let all = All::default();
+        let judged = look(&all, "a");
+        let open = all.begin(ONE, None);
+        let answered = pending(&all, &judged);
+        let asked = look(&all, "a");
+        let Step::Judge(next) = all.step(&answered) else { panic!("somebody has seen it") };
+        assert_eq!(next.later, asked);
+        assert!(!all.is_all(&next.later));
+        all.complete(open);
+        assert!(!all.is_all(&next.later));
+        look(&all, "b");
+        assert_eq!(steps(&all, pending(&all, &next.later)), (vec!["b"], Step::Done));
+    }
+
+    #[test]
     fn a_question_that_was_asked_before_a_change_does_not_know_it() {
         let all = All::default();
         let asked = all.ask(now());
@@ -470,10 +588,10 @@ mod tests {
         let all = All::default();
         let judged = look(&all, "a");
         let own = all.begin(ONE, None);
-        let answered = all.pending(judged.clone(), Some(own), 1, 1);
+        let answered = all.pending(judged.clone(), own, 1, 1);
         assert_eq!(all.step(&answered), Step::Done);
         let other = all.begin(ONE, None);
-        let answered = all.pending(judged, Some(own), 1, 1);
+        let answered = all.pending(judged, own, 1, 1);
         assert_eq!(all.step(&answered), Step::Wait);
         all.complete(own);
         all.complete(other);
@@ -499,11 +617,44 @@ mod tests {
     fn labels_that_came_are_asked_for() {
         let all = All::default();
         let judged = look(&all, "a");
-        let answered = all.pending(judged, None, 1, 2);
+        let answered = all.pending(judged, Own::default(), 1, 2);
         assert_eq!(all.step(&answered), Step::Wait);
         let asked = all.ask(now());
         all.answered(&asked, "b", 2, now());
         assert_eq!(steps(&all, answered), (vec!["b"], Step::Done));
+    }
+
+    #[test]
+    fn what_goes_on_after_a_commit_is_told_by_nobody() {
+        let all = All::default();
+        let judged = look(&all, "a");
+        let mut own = all.begin(ONE, None);
+        let between = pending(&all, &judged);
+        all.go_on(&mut own, false);
+        all.go_on(&mut own, false);
+        let after = pending(&all, &look(&all, "b"));
+        assert_eq!(all.step(&pending(&all, &judged)), Step::Never);
+        all.complete(own);
+        look(&all, "c");
+        assert_eq!(all.step(&between), Step::Never);
+        assert_eq!(all.step(&after), Step::Never);
+        assert!(all.course.way().open.is_empty());
+    }
+
+    #[test]
+    fn what_goes_through_one_target_counts_for_the_others_of_its_database() {
+        let one = All::default();
+        let two = All::on(Arc::clone(&one.course));
+        let judged = look(&two, "a of two");
+        let own = one.begin(ONE, None);
+        assert!(!two.is_all(&judged) && !two.is_behind(&judged));
+        one.complete(own);
+        look(&one, "b of one");
+        assert!(two.is_behind(&judged));
+        let answered = pending(&two, &judged);
+        assert_eq!(two.step(&answered), Step::Wait, "what others labelled is not for it");
+        look(&two, "b of two");
+        assert_eq!(steps(&two, answered), (vec!["b of two"], Step::Done));
     }
 
     #[test]
@@ -525,11 +676,12 @@ mod tests {
         let (one, two) = (made("one"), made("two"));
         let reads = |names: &[&str]| {
             let names = names.iter().map(|name| Box::from(*name)).collect();
-            Pending { names, ..pending(&all, &judged) }
+            Pending { names: Some(names), ..pending(&all, &judged) }
         };
         assert_eq!(all.step(&reads(&["people"])), Step::Done);
         assert_eq!(all.step(&reads(&["public.people", "a.b.two"])), Step::Wait);
         assert_eq!(all.step(&reads(&["one", "two"])), Step::Never);
+        assert_eq!(all.step(&pending(&all, &judged)), Step::Never, "it may read any");
         all.widen(one);
         assert_eq!(all.step(&reads(&["people"])), Step::Wait);
         all.complete(two);
@@ -542,10 +694,10 @@ mod tests {
             all.complete(all.begin(Manner { several: false, moves_paths: true }, None));
             look(&all, "a");
         }
-        let state = all.state();
-        assert!(state.states.len() <= ALTERATION_STATES_MAX && state.movers.len() <= MOVERS_MAX);
-        assert!(state.open.is_empty());
-        drop(state);
+        let (way, state) = (all.course.way(), all.state());
+        assert!(state.states.len() <= ALTERATION_STATES_MAX && way.movers.len() <= MOVERS_MAX);
+        assert!(way.open.is_empty());
+        drop((way, state));
         for name in ["large", "large", "b", "large", "c", "large"] {
             change(&all, name);
         }

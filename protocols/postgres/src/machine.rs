@@ -548,7 +548,10 @@ impl Machine {
             encoding: logged_in.parameter("client_encoding").is_some_and(|v| v.eq_ignore_ascii_case(b"UTF8")),
             server: logged_in.parameter("server_encoding").is_some_and(keeps_utf8),
         };
-        let shared = self.databases.get(session.target().facts.name.as_str(), database);
+        let target = session.target().facts.name.as_str();
+        // As with carried labels, what several targets have in common is where they lead.
+        let place = Some(session.labels().place()).filter(|place| !place.is_empty()).unwrap_or(target);
+        let shared = self.databases.get(target, place, database);
         let mut pump = Pump::new(Start {
             session,
             shared,

@@ -141,6 +141,11 @@ impl<T> Names<T> {
         }
     }
 
+    /// Changes all that is known.
+    pub(crate) fn each(&mut self, change: impl Fn(&mut T)) {
+        self.known.values_mut().for_each(|kept| change(&mut kept.meaning));
+    }
+
     /// Everything that has a name may mean something else: what it meant is forgotten.
     pub(crate) fn forget_named(&mut self) {
         self.keep_if(|name, _| name.is_empty());

@@ -4,7 +4,7 @@
 //! statement's text and everything else it was made from; its [`View`] names that. Nothing here is ever a reason to pass
 //! something on: a missing entry costs time, a wrong one cannot be found under its key.
 
-use crate::alterations::{Alterations, AsOf, Asked, Weighs};
+use crate::alterations::{Alterations, AsOf, Asked, Course, Weighs};
 use crate::prepare::{Known, Prepared};
 use lockgate_core::limits::{ANALYSIS_CACHE_BYTES_MAX, ANALYSIS_CACHE_ENTRIES_MAX, CATALOG_AGE_MS_MAX};
 use lockgate_core::{Identity, Timestamp};
@@ -80,13 +80,13 @@ pub(crate) struct View {
     pub(crate) as_it_is: bool,
 }
 
-/// What the sessions on one database share.
+/// What the sessions of one target on one database share.
 #[derive(Default)]
 pub(crate) struct Shared {
     state: Mutex<State>,
     cache: Mutex<Cache>,
-    /// How often the catalog was found or made to be another.
-    changes: AtomicU64,
+    /// How often it was labelled in another way.
+    relabelled: AtomicU64,
     /// What sessions sent that may alter the catalog.
     pub(crate) alterations: Alterations<Arc<Snapshot>>,
 }
@@ -175,8 +175,9 @@ impl Shared {
 
     /// A newer snapshot for everybody.
     pub(crate) fn replace(&self, snapshot: Arc<Snapshot>, asked: &Asked, now: Timestamp) {
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.relabelled.fetch_add(1, Ordering::Release);
         self.alterations.answered(asked, Arc::clone(&snapshot), snapshot.labels, now);
+        self.alterations.course().found(snapshot.catalog.version());
         let mut state = lock(&self.state);
         state.snapshot = Some(snapshot);
         state.confirmed = now;
@@ -187,12 +188,12 @@ impl Shared {
 
     /// How often the catalog was found or made to be another, for who cannot see it himself.
     pub(crate) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::Relaxed)
+        self.relabelled.load(Ordering::Acquire).wrapping_add(self.alterations.course().changes())
     }
 
     /// Somebody changed the catalog: everybody asks again before the next statement.
     pub(crate) fn doubt(&self) {
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.alterations.course().changed();
         lock(&self.state).confirmed = Timestamp::default();
     }
 
@@ -307,15 +308,27 @@ impl Cache {
     }
 }
 
-/// The databases of all targets, by target and database name.
+/// The databases of all targets.
 #[derive(Default)]
 pub(crate) struct Databases {
-    by_name: Mutex<HashMap<(String, String), Arc<Shared>>>,
+    known: Mutex<ByPlace>,
+}
+
+/// By where a target leads and the database's name: what is altered there, and by target what its sessions share.
+#[derive(Default)]
+struct ByPlace {
+    courses: HashMap<(String, String), Arc<Course>>,
+    shared: HashMap<(String, String, String), Arc<Shared>>,
 }
 
 impl Databases {
-    pub(crate) fn get(&self, target: &str, database: &str) -> Arc<Shared> {
-        let mut by_name = lock(&self.by_name);
-        Arc::clone(by_name.entry((target.to_owned(), database.to_owned())).or_default())
+    /// What sessions of this target share on a database at a place.
+    pub(crate) fn get(&self, target: &str, place: &str, database: &str) -> Arc<Shared> {
+        let mut known = lock(&self.known);
+        let course = known.courses.entry((place.to_owned(), database.to_owned())).or_default();
+        let course = Arc::clone(course);
+        let key = (target.to_owned(), place.to_owned(), database.to_owned());
+        let on = || Arc::new(Shared { alterations: Alterations::on(course), ..Shared::default() });
+        Arc::clone(known.shared.entry(key).or_insert_with(on))
     }
 }

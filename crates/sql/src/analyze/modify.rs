@@ -13,7 +13,7 @@ use super::scope::{From, Item, Rel, Scope, Table, Val};
 use super::size::Rows;
 use super::{Analyzer, Resolved, tree};
 use crate::catalog::Fired;
-use crate::statement::{Carry, CarryColumn, How};
+use crate::statement::{Carry, CarryColumn, How, Later};
 use crate::taint::Taint;
 
 /// The relation that a statement changes.
@@ -259,6 +259,9 @@ impl<'t> Analyzer<'t> {
         }
         for (at, other) in beneath {
             let Some(relation) = self.catalog.relation(at) else { continue };
+            if relation.facts.has_rules || !relation.triggers.is_empty() {
+                self.looks_up(Later::Anything);
+            }
             if relation.facts.has_rules {
                 let place = format!("a rule on `{}`", relation.facts.name);
                 self.uses(&self.unknown(), How::Source, &place, -1);

@@ -11,9 +11,13 @@
 //! Who may tell is whoever asks the target for its catalog: the session that altered it does at once, others before their
 //! next statements, and this one where the whole answer is here and the target takes a question.
 
-use super::meaning::{Inner, Named, by_name};
-use super::{ABORT_TEXT, Expect, Portal, Pump, Statement};
-use crate::alterations::{Alteration, AsOf, Manner, Pending, Step};
+use super::altering::{
+    comes_of_waiting, ends_transaction, fits_in_transaction, leaves_something, looks_up_later, made_by, moves_paths,
+    names_in, redefines, tells,
+};
+use super::meaning::{Inner, Named};
+use super::{ABORT_TEXT, Expect, Portal, Pump, Statement, runs_what_was_put_off};
+use crate::alterations::{AsOf, Manner, Next, Own, Pending, Step};
 use crate::frame::{self, Peer};
 use crate::message::{self, TransactionStatus};
 use crate::own;
@@ -29,7 +33,7 @@ use lockgate_mask::{Outbox, Touch};
 use lockgate_record::{CloseReason, DoneKind};
 use lockgate_session::wire::Io;
 use lockgate_session::{Denial, Masks, Plumbing};
-use lockgate_sql::{Effect, Later, Outputs};
+use lockgate_sql::Later;
 use std::sync::Arc;
 
 /// What is told and recorded of an answer that is withheld.
@@ -59,6 +63,8 @@ pub(super) struct Judged {
     passed: bool,
     /// All of its answer was here when the target was asked, and is of what was judged.
     settled: bool,
+    /// What is dealt with now was here when it was held back last, and is known to be of what was judged.
+    covered: bool,
 }
 
 /// What this session does to the catalog, and what of its answers is held back.
@@ -79,19 +85,29 @@ pub(super) struct Doubting {
     judging: bool,
     /// As of when the catalog was known, and by which labels, when the first of what is on its way was sent.
     since: Option<(AsOf, u64)>,
+    /// The same, of the first statement of the open transaction that may have put code of users off to its end.
+    put_off: Option<(AsOf, u64)>,
     /// What was sent may be visible to others by now.
-    altering: Option<Alteration>,
+    altering: Own,
+    /// How many pipelines had been sent when that began.
+    batch: u64,
     doubt: Option<Box<Doubt>>,
     /// What the target said and was not dealt with.
     held: BytesMut,
+    /// How much of that is known to be of what was judged.
+    covered: usize,
     withheld: Option<Withheld>,
 }
 
 /// An answer that is held back.
 struct Doubt {
     pending: Pending,
+    /// As of when it is known for what comes behind what is held, as far as it was judged again.
+    later: Option<AsOf>,
     subjects: Vec<Arc<Prepared>>,
     since: Timestamp,
+    /// How much of the answer was here when it was held back: what comes later may be of something else again.
+    bytes: usize,
     questions: u8,
     /// A question of this session's own is on its way; the status that the client knows of.
     looking: Option<TransactionStatus>,
@@ -125,6 +141,7 @@ impl Pump {
         let within = self.status == TransactionStatus::InTransaction && !self.doubting.ending;
         let (mut ends, mut several) = (0, false);
         let unread = prepared.batch.is_err();
+        let mut alters = unread;
         for (index, statement) in prepared.statements().iter().enumerate() {
             let (run, mut ended) = match named.inner(index, statement) {
                 Inner::Nothing => (&[][..], 0),
@@ -144,6 +161,7 @@ impl Pump {
                 Some(name) if self.doubting.makes.len() < MAKES_MAX => self.doubting.makes.push(name),
                 _ => self.doubting.does_more |= defines || opaque,
             }
+            alters |= defines || opaque;
             self.doubting.defines |= defines;
             self.doubting.opaque |= opaque;
             self.doubting.moves_paths |= moves;
@@ -152,8 +170,14 @@ impl Pump {
         self.doubting.does_more |= unread;
         self.doubting.moves_paths |= unread;
         let ends = ends > 0 || unread;
+        // What it goes on with after it may have been visible is another step.
+        let begun = !self.doubting.altering.is_none();
+        let again = begun && alters && (self.doubting.ending || self.batch != self.doubting.batch);
         let visible = self.doubting.defines || (self.doubting.opaque && within);
-        if visible && (!within || ends) {
+        if again {
+            let moves_paths = self.doubting.moves_paths;
+            self.shared.alterations.go_on(&mut self.doubting.altering, moves_paths);
+        } else if visible && (!within || ends) {
             self.alters(several);
         }
         self.doubting.ending |= ends;
@@ -170,12 +194,13 @@ impl Pump {
     }
 
     fn alters(&mut self, several: bool) {
-        if let Some(alteration) = self.doubting.altering {
-            return self.shared.alterations.widen(alteration);
+        if !self.doubting.altering.is_none() {
+            return self.shared.alterations.widen(self.doubting.altering);
         }
+        self.doubting.batch = self.batch;
         let manner = Manner { several, moves_paths: self.doubting.moves_paths };
         let makes = (!self.doubting.does_more).then(|| self.doubting.makes.clone());
-        self.doubting.altering = Some(self.shared.alterations.begin(manner, makes));
+        self.doubting.altering = self.shared.alterations.begin(manner, makes);
     }
 
     /// Everything that was sent is answered. What came of it is asked for at once, because other sessions may wait for it.
@@ -192,26 +217,28 @@ impl Pump {
         self.doubting.ending = false;
         self.doubting.judging = false;
         if idle {
+            self.doubting.put_off = None;
             self.doubting.defines = false;
             self.doubting.makes = Vec::new();
             self.doubting.does_more = false;
             self.doubting.opaque = false;
             self.doubting.moves_paths = false;
         }
-        let altered = self.doubting.altering.take();
-        if let Some(alteration) = altered {
-            self.shared.alterations.complete(alteration);
+        let altered = std::mem::take(&mut self.doubting.altering);
+        if !altered.is_none() {
+            self.shared.alterations.complete(altered);
         }
         let free = self.waiting.is_none() && self.inquiry.is_none() && !self.unsynced && !self.is_carrying();
-        if (altered.is_some() || brought) && idle && free && !self.closed && self.names_matter() {
+        if (!altered.is_none() || brought) && idle && free && !self.closed && self.names_matter() {
             self.ask_catalog(io);
         }
     }
 
     /// The session is over, whatever becomes of what it sent.
     pub(super) fn leave_altering(&mut self, now: Timestamp) {
-        if let Some(alteration) = self.doubting.altering.take() {
-            self.shared.alterations.abandon(alteration, now);
+        let altering = std::mem::take(&mut self.doubting.altering);
+        if !altering.is_none() {
+            self.shared.alterations.abandon(altering, now);
         }
     }
 
@@ -229,6 +256,9 @@ impl Pump {
         });
         self.doubting.judging = true;
         let late = looks_up_later(&subjects);
+        if late && self.doubting.put_off.is_none() {
+            self.doubting.put_off = Some((self.known_as_of(), self.truth.snapshot.labels));
+        }
         Some(Judged {
             as_of: self.known_as_of(),
             labels: self.truth.snapshot.labels,
@@ -240,12 +270,13 @@ impl Pump {
             changes: self.shared.changes(),
             passed: false,
             settled: false,
+            covered: false,
         })
     }
 
     /// A message that is not judged by what others may alter is about to be sent.
     pub(super) fn sends_unjudged(&mut self) {
-        if self.expect.is_empty() {
+        if self.expect.is_empty() && self.labelled() {
             self.doubting.since = Some((self.known_as_of(), self.truth.snapshot.labels));
         }
     }
@@ -270,6 +301,44 @@ impl Pump {
             Expect::Bind => self.portals.front_mut().and_then(|portal: &mut Portal| portal.judged.as_mut()),
             _ => None,
         }
+    }
+
+    /// Whether code of users that was put off to the end of the transaction may run now, and find something else than was
+    /// judged: what it says is nobody's.
+    pub(super) fn ends_doubtfully(&self) -> bool {
+        let labels = self.session.labels().version();
+        let altered = |(as_of, by): &(AsOf, u64)| !self.shared.alterations.is_all(as_of) || *by != labels;
+        self.labelled()
+            && self.judged_now().is_none()
+            && self.doubting.put_off.as_ref().is_some_and(altered)
+            && self.may_end()
+    }
+
+    /// Whether what comes now may be of what was put off to the end of the transaction.
+    fn may_end(&self) -> bool {
+        match self.expect.front() {
+            Some(Expect::Sync | Expect::Bracket(_)) => true,
+            Some(Expect::Simple(simple)) => {
+                simple.ends_pipeline
+                    || simple.index >= simple.prepared.statements().len()
+                    || simple
+                        .named
+                        .ran(&simple.prepared, simple.index)
+                        .is_none_or(|mut ran| ran.any(runs_what_was_put_off))
+            }
+            Some(Expect::Execute(execution)) => execution.statement.as_ref().is_none_or(|statement| {
+                execution.named.ran(statement.subject(), 0).is_none_or(|mut ran| ran.any(runs_what_was_put_off))
+            }),
+            _ => false,
+        }
+    }
+
+    /// What the client is told in the place of an error of such code, whose wording and code may be of its own choice.
+    pub(super) fn error_of_the_end(&mut self, body: &[u8], io: &Io) -> Option<Bytes> {
+        if comes_of_waiting(body, true) || !self.ends_doubtfully() || self.sees_everything(io.now) {
+            return None;
+        }
+        Some(self.report(own::Severity::Error, &denial()).freeze())
     }
 
     /// Whether the answer that comes now may be of something else than was judged.
@@ -308,7 +377,7 @@ impl Pump {
         }
         let Some(judged) = self.judged_now() else { return Doubtful::No };
         let waited = tag == b'E' && comes_of_waiting(body, judged.late);
-        if judged.settled || (judged.passed && !judged.late) || waited {
+        if judged.settled || (judged.passed && (!judged.late || judged.covered)) || waited {
             return Doubtful::No;
         }
         let labels = self.session.labels().version();
@@ -338,7 +407,8 @@ impl Pump {
             }
             return Doubtful::No;
         }
-        let doubt = Doubt { pending, subjects, since: io.now, questions: QUESTIONS_MAX, looking: None };
+        let doubt =
+            Doubt { pending, later: None, subjects, since: io.now, bytes: 0, questions: QUESTIONS_MAX, looking: None };
         self.doubting.doubt = Some(Box::new(doubt));
         if old
             && !self.truth.private
@@ -385,17 +455,19 @@ impl Pump {
             }
             match self.shared.alterations.step(&doubt.pending) {
                 Step::Done => {
-                    let known = (doubt.pending.as_of.clone(), doubt.pending.labels);
+                    let as_of = doubt.later.clone().unwrap_or_else(|| doubt.pending.as_of.clone());
+                    let known = (as_of, doubt.pending.labels);
                     return self.trust_answer(Some(known));
                 }
                 Step::Never => return self.withhold(io),
-                Step::Judge(snapshot, as_of, labels) if !self.truth.private => {
-                    if !self.is_same_under(&snapshot, io) {
+                Step::Judge(next) if !self.truth.private => {
+                    if !self.is_same_under(&next.snapshot, io) {
                         return self.withhold(io);
                     }
                     if let Some(doubt) = &mut self.doubting.doubt {
-                        doubt.pending.as_of = as_of;
-                        doubt.pending.labels = labels;
+                        doubt.pending.as_of = next.as_of;
+                        doubt.pending.labels = next.labels;
+                        doubt.later = Some(next.later);
                     }
                 }
                 Step::Judge(..) | Step::Wait => {
@@ -412,15 +484,19 @@ impl Pump {
     /// The answer may go out: it was judged as of then, by these labels. What came after that counts for what is bound when
     /// it is executed.
     fn trust_answer(&mut self, known: Option<(AsOf, u64)>) {
-        self.doubting.doubt = None;
+        let bytes = self.doubting.doubt.take().map_or(0, |doubt| doubt.bytes);
         let bound = matches!(self.expect.front(), Some(Expect::Bind));
+        let mut covers = false;
         if let Some(judged) = self.judged() {
             judged.passed = true;
+            judged.covered = judged.late && bytes > 0;
+            covers = judged.covered;
             if let (Some((as_of, labels)), true) = (known, bound || judged.late) {
                 judged.as_of = as_of;
                 judged.labels = labels;
             }
         }
+        self.doubting.covered = if covers { bytes } else { 0 };
     }
 
     /// The same where everything that was sent was answered before the target was asked.
@@ -546,14 +622,14 @@ impl Pump {
             let mut pending = shared.alterations.pending(judged.as_of.clone(), own, judged.labels, labels);
             pending.names = names_in(&judged.subjects);
             let subjects = judged.subjects.clone();
-            let Step::Judge(snapshot, as_of, labels) = shared.alterations.step(&pending) else { continue };
+            let Step::Judge(Next { snapshot, later, labels, .. }) = shared.alterations.step(&pending) else { continue };
             if !self.all_same_under(&subjects, &snapshot, io) {
                 continue;
             }
             // Once more, as there may be further states.
             at -= 1;
             if let Some(judged) = self.all_judged().filter(|judged| judged.is_open()).nth(at) {
-                judged.as_of = as_of;
+                judged.as_of = later;
                 judged.labels = labels;
             }
         }
@@ -595,10 +671,19 @@ impl Pump {
         }
         self.doubting.held.extend_from_slice(buffer);
         buffer.clear();
+        self.note_held();
         if self.holds_back() {
             self.look(io);
         }
         self.resume(io);
+    }
+
+    /// What is here of an answer that is held back from now on.
+    fn note_held(&mut self) {
+        let held = self.doubting.held.len();
+        if let Some(doubt) = self.doubting.doubt.as_mut().filter(|doubt| doubt.bytes == 0) {
+            doubt.bytes = held;
+        }
     }
 
     /// Whether something is held.
@@ -612,8 +697,20 @@ impl Pump {
             return;
         }
         let mut held = std::mem::take(&mut self.doubting.held);
-        self.take_target(&mut held, io);
+        let covered = std::mem::take(&mut self.doubting.covered).min(held.len());
+        if covered > 0 {
+            let behind = held.split_off(covered);
+            self.take_target(&mut held, io);
+            held.unsplit(behind);
+            for judged in self.all_judged() {
+                judged.covered = false;
+            }
+        }
+        if !self.holds_back() && !self.closed {
+            self.take_target(&mut held, io);
+        }
         self.doubting.held = held;
+        self.note_held();
         if self.holds_back() {
             self.look(io);
         }
@@ -649,13 +746,7 @@ impl Pump {
     /// The client does not get the answer, and is told why.
     fn withhold(&mut self, io: &mut Io) {
         self.doubting.doubt = None;
-        let denial = Denial::other(
-            Fault::Policy,
-            SqlState::SERIALIZATION_FAILURE,
-            MESSAGE,
-            Some("what it would have returned may be something else than was allowed".into()),
-            Some("run it again".into()),
-        );
+        let denial = denial();
         let request = match self.expect.front_mut() {
             Some(Expect::Simple(simple)) => {
                 simple.failed = true;
@@ -811,16 +902,16 @@ impl Pump {
         self.judged_by(Self::subjects(Some(statement?.subject()), &[]), now)
     }
 
-    /// Whether a message outside of a transaction may store what it reads elsewhere. It is committed once it is known under
-    /// which definitions it ran: an answer can be withheld, a commit cannot be taken back.
+    /// Whether a message outside of a transaction may leave something of what it reads behind. It is committed once it is known
+    /// under which definitions it ran: an answer can be withheld, a commit cannot be taken back.
     pub(super) fn may_copy(&mut self, prepared: &Prepared) -> bool {
         let statements = prepared.statements();
-        statements.iter().any(copies) && statements.iter().all(fits_in_transaction) && self.names_matter()
+        statements.iter().any(leaves_something) && statements.iter().all(fits_in_transaction) && self.names_matter()
     }
 
     /// Whether the end of a pipeline waits until such a statement in it is answered.
     pub(super) fn copies_now(&self) -> bool {
-        let copies = |judged: &Judged| judged.subjects.iter().flat_map(|s| s.statements()).any(copies);
+        let copies = |judged: &Judged| judged.subjects.iter().flat_map(|s| s.statements()).any(leaves_something);
         self.doubting.judging
             && self.expect.iter().any(|expect| match expect {
                 Expect::Execute(execution) => execution.judged.as_ref().is_some_and(copies),
@@ -828,10 +919,37 @@ impl Pump {
             })
     }
 
+    /// As of when the names are known that a cursor looks up when it is committed.
+    pub(super) fn cursor_since(&self, statement: &lockgate_sql::Statement, holds: bool) -> Option<(AsOf, u64)> {
+        let late = holds && statement.facts.later != Later::Nothing && self.labelled();
+        late.then(|| (self.known_as_of(), self.truth.snapshot.labels))
+    }
+
+    /// The transaction is over. Cursors that outlive it have their rows: where these may be of something else than was judged
+    /// the cursor is one that was opened out of our sight.
+    pub(super) fn keep_held_cursors(&mut self) {
+        let (alterations, labels) = (&self.shared.alterations, self.session.labels().version());
+        self.portals.retain(|portal| {
+            let known = portal.since.as_ref().is_none_or(|(as_of, by)| alterations.is_all(as_of) && *by == labels);
+            portal.holds && known
+        });
+        self.portals.each(|portal| portal.since = None);
+    }
+
     /// Whether an answer is being withheld.
     pub(super) fn withholds(&self) -> bool {
         self.doubting.withheld.is_some()
     }
+}
+
+fn denial() -> Denial {
+    Denial::other(
+        Fault::Policy,
+        SqlState::SERIALIZATION_FAILURE,
+        MESSAGE,
+        Some("what it would have returned may be something else than was allowed".into()),
+        Some("run it again".into()),
+    )
 }
 
 impl Judged {
@@ -851,135 +969,4 @@ impl Drop for Pump {
     fn drop(&mut self) {
         self.leave_altering(Timestamp::default());
     }
-}
-
-/// Whether its answer tells something that depends on what names mean.
-fn tells(statement: &lockgate_sql::Statement) -> bool {
-    let counts = matches!(
-        statement.verb,
-        "insert" | "update" | "delete" | "merge" | "create_table_as" | "select_into" | "create_materialized_view"
-    );
-    counts
-        || by_name(&statement.effect)
-        || !matches!(statement.outputs, Outputs::NoRows)
-        || matches!(statement.effect, Effect::CopyOut(_) | Effect::DeclareCursor { .. })
-}
-
-/// Whether names are looked up while it runs, and not only before its first answer.
-fn looks_up_later(subjects: &[Arc<Prepared>]) -> bool {
-    let mut by_names = 0;
-    let all = || subjects.iter().flat_map(|s| s.statements());
-    let plain = all().all(|statement| {
-        by_names += usize::from(by_name(&statement.effect));
-        // What triggers, rules and defaults call is looked up as rows are written.
-        statement.facts.later == Later::Nothing
-            && statement.facts.changes.is_empty()
-            && matches!(
-                statement.verb,
-                "select" | "fetch" | "move" | "execute" | "explain" | "show" | "declare_cursor" | "copy" | "prepare"
-            )
-    });
-    // A name that was given out of our sight stands for anything.
-    !plain || by_names >= subjects.len() || subjects.iter().any(|s| s.batch.is_err())
-}
-
-/// What the relation is called that it makes, if it does nothing else.
-fn made_by(statement: &lockgate_sql::Statement) -> Option<Box<str>> {
-    if !matches!(statement.verb, "create_table_as" | "select_into") {
-        return None;
-    }
-    let mut defined = statement.needs.iter().filter(|need| need.action == lockgate_core::Action::Define);
-    match (defined.next().map(|need| &need.object), defined.next()) {
-        (Some(lockgate_sql::Object::Table { name, .. }), None) => Some(name.as_str().into()),
-        _ => None,
-    }
-}
-
-/// The relations that texts read, themselves or through others.
-fn names_in(subjects: &[Arc<Prepared>]) -> Arc<[Box<str>]> {
-    let tables = subjects.iter().flat_map(|s| s.statements()).flat_map(|s| &s.facts.tables);
-    tables.map(|table| Box::from(table.as_str())).collect()
-}
-
-/// Whether it stores what it reads in other places.
-fn copies(statement: &lockgate_sql::Statement) -> bool {
-    let new = matches!(statement.verb, "create_table_as" | "select_into" | "create_materialized_view");
-    // One table is the one that is written to.
-    new || (!statement.facts.changes.is_empty() && statement.facts.tables.len() > 1)
-}
-
-/// Whether it does the same in a transaction as outside.
-fn fits_in_transaction(statement: &lockgate_sql::Statement) -> bool {
-    match &statement.effect {
-        Effect::Begin
-        | Effect::Commit { .. }
-        | Effect::Rollback { .. }
-        | Effect::Savepoint(_)
-        | Effect::RollbackTo(_)
-        | Effect::Release(_)
-        | Effect::TwoPhase
-        | Effect::Execute { .. } => false,
-        _ => !statement.facts.opaque && !matches!(statement.verb, "vacuum" | "cluster" | "reindex"),
-    }
-}
-
-/// Whether names may mean something else to others after it, once it is committed.
-fn redefines(statement: &lockgate_sql::Statement) -> bool {
-    match &statement.effect {
-        Effect::TwoPhase => true,
-        // How rows are found says nothing of what they are.
-        Effect::Define => !matches!(
-            statement.verb,
-            "do" | "call"
-                | "create_index"
-                | "alter_index"
-                | "drop_index"
-                | "create_statistics"
-                | "alter_statistics"
-                | "drop_statistics"
-        ),
-        // In which schemas names are looked up depends on who may use them.
-        _ => matches!(statement.verb, "grant" | "revoke"),
-    }
-}
-
-/// Whether other sessions may look names up in other schemas after it.
-fn moves_paths(statement: &lockgate_sql::Statement) -> bool {
-    statement.effect == Effect::TwoPhase
-        || matches!(
-            statement.verb,
-            "grant"
-                | "revoke"
-                | "create_schema"
-                | "alter_schema"
-                | "drop_schema"
-                | "create_extension"
-                | "alter_extension"
-                | "drop_extension"
-                | "create_role"
-                | "alter_role"
-                | "drop_role"
-                | "grant_role"
-                | "revoke_role"
-                | "drop_owned"
-                | "reassign_owned"
-                | "unknown"
-        )
-}
-
-fn ends_transaction(statement: &lockgate_sql::Statement) -> bool {
-    matches!(statement.effect, Effect::Commit { .. } | Effect::Rollback { .. } | Effect::TwoPhase)
-        || (statement.facts.opaque && matches!(statement.verb, "call" | "do" | "unknown"))
-}
-
-/// Whether an error is about the wait itself, and the same whatever the statement reads. `late`: it runs code of users, which
-/// gives its errors codes of its choice, but does not end the session.
-fn comes_of_waiting(body: &[u8], late: bool) -> bool {
-    let report = message::Report::decode(body).ok();
-    let field = |code| report.as_ref().and_then(|r| r.get(code)).unwrap_or_default();
-    let code = field(message::code::SQLSTATE);
-    if matches!(field(message::code::SEVERITY_PLAIN), b"FATAL" | b"PANIC") {
-        return matches!(code, b"57P01" | b"57P02" | b"57P03" | b"57P05" | b"25P03" | b"25P04");
-    }
-    !late && matches!(code, b"40001" | b"40P01" | b"57014" | b"55P03" | b"25P02")
 }

@@ -180,6 +180,7 @@ impl Pump {
             sized,
             permit,
             holds: false,
+            since: None,
         };
         self.sent_bind(&frame, bind.portal, portal, io);
         Taken::Done
@@ -504,6 +505,7 @@ impl Pump {
                     begun: false,
                     sized: false,
                     holds: false,
+                    since: None,
                 };
                 self.sent_bind(frame, bind.portal, portal, io);
             }

@@ -13,6 +13,7 @@
 //! The target's answers come in the order of the frames that were sent, so a queue of expectations says what each belongs
 //! to. An answer that does not fit the head of the queue ends the session: it could be data under a wrong plan.
 
+mod altering;
 mod call;
 mod carry;
 mod client;
@@ -115,6 +116,9 @@ pub(crate) struct Portal {
     sized: bool,
     /// It outlives the transaction.
     holds: bool,
+    /// Of a cursor that outlives the transaction and looks names up as its rows are made, which is when that is committed: as
+    /// of when they are known, and the labels.
+    since: Option<(AsOf, u64)>,
 }
 
 /// What the target still owes an answer to.

@@ -184,6 +184,10 @@ impl Pump {
             return;
         }
         let touch = self.touch(io.now);
+        if touch == Touch::Labelled && (self.is_doubtful() || self.ends_doubtfully()) {
+            // Its code alone could say something.
+            return;
+        }
         let mark = io.client.mark();
         if let Err(error) = io.client.diagnostic(Diagnostic::Notice, body, touch) {
             self.target_broke(io, &error.to_string());
@@ -555,8 +559,16 @@ impl Pump {
             Effect::Deallocate(Some(name)) => self.statements.remove(name.as_bytes()),
             Effect::Deallocate(None) => self.statements.clear(),
             Effect::DeclareCursor { name, hold, .. } => {
-                let entry = Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: Shape::default() };
-                self.portals.set(name.as_bytes(), Portal::cursor(entry, *hold), prepared.text().len());
+                if self.withholds() {
+                    // What it was declared as is not what it is of.
+                    self.portals.remove(name.as_bytes());
+                } else {
+                    let entry =
+                        Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: Shape::default() };
+                    let since = self.cursor_since(statement, *hold);
+                    let portal = Portal { since, ..Portal::cursor(entry, *hold) };
+                    self.portals.set(name.as_bytes(), portal, prepared.text().len());
+                }
             }
             Effect::CloseCursor(Some(name)) => self.portals.remove(name.as_bytes()),
             Effect::CloseCursor(None) => self.portals.clear(),
@@ -672,8 +684,9 @@ impl Pump {
             (false, false) => Cow::Borrowed(body),
         };
         self.failed_alone |= self.status == TransactionStatus::Idle;
-        match self.overlong.take() {
-            // The statement was cancelled for it.
+        let instead = self.error_of_the_end(&body, io);
+        match self.overlong.take().or(instead) {
+            // The statement was cancelled for it, or what it says is nobody's.
             Some(own) => self.own(io, own),
             None => {
                 if let Err(error) = io.client.diagnostic(Diagnostic::Error, &body, touch) {
@@ -876,7 +889,7 @@ impl Pump {
             }
             self.truth.moved_in_transaction = false;
             self.opaque_in_transaction = false;
-            self.portals.retain(|portal| portal.holds);
+            self.keep_held_cursors();
         }
         self.status = status;
         self.plain(MessageKind::ReadyForQuery, body, io);
@@ -898,6 +911,7 @@ impl Portal {
             begun: false,
             sized: false,
             holds,
+            since: None,
         }
     }
 }

@@ -1,0 +1,210 @@
+//! What counts as altered, and for whom: through whichever target of a database, in one message or in many. And what an answer
+//! that is withheld may leave behind, which is nothing.
+
+use crate::waiting::{CLEAN, LABELLED, code, dana, done, extended, leaked, simple, until_waiting, withheld};
+use lockgate_tests::scene;
+use lockgate_tests::scene::Scene;
+use lockgate_tests::wire::{self, Client, bind, describe, execute, parse, sync};
+use std::time::{Duration, Instant};
+
+/// The usual scene with a second target for its database, and somebody on that.
+fn two_targets() -> Scene {
+    Scene::with(15, |options| {
+        let other = options.target_extra.clone();
+        let (port, database, role) = (options.target_port, &options.database, lockgate_tests::postgres::ROLE);
+        options.target_extra.push_str(&format!(
+            "\n  - name: other\n    protocol: postgres\n    address: 127.0.0.1:{port}\n    database: {database}\n    \
+             username: {role}\n    password: ${{env:TEST_TARGET_PASSWORD}}\n{other}"
+        ));
+        options.extra = options.extra.replace("shop/public.people.ssn", "'*/public.people.ssn'");
+        options.policies.push_str("permit (principal in Group::\"dba\", action, resource in Target::\"other\");\n");
+    })
+}
+
+fn on_other(scene: &Scene) -> Client {
+    let token = scene.gateway.token("dana", &["dba"]);
+    Client::login_with(scene.gateway.port, &[("user", "dana"), ("database", "other")], &token).expect("a login")
+}
+
+#[test]
+fn what_is_altered_through_another_target_of_the_database_counts() {
+    let scene = two_targets();
+    let (mut definer, mut reader) = (dana(&scene.gateway), on_other(&scene));
+    done(&mut definer, CLEAN);
+    assert_eq!(reader.value("SELECT x FROM v WHERE id = 7"), "Person 7");
+    for sent in [simple("SELECT x FROM v WHERE id = 7"), extended("SELECT x FROM v WHERE id = 7")] {
+        done(&mut definer, CLEAN);
+        done(&mut reader, "SELECT x FROM v WHERE id = 7");
+        done(&mut definer, "BEGIN");
+        done(&mut definer, LABELLED);
+        reader.send_raw(&sent);
+        until_waiting(&scene, 1);
+        done(&mut definer, "COMMIT");
+        let frames = reader.until_ready();
+        assert_eq!(code(&frames).as_deref(), Some("40001"), "{frames:?}");
+        assert!(leaked(&frames).is_none(), "{frames:?}");
+        assert_eq!(reader.value("SELECT x FROM v WHERE id = 7"), "***");
+    }
+    // Also for a transaction that sees the catalog of its beginning, where the server looks names up as they are.
+    done(&mut definer, CLEAN);
+    assert_eq!(reader.value("SELECT x FROM v WHERE id = 7"), "Person 7");
+    done(&mut reader, "BEGIN ISOLATION LEVEL REPEATABLE READ");
+    done(&mut reader, "SELECT name FROM people WHERE id = 7");
+    done(&mut definer, LABELLED);
+    let frames = reader.query("SELECT x FROM v WHERE id = 7");
+    assert!(code(&frames).is_some() && leaked(&frames).is_none(), "{frames:?}");
+    done(&mut reader, "ROLLBACK");
+    // One that began after a change has nothing to fear from it, whoever finds it out later.
+    done(&mut definer, CLEAN);
+    assert_eq!(reader.value("SELECT x FROM v WHERE id = 7"), "Person 7");
+    done(&mut reader, "BEGIN ISOLATION LEVEL REPEATABLE READ");
+    assert_eq!(reader.value("SELECT x FROM v WHERE id = 7"), "Person 7");
+    done(&mut dana(&scene.gateway), "SELECT x FROM v WHERE id = 7");
+    assert_eq!(reader.value("SELECT x FROM v WHERE id = 8"), "Person 8");
+}
+
+#[test]
+fn what_goes_on_after_a_commit_is_another_alteration() {
+    let scene = scene();
+    let (mut definer, mut reader) = (dana(&scene.gateway), dana(&scene.gateway));
+    let run = |sql: &str| [parse("", sql), bind("", "", &[], 0), execute("", 0)].concat();
+    for between in [run("COMMIT"), [run("COMMIT"), sync()].concat()] {
+        done(&mut definer, CLEAN);
+        done(&mut reader, "SELECT x FROM v WHERE id = 7");
+        done(&mut definer, "BEGIN");
+        done(&mut definer, "LOCK TABLE v IN ACCESS EXCLUSIVE MODE");
+        // It lets go of the view before the second definition, and does not answer until the second is there.
+        reader.send_raw(&simple("BEGIN; SELECT x FROM v WHERE id = 7; COMMIT; SELECT pg_sleep(1.5)"));
+        until_waiting(&scene, 1);
+        let syncs = between.iter().filter(|byte| **byte == b'S').count();
+        definer.send_raw(&[run(LABELLED), between, run("SELECT pg_sleep(0.3)"), run(CLEAN), sync()].concat());
+        definer.until_ready();
+        if syncs > 1 {
+            definer.until_ready();
+        }
+        let frames = reader.until_ready();
+        assert!(leaked(&frames).is_none(), "{frames:?}");
+        assert_eq!(code(&frames).as_deref(), Some("40001"), "{frames:?}");
+        done(&mut reader, "ROLLBACK");
+    }
+}
+
+#[test]
+fn what_a_withheld_statement_leaves_in_its_session_is_undone() {
+    let scene = scene();
+    let (mut definer, mut reader) = (dana(&scene.gateway), dana(&scene.gateway));
+    let set = "SELECT set_config('a.b', (SELECT x FROM v WHERE id = 7), false)";
+    let hold = "DECLARE c CURSOR WITH HOLD FOR SELECT x FROM v WHERE id = 7";
+    done(&mut reader, "LISTEN told");
+    for sent in [
+        simple(set),
+        extended(set),
+        simple(hold),
+        extended(hold),
+        simple(&format!("BEGIN; {hold}; COMMIT")),
+        simple("SELECT pg_notify('told', (SELECT x FROM v WHERE id = 7))"),
+    ] {
+        done(&mut definer, CLEAN);
+        done(&mut reader, "SELECT x FROM v WHERE id = 7");
+        done(&mut definer, "BEGIN");
+        done(&mut definer, LABELLED);
+        reader.send_raw(&sent);
+        until_waiting(&scene, 1);
+        done(&mut definer, "COMMIT");
+        let frames = reader.until_ready();
+        assert_eq!(code(&frames).as_deref(), Some("40001"), "{frames:?}");
+        assert!(leaked(&frames).is_none(), "{frames:?}");
+        // What is there now is judged by what the view is again.
+        done(&mut definer, CLEAN);
+        for sql in ["SHOW a.b", "SELECT current_setting('a.b', true)", "FETCH ALL FROM c", "CLOSE ALL"] {
+            let frames = reader.query(sql);
+            assert!(leaked(&frames).is_none(), "{sql}: {frames:?}");
+        }
+    }
+    // Where nothing is altered all of it stays.
+    done(&mut reader, set);
+    assert_eq!(reader.value("SHOW a.b"), "Person 7");
+    done(&mut reader, hold);
+    assert_eq!(reader.value("FETCH ALL FROM c"), "Person 7");
+    let frames = done(&mut reader, "SELECT pg_notify('told', (SELECT x FROM v WHERE id = 7))");
+    assert_eq!(wire::tags(&frames), "TDCAZ", "{frames:?}");
+    scene.gateway.verify();
+}
+
+#[test]
+fn a_cursor_whose_rows_are_made_at_the_commit() {
+    let scene = scene();
+    let (mut definer, mut reader) = (dana(&scene.gateway), dana(&scene.gateway));
+    done(&mut definer, CLEAN);
+    // The view is two calls away: who declares the cursor does not hold it.
+    done(
+        &mut definer,
+        "CREATE FUNCTION h() RETURNS SETOF text LANGUAGE sql VOLATILE AS 'SELECT x FROM v WHERE id = 7'",
+    );
+    done(&mut definer, "CREATE FUNCTION f() RETURNS text LANGUAGE sql VOLATILE AS 'SELECT y FROM h() AS q(y)'");
+    done(&mut reader, "BEGIN");
+    done(&mut reader, "DECLARE c CURSOR WITH HOLD FOR SELECT f()");
+    done(&mut definer, LABELLED);
+    done(&mut reader, "COMMIT");
+    done(&mut definer, CLEAN);
+    let frames = reader.query("FETCH ALL FROM c");
+    assert!(leaked(&frames).is_none(), "{frames:?}");
+    assert_eq!(wire::rows(&frames), [[Some("***".to_owned())]], "{frames:?}");
+    done(&mut reader, "CLOSE c");
+    done(&mut reader, "BEGIN");
+    done(&mut reader, "DECLARE c CURSOR WITH HOLD FOR SELECT f()");
+    done(&mut reader, "COMMIT");
+    assert_eq!(reader.value("FETCH ALL FROM c"), "Person 7");
+}
+
+/// A definition that is open in a session that does nothing is nothing to who reads nothing of it.
+#[test]
+fn a_new_relation_that_is_not_committed_keeps_nobody_waiting() {
+    let scene = scene();
+    let (mut definer, mut reader) = (dana(&scene.gateway), dana(&scene.gateway));
+    done(&mut definer, "CREATE TABLE gate (go int)");
+    for sql in [
+        "CREATE VIEW one AS SELECT 1 AS one",
+        "CREATE OR REPLACE VIEW one AS SELECT id AS one FROM people",
+        "CREATE TABLE two (a int PRIMARY KEY, b text DEFAULT 'x')",
+        "CREATE SEQUENCE three",
+        "CREATE INDEX ON gate (go)",
+    ] {
+        // Not ended: it is under way for as long as the client likes.
+        definer.send_raw(&[parse("", sql), bind("", "", &[], 0), execute("", 0), b"H\0\0\0\x04".to_vec()].concat());
+        while definer.frame().tag != b'C' {}
+        let began = Instant::now();
+        let flushed = "SELECT name FROM people ORDER BY id LIMIT 1";
+        reader.send_raw(
+            &[parse("", flushed), bind("", "", &[], 0), describe(b'P', ""), execute("", 0), b"H\0\0\0\x04".to_vec()]
+                .concat(),
+        );
+        while {
+            let frame = reader.frame();
+            assert_ne!(frame.tag, b'E', "{sql}: {:?}", frame.field(b'M'));
+            frame.tag != b'C'
+        } {}
+        reader.send_raw(&sync());
+        reader.until_ready();
+        for large in [
+            "SELECT repeat('x', 1000) FROM generate_series(1, 12000)",
+            "SELECT n.body, repeat('x', 1000) FROM notes n, generate_series(1, 600)",
+        ] {
+            let frames = reader.query(large);
+            assert_eq!(code(&frames), None, "{sql}: {large}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(4), "{sql}: {:?}", began.elapsed());
+        definer.send_raw(&sync());
+        definer.until_ready();
+    }
+    // Who reads it waits for it.
+    done(&mut definer, CLEAN);
+    done(&mut reader, "SELECT x FROM v LIMIT 1");
+    definer.send_raw(&[parse("", LABELLED), bind("", "", &[], 0), execute("", 0), b"H\0\0\0\x04".to_vec()].concat());
+    while definer.frame().tag != b'C' {}
+    reader.send_raw(&simple("SELECT x FROM v LIMIT 1"));
+    until_waiting(&scene, 1);
+    definer.send_raw(&sync());
+    definer.until_ready();
+    withheld("of the view", &reader.until_ready());
+}
