@@ -134,6 +134,7 @@ fn what_is_looked_up_while_a_statement_runs() {
         ("EXPLAIN ANALYZE SELECT public.get_ssn(1)", Later::Known, false),
         ("SELECT query_to_xml('SELECT 1', true, true, '')", Later::Known, false),
         ("SELECT nobody_knows_it(1)", Later::Anything, false),
+        ("SELECT pg_get_viewdef('public.v_renamed'::regclass)", Later::Anything, false),
         ("SELECT set_config('a.b', region, false) FROM customers", Later::Nothing, true),
         ("SELECT pg_notify('c', region) FROM customers", Later::Nothing, true),
     ] {

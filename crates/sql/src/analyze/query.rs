@@ -15,7 +15,7 @@ use super::size::{self, Rows};
 use super::unify::MEETING;
 use super::{Analyzer, Read, Resolved, tree, types};
 use crate::builtins::{self, Leak};
-use crate::statement::{How, Object};
+use crate::statement::{How, Later, Object};
 use crate::taint::Taint;
 
 impl<'t> Analyzer<'t> {
@@ -803,6 +803,8 @@ impl<'t> Analyzer<'t> {
                 self.need(Action::Read, object, "a system relation");
                 self.tables.push(format!("{schema}.{}", var.relname));
                 let harmless = self.asks_about.take().is_some_and(|table| {
+                    // What is called so now the statement does not name as a relation.
+                    self.looks_up(Later::Anything);
                     builtins::tells_of_one_table(schema, &var.relname) && self.is_unlabelled(table)
                 });
                 let mut cols = Vec::with_capacity(columns.len());
