@@ -16,7 +16,7 @@ mod shape;
 mod statement;
 mod taint;
 
-pub use analyze::{Context, analyze, analyze_shaped, copied_query};
+pub use analyze::{Context, ParameterTypes, analyze, analyze_shaped, analyze_with, copied_query};
 #[doc(hidden)]
 pub use analyze::{arguments_meet, type_casts, type_of_call, types_compare, types_meet};
 pub use catalog::{

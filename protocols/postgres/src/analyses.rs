@@ -5,7 +5,7 @@ use crate::prepare::{Prepared, Readable, With};
 use crate::shared::{Shared, Snapshot, View};
 use lockgate_core::Timestamp;
 use lockgate_session::{Ruling, Session};
-use lockgate_sql::Catalog;
+use lockgate_sql::{Catalog, ParameterTypes};
 use std::sync::Arc;
 
 /// A session's statements, understood under one catalog.
@@ -27,7 +27,14 @@ impl Analyses {
     /// Finds out what a text does and what policy says of it, or takes what is known; whether it may run as it is.
     pub fn is_allowed(&mut self, text: &[u8], now: Timestamp) -> bool {
         let rules = self.session.rules();
-        let view = View { snapshot: self.snapshot.id, path: 0, identity: 0, rules: rules.version, as_it_is: false };
+        let view = View {
+            snapshot: self.snapshot.id,
+            path: 0,
+            identity: 0,
+            rules: rules.version,
+            as_it_is: false,
+            parameters: ParameterTypes::default(),
+        };
         let with = With {
             session: &self.session,
             rules: &rules,

@@ -145,7 +145,10 @@ impl Prepared {
                 idle = numbers;
                 batch
             }),
-            (Ok(sent), _) => lockgate_sql::analyze(sent.as_deref().unwrap_or(text), &context),
+            (Ok(sent), _) => {
+                let text = sent.as_deref().unwrap_or(text);
+                lockgate_sql::analyze_with(text, &context, with.view.parameters)
+            }
             (Err(why), _) => Err(why.clone()),
         };
         if let Ok(known) = &mut batch
@@ -154,7 +157,8 @@ impl Prepared {
             && first < known.statements.len()
         {
             let anywhere = Context { path_known: false, ..context };
-            match lockgate_sql::analyze(sent.as_ref().ok().and_then(|s| s.as_deref()).unwrap_or(text), &anywhere) {
+            let text = sent.as_ref().ok().and_then(|s| s.as_deref()).unwrap_or(text);
+            match lockgate_sql::analyze_with(text, &anywhere, with.view.parameters) {
                 Ok(other) => add_other_meanings(known, first, other),
                 Err(why) => batch = Err(why),
             }
@@ -188,8 +192,9 @@ impl Prepared {
         if self.batch.as_ref().is_err_and(unread) {
             return Arc::new(Prepared::unread(&self.text, with, shared));
         }
+        let view = View { parameters: self.view.parameters, ..with.view };
         // It was readable when the server got it, and the server does not read it again.
-        Prepared::of(self.text.as_bytes(), &With { readable: Readable::Utf8, ..*with }, shared)
+        Prepared::of(self.text.as_bytes(), &With { readable: Readable::Utf8, view, ..*with }, shared)
     }
 
     /// Whether the same comes of it as of the other, which is the same text under another catalog: the same verdict, the same

@@ -11,7 +11,7 @@ use lockgate_core::{Identity, Timestamp};
 use lockgate_mask::{TypeFact, TypeKind, TypeTable};
 use lockgate_session::{Judgement, TargetRules};
 use lockgate_sql::facts::CatalogFacts;
-use lockgate_sql::{Catalog, Shape};
+use lockgate_sql::{Catalog, ParameterTypes, Shape};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,6 +78,8 @@ pub(crate) struct View {
     pub(crate) rules: u64,
     /// The text is one that the target has already: it is taken as it is, where texts are rewritten.
     pub(crate) as_it_is: bool,
+    /// What the client says of the types of its parameters.
+    pub(crate) parameters: ParameterTypes,
 }
 
 /// What the sessions of one target on one database share.

@@ -61,7 +61,8 @@ impl<'t> Analyzer<'t> {
             NodeEnum::CopyStmt(copy) => self.copy(copy, scope),
             NodeEnum::ExplainStmt(explain) => self.explain(explain, scope),
             NodeEnum::PrepareStmt(s) => {
-                let inner = self.inner(tree::kind_of(&s.query));
+                let parameters = self.prepared_with(&s.argtypes);
+                let inner = self.inner(tree::kind_of(&s.query), parameters);
                 let effect = Effect::Prepare {
                     name: s.name.clone(),
                     inner: Box::new(inner.clone()),
@@ -546,7 +547,7 @@ impl<'t> Analyzer<'t> {
     fn declare(&mut self, declare: &'t DeclareCursorStmt) -> Outcome<'t> {
         /// `CURSOR_OPT_HOLD` of the server's parsenodes.h.
         const HOLD: i32 = 0x0020;
-        let inner = self.inner(tree::kind_of(&declare.query));
+        let inner = self.inner(tree::kind_of(&declare.query), self.parameters);
         let effect = Effect::DeclareCursor {
             name: declare.portalname.clone(),
             inner: Box::new(inner.clone()),

@@ -16,19 +16,40 @@ const KINDS: &[&str] = &["FuncCall", "SubLink", "AExpr", "TypeCast"];
 /// Fields in which the server takes constants and bare words only: type modifiers and options.
 const WORDS: &[&str] = &["typmods", "defnamespace", "opclassopts"];
 
-/// All such parts of a statement.
-pub(super) fn parts_of(statement: &Node) -> Vec<Part> {
+/// The kind of node that stands for a parameter.
+const PARAMETER: &str = "ParamRef";
+
+/// All such parts of a statement, and the numbers of parameters that stand in it more than once.
+pub(super) fn parts_of(statement: &Node) -> (Vec<Part>, Vec<i32>) {
     let mut parts = Parts::default();
     // There is nothing in it that could fail: nothing is written anywhere.
     let _complete = statement.serialize(&mut parts).is_ok();
-    parts.found
+    let again = parts.parameters_again();
+    (parts.found, again)
 }
 
 #[derive(Default)]
 struct Parts {
     found: Vec<Part>,
+    /// The numbers of parameters, as often as they stand there.
+    parameters: Vec<i32>,
     /// The number met last.
     number: i32,
+}
+
+impl Parts {
+    /// The numbers of parameters that stand in more than one place.
+    fn parameters_again(&mut self) -> Vec<i32> {
+        self.parameters.sort_unstable();
+        let mut again: Vec<i32> = self
+            .parameters
+            .windows(2)
+            .filter(|two| two.first() == two.last())
+            .flat_map(|two| two.first().copied())
+            .collect();
+        again.dedup();
+        again
+    }
 }
 
 /// A serializer has to have one.
@@ -132,13 +153,15 @@ impl ser::SerializeStruct for Within<'_> {
             return Ok(());
         }
         self.value(value)?;
-        if key == "location" {
-            self.location = self.parts.number;
+        match key {
+            "location" => self.location = self.parts.number,
+            "number" if self.kind == Some(PARAMETER) => self.parts.parameters.push(self.parts.number),
+            _ => {}
         }
         Ok(())
     }
     fn end(self) -> Result<(), Never> {
-        if let Some(kind) = self.kind {
+        if let Some(kind) = self.kind.filter(|kind| *kind != PARAMETER) {
             self.parts.found.push((kind, self.location));
         }
         Ok(())
@@ -237,7 +260,7 @@ impl<'p> Serializer for &'p mut Parts {
     }
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Within<'p>, Never> {
-        let kind = KINDS.iter().copied().find(|kind| *kind == name);
+        let kind = KINDS.iter().copied().chain([PARAMETER]).find(|kind| *kind == name);
         Ok(Within::of(self, kind))
     }
 

@@ -78,7 +78,7 @@ impl<'t> Analyzer<'t> {
     /// What an expression of no known type is all the same.
     fn type_that_shows(&self, node: &'t Node, kind: &'t NodeEnum, value: &Val<'t>) -> u32 {
         match kind {
-            NodeEnum::ParamRef(_) => types::ADAPTS,
+            NodeEnum::ParamRef(parameter) => self.parameter(parameter.number),
             NodeEnum::AConst(AConst { val, .. }) => match val {
                 Some(a_const::Val::Ival(_)) => types::INT4,
                 Some(a_const::Val::Fval(number)) => types::of_number(&number.fval),

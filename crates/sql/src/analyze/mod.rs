@@ -14,6 +14,7 @@ mod expr;
 pub(crate) mod kinds;
 mod modify;
 mod operator;
+mod parameter;
 mod pattern;
 mod query;
 mod result;
@@ -44,6 +45,7 @@ use crate::statement::{
 use crate::taint::Taint;
 use crate::{Outputs, parse};
 pub use copy::copied_query;
+pub use parameter::ParameterTypes;
 pub use result::{arguments_meet, type_of_call};
 use scope::{Col, Item, Rel, Scope};
 use size::Rows;
@@ -62,14 +64,20 @@ pub struct Context<'a> {
 
 /// Analyses a text of any number of statements.
 pub fn analyze(text: &str, context: &Context<'_>) -> Result<Batch, Unparsable> {
-    parse::with_tree(text, false, |tree| batch(text, tree, context))?
+    analyze_with(text, context, ParameterTypes::default())
+}
+
+/// The same of a text whose parameters the client gives types.
+pub fn analyze_with(text: &str, context: &Context<'_>, parameters: ParameterTypes) -> Result<Batch, Unparsable> {
+    parse::with_tree(text, false, |tree| batch(text, tree, context, parameters))?
 }
 
 /// Analyses a text, and says which numbers of its shape are idle: texts of the same shape with the same numbers in all
 /// other places have the same analysis, but for [`Statement::range`] and [`Use::offset`].
 pub fn analyze_shaped(text: &str, shape: &Shape, context: &Context<'_>) -> Result<(Batch, Vec<bool>), Unparsable> {
     parse::with_tree(text, false, |tree| {
-        let batch = batch(text, tree, context)?;
+        // No text with a parameter has a shape.
+        let batch = batch(text, tree, context, ParameterTypes::default())?;
         let mut idle = shape::idle(tree);
         // The number that a labelled column is compared with is what a probe is about.
         let probed = |at: usize| {
@@ -81,7 +89,12 @@ pub fn analyze_shaped(text: &str, shape: &Shape, context: &Context<'_>) -> Resul
     })?
 }
 
-fn batch(text: &str, tree: &ParseResult, context: &Context<'_>) -> Result<Batch, Unparsable> {
+fn batch(
+    text: &str,
+    tree: &ParseResult,
+    context: &Context<'_>,
+    parameters: ParameterTypes,
+) -> Result<Batch, Unparsable> {
     let mut statements = Vec::with_capacity(tree.stmts.len());
     for raw in &tree.stmts {
         let Some(node) = raw.stmt.as_deref() else { continue };
@@ -92,6 +105,7 @@ fn batch(text: &str, tree: &ParseResult, context: &Context<'_>) -> Result<Batch,
         };
         let mut analyzer = Analyzer::new(context, &[]);
         analyzer.follows = tree.stmts.len() == 1;
+        analyzer.parameters = parameters;
         let mut statement = analyzer.statement(node);
         if analyzer.exhausted() {
             return Err(Unparsable { why: Why::Unanalysed("too much work"), offset: None });
@@ -169,6 +183,10 @@ pub(crate) struct Analyzer<'t> {
     pub(super) sure: bool,
     /// Texts in the statement may have collations that do not suit what is done with them.
     pub(super) collates: bool,
+    /// What is declared of the types of parameters.
+    pub(super) parameters: ParameterTypes,
+    /// The parameters that stand in more than one place.
+    pub(super) parameters_again: Vec<i32>,
     /// How large the parts of the expression being walked are together, so far.
     pub(super) parts_size: u64,
     /// How many rows the calls of the query being walked make of each row, so far.
@@ -232,6 +250,8 @@ impl<'t> Analyzer<'t> {
             nested: 0,
             sure: true,
             collates: false,
+            parameters: ParameterTypes::default(),
+            parameters_again: Vec::new(),
             parts_size: 0,
             times: 1,
             columns_seen: 0,
@@ -412,11 +432,13 @@ impl<'t> Analyzer<'t> {
 
     /// The same where names of rows around it mean something.
     fn statement_in(&mut self, node: &'t Node, scope: &Scope<'t, '_>) -> Statement {
+        let (parts, again) = complete::parts_of(node);
+        self.parameters_again = again;
         let outcome = match node.node.as_ref() {
             Some(kind) => self.command(kind, scope),
             None => command::Outcome::unknown(),
         };
-        self.overlooked(node);
+        self.overlooked(&parts);
         self.finish(outcome)
     }
 
@@ -426,16 +448,16 @@ impl<'t> Analyzer<'t> {
     }
 
     /// What stands in the statement where no rule looked for it could be anything.
-    fn overlooked(&mut self, node: &'t Node) {
+    fn overlooked(&mut self, parts: &[complete::Part]) {
         let administers = |n: &Need| n.action == Action::Administer && n.object == Object::Target;
         if self.exhausted() || self.needs.iter().any(administers) {
             return;
         }
         self.seen.sort_unstable();
         self.seen.dedup();
-        for part in complete::parts_of(node) {
-            if self.seen.binary_search(&part).is_err() {
-                let (_, location) = part;
+        for part in parts {
+            if self.seen.binary_search(part).is_err() {
+                let (_, location) = *part;
                 self.cannot_see("a part of the statement that is not understood");
                 self.uses(&self.unknown(), How::Source, "a part of the statement that is not understood", location);
                 return;
@@ -493,13 +515,15 @@ impl<'t> Analyzer<'t> {
     }
 
     /// A statement within a statement (PREPARE, DECLARE), analysed on its own.
-    pub(super) fn inner(&mut self, node: Option<&'t NodeEnum>) -> Statement {
+    pub(super) fn inner(&mut self, node: Option<&'t NodeEnum>, parameters: ParameterTypes) -> Statement {
         let mut inner = Analyzer::new(
             &Context { catalog: self.catalog, search_path: self.path, path_known: self.path_known },
             self.stack,
         );
         inner.steps = self.steps;
         inner.follows = self.follows;
+        inner.parameters = parameters;
+        inner.parameters_again.clone_from(&self.parameters_again);
         inner.callers_path_known = self.callers_path_known;
         let wrapped = node.map(|kind| inner.command(kind, &Scope::root()));
         let outcome = wrapped.unwrap_or_else(command::Outcome::unknown);

@@ -16,6 +16,7 @@ use lockgate_core::{Fault, SqlState};
 use lockgate_record::RequestKind;
 use lockgate_session::wire::{Decided, Io};
 use lockgate_session::{Denial, Judgement, Parameters, Parked, Permit, Plan, Plumbing, Request, Ruling, Verdict};
+use lockgate_sql::ParameterTypes;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -48,7 +49,8 @@ impl Pump {
         if self.changing().catalog {
             return self.wait_for_answers(frame, io);
         }
-        let prepared = self.prepare(parse.text, io.now);
+        let parameters = ParameterTypes::declared(parse.type_oids.iter());
+        let prepared = self.prepare_of_types(parse.text, parameters, io.now);
         if self.needs_catalog_to_read(&prepared, io.now) {
             self.ask_catalog(io);
             return Taken::asks(frame);

@@ -50,7 +50,7 @@ use lockgate_mask::{ContentPlan, CopyMasker, OwnMessage, RowMasker, RowStream, T
 use lockgate_record::{CloseReason, DoneKind};
 use lockgate_session::wire::{Ask, Cut, Decided, Io};
 use lockgate_session::{Denial, Ended, Judgement, Parked, Permit, Plan, Plumbing, Session};
-use lockgate_sql::Effect;
+use lockgate_sql::{Effect, ParameterTypes};
 use meaning::Named;
 use sizes::Sizes;
 use std::collections::VecDeque;
@@ -493,6 +493,7 @@ impl Pump {
             identity: self.identity_view,
             rules,
             as_it_is,
+            parameters: ParameterTypes::default(),
         }
     }
 
@@ -504,6 +505,14 @@ impl Pump {
     /// Analyses and judges a text under what is known now.
     fn prepare(&mut self, text: &[u8], now: Timestamp) -> Arc<Prepared> {
         self.prepare_with(false, now, |with, shared| Prepared::of(text, with, shared))
+    }
+
+    /// The same of a text whose parameters the client gives types.
+    fn prepare_of_types(&mut self, text: &[u8], parameters: ParameterTypes, now: Timestamp) -> Arc<Prepared> {
+        self.prepare_with(false, now, |with, shared| {
+            let view = View { parameters, ..with.view };
+            Prepared::of(text, &With { view, ..*with }, shared)
+        })
     }
 
     /// `as_it_is`: the target has the text already, so it cannot become another.
@@ -545,7 +554,8 @@ impl Pump {
     fn renew(&mut self, statement: &mut Statement, now: Timestamp) {
         let rules = self.session.rules();
         let as_it_is = self.rewrites();
-        let view = self.view(rules.version, as_it_is);
+        let parameters = statement.prepared.view.parameters;
+        let view = View { parameters, ..self.view(rules.version, as_it_is) };
         if statement.prepared.view != view || statement.prepared.judgement.depends_on_time {
             let before = Arc::clone(&statement.prepared);
             statement.prepared = self.prepare_with(as_it_is, now, |with, shared| before.again(with, shared));
