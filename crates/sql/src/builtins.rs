@@ -155,6 +155,13 @@ pub(crate) fn is_plain_array(oid: u32) -> bool {
     element_of(oid).is_some()
 }
 
+/// The name of a type of the server's own that is neither a row nor an array.
+pub(crate) fn plain_type_name(oid: u32) -> Option<&'static str> {
+    let types = plain_types();
+    let at = types.binary_search_by_key(&oid, |known| known.oid).ok()?;
+    types.get(at).map(|known| known.name)
+}
+
 /// What arrays of this type are made of, where it is a type of the server's own that is no row.
 pub(crate) fn element_of(array: u32) -> Option<u32> {
     static TABLE: OnceLock<HashMap<u32, u32>> = OnceLock::new();

@@ -446,15 +446,57 @@ fn a_cast_of_somebodys_own_may_call_what_reads_labelled_columns() {
     };
     facts.functions.push(function);
     let cast = |context| lockgate_sql::facts::CastFacts { source: 90_020, target: 25, function: 90_010, context };
+    let orders = facts.relations.iter_mut().find(|r| r.name == "orders").unwrap();
+    orders.columns.iter_mut().find(|c| c.name == "status").unwrap().type_oid = 90_020;
     let mut explicit = facts.clone();
     explicit.casts.push(cast('e'));
     let catalog = shop::catalog_of(explicit);
     assert_eq!(told(&catalog, "SELECT status::text FROM orders"), ["customers.ssn"]);
+    // From another type, and to another.
+    assert_eq!(told(&catalog, "SELECT 'x'::text, 5::text, status::jsonb, sku::text FROM orders"), [""; 0]);
     assert_eq!(told(&catalog, "SELECT upper(status) FROM orders"), [""; 0]);
     facts.casts.push(cast('i'));
     let catalog = shop::catalog_of(facts);
     assert_eq!(told(&catalog, "SELECT upper(status) FROM orders"), ["customers.ssn"]);
     assert_eq!(told(&catalog, "SELECT status FROM orders"), [""; 0]);
+}
+
+#[test]
+fn casts_by_text_fail_where_nobody_asked_for_them() {
+    let mut facts = shop::facts();
+    let sql = "SELECT ssn = 5, coalesce(ssn, '1') FROM customers";
+    assert_eq!(told(&shop::catalog(), sql), ["customers.ssn", "customers.ssn"]);
+    facts.casts.push(lockgate_sql::facts::CastFacts { source: 25, target: 23, function: 0, context: 'i' });
+    let uses = told(&shop::catalog_of(facts), sql);
+    assert!(uses.iter().any(|u| u == "expression customers.ssn"), "{uses:?}");
+}
+
+#[test]
+fn what_a_client_says_of_a_parameter_counts() {
+    let mut facts = shop::facts();
+    let customers = facts.relations.iter_mut().find(|r| r.schema == "public" && r.name == "customers").unwrap();
+    customers.columns.iter_mut().find(|c| c.name == "ssn").unwrap().type_oid = 20;
+    let catalog = shop::catalog_of(facts);
+    let path = shop::PATH.map(str::to_owned);
+    let context = Context { catalog: &catalog, search_path: &path, path_known: true };
+    let tells = |sql: &str, types: &[u32]| {
+        let types = lockgate_sql::ParameterTypes::declared(types.iter().copied());
+        let batch = lockgate_sql::analyze_with(sql, &context, types).unwrap();
+        batch.statements.iter().any(|s| s.uses.iter().any(|u| u.how.name() == "expression"))
+    };
+    let sql = "SELECT ssn = $1 FROM customers";
+    for types in [&[][..], &[0], &[20], &[23], &[1700], &[701]] {
+        assert!(!tells(sql, types), "{types:?}");
+    }
+    assert!(tells(sql, &[26]) && tells(sql, &[90_020]));
+    assert!(tells("SELECT $1::oid, ssn = $1 FROM customers", &[]));
+    assert!(tells("SELECT ssn = $2, $1 = $2, $2 = 1::oid FROM customers", &[20]));
+    assert!(!tells("SELECT ssn = $2, $1 = $2, $2 = 1::oid FROM customers", &[20, 20]));
+    assert!(tells("PREPARE p(oid) AS SELECT ssn = $1 FROM customers", &[]));
+    assert!(!tells("PREPARE p(bigint) AS SELECT ssn = $1 FROM customers", &[]));
+    assert!(!tells("PREPARE p AS SELECT ssn = $1 FROM customers", &[]));
+    // A condition that a policy may permit stays one.
+    assert!(!tells("SELECT id FROM customers WHERE ssn = $1 AND id = $2", &[20, 25]));
 }
 
 #[test]

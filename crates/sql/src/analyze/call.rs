@@ -204,7 +204,7 @@ impl<'t> Analyzer<'t> {
                 self.may_fail(&given, "a cast", call.location);
                 let mut taint = given.clone();
                 let catalog = self.catalog;
-                for function in catalog.casts_to(name) {
+                for function in catalog.casts_to(name, self.cast_as(row.type_oid)) {
                     taint.join(&self.call_user(function, name, &given, call.location).value);
                 }
                 return Val::made_of(taint);
@@ -303,7 +303,7 @@ impl<'t> Analyzer<'t> {
         if self.is_type(name) {
             self.may_fail(given, "a cast", -1);
             let catalog = self.catalog;
-            for function in catalog.casts_to(name) {
+            for function in catalog.casts_to(name, self.cast_as(of.type_oid)) {
                 taint.join(&self.call_user(function, name, given, -1).value);
             }
         }

@@ -335,8 +335,14 @@ impl<'t> Analyzer<'t> {
             let servers = types.is_some_and(|types| {
                 types.iter().all(|oid| matches!(*oid, types::LITERAL) || types::is_servers(self.beneath(*oid)))
             });
-            let total =
-                extension.is_some_and(|extension| (servers && extension != "intarray") || never_fails(extension, name));
+            // Those of `intarray` are for arrays of the server's own.
+            let others = types.is_some_and(|types| {
+                let of = types.map(|oid| self.beneath(oid));
+                !of.iter().any(|oid| types::is_integer_array(*oid)) && of.iter().any(|oid| *oid != types::LITERAL)
+            });
+            let total = extension.is_some_and(|extension| {
+                (servers && (extension != "intarray" || others)) || never_fails(extension, name)
+            });
             let sure = self.sure;
             let may_fail = if total { &Taint::CLEAN } else { operands };
             value.join(&self.call_user(*function, name, may_fail, location).value);
@@ -391,7 +397,7 @@ impl<'t> Analyzer<'t> {
         let taint = self.unasked();
         let extensions =
             |function: &usize| self.catalog.function(*function).is_some_and(|f| f.facts.extension.is_some());
-        self.sure = sure && self.catalog.casts_unasked().iter().all(extensions);
+        self.sure = sure && !self.catalog.casts_by_text() && self.catalog.casts_unasked().iter().all(extensions);
         if !taint.is_clean() {
             value.taint.join(&taint);
             value.plain = false;
@@ -411,7 +417,7 @@ impl<'t> Analyzer<'t> {
         let (_, name) = tree::qualified(&target.names);
         let mut taint = value.taint.clone();
         let catalog = self.catalog;
-        for function in catalog.casts_to(name) {
+        for function in catalog.casts_to(name, self.cast_as(value.type_oid)) {
             taint.join(&self.call_user(function, name, &value.taint, location).value);
         }
         let servers = self.is_of_server(target);

@@ -168,7 +168,7 @@ impl<'t> Analyzer<'t> {
 
     /// A cast of a user's own to json runs wherever values become json.
     fn json_casts_are_known(&self) -> bool {
-        let mut casts = self.catalog.casts_to("json");
+        let mut casts = self.catalog.casts_to("json", types::UNKNOWN);
         casts.all(|function| self.catalog.function(function).is_some_and(|f| f.facts.extension.is_some()))
     }
 

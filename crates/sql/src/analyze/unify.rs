@@ -182,6 +182,13 @@ pub fn type_casts(source: u32, target: u32) -> Option<bool> {
 }
 
 impl Analyzer<'_> {
+    /// The type by which the server finds a cast of a value of this type that somebody asks for; 0 if it is not known. Arrays are
+    /// cast as what they are made of too, and what has no type yet is read.
+    pub(super) fn cast_as(&self, oid: u32) -> u32 {
+        let oid = self.beneath(oid);
+        if builtins::is_plain_type(oid) || oid == LITERAL { oid } else { UNKNOWN }
+    }
+
     /// The type of values of these types in this order where they meet.
     pub(super) fn meeting(&self, all: impl IntoIterator<Item = u32>) -> Meeting {
         let mut meeting = Meeting::sure(ADAPTS);
@@ -224,7 +231,7 @@ impl Analyzer<'_> {
                 Some(meeting) => meeting,
                 // The server refuses it, unless somebody has told it how.
                 None => {
-                    let sure = self.catalog.casts_unasked().is_empty();
+                    let sure = self.catalog.has_no_casts_unasked();
                     Meeting { type_oid: types::either(first, next, false), sure }
                 }
             },
@@ -252,7 +259,7 @@ impl Analyzer<'_> {
         match (exact(one), exact(other)) {
             (true, true) if one == other => self.compares(one),
             // The server refuses it, unless somebody has told it how.
-            (true, true) => servers_compare(one, other).unwrap_or_else(|| self.catalog.casts_unasked().is_empty()),
+            (true, true) => servers_compare(one, other).unwrap_or_else(|| self.catalog.has_no_casts_unasked()),
             _ if text(one) && text(other) => true,
             // Users' types are compared with their own kind.
             _ if user(one) => self.compares(one),

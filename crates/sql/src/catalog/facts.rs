@@ -25,7 +25,7 @@ pub struct CatalogFacts {
     pub types: Vec<TypeFacts>,
     /// User operators.
     pub operators: Vec<OperatorFacts>,
-    /// User casts that run a function.
+    /// User casts that run a function, or write a value as text and read that.
     pub casts: Vec<CastFacts>,
     /// User triggers, by relation.
     pub triggers: Vec<TriggerFacts>,
@@ -229,14 +229,14 @@ pub struct OperatorFacts {
     pub extension: Option<String>,
 }
 
-/// A cast that runs a function.
+/// A cast that runs a function, or writes a value as text and reads that.
 #[derive(Clone, Debug, Default)]
 pub struct CastFacts {
     /// From this type.
     pub source: u32,
     /// To this type.
     pub target: u32,
-    /// The function.
+    /// The function; 0 for one by text.
     pub function: u32,
     /// `castcontext`: e, a, i.
     pub context: char,

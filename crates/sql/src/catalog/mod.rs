@@ -75,12 +75,14 @@ pub struct Catalog {
     server: Arc<ServerNames>,
     /// User operators: name to (schema, function).
     operators: HashMap<String, Vec<(String, usize)>>,
-    /// Functions of user casts by target type's name.
-    casts: HashMap<String, Vec<usize>>,
-    /// Functions of user casts to the server's own types.
-    casts_to_own: Vec<usize>,
+    /// Types and functions of user casts from these types, by target type's name.
+    casts: HashMap<String, Vec<(u32, usize)>>,
+    /// Those to types of the server's own whose names are not known: arrays and rows.
+    casts_to_own: Vec<(u32, usize)>,
     /// Functions of casts that the server makes without being asked.
     casts_unasked: Vec<usize>,
+    /// There are such casts that write a value as text and read that.
+    casts_by_text: bool,
     types: HashMap<u32, TypeFacts>,
     types_by_name: HashMap<String, Vec<u32>>,
     /// Functions of user operators by id.
@@ -311,14 +313,17 @@ impl Catalog {
                 operators.entry(operator.name).or_default().push((operator.schema, *function));
             }
         }
-        let mut casts: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut casts: HashMap<String, Vec<(u32, usize)>> = HashMap::new();
         let (mut casts_to_own, mut casts_unasked) = (Vec::new(), Vec::new());
+        let mut casts_by_text = false;
         for cast in &facts.casts {
+            casts_by_text |= cast.function == 0 && cast.context != 'e';
             // A cast may call a function of the server's own.
             let Some(function) = functions_by_oid.get(&cast.function) else { continue };
-            match types.get(&cast.target) {
-                Some(target) => casts.entry(target.name.clone()).or_default().push(*function),
-                None => casts_to_own.push(*function),
+            let users = types.get(&cast.target).map(|target| target.name.as_str());
+            match users.or_else(|| builtins::plain_type_name(cast.target)) {
+                Some(target) => casts.entry(target.to_owned()).or_default().push((cast.source, *function)),
+                None => casts_to_own.push((cast.source, *function)),
             }
             if cast.context != 'e' {
                 casts_unasked.push(*function);
@@ -355,6 +360,7 @@ impl Catalog {
             casts,
             casts_to_own,
             casts_unasked,
+            casts_by_text,
             types,
             types_by_name,
             operator_functions,
@@ -497,9 +503,14 @@ impl Catalog {
         self.operators.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
-    pub(crate) fn casts_to(&self, type_name: &str) -> impl Iterator<Item = usize> + use<'_> {
+    /// Functions of user casts of a value of this type, 0 if it is not known, to a type of this name.
+    pub(crate) fn casts_to(&self, type_name: &str, source: u32) -> impl Iterator<Item = usize> + use<'_> {
         let named = self.casts.get(type_name).map(Vec::as_slice).unwrap_or_default();
-        named.iter().chain(&self.casts_to_own).copied()
+        let all = named.iter().chain(&self.casts_to_own);
+        // Which of the texts a text is, is not always told apart.
+        let text = |oid: u32| matches!(oid, 18 | 19 | 25 | 1042 | 1043);
+        let fits = move |from: u32| source == 0 || from == source || (text(from) && text(source));
+        all.filter(move |(from, _)| fits(*from)).map(|(_, function)| *function)
     }
 
     /// The relations whose rows lie in partitions.
@@ -519,6 +530,16 @@ impl Catalog {
     /// Functions that the server may call wherever a value is not of the type that is wanted.
     pub(crate) fn casts_unasked(&self) -> &[usize] {
         &self.casts_unasked
+    }
+
+    /// Whether the server casts its own types to each other as it was made, and nobody has told it more.
+    pub(crate) fn has_no_casts_unasked(&self) -> bool {
+        self.casts_unasked.is_empty() && !self.casts_by_text
+    }
+
+    /// Whether some of the casts that the server makes without being asked write a value as text and read that.
+    pub(crate) fn casts_by_text(&self) -> bool {
+        self.casts_by_text
     }
 
     pub(crate) fn types_named(&self, name: &str) -> impl Iterator<Item = &TypeFacts> {

@@ -247,10 +247,10 @@ pub const SNAPSHOT_SQL: [&str; 11] = [
         "FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace WHERE ",
         user!("o.oid")
     ),
-    // 7: casts that run a function.
+    // 7: casts that run a function, or write a value as text and read that.
     concat!(
         "SELECT k.castsource::pg_catalog.text, k.casttarget::pg_catalog.text, k.castfunc::pg_catalog.text, k.castcontext::pg_catalog.text ",
-        "FROM pg_catalog.pg_cast k WHERE k.castfunc OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND ",
+        "FROM pg_catalog.pg_cast k WHERE (k.castfunc OPERATOR(pg_catalog.<>) 0::pg_catalog.oid OR k.castmethod OPERATOR(pg_catalog.=) 'i'::pg_catalog.\"char\") AND ",
         user!("k.oid")
     ),
     // 8: triggers.
