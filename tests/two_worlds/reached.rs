@@ -277,7 +277,7 @@ impl Maker {
             };
         }
         let one = self.text(depth - 1);
-        match self.dice.roll(26) {
+        match self.dice.roll(27) {
             0 => format!("coalesce({one}, {})", self.text(depth - 1)),
             1 => format!("nullif({one}, {})", self.text(depth - 1)),
             2 => format!("CASE WHEN name = 'Abc' THEN {one} ELSE {} END", self.text(depth - 1)),
@@ -315,6 +315,10 @@ impl Maker {
             22 => format!("(SELECT {one})"),
             23 => format!("({one} COLLATE \"C\")"),
             24 => format!("lpad({one}, {})", self.small()),
+            25 => format!(
+                "format({}, {one})",
+                self.dice.pick(&["'%s'", "'%s %s'", "'%I'", "'a%%b%s'", "name", "'%'", "'%2$s'"])
+            ),
             _ => format!("translate({one}, 'ab', {})", self.text(depth - 1)),
         }
     }
@@ -378,7 +382,7 @@ impl Maker {
             ]))
             .to_owned();
         }
-        match self.dice.roll(23) {
+        match self.dice.roll(24) {
             16 => format!("CASE WHEN name = 'Abc' THEN {} ELSE {} END", self.number(depth - 1), self.number(depth - 1)),
             17 => format!(
                 "{}({}, 1, {}) OVER ()",
@@ -414,6 +418,12 @@ impl Maker {
             2 => format!("length({})", self.text(depth - 1)),
             3 => format!("strpos({}, {})", self.text(depth - 1), self.text(depth - 1)),
             4 => format!("({} + {})", self.number(depth - 1), self.number(depth - 1)),
+            23 => {
+                let operator = *self.dice.pick(&["+", "-", "*", "/"]);
+                let (one, other) =
+                    (*self.dice.pick(&["m", "12", "0.5"]), *self.dice.pick(&["m", "12", "0", "0e5", "1e-3"]));
+                format!("({one} {operator} {other})")
+            }
             5 => format!(
                 "{}({}, {})",
                 self.dice.pick(&["greatest", "least"]),

@@ -472,6 +472,29 @@ fn casts_by_text_fail_where_nobody_asked_for_them() {
 }
 
 #[test]
+fn ordinary_arithmetic_of_a_stored_number_is_masked() {
+    let mut facts = shop::facts();
+    let customers = facts.relations.iter_mut().find(|r| r.schema == "public" && r.name == "customers").unwrap();
+    customers.columns.iter_mut().find(|c| c.name == "salary").unwrap().type_oid = 1700;
+    let rule = lockgate_sql::ColumnRule { label: "pii".parse().unwrap(), pattern: "*.customers.salary".into() };
+    let catalog = Catalog::build(facts, &[rule], &[]);
+    let refuses = |expression: &str| {
+        let uses = one(&catalog, &shop::PATH, true, &format!("SELECT {expression} FROM customers")).uses;
+        uses.iter().any(|u| u.how.name() == "expression")
+    };
+    for expression in ["salary * 12", "salary / 12.5", "1.1 * salary", "100 - salary", "coalesce(salary + 1, 0.5)"] {
+        assert!(!refuses(expression), "{expression}");
+    }
+    for expression in
+        ["salary / 0", "salary / 0e5", "12 / salary", "salary * 1e40", "salary * 12 * 12", "coalesce(salary, 1) * 12"]
+    {
+        assert!(refuses(expression), "{expression}");
+    }
+    assert!(!refuses("salary / 12, format('%s of %%', salary)"));
+    assert!(refuses("format('%s %s', salary)") && refuses("format('%I', salary)") && refuses("format(name, salary)"));
+}
+
+#[test]
 fn what_a_client_says_of_a_parameter_counts() {
     let mut facts = shop::facts();
     let customers = facts.relations.iter_mut().find(|r| r.schema == "public" && r.name == "customers").unwrap();

@@ -14,6 +14,7 @@ use crate::taint::Taint;
 const COMPARISONS: &[&str] = &["=", "<>", "!=", "<", ">", "<=", ">="];
 /// Whether the left operand is like the pattern that the right one is.
 const LIKES: &[&str] = &["~~", "!~~", "~~*", "!~~*"];
+const ARITHMETIC: &[&str] = &["+", "-", "*", "/"];
 const REGEXES: &[&str] = &["~", "!~", "~*", "!~*"];
 /// Types that take any value.
 const TOTAL_CASTS: &[&str] = &["text", "varchar", "bpchar", "name"];
@@ -80,6 +81,7 @@ impl<'t> Analyzer<'t> {
                 "->>" | "#>>" if left.type_oid == types::JSONB => types::TEXT,
                 "->" | "#>" if left.type_oid == types::JSONB => types::JSONB,
                 _ if !self.catalog.operators_named(named).is_empty() => types::UNKNOWN,
+                name if ARITHMETIC.contains(&name) && total => types::NUMERIC,
                 name if COMPARISONS.contains(&name) || LIKES.contains(&name) || REGEXES.contains(&name) => types::BOOL,
                 _ => types::UNKNOWN,
             },
@@ -178,11 +180,35 @@ impl<'t> Analyzer<'t> {
             AExprKind::AexprOp | AExprKind::AexprOpAny | AExprKind::AexprOpAll if REGEXES.contains(&name) => {
                 self.is_pattern(e.rexpr.as_deref(), Patterns::Regex)
             }
+            AExprKind::AexprOp if ARITHMETIC.contains(&name) => match rights {
+                [right] => self.is_ordinary(e, name, left, right),
+                _ => false,
+            },
             AExprKind::AexprOp => match rights {
                 [right] if e.lexpr.is_some() => self.is_total_of(name, left, right, arrays),
                 _ => false,
             },
             _ => false,
+        }
+    }
+
+    /// A stored `numeric` and a constant: as with sums, only values near the end of what the type holds fail.
+    fn is_ordinary(&self, e: &'t AExpr, name: &str, left: &Val<'t>, right: &Val<'t>) -> bool {
+        let stored = |value: &Val<'t>| value.plain && self.beneath(value.type_oid) == types::NUMERIC;
+        let is_number = |node: &Option<Box<Node>>| match tree::kind_of(node) {
+            Some(NodeEnum::AConst(AConst { val: Some(a_const::Val::Ival(number)), .. })) => {
+                name != "/" || number.ival != 0
+            }
+            Some(NodeEnum::AConst(AConst { val: Some(a_const::Val::Fval(number)), .. })) => {
+                let ordinary = matches!(types::of_number(&number.fval), types::DECIMAL | types::INT8);
+                let mut digits = number.fval.bytes().take_while(|byte| !byte.eq_ignore_ascii_case(&b'e'));
+                ordinary && (name != "/" || digits.any(|digit| (b'1'..=b'9').contains(&digit)))
+            }
+            _ => false,
+        };
+        match name {
+            "/" => stored(left) && is_number(&e.rexpr),
+            _ => (stored(left) && is_number(&e.rexpr)) || (is_number(&e.lexpr) && stored(right)),
         }
     }
 

@@ -110,6 +110,12 @@ impl<'t> Analyzer<'t> {
                 let known = is_text(first) || matches!(first, types::BYTEA | types::LITERAL | 1560 | 1562 | 3614);
                 given.len() == 1 && (known || self.is_extensions(first, "citext"))
             }
+            "format" => text_at(0).is_some_and(|format| {
+                // More than there are values for, or names of NULL, are refused.
+                let whole = format.replace("%%", "");
+                let marks = whole.matches('%').count();
+                marks == whole.matches("%s").count() && marks < given.len()
+            }),
             "encode" => text_at(1).is_some_and(|format| matches!(format, "hex" | "base64" | "escape")),
             "split_part" => number_at(2).is_some_and(|part| part > 0),
             "substr" | "substring" => {
