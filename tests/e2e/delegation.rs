@@ -78,10 +78,27 @@ fn a_chain_is_on_record_and_in_the_targets_log() {
         scene.gateway.events().into_iter().find(|event| event["user"] == "bot" && event["protocol"] == "postgres");
     let opened = opened.expect("the session is on record");
     assert_eq!(opened["on_behalf_of"], json!([{"user": "bob", "groups": ["engineers"]}]), "{opened}");
-    // Nobody makes an agent of somebody whose groups nobody knows.
-    let output = scene.gateway.here(&["token", "create", "--user", "bot", "--on-behalf-of", "bob"]);
-    let said = lockgate_tests::process::text(&output);
-    assert!(!output.status.success() && said.contains("the groups of `bob` are not known"), "{said}");
+}
+
+#[test]
+fn who_is_known_by_tokens_has_the_groups_of_those() {
+    let scene = scene();
+    let ssn = "SELECT ssn FROM people WHERE id = 7";
+    let agent = |groups: &[&str], who: &str| {
+        let flags = ["--kind", "agent", "--on-behalf-of", who];
+        scene.gateway.token_with("bot", groups, &flags)["token"].as_str().unwrap().to_owned()
+    };
+    // Nobody knows zoe: whoever makes the token vouches for it.
+    let token = agent(&["engineers", "fraud"], "zoe");
+    assert!(scene.gateway.query("bot", &token, ssn).contains("SSN-CANARY"));
+    let bobs = scene.gateway.token_with("bob", &["engineers"], &[]);
+    let mut clients =
+        [agent(&["engineers", "fraud"], "bob"), token].map(|token| Client::login(scene.gateway.port, "bot", &token));
+    assert!(!clients[0].value(ssn).contains("SSN-CANARY"), "bob has no token with fraud");
+    // Bob's last token goes, and with it whoever acts for bob.
+    scene.gateway.here_ok(&["token", "revoke", bobs["id"].as_str().unwrap()]);
+    assert!(clients[0].is_closed_within(Duration::from_millis(1_500)), "it lives on");
+    assert_eq!(clients[1].value("SELECT 1"), "1");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod labels;
 mod logins;
 mod once;
 mod people;
+mod principals;
 mod requests;
 mod schema;
 mod scram;

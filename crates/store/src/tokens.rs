@@ -6,6 +6,7 @@
 use crate::acts::{self, Doing};
 use crate::error::StoreError;
 use crate::keys::{Keys, decode_hex, encode_hex, is_random_id, random, random_id};
+use crate::principals;
 use crate::scram;
 use crate::store::Store;
 use aws_lc_rs::{constant_time, digest};
@@ -221,11 +222,7 @@ impl Store {
         by: &str,
         now: Timestamp,
     ) -> Result<(Secret, TokenInfo), StoreError> {
-        for party in new.on_behalf_of.iter().filter(|party| party.groups.is_none()) {
-            if self.standing(&party.user).await?.records.iter().all(|record| record.removed) {
-                return Err(StoreError::Refused(format!("the groups of `{}` are not known: name them", party.user)));
-            }
-        }
+        let new = self.with_principals(new, now).await?;
         let draft = Draft::new(self.keys(), new, None, now)?;
         let mut tx =
             self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::doing("write a token"))?;
@@ -290,7 +287,8 @@ impl Store {
         rows.iter().map(|row| decode(row).map(|r| r.info)).collect()
     }
 
-    /// Takes a token back. `None` when there is none; one that was revoked before keeps its time.
+    /// Takes a token back. `None` when there is none; one that was revoked before keeps its time. With a person's last one go
+    /// those of the agents that act for the person.
     ///
     /// # Errors
     /// When the store cannot be written: the token still counts.
@@ -309,12 +307,16 @@ impl Store {
                 .execute(&mut *tx)
                 .await
                 .map_err(StoreError::doing("revoke a token"))?;
+        let mut agents = Vec::new();
         if revoked.rows_affected() > 0 {
             acts::write(&mut tx, revocation(id, by), now).await?;
+            agents = principals::revoke_agents_of_last(&mut tx, id, by, now).await?;
         }
         tx.commit().await.map_err(StoreError::doing("revoke a token"))?;
         // In this process at once, in others at their next look.
-        self.inner.watch.mark(id, TokenState::Revoked);
+        for id in agents.iter().map(String::as_str).chain([id]) {
+            self.inner.watch.mark(id, TokenState::Revoked);
+        }
         self.token(id).await
     }
 
@@ -549,7 +551,7 @@ pub(crate) async fn next_change(tx: &mut sqlx::SqliteConnection) -> Result<i64, 
         .map_err(StoreError::doing("count a change"))
 }
 
-fn decode(row: &SqliteRow) -> Result<TokenRow, StoreError> {
+pub(crate) fn decode(row: &SqliteRow) -> Result<TokenRow, StoreError> {
     let column = || StoreError::doing("read a token");
     let id: String = row.try_get("id").map_err(column())?;
     let broken = |what: &str| StoreError::Row(format!("`{what}` of token `{id}`"));
