@@ -4,10 +4,11 @@
 //! has them. Where only tokens do, they are those that all of the person's own tokens are in. Where nobody knows the person, whoever
 //! makes the token vouches for it as a whole: it has its own groups, and the person no others.
 
+use crate::acts;
 use crate::error::StoreError;
 use crate::people;
 use crate::store::Store;
-use crate::tokens::{NewToken, TokenInfo, decode, next_change};
+use crate::tokens::{NewToken, TokenInfo, decode, next_change, revocation};
 use lockgate_core::{IdentityKind, Timestamp};
 use sqlx::SqliteConnection;
 
@@ -44,11 +45,7 @@ pub(crate) async fn revoke_agents_of_last(
     let row =
         sqlx::query("SELECT * FROM tokens WHERE id = $1").bind(id).fetch_optional(&mut *tx).await.map_err(doing())?;
     let Some(revoked) = row.as_ref().map(decode).transpose()?.map(|row| row.info) else { return Ok(Vec::new()) };
-    if revoked.revoked_at != Some(now)
-        || !is_own(&revoked)
-        || revoked.login.is_some()
-        || !own_tokens(tx, &revoked.user, now).await?.is_empty()
-    {
+    if !is_own(&revoked) || revoked.login.is_some() || !own_tokens(tx, &revoked.user, now).await?.is_empty() {
         return Ok(Vec::new());
     }
     let known: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM people WHERE user_key = $1 AND removed IS NULL")
@@ -80,6 +77,7 @@ pub(crate) async fn revoke_agents_of_last(
             .execute(&mut *tx)
             .await
             .map_err(doing())?;
+        acts::write(tx, revocation(agent, by), now).await?;
     }
     Ok(agents)
 }
