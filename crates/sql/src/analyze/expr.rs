@@ -7,8 +7,8 @@ use std::rc::Rc;
 use lockgate_core::limits;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AArrayExpr, AConst, CoercionForm, ColumnRef, FuncCall, JsonBehavior, JsonOutput, Node, SubLink, SubLinkType,
-    WindowDef, a_const,
+    AArrayExpr, AConst, CoercionForm, ColumnRef, FuncCall, JsonBehavior, JsonFormatType, JsonOutput, Node, SubLink,
+    SubLinkType, WindowDef, a_const,
 };
 
 use super::operator::CONDITION;
@@ -264,7 +264,15 @@ impl<'t> Analyzer<'t> {
                 let taint = self.json_value(e.expr.as_deref(), scope);
                 Val::made_of(self.json_returning(e.output.as_ref(), taint, e.location))
             }
-            NodeEnum::JsonIsPredicate(e) => Val::made_of(self.part(&e.expr, scope)),
+            NodeEnum::JsonIsPredicate(e) => {
+                let Some(arg) = e.expr.as_deref() else { return Val::clean() };
+                let value = self.expr(arg, scope);
+                if value.size > size::NESTED {
+                    // It is read level by level, as deep as the server's stack.
+                    self.may_fail(&value.taint, "json", e.location);
+                }
+                Val::made_of(value.taint)
+            }
             NodeEnum::JsonObjectConstructor(e) => {
                 let taint = self.parts(&e.exprs, scope);
                 Val::made_of(self.json_returning(e.output.as_ref(), taint, e.location))
@@ -305,7 +313,14 @@ impl<'t> Analyzer<'t> {
     }
 
     fn json_value(&mut self, value: Option<&'t pg_query::protobuf::JsonValueExpr>, scope: &Scope<'t, '_>) -> Taint {
-        value.map_or(Taint::CLEAN, |v| self.part(&v.raw_expr, scope).with(&self.part(&v.formatted_expr, scope)))
+        let Some(value) = value else { return Taint::CLEAN };
+        let taint = self.part(&value.raw_expr, scope).with(&self.part(&value.formatted_expr, scope));
+        let read = value.format.as_ref().is_some_and(|f| f.format_type() != JsonFormatType::JsFormatDefault);
+        if read {
+            // FORMAT JSON: a text that has to be one.
+            self.may_fail(&taint, "json", -1);
+        }
+        taint
     }
 
     /// A key of an object: NULL is refused, and one that is there already if keys have to be unique.

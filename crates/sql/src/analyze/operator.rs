@@ -174,11 +174,13 @@ impl<'t> Analyzer<'t> {
             AExprKind::AexprOpAny | AExprKind::AexprOpAll if COMPARISONS.contains(&name) => {
                 rights.iter().all(|right| self.compare(left, &element(right)))
             }
-            AExprKind::AexprOp | AExprKind::AexprOpAny | AExprKind::AexprOpAll if LIKES.contains(&name) => {
-                self.is_pattern(e.rexpr.as_deref(), Patterns::Like)
+            AExprKind::AexprOp if LIKES.contains(&name) => self.is_pattern(e.rexpr.as_deref(), Patterns::Like),
+            AExprKind::AexprOp if REGEXES.contains(&name) => self.is_pattern(e.rexpr.as_deref(), Patterns::Regex),
+            AExprKind::AexprOpAny | AExprKind::AexprOpAll if LIKES.contains(&name) => {
+                self.are_patterns(e.rexpr.as_deref(), Patterns::Like)
             }
-            AExprKind::AexprOp | AExprKind::AexprOpAny | AExprKind::AexprOpAll if REGEXES.contains(&name) => {
-                self.is_pattern(e.rexpr.as_deref(), Patterns::Regex)
+            AExprKind::AexprOpAny | AExprKind::AexprOpAll if REGEXES.contains(&name) => {
+                self.are_patterns(e.rexpr.as_deref(), Patterns::Regex)
             }
             AExprKind::AexprOp if ARITHMETIC.contains(&name) => match rights {
                 [right] => self.is_ordinary(e, name, left, right),
@@ -247,7 +249,13 @@ impl<'t> Analyzer<'t> {
         }
     }
 
-    /// Whether this is a constant pattern, or a list of such, that is certainly one.
+    /// Whether this is an array of such that is written out: in the text of one, each is written otherwise than it is.
+    fn are_patterns(&self, node: Option<&'t Node>, of: Patterns) -> bool {
+        let Some(NodeEnum::AArrayExpr(array)) = node.and_then(tree::kind) else { return false };
+        array.elements.iter().all(|item| self.is_pattern(Some(item), of))
+    }
+
+    /// Whether this is a constant pattern that is certainly one.
     fn is_pattern(&self, node: Option<&'t Node>, of: Patterns) -> bool {
         let Some(node) = node else { return false };
         if let Some(text) = self.literal(node) {
@@ -258,7 +266,6 @@ impl<'t> Analyzer<'t> {
             };
         }
         match tree::kind(node) {
-            Some(NodeEnum::AArrayExpr(array)) => array.elements.iter().all(|item| self.is_pattern(Some(item), of)),
             // `LIKE x ESCAPE y` and `SIMILAR TO x` are calls that make a pattern of x.
             Some(NodeEnum::FuncCall(call)) => {
                 let argument = |at: usize| tree::argument(&call.args, at).and_then(|arg| self.literal(arg));

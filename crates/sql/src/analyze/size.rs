@@ -17,6 +17,8 @@ pub(super) const STORED: u64 = 256;
 pub(super) const FIXED: u64 = 16;
 /// A parameter: all of a statement's come in one message of at most 64 MiB.
 const PARAMETER: u64 = 4 * 1024 * 1024;
+/// A text in which brackets can be nested deeper than a server's stack.
+pub(super) const NESTED: u64 = 4 * 1024;
 /// What a constant counts for besides its own length, so that it is never taken for a number.
 const CONSTANT: u64 = 32;
 /// The client decides.
