@@ -91,7 +91,10 @@ impl Deparser<'_> {
                 let value = bytes.first_chunk::<8>().map(|b| f64::from_le_bytes(*b).to_string());
                 self.typed(&literal(&value?), oid)
             }
-            (NUMERIC, None) => self.typed("'0'", oid),
+            (NUMERIC, None) => match numeric(bytes) {
+                Some(written) => self.put(&written),
+                None => self.typed("'NaN'", oid),
+            },
             // A label of an enum is a value of every enum, as far as the analysis goes.
             _ if self.catalog.types().get(&oid).is_some_and(|facts| facts.kind == 'e') && !cast => self.put("'x'"),
             _ => {
@@ -129,6 +132,39 @@ pub(super) fn whole(bytes: &[u8]) -> Option<i64> {
     bytes.first_chunk::<8>().filter(|_| bytes.len() == 8).map(|b| i64::from_le_bytes(*b))
 }
 
+/// A number of decimal digits, which are kept by fours, as digits and a power of ten (`NumericChoice`).
+fn numeric(bytes: &[u8]) -> Option<String> {
+    let (head, rest) = long_text(bytes)?.split_first_chunk::<2>()?;
+    let head = u16::from_le_bytes(*head);
+    let (negative, weight, digits) = match head & 0xc000 {
+        0xc000 => return None,
+        0x8000 => {
+            let low = i32::from(head & 0x3f);
+            (head & 0x2000 != 0, if head & 0x40 == 0 { low } else { low - 64 }, rest)
+        }
+        sign => {
+            let (weight, digits) = rest.split_first_chunk::<2>()?;
+            (sign == 0x4000, i32::from(i16::from_le_bytes(*weight)), digits)
+        }
+    };
+    let mut written = String::from("0");
+    let mut power = weight.checked_add(1)?;
+    for pair in digits.chunks(2) {
+        let four = u16::from_le_bytes(pair.try_into().ok()?);
+        if four > 9_999 {
+            return None;
+        }
+        written.push_str(&format!("{four:04}"));
+        power = power.checked_sub(1)?;
+    }
+    let digits = match written.trim_start_matches('0') {
+        "" => "0",
+        digits => digits,
+    };
+    let sign = if negative { "-" } else { "" };
+    Some(format!("({sign}{digits}e{})", power.checked_mul(4)?))
+}
+
 fn literal(text: &str) -> String {
     // Where a backslash escapes, E'' says so.
     format!("'{}'", text.replace('\'', "''"))
@@ -144,4 +180,36 @@ fn long_text(bytes: &[u8]) -> Option<&[u8]> {
     let (length, text) = bytes.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_le_bytes(*length) >> 2).ok()?;
     (length == bytes.len()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A value behind its length.
+    fn value(parts: &[u16]) -> Vec<u8> {
+        let length = u32::try_from(4 + parts.len() * 2).unwrap_or_default() << 2;
+        let body = parts.iter().flat_map(|part| part.to_le_bytes());
+        length.to_le_bytes().into_iter().chain(body).collect()
+    }
+
+    #[test]
+    fn numbers_are_read() {
+        for (parts, expected) in [
+            (&[0x8080, 1, 5000][..], Some("(15000e-4)")),
+            (&[0x8000, 7], Some("(7e0)")),
+            (&[0xa000, 7], Some("(-7e0)")),
+            (&[0x80ff, 5], Some("(5e-4)")),
+            (&[0x8000], Some("(0e4)")),
+            (&[0x0000, 100, 1], Some("(1e400)")),
+            (&[0x4000, 100, 1], Some("(-1e400)")),
+            (&[0xc000], None),
+            (&[0x8000, 10_000], None),
+        ] {
+            assert_eq!(numeric(&value(parts)).as_deref(), expected, "{parts:x?}");
+        }
+        assert_eq!(numeric(&[]), None);
+        assert_eq!((whole(&[254, 255, 255, 255, 255, 255, 255, 255]), whole(&[1])), (Some(-2), None));
+        assert_eq!((modifier(VARCHAR, 14), modifier(NUMERIC, 655_366), modifier(BPCHAR, -1)), (10, 10, 0));
+    }
 }
