@@ -163,3 +163,60 @@ fn policies_that_change_under_load_judge_every_statement_by_one_version_and_end_
     let reloads = events.iter().filter(|event| event["event"] == "config_reloaded" && event["accepted"] == true);
     assert!(reloads.count() >= 4, "it was hardly ever reloaded");
 }
+
+/// Loads these policies and waits until they count.
+fn load(scene: &Scene, policies: &str) {
+    std::fs::write(scene.gateway.policy_file(), policies).unwrap();
+    scene.gateway.reload();
+}
+
+#[test]
+fn policies_that_change_end_what_they_would_not_answer_so_any_more() {
+    let scene = scene();
+    let usual = POLICIES;
+    let (alice, frank) = (scene.alice(), scene.frank());
+    let numbers = "SELECT repeat('x', 500), generate_series(1, 100000000)";
+    let people = "SELECT a.ssn, a.name FROM people a, people b, people c, people d, people e LIMIT 100000000";
+    let no_read = usual.replace(
+        "Action::\"read\", Action::\"write\", Action::\"define\"], resource in",
+        "Action::\"write\"], resource in",
+    );
+    let masked = usual.replace("unless { principal in Group::\"fraud\" };", ";");
+    let stronger = usual.replace("@mask(\"redact\")", "@mask(\"null\")");
+    for (what, user, token, sql, policies) in [
+        ("nobody may read", "alice", &alice, numbers, &no_read),
+        ("what was clear is masked", "frank", &frank, people, &masked),
+        ("what was masked is masked more", "alice", &alice, people, &stronger),
+    ] {
+        for extended in [false, true] {
+            let mut client = Client::login(scene.gateway.port, user, token);
+            if extended {
+                client.send(b'P', &[&[0], sql.as_bytes(), &[0, 0, 0]].concat());
+                client.send(b'B', &[0, 0, 0, 0, 0, 0, 0, 0]);
+                client.send(b'E', &[0, 0, 0, 0, 0]);
+                client.send(b'S', b"");
+            } else {
+                client.send(b'Q', &wire::text(sql));
+            }
+            while client.frame().tag != b'D' {}
+            // What changes nothing about it ends nothing: other lines, and what is wider.
+            load(
+                &scene,
+                &format!(
+                    "// a comment\n\n{usual}\npermit (principal in Group::\"engineers\", action, resource in Target::\"shop\");\n"
+                ),
+            );
+            let until = Instant::now() + Duration::from_millis(1_500);
+            while Instant::now() < until {
+                assert_eq!(client.frame().tag, b'D', "{what}");
+            }
+            load(&scene, policies);
+            assert!(client.is_closed_within(Duration::from_secs(5)), "{what}: it lives on");
+            let tail = String::from_utf8_lossy(&client.seen[client.seen.len().saturating_sub(2_000)..]).into_owned();
+            assert!(tail.contains("access was taken away") && tail.contains("42501"), "{what}: {tail}");
+            load(&scene, usual);
+            std::thread::sleep(Duration::from_millis(700));
+        }
+    }
+    scene.gateway.verify();
+}

@@ -124,6 +124,13 @@ impl Idp {
         panic!("{address} leads nowhere")
     }
 
+    /// Changes somebody, as in `user=alice&groups=a,b` and `user=alice&disabled=1`.
+    pub fn set(&self, what: &str) {
+        let address = format!("{}/set?{what}", self.issuer());
+        let done = api::wait(async { reqwest::get(address).await.expect("the provider answers").text().await });
+        assert_eq!(done.expect("a body"), "done");
+    }
+
     /// How often somebody read its keys.
     pub fn asked(&self) -> u32 {
         let page = api::wait(async {

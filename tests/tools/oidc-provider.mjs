@@ -12,6 +12,7 @@ const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const jwk = { ...privateKey.export({ format: 'jwk' }), kid: key, use: 'sig', alg: 'RS256' };
 
 const groups = { ci: ['engineers'], ops: ['platform'], alice: ['engineers', 'staff'], frank: ['fraud'] };
+const disabled = new Set();
 const seconds = (client) => (client.clientId === 'brief' ? 4 : 600);
 const secret = { client_secret: 'only-for-tests', token_endpoint_auth_method: 'client_secret_basic' };
 const service = (client_id) => ({ client_id, ...secret, redirect_uris: [], response_types: [], grant_types: ['client_credentials'] });
@@ -28,7 +29,7 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
       grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
     },
   ],
-  findAccount: (_, id) => ({
+  findAccount: (_, id) => disabled.has(id) ? undefined : ({
     accountId: id,
     claims: () => ({ sub: id, email: `${id}@example.com`, email_verified: true, groups: groups[id] ?? [] }),
   }),
@@ -64,6 +65,14 @@ let asked = 0;
 provider.use(async (ctx, next) => {
   if (ctx.path === '/asked') { ctx.body = String(asked); return; }
   if (ctx.path === '/jwks') asked += 1;
+  // What the company's administrators do: /set?user=alice&groups=a,b and /set?user=alice&disabled=1.
+  if (ctx.path === '/set') {
+    const { user, groups: names, disabled: off } = ctx.query;
+    if (names !== undefined) groups[user] = names.split(',');
+    if (off) disabled.add(user);
+    ctx.body = 'done';
+    return;
+  }
   await next();
 });
 provider.listen(Number(port), '127.0.0.1', () => console.log('listening'));

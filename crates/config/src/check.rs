@@ -33,6 +33,7 @@ const APPROVAL_MS_DEFAULT: u64 = 15 * 60_000;
 /// A window in which is counted what an identity finds out: it is kept in memory.
 const INFER_WINDOW_MS: (u64, u64) = (1_000, 7 * 86_400_000);
 /// A login by browser lasts a month at most: nobody proves anything meanwhile where a provider cannot be asked again.
+const RECHECK_MS: (u64, u64) = (1_000, 86_400_000);
 const LOGIN_TTL_MS: (u64, u64) = (60_000, 30 * 86_400_000);
 /// Times that limit a wait.
 const WAIT_MS: (u64, u64) = (100, 86_400_000);
@@ -205,6 +206,8 @@ impl Checker<'_, '_> {
         let (oidc, saml) = self.providers(&root.identity);
         let login_ttl_ms = self.duration(root.identity.login_ttl.as_ref(), limits::LOGIN_TTL_MS, LOGIN_TTL_MS);
         let scim = self.directories(&root.identity.scim);
+        let recheck_ms = self.duration(root.identity.recheck.as_ref(), limits::RECHECK_MS, RECHECK_MS);
+        let grace_ms = self.duration(root.identity.grace.as_ref(), limits::RECHECK_GRACE_MS, RECHECK_MS);
         let targets = self.targets(&root.targets);
         let detectors = self.detectors(&root.detectors);
         let classify = self.classify(&root.classify, &targets, &detectors);
@@ -224,6 +227,8 @@ impl Checker<'_, '_> {
             saml,
             login_ttl_ms,
             scim,
+            recheck_ms,
+            grace_ms,
             targets,
             classify,
             approval_timeout_ms: self.duration(root.approvals.timeout.as_ref(), APPROVAL_MS_DEFAULT, APPROVAL_MS),

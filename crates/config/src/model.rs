@@ -36,6 +36,10 @@ pub struct Config {
     pub login_ttl_ms: u64,
     /// The directories that push their people and groups.
     pub scim: Vec<Scim>,
+    /// How often identity providers are asked whether a login still holds, in milliseconds.
+    pub recheck_ms: u64,
+    /// How much longer what a provider last said counts while it cannot be asked, in milliseconds.
+    pub grace_ms: u64,
     /// The systems behind the gateway.
     pub targets: Vec<Target>,
     /// What is sensitive, and where.

@@ -123,6 +123,12 @@ pub(crate) struct Identity {
     /// How long a login by browser counts, and what it made, as in `12h` (the default).
     #[schemars(with = "Option<String>")]
     pub(crate) login_ttl: Option<Text>,
+    /// How often identity providers are asked whether a login still holds, and for its groups, as in `15m` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) recheck: Option<Text>,
+    /// How much longer what a provider last said counts while it cannot be asked, as in `1h` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) grace: Option<Text>,
     /// Directories that push their people and groups (SCIM 2.0, at `/scim/v2`).
     #[serde(default)]
     #[schemars(with = "Vec<Scim>")]

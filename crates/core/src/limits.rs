@@ -263,6 +263,12 @@ pub const QUORUM_MAX: u32 = 32;
 pub const API_CONNECTIONS_MAX: usize = 512;
 /// Body of a request to the HTTP API.
 pub const API_BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long after an identity provider vouched for a login it is asked again, where the configuration says nothing.
+pub const RECHECK_MS: u64 = 15 * 60 * 1_000;
+/// How much longer what it last said counts while it cannot be asked.
+pub const RECHECK_GRACE_MS: u64 = 60 * 60 * 1_000;
+/// Logins that are asked about at once.
+pub const RECHECKS_AT_ONCE: usize = 16;
 /// Body of a request of a directory: a group of ten thousand members, written at length.
 pub const SCIM_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Members of a group that an answer to a directory shows.

@@ -85,6 +85,8 @@ pub struct LoginFilter {
     pub live_at: Option<Timestamp>,
     /// Only those that were last judged before this time, the longest ago first.
     pub judged_before: Option<Timestamp>,
+    /// Only those about which somebody can be asked: the provider that gave a refresh token, or the list of local users.
+    pub askable: bool,
     /// Only those with an id after this one, for the next page.
     pub after: Option<String>,
     /// At most so many ([`limits::LIST_PAGE_MAX`] at most; 0 means that).
@@ -132,6 +134,9 @@ impl Store {
         }
         if let Some(before) = filter.judged_before {
             query.push(" AND judged < ").push_bind(before.millis());
+        }
+        if filter.askable {
+            query.push(" AND (refresh_token IS NOT NULL OR provider = ").push_bind(crate::people::LOCAL).push(")");
         }
         if let Some(after) = &filter.after {
             query.push(" AND id > ").push_bind(after.clone());
@@ -376,4 +381,22 @@ pub(crate) fn decode(row: &SqliteRow) -> Result<LoginInfo, StoreError> {
         refreshable: row.try_get::<Option<String>, _>("refresh_token").map_err(column())?.is_some(),
         id,
     })
+}
+
+/// Ends every login of a user inside the caller's write transaction, which has dealt with the tokens.
+pub(crate) async fn end_all_of(
+    tx: &mut SqliteConnection,
+    user: &str,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM login WHERE user_name = $1 AND ended IS NULL")
+        .bind(user)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(StoreError::doing("read a user's logins"))?;
+    for id in ids {
+        end(tx, &id, reason, now).await?;
+    }
+    Ok(())
 }

@@ -320,7 +320,8 @@ impl Store {
         self.token(id).await
     }
 
-    /// Takes back every token of a person, and of everybody who acts for that person. The ids of those that counted.
+    /// Takes back every token of a person, and of everybody who acts for that person, and ends the person's logins. The ids of the
+    /// tokens that counted.
     ///
     /// # Errors
     /// When the store cannot be written: they still count.
@@ -353,10 +354,10 @@ impl Store {
                 .map_err(doing())?;
             acts::write(&mut tx, revocation(id, by), now).await?;
         }
+        // Nor is anything new made of a login of theirs.
+        crate::logins::end_all_of(&mut tx, user, "the user's tokens were revoked", now).await?;
         tx.commit().await.map_err(doing())?;
-        for id in &ids {
-            self.inner.watch.mark(id, TokenState::Revoked);
-        }
+        self.tell_revoked(&ids);
         Ok(ids)
     }
 

@@ -25,6 +25,11 @@ impl People {
         &self.judged
     }
 
+    /// The identity as it was proven.
+    pub fn proven(&self) -> &Identity {
+        &self.proven
+    }
+
     /// Why the session may not go on as whom it began, where that is so. Never waits.
     fn lost(&mut self) -> Option<String> {
         let changes = changes(&self.leases);

@@ -17,6 +17,7 @@ mod links;
 mod log;
 mod passwords;
 mod providers;
+mod recheck;
 mod reload;
 mod rules;
 mod saml;
@@ -218,6 +219,7 @@ impl Gateway {
         let gateway = Arc::clone(self);
         tokio::spawn(async move { gateway.end_orphaned_logins().await });
         tokio::spawn(sweep::run(Arc::clone(self)));
+        tokio::spawn(recheck::run(Arc::clone(self)));
     }
 
     /// Writes the last words. Sessions must have ended, or are left to the next start.

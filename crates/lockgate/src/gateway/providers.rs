@@ -13,7 +13,7 @@ use lockgate_identity::jwt::{Algorithm, ClaimPath, Expected, Jwt, Required, Rule
 use lockgate_identity::provider::Settings;
 use lockgate_identity::{Proven, Provider};
 use lockgate_session::wire::TokenIssuer;
-use lockgate_store::{TokenInfo, TokenLease, TokenState, Verified};
+use lockgate_store::{LOCAL, TokenInfo, TokenLease, TokenState, Verified};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,6 +52,11 @@ impl Providers {
     /// The provider of OpenID Connect with this name.
     pub fn oidc(&self, name: &str) -> Option<&Arc<Provider>> {
         self.all.iter().find(|provider| provider.rules().provider == name)
+    }
+
+    /// Whether logins by this provider are still believed.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        name == LOCAL || self.oidc(name).is_some() || self.saml(name).is_some()
     }
 
     /// The SAML provider with this name.

@@ -272,6 +272,9 @@ impl Gateway {
         let lease = self.store.lease_token(id, now).await.map_err(|error| refused(error.to_string()))?;
         let info = self.store.token(id).await.map_err(|error| refused(error.to_string()))?;
         let Some(info) = info else { return Err(refused(format!("token `{id}` is gone"))) };
+        if info.identity() != *identity {
+            return Err(refused(format!("token `{id}` stands for other groups since a moment ago")));
+        }
         self.store.touch_token(id, now);
         Ok(Leased { lease: Some(Lease::Token(lease)), targets: info.targets })
     }

@@ -6,8 +6,8 @@
 
 use super::Gateway;
 use crate::when;
-use lockgate_core::limits::REJUDGE_MS;
-use lockgate_core::{SessionId, Timestamp, metrics as names};
+use lockgate_core::limits::{LOGIN_MS_MAX, REJUDGE_MS};
+use lockgate_core::{Identity, SessionId, Timestamp, metrics as names};
 use lockgate_record::{Administered, TokenCreated, TokenRevoked};
 use lockgate_relay::live::LiveSession;
 use lockgate_session::wire::Cut;
@@ -15,6 +15,7 @@ use lockgate_session::{Judge, Rules, Ruling};
 use lockgate_store::acts::{Act, TOKEN_CREATED, TOKEN_REVOKED};
 use lockgate_store::{SessionCounts, TokenState};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,11 +27,16 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Pages of acts that are put on record in one second.
 const ACT_PAGES_MAX: usize = 10;
 
+/// Tokens that changed, when that was seen, and whom they stand for now.
+type Regrouped = HashMap<String, (Instant, Identity)>;
+
 /// Looks until the process ends.
 pub async fn run(gateway: Arc<Gateway>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(REJUDGE_MS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut judged_by = gateway.rules.load().version;
+    let mut tokens = gateway.store.tokens_changed_since(0).await.map(|changes| changes.generation).unwrap_or_default();
+    let mut regrouped: Regrouped = HashMap::new();
     let mut slow = Instant::now();
     loop {
         ticks.tick().await;
@@ -48,6 +54,8 @@ pub async fn run(gateway: Arc<Gateway>) {
             slow = Instant::now();
             gateway.tick_journal(now).await;
             gateway.list_counts();
+            gateway.look_at_tokens(&mut tokens, &mut regrouped).await;
+            gateway.sweep_regrouped(&mut regrouped);
             gateway.note_acts(now).await;
             publish(&gateway);
         }
@@ -85,6 +93,42 @@ impl Gateway {
         if self.live.cut(id, Cut { reason: reason.to_owned(), after_request: false }) {
             tracing::info!(session = %id, "session ended: {reason}");
         }
+    }
+
+    /// Ends the sessions of tokens that stand for other groups by now. A login that is under way may still have the old ones, so
+    /// that a change is remembered for as long as one takes.
+    fn sweep_regrouped(&self, regrouped: &mut Regrouped) {
+        regrouped.retain(|_, (since, _)| since.elapsed() < Duration::from_millis(LOGIN_MS_MAX));
+        if regrouped.is_empty() {
+            return;
+        }
+        let is_other = |proven: &Identity| {
+            let token = proven.token_id.as_ref().and_then(|id| regrouped.get(id));
+            token.is_some_and(|(_, identity)| identity != proven)
+        };
+        let open = self.open_sessions();
+        let lost: Vec<SessionId> =
+            open.iter().filter(|(_, open)| is_other(open.people.proven())).map(|(id, _)| *id).collect();
+        drop(open);
+        for id in lost {
+            self.take_away(id, "your groups have changed: connect again");
+        }
+    }
+
+    /// Sees which tokens stand for others by now.
+    async fn look_at_tokens(&self, generation: &mut i64, regrouped: &mut Regrouped) {
+        let Ok(changes) = self.store.tokens_changed_since(*generation).await else { return };
+        for id in changes.ids {
+            match self.store.token(&id).await {
+                Ok(Some(token)) if token.revoked_at.is_none() => {
+                    regrouped.insert(id, (Instant::now(), token.identity()));
+                }
+                Ok(_) => {}
+                // All of them once more, at the next look.
+                Err(_) => return,
+            }
+        }
+        *generation = changes.generation;
     }
 
     /// Puts on record what was done to people, tokens and logins, by whatever process, also while no gateway ran.

@@ -121,6 +121,11 @@ impl Named {
         Inner::of(self.0.iter().find(|(at, _)| *at == index).and_then(|(_, found)| found.as_ref()))
     }
 
+    /// The texts that are run, as far as anybody knows them.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &Arc<Prepared>> {
+        self.0.iter().filter_map(|(_, found)| found.as_ref())
+    }
+
     /// Everything that ran as the statement at `index` of a text: itself, and what it runs. `None` where nobody can say.
     pub(super) fn ran<'a>(
         &'a self,

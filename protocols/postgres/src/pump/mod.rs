@@ -26,6 +26,7 @@ mod meaning;
 mod overlong;
 mod probes;
 mod result;
+mod rights;
 mod simple;
 mod sizes;
 mod target;
@@ -359,6 +360,8 @@ pub(crate) struct Pump {
     /// The content rules, and the version of the rules they are of.
     content: Option<Arc<ContentPlan>>,
     content_version: Option<u64>,
+    /// The version of the rules that everything on its way was judged by.
+    rights_of: u64,
     cut: Option<Cut>,
     /// Code ran that nobody could look into, at any time and in the open transaction.
     opaque: bool,
@@ -453,6 +456,7 @@ impl Pump {
             doubting: Doubting::default(),
             content: None,
             content_version: None,
+            rights_of: 0,
             cut: None,
             opaque: false,
             opaque_in_transaction: false,

@@ -24,6 +24,7 @@ use std::sync::Arc;
 impl Pump {
     /// Takes in what the target sent.
     pub(crate) fn target(&mut self, buffer: &mut BytesMut, io: &mut Io) {
+        self.keep_rights(io);
         self.keep_content(io);
         if self.has_held() {
             self.take_held(buffer, io);
