@@ -124,6 +124,49 @@ fn uid() -> u32 {
 }
 
 #[test]
+fn every_use_of_a_token_is_on_record() {
+    let scene = scene();
+    let gateway = &scene.gateway;
+    let made = gateway.token_with("alice", &["engineers"], &[]);
+    let (id, alice) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
+    for _ in 0..3 {
+        assert_eq!(api::call(gateway, "GET", "/api/v1/sessions", Some(alice), None).0, 200);
+    }
+    assert_eq!(api::call(gateway, "POST", "/api/v1/users", Some(alice), Some(&json!({"user": "eve"}))).0, 403);
+    gateway.query("alice", alice, "SELECT 1");
+    eventually("the session is on record", Duration::from_secs(5), || {
+        let events = gateway.events();
+        let of = |name: &str| events.iter().filter(|e| e["event"] == name && e["token_id"] == id).collect::<Vec<_>>();
+        let used = of("token_used");
+        let purposes: Vec<&str> = used.iter().map(|e| e["purpose"].as_str().unwrap()).collect();
+        assert_eq!(purposes, ["GET /api/v1/sessions", "POST /api/v1/users"], "each once, also what was refused");
+        assert!(used.iter().all(|e| e["user"] == "alice" && e["client"] == "127.0.0.1"));
+        of("session_opened").len() == 1
+    });
+    eventually("its last use is told", Duration::from_secs(15), || {
+        let listed: Value = serde_json::from_str(&gateway.here_ok(&["token", "list", "-o", "json"])).unwrap();
+        api::find(&listed, "id", id).iter().any(|token| token["last_used"].is_string())
+    });
+}
+
+#[test]
+fn a_disabled_local_user_is_out_at_once() {
+    let scene = scene();
+    let gateway = &scene.gateway;
+    let (olga, alice) = (gateway.token("olga", &["platform"]), scene.alice());
+    make(gateway, &olga, "alice", &["engineers"], CANARIES[0]);
+    let mut session = Client::login(gateway.port, "alice", &alice);
+    assert_eq!(session.value("SELECT 1"), "1");
+    // On the gateway's machine, so by another process.
+    gateway.here_ok(&["user", "disable", "alice"]);
+    assert!(session.is_closed_within(Duration::from_secs(1)), "her session goes on");
+    gateway.refuses_login("alice", &alice);
+    assert_eq!(api::call(gateway, "GET", "/api/v1/whoami", Some(&alice), None).0, 401);
+    gateway.here_ok(&["user", "enable", "alice"]);
+    assert_eq!(Client::login(gateway.port, "alice", &alice).value("SELECT 1"), "1");
+}
+
+#[test]
 fn a_decision_on_an_approval_is_told_by_the_gateway_too() {
     let scene = scene();
     let (alice, dana) = (scene.alice(), scene.dana());

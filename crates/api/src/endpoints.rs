@@ -16,6 +16,7 @@ use axum::routing::{delete, get, post, put};
 use axum::{Extension, Router};
 use lockgate_core::{limits, metrics as names};
 use lockgate_store::clock;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// Who may call an endpoint at all.
@@ -162,8 +163,10 @@ async fn guard(
     match endpoint.role {
         Role::Anybody | Role::TokenInForm | Role::ProofInBody | Role::Page => {}
         Role::Proven | Role::Admin => {
-            let caller =
-                auth::authenticate(&state, request.headers(), peer.map(|Extension(p)| p), clock::now()).await?;
+            let peer = peer.map(|Extension(peer)| peer);
+            let caller = auth::authenticate(&state, request.headers(), peer, clock::now()).await?;
+            let source = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |PeerAddr(address)| address.ip());
+            state.access.used(&caller.identity, source, &format!("{method} {}", endpoint.path));
             if endpoint.role == Role::Admin && !caller.admin {
                 return Err(ApiError::forbidden(
                     "only an administrator may do this",

@@ -29,6 +29,8 @@ pub trait Access: Send + Sync {
     fn may_connect(&self, identity: &Identity, target: &TargetName, now: Timestamp) -> bool;
     /// Every configured target.
     fn targets(&self) -> Vec<TargetInfo>;
+    /// Puts it on record what a token was used for: method and address.
+    fn used(&self, _identity: &Identity, _source: IpAddr, _purpose: &str) {}
     /// Puts somebody's decision on an approval on record.
     fn decided(&self, _decision: &DecisionMade<'_>) {}
     /// What the directories make of a proven identity: the groups that they know of everybody in it. An error, for the log, says

@@ -242,6 +242,10 @@ pub const JWKS_ASKS_MAX: u64 = 3;
 pub const JWKS_ASK_MS: u64 = 10_000;
 /// Tokens of identity providers that sessions rest on, or that were shown a moment ago.
 pub const PROOFS_MAX: usize = 100_000;
+/// How often the same use of a token at the API, from one place, is put on record.
+pub const TOKEN_USE_MS: i64 = 60 * 1_000;
+/// Uses that are remembered for that; of others each is recorded.
+pub const TOKEN_USES_MAX: usize = 10_000;
 /// Targets that a token may be limited to.
 pub const TOKEN_TARGETS_MAX: usize = 256;
 /// The whole text of a token.

@@ -17,6 +17,7 @@ mod place;
 mod protocols;
 mod serve;
 mod throttle;
+mod uses;
 mod verbs;
 mod view;
 mod when;

@@ -33,7 +33,7 @@ pub use event::{
     CertifiedUse, CloseReason, Column, Columns, ConfigReloaded, Decided, Detokenized, Done, DoneKind, Event, Failure,
     GatewayStarted, GatewayStopped, Held, HoldOutcome, Input, Judged, LoginFailed, MaskUse, Notice, Origin, Parameter,
     Party, PolicyLoaded, PolicyRef, Recorded, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionCut,
-    SessionOpened, Setting, TokenCreated, TokenRevoked, Touch, VerdictKind, decode_events, encode_event,
+    SessionOpened, Setting, TokenCreated, TokenRevoked, TokenUsed, Touch, VerdictKind, decode_events, encode_event,
 };
 
 pub use export::JsonLines;

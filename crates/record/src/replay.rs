@@ -180,6 +180,11 @@ impl Replay {
                     (visible_line(&cut.session), visible_line(&cut.by), visible_line(&cut.reason));
                 writeln!(out, "{clock} session {session} cut by {by}: {reason}")
             }
+            Event::TokenUsed(used) => {
+                let (id, user) = (visible_line(&used.token_id), visible_line(&used.user));
+                let (client, purpose) = (visible_line(&used.client), visible_line(&used.purpose));
+                writeln!(out, "{clock} token {id} of {user} used from {client}: {purpose}")
+            }
             Event::Administered(act) => {
                 let (what, subject) = (visible_line(&act.what), visible_line(&act.subject));
                 let (detail, by) = (visible_line(&act.detail), visible_line(&act.by));

@@ -7,7 +7,7 @@ use lockgate_record::{
     CertifiedUse, CloseReason, Column, Columns, Decided, Detokenized, Digest, Done, DoneKind, Event, Failure,
     FileHeader, Held, HoldOutcome, Input, Judged, Leaf, List, LoginFailed, MaskUse, Notice, Origin, Parameter, Party,
     PolicyLoaded, PolicyRef, RecordingReader, Recovered, RequestKind, Rows, RowsCut, SessionClosed, SessionOpened,
-    Setting, TokenCreated, Touch, VerdictKind, decode_events, encode_event,
+    Setting, TokenCreated, TokenUsed, Touch, VerdictKind, decode_events, encode_event,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -185,6 +185,13 @@ fn event() -> impl Strategy<Value = Event<'static>> {
                 TokenCreated { token_id, user, groups, kind, targets, expires, by }.into()
             }
         ),
+        (text(), text(), text(), text()).prop_map(|(token_id, user, client, purpose)| TokenUsed {
+            token_id,
+            user,
+            client,
+            purpose
+        }
+        .into()),
         (n(), time(), text(), text(), text(), text()).prop_map(|(number, done, what, subject, detail, by)| {
             Administered { number, done, what, subject, detail, by }.into()
         }),

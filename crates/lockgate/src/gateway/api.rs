@@ -11,7 +11,9 @@ use lockgate_api::{
 };
 use lockgate_config::Admin;
 use lockgate_core::{Identity, SessionId, Standing, TargetName, Timestamp};
-use lockgate_record::{ApprovalDecided, DamageKind, Digest, Event, HoldOutcome, JsonLines, ReadError, SessionCut};
+use lockgate_record::{
+    ApprovalDecided, DamageKind, Digest, Event, HoldOutcome, JsonLines, ReadError, SessionCut, TokenUsed,
+};
 use lockgate_session::wire::Cut;
 use lockgate_session::{Judge, Ruling};
 use lockgate_store::journal::{Events, JournalError};
@@ -124,6 +126,19 @@ impl Access for Gateway {
 
     fn people_changed(&self) {
         self.sweep_people();
+    }
+
+    fn used(&self, identity: &Identity, source: IpAddr, purpose: &str) {
+        let (token, now) = (identity.token_id.as_deref().unwrap_or_default(), when::now());
+        if self.uses.is_news(token, source, purpose, now) {
+            let event = TokenUsed {
+                token_id: token.into(),
+                user: identity.display_chain().into(),
+                client: source.to_string().into(),
+                purpose: purpose.into(),
+            };
+            self.log.note(event, now);
+        }
     }
 
     fn login_refused(&self, source: IpAddr, reason: &str) {

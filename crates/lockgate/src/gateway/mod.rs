@@ -30,6 +30,7 @@ pub use reload::watch;
 pub use rules::{Version, build as build_version};
 
 use crate::throttle::Throttle;
+use crate::uses::Uses;
 use crate::when;
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -83,6 +84,7 @@ pub struct Gateway {
     tls: ServerTls,
     throttle: Throttle,
     comparing: Comparing,
+    uses: Uses,
     /// The places of connections that wait for a person with a browser.
     links: Arc<Preauth>,
     /// Sessions whose object exists, which may be a moment before and after they are in `live`.
@@ -184,6 +186,7 @@ impl Gateway {
             tls,
             throttle: Throttle::default(),
             comparing: Comparing::default(),
+            uses: Uses::default(),
             links: Arc::new(Preauth::new(LINKS_MAX, LINKS_PER_SOURCE_MAX)),
             open: Mutex::new(HashMap::new()),
             indexer: Mutex::new(Some(Indexer { gone, task })),

@@ -256,6 +256,7 @@ fn texts(event: &Event<'_>) -> Vec<String> {
         Event::TokenCreated(token) => vec![format!("{} {}", token.token_id, token.user)],
         Event::TokenRevoked(token) => vec![token.token_id.to_string()],
         Event::Detokenized(asked) => vec![format!("{} {} {}", asked.label, asked.by, asked.reason)],
+        Event::TokenUsed(used) => vec![format!("{} {} {}", used.token_id, used.user, used.purpose)],
         Event::Administered(act) => vec![format!("{} {} {} by {}", act.what, act.subject, act.detail, act.by)],
         Event::ConfigReloaded(reloaded) => vec![reloaded.detail.to_string()],
         Event::SessionClosed(closed) => vec![closed.detail.to_string()],

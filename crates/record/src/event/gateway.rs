@@ -83,6 +83,20 @@ wire_struct! {
 }
 
 wire_struct! {
+    /// A token was used at the API. The same from one place is there once a minute.
+    pub struct TokenUsed<'a> {
+        /// Its id, or that of a provider's proof.
+        pub token_id: Cow<'a, str>,
+        /// Whom it stands for, and whom they act for.
+        pub user: Cow<'a, str>,
+        /// The client's address.
+        pub client: Cow<'a, str>,
+        /// What for: method and address, without what varies in it.
+        pub purpose: Cow<'a, str>,
+    }
+}
+
+wire_struct! {
     /// A login failed. Names are what the stranger claimed.
     pub struct LoginFailed<'a> {
         /// The client's address.

@@ -12,7 +12,7 @@ mod words;
 pub use certificate::{Certificate, CertifiedColumn, CertifiedRule, CertifiedStatement, CertifiedUse, Origin};
 pub use gateway::{
     Administered, ApprovalDecided, ConfigReloaded, Detokenized, GatewayStarted, GatewayStopped, LoginFailed,
-    PolicyLoaded, SessionCut, TokenCreated, TokenRevoked,
+    PolicyLoaded, SessionCut, TokenCreated, TokenRevoked, TokenUsed,
 };
 pub(crate) use session::length;
 pub use session::{
@@ -145,6 +145,8 @@ events! {
     Detokenized = 41,
     /// Users, groups or roles were changed.
     Administered = 42,
+    /// A token was used at the API.
+    TokenUsed = 43,
 }
 
 /// Appends an event in its encoded form.
