@@ -42,6 +42,7 @@ mod rewrite;
 mod rights;
 mod robustness;
 mod signin;
+mod signin_saml;
 mod starting;
 mod titles;
 mod versions;

@@ -208,6 +208,43 @@ fn a_device_is_logged_in_with_its_code() {
     assert!(stage.run(&["whoami"]).status.success());
 }
 
+/// What Chromium makes of an address, and the pictures it took, which are kept where LOCKGATE_PICTURES says.
+fn chromium(stage: &Stage, name: &str, address: &str, user: &str, code: Option<&str>) -> Value {
+    let folder = std::env::var_os("LOCKGATE_PICTURES").map_or(stage.home.path().to_owned(), std::path::PathBuf::from);
+    let mut node = Command::new("node");
+    node.arg(places::tool("chromium.mjs")).arg(places::browser_modules()).arg(folder.join(name));
+    let output = process::output(node.args([address, user]).args(code).env("HOME", stage.home.path()));
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", process::text(&output)));
+    assert_eq!(seen["faults"], serde_json::json!([]), "{seen}");
+    seen
+}
+
+#[test]
+fn a_real_browser_logs_in_the_command_line_a_device_and_a_connection() {
+    let stage = Stage::new();
+    let mut waiting = Waiting::start(stage.cli(&["login", "--no-browser", "--url", &stage.url()]));
+    let seen = chromium(&stage, "browser", &waiting.word("https://"), "alice", None);
+    assert_eq!(waiting.end(), Some(0), "{}", waiting.said);
+    assert!(seen["url"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")), "{seen}");
+    let cookies = seen["cookies"].as_array().expect("a list");
+    let kept = cookies.iter().find(|cookie| cookie["name"] == "__Host-lockgate").expect("who is signed in");
+    assert_eq!(
+        (&kept["httpOnly"], &kept["secure"], &kept["sameSite"], &kept["path"]),
+        (&true.into(), &true.into(), &"Lax".into(), &"/".into())
+    );
+    assert!(!cookies.iter().any(|cookie| cookie["name"] == "__Host-lockgate-flow"), "it is over: {cookies:?}");
+
+    let mut waiting = Waiting::start(stage.cli(&["login", "--device", "--url", &stage.url()]));
+    let (address, code) = (waiting.word("https://"), waiting.after("enter this code: "));
+    chromium(&stage, "device", &address, "frank", Some(&code));
+    assert_eq!(waiting.end(), Some(0), "{}", waiting.said);
+
+    let mut psql = Waiting::start(bare_psql(&stage, "alice", "-c lockgate.auth=link"));
+    chromium(&stage, "link", &psql.word("https://"), "alice", None);
+    assert_eq!(psql.end(), Some(0), "{}", psql.said);
+    assert_eq!(psql.printed().trim(), "in as asked");
+}
+
 /// `psql` that has nothing to prove itself with.
 fn bare_psql(stage: &Stage, user: &str, options: &str) -> Command {
     let mut psql = Command::new("psql");

@@ -45,6 +45,12 @@ pub fn oidc_modules() -> PathBuf {
     required(cache().join("oidc/node_modules"))
 }
 
+/// The directory with what drives a browser.
+pub fn browser_modules() -> PathBuf {
+    required("/usr/bin/chromium".into());
+    required(cache().join("browser/node_modules"))
+}
+
 /// A script next to the tests.
 pub fn tool(name: &str) -> PathBuf {
     required(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(name))

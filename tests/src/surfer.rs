@@ -42,6 +42,13 @@ impl Surfer {
         self.go(Url::parse(address).expect("an address"), None)
     }
 
+    /// Where an address sends the browser, which does not go there.
+    pub fn redirect(&mut self, address: &str) -> String {
+        let url = Url::parse(address).expect("an address");
+        let next = self.ask(&url, None);
+        next.unwrap_or_else(|page| panic!("it is sent nowhere: {}", page.html)).into()
+    }
+
     /// Clicks on a link by its text.
     pub fn click(&mut self, page: &Page, text: &str) -> Page {
         let before =
@@ -100,39 +107,45 @@ impl Surfer {
         self.go(Url::parse(address).expect("an address"), Some(encoded(&fields)))
     }
 
-    fn go(&mut self, url: Url, body: Option<String>) -> Page {
-        let (mut url, mut body) = (url, body);
+    fn go(&mut self, mut url: Url, mut body: Option<String>) -> Page {
         for _ in 0..20 {
-            let mut request = match &body {
-                Some(text) => self.client.post(url.clone()).body(text.clone()),
-                None => self.client.get(url.clone()),
-            };
-            if body.is_some() {
-                request = request.header("content-type", "application/x-www-form-urlencoded");
+            match self.ask(&url, body.take()) {
+                Ok(next) => url = next,
+                Err(page) => return page,
             }
-            let jar = self.cookies.entry(url.authority().to_owned()).or_default();
-            if !jar.is_empty() {
-                let pairs: Vec<String> = jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                request = request.header("cookie", pairs.join("; "));
-            }
-            let response = api::wait(async { request.send().await }).unwrap_or_else(|error| panic!("{url}: {error:?}"));
-            for set in response.headers().get_all("set-cookie") {
-                let set = set.to_str().expect("text");
-                let (name, value) = set.split(';').next().unwrap_or_default().split_once('=').expect("a cookie");
-                match set.contains("Max-Age=0") || value.is_empty() {
-                    true => jar.remove(name),
-                    false => jar.insert(name.to_owned(), value.to_owned()),
-                };
-            }
-            if let Some(next) = response.headers().get("location") {
-                url = url.join(next.to_str().expect("text")).expect("an address");
-                body = None;
-                continue;
-            }
-            let status = response.status().as_u16();
-            return Page { url, status, html: api::wait(async { response.text().await }).expect("a page") };
         }
         panic!("{url} leads nowhere")
+    }
+
+    /// One request; where it sends the browser, or else the page.
+    fn ask(&mut self, url: &Url, body: Option<String>) -> Result<Url, Page> {
+        let mut request = match &body {
+            Some(text) => self.client.post(url.clone()).body(text.clone()),
+            None => self.client.get(url.clone()),
+        };
+        if body.is_some() {
+            request = request.header("content-type", "application/x-www-form-urlencoded");
+        }
+        let jar = self.cookies.entry(url.authority().to_owned()).or_default();
+        if !jar.is_empty() {
+            let pairs: Vec<String> = jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            request = request.header("cookie", pairs.join("; "));
+        }
+        let response = api::wait(async { request.send().await }).unwrap_or_else(|error| panic!("{url}: {error:?}"));
+        for set in response.headers().get_all("set-cookie") {
+            let set = set.to_str().expect("text");
+            let (name, value) = set.split(';').next().unwrap_or_default().split_once('=').expect("a cookie");
+            match set.contains("Max-Age=0") || value.is_empty() {
+                true => jar.remove(name),
+                false => jar.insert(name.to_owned(), value.to_owned()),
+            };
+        }
+        let status = response.status().as_u16();
+        if let Some(next) = response.headers().get("location") {
+            return Ok(url.join(next.to_str().expect("text")).expect("an address"));
+        }
+        let html = api::wait(async { response.text().await }).expect("a page");
+        Err(Page { url: url.clone(), status, html })
     }
 }
 

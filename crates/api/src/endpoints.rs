@@ -85,6 +85,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::POST, "/api/v1/login-requests/{id}/token", Role::ProofInBody),
     endpoint(Method::DELETE, "/api/v1/login", Role::Proven),
     endpoint(Method::GET, "/login", Role::Page),
+    endpoint(Method::POST, "/login", Role::Page),
     endpoint(Method::POST, "/logout", Role::Page),
     endpoint(Method::GET, "/confirm/{id}", Role::Page),
     endpoint(Method::POST, "/confirm/{id}", Role::Page),
@@ -127,7 +128,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/login-requests", post(signin::ask))
         .route("/api/v1/login-requests/{id}/token", post(signin::redeem))
         .route("/api/v1/login", delete(signin::logout))
-        .route("/login", get(signin::login))
+        .route("/login", get(signin::login).post(signin::local))
         .route("/logout", post(signin::leave))
         .route("/confirm/{id}", get(signin::confirm).post(signin::decide))
         .route("/link/{id}", get(signin::confirm))

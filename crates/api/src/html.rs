@@ -65,7 +65,7 @@ a.button { display: inline-block; padding: .6rem 1.2rem; font-weight: 600; borde
   text-decoration: none; } ul.choices { list-style: none; padding: 0; display: grid; gap: .75rem; justify-items: start; }
 button.plain { background: none; border: 1px solid GrayText; color: CanvasText; }
 form.inline { display: inline; } p.buttons { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.5rem; }
-.code { font: 600 1.8rem/1.4 ui-monospace, monospace; letter-spacing: .12em; } .who { color: GrayText; }
+.code { font: 600 1.8rem/1.4 ui-monospace, monospace; letter-spacing: .12em; } .who { font-size: .95rem; }
 .alert { border-left: 4px solid #b42318; padding-left: 1rem; } .said { border-left: 4px solid #067647; padding-left: 1rem; }
 ";
 

@@ -307,6 +307,7 @@ const MATRIX: &[(&str, &str, [u16; 7])] = &[
     ("POST", "/api/v1/login-requests/{id}/token", [400, 400, 400, 400, 400, 400, 400]),
     // Who is signed in with a browser is told by its cookie, whatever token is shown beside it.
     ("GET", "/login", [200, 200, 200, 200, 200, 200, 200]),
+    ("POST", "/login", [400, 400, 400, 400, 400, 400, 400]),
     ("POST", "/logout", [400, 400, 400, 400, 400, 400, 400]),
     ("GET", "/confirm/{id}", [303, 303, 303, 303, 303, 303, 303]),
     ("POST", "/confirm/{id}", [400, 400, 400, 400, 400, 400, 400]),

@@ -21,7 +21,7 @@ use fakes::{Idp, Nothing};
 use lockgate_api::{ApiState, PeerAddr};
 use lockgate_core::limits;
 use lockgate_store::approvals::Approvals;
-use lockgate_store::{Asker, LoginClaim, LoginRequest, RequestState, Store, clock};
+use lockgate_store::{Asker, LOCAL, LoginClaim, LoginRequest, NewPerson, RequestState, Store, clock};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,7 +70,8 @@ impl World {
         let (access, sessions, journal) = (nothing.clone(), nothing.clone(), nothing.clone());
         let state =
             ApiState::new(store.clone(), approvals, access, sessions, journal, nothing.clone(), nothing.clone())
-                .with_sign_in(idp.clone());
+                .with_sign_in(idp.clone())
+                .with_passwords(nothing);
         World { _dir: dir, store, idp, router: lockgate_api::router(state) }
     }
 
@@ -519,4 +520,51 @@ async fn saml_comes_back_by_a_form_of_another_site() {
     let larger = format!("SAMLResponse={}", "A".repeat(600_000));
     let answer = world.send(&mut browser, "POST", "/saml/corp-saml/acs", Some(&larger)).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn local_users_sign_in_with_a_form_of_their_own_browser() {
+    let world = World::new().await;
+    let mut browser = Browser::default();
+    assert!(!world.get(&mut browser, "/login").await.text.contains("password"), "there are no local users");
+    let person = NewPerson {
+        source: LOCAL.to_owned(),
+        user: "lena".to_owned(),
+        display: None,
+        external_id: None,
+        active: true,
+        verifier: None,
+        groups: Vec::new(),
+    };
+    world.store.create_person(person, "a test", clock::now()).await.unwrap();
+    let page = world.get(&mut browser, "/login?request=k3v9x2ab12cd").await;
+    let form = page.field("form");
+    let send = |browser: &Browser, form: String, user: &str, password: &str| {
+        let (mut browser, fields) =
+            (browser.clone(), format!("form={form}&user={user}&password={password}&request=k3v9x2ab12cd"));
+        let world = &world;
+        async move {
+            let answer = world.send(&mut browser, "POST", "/login", Some(&fields)).await;
+            (answer, browser)
+        }
+    };
+    let (wrong, after) = send(&browser, form.clone(), "lena", "wrong").await;
+    assert_eq!(wrong.status, StatusCode::FORBIDDEN);
+    assert!(wrong.text.contains("not right") && wrong.text.contains("k3v9x2ab12cd"), "{}", wrong.text);
+    assert!(!after.cookies.contains_key("__Host-lockgate"));
+    assert_eq!(send(&browser, form.clone(), "lena", "soon").await.0.status, StatusCode::TOO_MANY_REQUESTS);
+    // Another site, which would sign the browser in as somebody else, does not know the word.
+    for (browser, form) in [
+        (browser.clone(), String::new()),
+        (browser.clone(), "0".repeat(40)),
+        (Browser::default(), form.clone()),
+        (Browser { site: Some("cross-site"), ..browser.clone() }, form.clone()),
+    ] {
+        let (answer, after) = send(&browser, form, "lena", "right").await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN);
+        assert!(!after.cookies.contains_key("__Host-lockgate"));
+    }
+    let (done, after) = send(&browser, form, "lena", "right").await;
+    assert_eq!(done.location(), "/confirm/k3v9x2ab12cd");
+    assert!(world.get(&mut after.clone(), "/login").await.text.contains("Signed in as <b>lena</b> with local"));
 }

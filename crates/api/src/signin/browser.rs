@@ -17,6 +17,8 @@ use std::net::{IpAddr, Ipv4Addr};
 const SESSION: &str = "__Host-lockgate";
 /// Remembers a sign-in that went out to a provider.
 const FLOW: &str = "__Host-lockgate-flow";
+/// Belongs to a browser that is not signed in, so that the form it signs in with is its own.
+const VISITOR: &str = "__Host-lockgate-visitor";
 /// What the keys for sealing and for forms are for.
 const FLOW_KEY: &str = "sign-ins under way";
 const FORM_KEY: &str = "tokens of forms";
@@ -98,15 +100,41 @@ impl Browser {
 
     /// Whether a form was sent by a page of ours in this browser.
     pub(super) fn check_form(&self, state: &ApiState, headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
-        let made = self.form_token(state);
-        let same = aws_lc_rs::constant_time::verify_slices_are_equal(made.as_bytes(), token.as_bytes()).is_ok();
-        // A second look, which does not depend on a secret: browsers say which site a form is from.
-        let site = headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin");
-        if same && site {
-            return Ok(());
-        }
-        Err(ApiError::forbidden("this form is not from this page", "open the page again and send it from there"))
+        check_form(state, headers, self.secret.expose(), token)
     }
+}
+
+fn check_form(state: &ApiState, headers: &HeaderMap, secret: &str, token: &str) -> Result<(), ApiError> {
+    let made = form_token(state, secret);
+    let same = aws_lc_rs::constant_time::verify_slices_are_equal(made.as_bytes(), token.as_bytes()).is_ok();
+    // A second look, which does not depend on a secret: browsers say which site a form is from.
+    let site = headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin");
+    if same && site {
+        return Ok(());
+    }
+    Err(ApiError::forbidden("this form is not from this page", "open the page again and send it from there"))
+}
+
+/// The token of the form that a browser signs in with, and the cookie that it belongs to, where the browser has none yet.
+pub(super) fn visitor_form(state: &ApiState, headers: &HeaderMap) -> Result<(String, Option<Secret>), ApiError> {
+    if let Some(known) = cookie(headers, VISITOR) {
+        return Ok((form_token(state, &known), None));
+    }
+    let mut bytes = [0; 20];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| ApiError::unavailable("there are no random bytes"))?;
+    let new: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((form_token(state, &new), Some(Secret::new(new))))
+}
+
+/// Has the browser keep the cookie that its form belongs to.
+pub(super) fn keep_visitor(response: &mut Response, secret: &Secret) {
+    set_cookie(response, VISITOR, secret.expose(), "Lax", limits::SIGN_IN_MS_MAX / 1_000);
+}
+
+/// Whether the form that a browser signs in with was sent by a page of ours in this browser: else it could be signed in as
+/// somebody else without noticing.
+pub(super) fn check_visitor(state: &ApiState, headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
+    check_form(state, headers, &cookie(headers, VISITOR).unwrap_or_default(), token)
 }
 
 /// The browser's sign-in, if it has one that counts.

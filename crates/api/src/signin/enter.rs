@@ -5,14 +5,14 @@ use super::{Answer, Choice, NotSignedIn, Protocol, Way};
 use crate::body;
 use crate::error::ApiError;
 use crate::html::{escape, page};
-use crate::state::{ApiState, PeerAddr};
+use crate::state::{ApiState, NotProven, PeerAddr};
 use axum::Extension;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use lockgate_core::Timestamp;
-use lockgate_store::{LoginInfo, clock};
+use lockgate_core::{Secret, Timestamp};
+use lockgate_store::{LOCAL, LoginInfo, NewLogin, PeopleFilter, clock};
 use serde::Deserialize;
 use std::net::IpAddr;
 
@@ -26,6 +26,18 @@ pub(crate) struct Onward {
     /// Whoever is signed in wants to be somebody else.
     #[serde(default)]
     again: Option<String>,
+}
+
+/// The form of local users.
+#[derive(Deserialize)]
+pub(crate) struct Credentials {
+    user: String,
+    password: String,
+    form: String,
+    #[serde(default)]
+    request: Option<String>,
+    #[serde(default)]
+    code: Option<String>,
 }
 
 /// What a provider of OpenID Connect adds to our address.
@@ -72,8 +84,77 @@ pub(crate) async fn login(
             let token = browser.form_token(&state);
             page(StatusCode::OK, "Signed in", &home(&browser.login, &token))
         }
-        Ok(_) => page(StatusCode::OK, "Sign in", &choices(&state.sign_in.choices(), &next)),
+        Ok(_) => ask(&state, &headers, &next, StatusCode::OK, None).await,
     }
+}
+
+/// The page with the ways to sign in.
+async fn ask(state: &ApiState, headers: &HeaderMap, next: &Next, status: StatusCode, wrong: Option<&str>) -> Response {
+    let local = PeopleFilter { source: Some(LOCAL.to_owned()), limit: 1, ..PeopleFilter::default() };
+    let local = match state.store.list_people(&local).await {
+        Ok(people) => !people.is_empty(),
+        Err(e) => return failure(&e.into()),
+    };
+    let mut content = wrong.map(|text| format!("<p role=\"alert\" class=\"alert\">{text}</p>")).unwrap_or_default();
+    content.push_str(&choices(&state.sign_in.choices(), next, local));
+    if !local {
+        return page(status, "Sign in", &content);
+    }
+    let (token, new) = match browser::visitor_form(state, headers) {
+        Ok(form) => form,
+        Err(e) => return failure(&e),
+    };
+    content.push_str(&password_form(&token, next));
+    let mut response = page(status, "Sign in", &content);
+    if let Some(secret) = new {
+        browser::keep_visitor(&mut response, &secret);
+    }
+    response
+}
+
+/// Signs a local user in by password.
+pub(crate) async fn local(
+    State(state): State<ApiState>,
+    peer: Option<Extension<PeerAddr>>,
+    headers: HeaderMap,
+    form: Result<Form<Credentials>, FormRejection>,
+) -> Response {
+    let now = clock::now();
+    let source = browser::source(peer.map(|Extension(p)| p));
+    let Credentials { user, password, form, request, code } = match body::form(form) {
+        Ok(fields) => fields,
+        Err(e) => return failure(&e),
+    };
+    let password = Secret::new(password);
+    let next = Next::new(request, code);
+    if let Err(e) = browser::check_visitor(&state, &headers, &form) {
+        return failure(&e);
+    }
+    let proven = match state.passwords.prove(user.trim(), &password, source).await {
+        Ok(proven) => proven,
+        Err(NotProven::Wrong) => {
+            let wrong = "User name or password are not right.";
+            return ask(&state, &headers, &next, StatusCode::FORBIDDEN, Some(wrong)).await;
+        }
+        Err(NotProven::TooSoon(seconds)) => {
+            return failure(&ApiError::too_many(i64::try_from(seconds).unwrap_or(i64::MAX)));
+        }
+        Err(NotProven::Busy) => return failure(&ApiError::unavailable("too many passwords are looked at now")),
+        Err(NotProven::Failed) => return failure(&ApiError::unavailable("the password cannot be looked at now")),
+    };
+    let new = NewLogin {
+        provider: proven.provider,
+        issuer: proven.issuer,
+        subject: proven.subject,
+        user: proven.user,
+        groups: proven.groups,
+        kind: proven.kind,
+        on_behalf_of: proven.on_behalf_of,
+        source: source.to_string(),
+        expires: state.sign_in.login_expires(now),
+        refresh_token: None,
+    };
+    keep(&state, &headers, new, &next, now).await
 }
 
 /// Sends the browser to a provider of OpenID Connect.
@@ -243,7 +324,7 @@ async fn enter(
     now: Timestamp,
 ) -> Response {
     let (memory, next) = match flow {
-        Some(flow) => (Some(lockgate_core::Secret::new(flow.memory)), flow.next),
+        Some(flow) => (Some(Secret::new(flow.memory)), flow.next),
         None => (None, Next::default()),
     };
     let mut proven = match state.sign_in.finish(name, memory.as_ref(), answer, now).await {
@@ -251,6 +332,11 @@ async fn enter(
         Err(why) => return not_signed_in(state, source, why, now),
     };
     proven.source = source.to_string();
+    keep(state, headers, proven, &next, now).await
+}
+
+/// Makes the login, and signs the browser in with it.
+async fn keep(state: &ApiState, headers: &HeaderMap, proven: NewLogin, next: &Next, now: Timestamp) -> Response {
     // Always a new secret: one that somebody else put into this browser is good for nothing.
     let before = browser::session_text(headers);
     match state.store.sign_in(proven, before.as_deref(), now).await {
@@ -319,11 +405,26 @@ fn home(login: &LoginInfo, token: &str) -> String {
     )
 }
 
-fn choices(choices: &[Choice], next: &Next) -> String {
-    if choices.is_empty() {
-        return "<p role=\"alert\" class=\"alert\">No identity provider is configured.</p>\
-                <p>The gateway's administrator adds one under <code>identity</code> in its configuration, or makes you a \
-                token: <code>lockgate token create</code>.</p>"
+fn password_form(token: &str, next: &Next) -> String {
+    let onward = |name: &str, value: &Option<String>| {
+        value.as_ref().map(|text| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(text)))
+    };
+    format!(
+        "<form method=\"post\" action=\"/login\"><input type=\"hidden\" name=\"form\" value=\"{token}\">{}{}\
+         <label for=\"user\">User name</label><input id=\"user\" name=\"user\" required maxlength=\"256\" autocomplete=\"username\" \
+         autocapitalize=\"none\" spellcheck=\"false\"><label for=\"password\">Password</label>\
+         <input id=\"password\" name=\"password\" type=\"password\" required maxlength=\"1024\" autocomplete=\"current-password\">\
+         <p class=\"buttons\"><button>Sign in</button></p></form>",
+        onward("request", &next.request).unwrap_or_default(),
+        onward("code", &next.code).unwrap_or_default(),
+    )
+}
+
+fn choices(choices: &[Choice], next: &Next, local: bool) -> String {
+    if choices.is_empty() && !local {
+        return "<p role=\"alert\" class=\"alert\">No identity provider is configured, and there are no local users.</p>\
+                <p>The gateway's administrator adds a provider under <code>identity</code> in its configuration, or a user: \
+                <code>lockgate user add</code>.</p>"
             .to_owned();
     }
     let links: String = choices
@@ -344,5 +445,5 @@ fn choices(choices: &[Choice], next: &Next) -> String {
         }
         Next { .. } => "<p>Sign in to this gateway.</p>",
     };
-    format!("{why}<ul class=\"choices\">{links}</ul>")
+    if links.is_empty() { why.to_owned() } else { format!("{why}<ul class=\"choices\">{links}</ul>") }
 }

@@ -15,7 +15,7 @@ mod enter;
 mod requests;
 
 pub(crate) use confirm::{confirm, decide, device};
-pub(crate) use enter::{acs, callback, leave, login, metadata, start_oidc, start_saml};
+pub(crate) use enter::{acs, callback, leave, local, login, metadata, start_oidc, start_saml};
 pub(crate) use requests::{__path_ask, __path_logout, __path_redeem};
 pub(crate) use requests::{ask, logout, redeem};
 
@@ -121,6 +121,8 @@ pub trait SignIn: Send + Sync {
         answer: Answer<'a>,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<NewLogin, NotSignedIn>>;
+    /// When a login of now stops to count.
+    fn login_expires(&self, now: Timestamp) -> Timestamp;
     /// Our side of the agreement with a provider, in its protocol's form.
     fn metadata(&self, name: &str) -> Option<String>;
     /// Puts a sign-in on record.
@@ -149,6 +151,10 @@ impl SignIn for NoSignIn {
         _: Timestamp,
     ) -> BoxFuture<'a, Result<NewLogin, NotSignedIn>> {
         Box::pin(async { Err(NotSignedIn::NoProvider) })
+    }
+
+    fn login_expires(&self, now: Timestamp) -> Timestamp {
+        now
     }
 
     fn metadata(&self, _: &str) -> Option<String> {

@@ -2,9 +2,11 @@
 
 use lockgate_api::{
     Access, Answer, Begun, BoxFuture, Choice, Detokenize, Detokenizer, EventStream, EventView, JournalReader,
-    LiveSessions, NotDetokenized, NotSignedIn, Protocol, Readiness, SignIn, StillMay, TargetInfo, TokenValues, Way,
+    LiveSessions, NoVerifier, NotDetokenized, NotProven, NotSignedIn, Passwords, Protocol, Readiness, SignIn, StillMay,
+    TargetInfo, TokenValues, Way,
 };
 use lockgate_core::{Identity, IdentityKind, Secret, SessionId, TargetName, Timestamp};
+use lockgate_identity::Proven;
 use lockgate_store::{LoginInfo, NewLogin, OneUse, Store};
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -55,6 +57,34 @@ impl Detokenizer for Nothing {
 impl Readiness for Nothing {
     fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async { Ok(()) })
+    }
+}
+
+impl Passwords for Nothing {
+    fn prove<'a>(&'a self, user: &'a str, password: &'a Secret, _: IpAddr) -> BoxFuture<'a, Result<Proven, NotProven>> {
+        Box::pin(async move {
+            match (user, password.expose()) {
+                ("lena", "right") => Ok(Proven {
+                    provider: "local".to_owned(),
+                    issuer: "local".to_owned(),
+                    subject: "1".to_owned(),
+                    user: user.to_owned(),
+                    groups: BTreeSet::new(),
+                    kind: IdentityKind::Human,
+                    on_behalf_of: Vec::new(),
+                    issued: None,
+                    expires: Timestamp::from_millis(i64::MAX),
+                    id: "local:1".to_owned(),
+                    refresh_token: None,
+                }),
+                ("lena", "soon") => Err(NotProven::TooSoon(7)),
+                _ => Err(NotProven::Wrong),
+            }
+        })
+    }
+
+    fn verifier<'a>(&'a self, _: &'a str, _: &'a Secret) -> BoxFuture<'a, Result<Secret, NoVerifier>> {
+        Box::pin(async { Err(NoVerifier::Busy) })
     }
 }
 
@@ -145,6 +175,10 @@ impl SignIn for Idp {
                 refresh_token: None,
             })
         })
+    }
+
+    fn login_expires(&self, now: Timestamp) -> Timestamp {
+        now.plus_millis(600_000)
     }
 
     fn metadata(&self, name: &str) -> Option<String> {

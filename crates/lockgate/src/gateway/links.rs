@@ -9,7 +9,7 @@ use lockgate_core::{Database, Fault, limits};
 use lockgate_relay::Linked;
 use lockgate_relay::listener::PreauthPlace;
 use lockgate_session::wire::{LoginLink, Refusal};
-use lockgate_store::{Asker, LoginClaim, RequestError, Store};
+use lockgate_store::{Asker, LOCAL, LoginClaim, PeopleFilter, RequestError, Store};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Gateway {
                 internal: reason.to_owned(),
             }
         };
-        if self.config().listen.https.is_none() || self.providers.load().names().next().is_none() {
+        if self.config().listen.https.is_none() || !self.can_sign_in().await {
             let hint = Some("ask for a token: lockgate token create");
             return Err(no_link("nobody can log in with a browser here", hint, "no way to sign in is configured"));
         }
@@ -115,6 +115,17 @@ impl Gateway {
             }
         };
         Ok(Linked { link, proven: Box::pin(proven) })
+    }
+}
+
+impl Gateway {
+    /// Whether there is anything to sign in with.
+    async fn can_sign_in(&self) -> bool {
+        if self.providers.load().names().next().is_some() {
+            return true;
+        }
+        let local = PeopleFilter { source: Some(LOCAL.to_owned()), limit: 1, ..PeopleFilter::default() };
+        self.store.list_people(&local).await.is_ok_and(|people| !people.is_empty())
     }
 }
 

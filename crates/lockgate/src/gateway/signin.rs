@@ -8,7 +8,7 @@ use lockgate_core::{IdentityKind, Secret, Timestamp, limits};
 use lockgate_identity::ProviderError;
 use lockgate_identity::provider::Login;
 use lockgate_saml::{Expected, Outgoing, RequestId, Use};
-use lockgate_store::{LoginInfo, NewLogin, OneUse};
+use lockgate_store::{LOCAL, LoginInfo, NewLogin, OneUse};
 use std::net::IpAddr;
 
 impl SignIn for Gateway {
@@ -66,6 +66,10 @@ impl SignIn for Gateway {
                 Answer::Saml { response } => self.finish_saml(name, memory, response, now).await,
             }
         })
+    }
+
+    fn login_expires(&self, now: Timestamp) -> Timestamp {
+        now.plus_millis(i64::try_from(self.config().login_ttl_ms).unwrap_or(i64::MAX))
     }
 
     fn metadata(&self, name: &str) -> Option<String> {
@@ -173,11 +177,6 @@ impl Gateway {
         }
     }
 
-    /// When a login of now stops to count.
-    pub(super) fn login_expires(&self, now: Timestamp) -> Timestamp {
-        now.plus_millis(i64::try_from(self.config().login_ttl_ms).unwrap_or(i64::MAX))
-    }
-
     /// Ends the logins whose provider the configuration does not name any more.
     pub(super) async fn end_orphaned_logins(&self) {
         let providers = self.providers.load_full();
@@ -204,9 +203,6 @@ impl Gateway {
         }
     }
 }
-
-/// The provider's name of the gateway's own users.
-const LOCAL: &str = "local";
 
 fn not_signed_in(name: &str, error: &ProviderError) -> NotSignedIn {
     let why = format!("{name}: {error}");

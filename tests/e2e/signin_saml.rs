@@ -1,0 +1,136 @@
+//! People sign in with a real SAML provider: from here, from there, and not twice with one answer.
+
+use lockgate_tests::process::Scratch;
+use lockgate_tests::simplesaml::{Party, SimpleSaml};
+use lockgate_tests::surfer::{Page, Surfer};
+use lockgate_tests::{Gateway, Postgres, Scene};
+use std::path::PathBuf;
+
+struct Stage {
+    gateway: Gateway,
+    idp: SimpleSaml,
+    _metadata: Scratch,
+}
+
+impl Stage {
+    /// A gateway and a provider that know each other's metadata.
+    fn new(more: &str) -> Stage {
+        let postgres = Postgres::shared(15);
+        let database = postgres.database("SELECT 1");
+        let folder = Scratch::make();
+        let metadata: PathBuf = folder.path().join("idp.xml");
+        let mut options = Scene::options(postgres, &database);
+        options.identity = format!(
+            "  saml:\n    - {{name: corp-saml, metadata: {}, user_attribute: email, groups_attribute: groups, want_signed: both{more}}}\n",
+            metadata.display()
+        );
+        options.extra = String::new();
+        let mut gateway = Gateway::prepare(options);
+        let ours = format!("{}/saml/corp-saml", gateway.url());
+        let party = format!(
+            "<EntityDescriptor xmlns=\"urn:oasis:names:tc:SAML:2.0:metadata\" entityID=\"{ours}/metadata\"><SPSSODescriptor \
+             protocolSupportEnumeration=\"urn:oasis:names:tc:SAML:2.0:protocol\"><AssertionConsumerService \
+             Binding=\"urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST\" Location=\"{ours}/acs\" index=\"0\"/></SPSSODescriptor>\
+             </EntityDescriptor>"
+        );
+        let idp = SimpleSaml::start(&[Party { name: "gateway".into(), metadata: party, options: "{}".into() }]);
+        std::fs::write(&metadata, idp.metadata()).expect("a new file");
+        gateway.resume();
+        Stage { gateway, idp, _metadata: folder }
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.gateway.url())
+    }
+
+    fn acs(&self) -> String {
+        self.at("/saml/corp-saml/acs")
+    }
+
+    /// Goes out to the provider, logs in there, and yields what it has the browser post.
+    fn out_and_back(&self, surfer: &mut Surfer, query: &str) -> Vec<(&'static str, String)> {
+        let address = surfer.redirect(&self.at(&format!("/saml/corp-saml/login{query}")));
+        let posted = self.idp.browser().log_in(&address, &[], "alice", "wonderland");
+        assert_eq!(posted.action, self.acs());
+        vec![("SAMLResponse", posted.saml_response)]
+    }
+
+    fn post(&self, surfer: &mut Surfer, fields: &[(&'static str, String)]) -> Page {
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        surfer.post(&self.acs(), &fields)
+    }
+}
+
+fn is_alice(page: &Page) -> bool {
+    page.html.contains("Signed in as <b>alice@example.com</b> with corp-saml")
+}
+
+#[test]
+fn people_sign_in_with_saml_and_an_answer_counts_once() {
+    let mut stage = Stage::new("");
+    let mut surfer = Surfer::new(&stage.gateway);
+    let metadata = surfer.open(&stage.at("/saml/corp-saml/metadata"));
+    assert!(metadata.html.contains(&format!("Location=\"{}\"", stage.acs())), "{}", metadata.html);
+    let page = surfer.open(&stage.at("/login"));
+    assert!(page.html.contains("href=\"/saml/corp-saml/login\""), "{}", page.html);
+
+    let fields = stage.out_and_back(&mut surfer, "");
+    let out = surfer.clone();
+    // Another browser did not ask for it, and this one does not take it altered.
+    let stranger = stage.post(&mut Surfer::new(&stage.gateway), &fields);
+    assert_eq!(stranger.status, 403, "{}", stranger.html);
+    let mut later = surfer.clone();
+    let home = stage.post(&mut surfer, &fields);
+    assert!(is_alice(&home) && home.html.contains("Bürö &amp; Ämter, engineers"), "{}", home.html);
+    // The same answer in the same browser, as it was before: by the request, which is answered, and by the assertion.
+    let again = stage.post(&mut out.clone(), &fields);
+    assert_eq!(again.status, 403, "{}", again.html);
+    // And for another request of this browser.
+    stage.out_and_back(&mut later, "");
+    assert_eq!(stage.post(&mut later, &fields).status, 403);
+    // After a restart too.
+    assert_eq!(stage.gateway.stop(), Some(0));
+    stage.gateway.resume();
+    assert_eq!(stage.post(&mut out.clone(), &fields).status, 403);
+    assert!(is_alice(&surfer.open(&stage.at("/login"))), "who is signed in stays so");
+    // What begins at the provider is not wanted here.
+    let posted = stage.idp.browser().log_in(
+        &stage.idp.unsolicited(&stage.at("/saml/corp-saml/metadata")),
+        &[],
+        "alice",
+        "wonderland",
+    );
+    assert_eq!(stage.post(&mut Surfer::new(&stage.gateway), &[("SAMLResponse", posted.saml_response)]).status, 403);
+    stage.gateway.verify();
+}
+
+#[test]
+fn a_hundred_pairs_of_the_same_answer_sign_in_a_hundred_times() {
+    let mut stage = Stage::new(", allow_idp_initiated: true");
+    let browser = stage.idp.browser();
+    let address = stage.idp.unsolicited(&stage.at("/saml/corp-saml/metadata"));
+    let answers: Vec<String> =
+        (0..100).map(|_| browser.log_in(&address, &[], "alice", "wonderland").saml_response).collect();
+    let served = |answer: &str| {
+        let page = stage.post(&mut Surfer::new(&stage.gateway), &[("SAMLResponse", answer.to_owned())]);
+        assert!([200, 403, 429].contains(&page.status), "{} {}", page.status, page.html);
+        (is_alice(&page), page.status)
+    };
+    for answer in &answers {
+        let (one, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| served(answer));
+            (served(answer), other.join().expect("no panic"))
+        });
+        assert!(!(one.0 && other.0), "one assertion signed in twice");
+        // Refused answers count as refused logins, and past thirty in a minute both of a pair wait.
+        assert!(one.0 || other.0 || one.1 == 429 || other.1 == 429, "{one:?} {other:?}");
+    }
+    assert_eq!(stage.gateway.stop(), Some(0));
+    stage.gateway.resume();
+    let after: Vec<u16> = answers
+        .iter()
+        .take(20)
+        .map(|answer| stage.post(&mut Surfer::new(&stage.gateway), &[("SAMLResponse", answer.clone())]).status)
+        .collect();
+    assert!(after.iter().all(|status| *status == 403), "{after:?}");
+}
