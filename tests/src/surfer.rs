@@ -27,10 +27,16 @@ pub struct Page {
 impl Surfer {
     /// A browser that trusts the gateway.
     pub fn new(gateway: &Gateway) -> Surfer {
+        Surfer::at(gateway, [127, 0, 0, 1])
+    }
+
+    /// The same at another address of this machine.
+    pub fn at(gateway: &Gateway, address: [u8; 4]) -> Surfer {
         let pem = std::fs::read(gateway.authority()).expect("the authority's certificate");
         let client = reqwest::Client::builder()
             .tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem).expect("PEM"))
             .redirect(reqwest::redirect::Policy::none())
+            .local_address(std::net::IpAddr::from(address))
             .no_proxy()
             .timeout(Duration::from_secs(60))
             .build();
