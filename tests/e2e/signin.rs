@@ -332,7 +332,7 @@ fn what_a_link_made_is_for_its_target_and_ends_with_the_login() {
 fn a_link_needs_a_way_to_sign_in() {
     let scene = lockgate_tests::scene();
     let refused = Client::login_with(scene.gateway.port, &[("user", "alice"), ("database", "shop")], "link");
-    let refused = refused.err().expect("nobody can log in there");
+    let refused = refused.expect_err("nobody can log in there");
     assert!(format!("{refused:?}").contains("nobody can log in with a browser here"), "{refused:?}");
 }
 

@@ -184,7 +184,7 @@ impl Maker {
 
 /// A statement from whatever gives columns a name or a place.
 pub fn made(seed: u64) -> String {
-    Maker { dice: Dice::new(seed) }.query(usize::from(seed % 3 == 0))
+    Maker { dice: Dice::new(seed) }.query(usize::from(seed.is_multiple_of(3)))
 }
 
 #[test]

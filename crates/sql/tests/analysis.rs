@@ -74,12 +74,11 @@ fn table() {
     ];
     let mut failures = String::new();
     let mut cases = 0;
-    for block in tables
-        .iter()
-        .flat_map(|table| table.split("\n\n"))
-        .map(str::trim)
-        .filter(|b| !b.is_empty() && !b.starts_with('#'))
-    {
+    for block in tables.iter().flat_map(|table| table.split("\n\n")).map(str::trim).filter(|b| !b.is_empty()) {
+        if block.starts_with('#') {
+            assert!(!block.contains("\n  => "), "no blank line between a comment and a case: {block}");
+            continue;
+        }
         let Some((sql, expected)) = block.split_once("\n  => ") else { panic!("no answer in: {block}") };
         let got = match analyze(sql, &context) {
             Ok(batch) => batch.statements.iter().map(|s| render(&catalog, s)).collect::<Vec<_>>().join("\n  => "),

@@ -103,7 +103,7 @@ async fn what_a_login_made_ends_with_it() {
     let groups = ["fraud".to_owned()].into();
     let fresh = Secret::new("another".to_owned());
     assert!(store.judged_login(&login.id, &groups, Some(&fresh), later(5)).await.unwrap());
-    assert_eq!(store.tokens_changed_since(seen).await.unwrap().ids, [info.id.clone()]);
+    assert_eq!(store.tokens_changed_since(seen).await.unwrap().ids, std::slice::from_ref(&info.id));
     let seen = store.tokens_changed_since(0).await.unwrap().generation;
     assert!(store.judged_login(&login.id, &groups, None, later(6)).await.unwrap());
     assert_eq!(store.tokens_changed_since(seen).await.unwrap().ids, Vec::<String>::new(), "nothing changed");

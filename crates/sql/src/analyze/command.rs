@@ -100,7 +100,8 @@ impl<'t> Analyzer<'t> {
                 Outcome::telling("show", &["name", "setting", "description"])
             }
             NodeEnum::VariableShowStmt(s) => {
-                let col = Col::new(s.name.as_str(), Taint::CLEAN);
+                // The server spells the name its own way.
+                let col = Col { guessed: true, ..Col::new(s.name.as_str(), Taint::CLEAN) };
                 let rel = Rel { cols: vec![col], open: None, bounded: true, rows: Rows::TABLE };
                 Outcome { result: Some(rel), ..Outcome::of("show") }
             }
