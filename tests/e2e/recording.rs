@@ -532,7 +532,12 @@ fn a_copy_taken_while_it_runs_verifies_and_an_old_one_is_told_from_a_new_one() {
             });
         }
         std::thread::sleep(std::time::Duration::from_millis(700));
-        process::run(std::process::Command::new("cp").arg("-a").arg(scene.gateway.data_dir()).arg(copy.path()));
+        // The log first: what it lists is there then.
+        let (data, copied) = (scene.gateway.data_dir(), copy.path().join("data"));
+        std::fs::create_dir_all(copied.join("recordings")).unwrap();
+        let log = data.join("recordings/log");
+        process::run(std::process::Command::new("cp").arg("-a").arg(log).arg(copied.join("recordings")));
+        process::run(std::process::Command::new("cp").arg("-an").arg(data.join(".")).arg(&copied));
         std::thread::sleep(std::time::Duration::from_millis(1_500));
         stop.store(true, std::sync::atomic::Ordering::SeqCst);
     });

@@ -77,8 +77,18 @@ impl Gateway {
 
     /// Starts it again after [`Gateway::kill`] or [`Gateway::stop`].
     pub fn resume(&mut self) {
+        let (log, said_before) = (self.log_file(), self.log().len());
         self.launch();
         let limit = Duration::from_secs(30);
+        // It binds its ports before it opens or makes anything else.
+        eventually_or_else(
+            limit,
+            || self.fails_to_start(),
+            || {
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                said.get(said_before..).is_some_and(|said| said.contains("metrics at http://"))
+            },
+        );
         for port in [self.port, self.https_port] {
             eventually_or_else(
                 limit,

@@ -38,6 +38,8 @@ struct Entry {
     relied: bool,
     /// When its transaction was over.
     settled: Timestamp,
+    /// The book's version that it came with.
+    version: u64,
 }
 
 impl Entry {
@@ -63,9 +65,11 @@ impl LabelBook {
         if labels.is_empty() {
             return;
         }
-        let entry = |BroughtLabel { label, by }| Entry { label, by, open: None, relied: true, settled: now };
-        self.entries().extend(labels.into_iter().map(entry));
-        self.version.fetch_add(1, Ordering::Release);
+        let mut entries = self.entries();
+        let version = self.version().saturating_add(1);
+        let entry = |BroughtLabel { label, by }| Entry { label, by, open: None, relied: true, settled: now, version };
+        entries.extend(labels.into_iter().map(entry));
+        self.version.store(version, Ordering::Release);
     }
 
     /// Everything that is in it, whatever becomes of it.
@@ -104,6 +108,12 @@ impl LabelBook {
         self.version.load(Ordering::Acquire)
     }
 
+    /// Whether others have brought labels since a version. What a session brought itself is no news to it; what was taken out
+    /// masked more than is needed.
+    pub fn has_others_since(&self, session: SessionId, version: u64) -> bool {
+        self.entries().iter().any(|entry| entry.version > version && entry.by != Some(session))
+    }
+
     /// What counts now, and the version that it is of. Whoever asks judges by it.
     pub fn labels(&self, session: SessionId) -> (u64, Vec<CarriedLabel>) {
         let mut entries = self.entries();
@@ -138,6 +148,7 @@ impl LabelBook {
     /// From now on these count. They are stored already.
     pub fn add(&self, session: SessionId, labels: &[CarriedLabel]) {
         let mut entries = self.entries();
+        let version = self.version().saturating_add(1);
         for label in labels {
             entries.push(Entry {
                 label: label.clone(),
@@ -145,9 +156,10 @@ impl LabelBook {
                 open: Some(session),
                 relied: false,
                 settled: Timestamp::default(),
+                version,
             });
         }
-        self.version.fetch_add(1, Ordering::Release);
+        self.version.store(version, Ordering::Release);
     }
 
     /// The transaction that brought them is over, and may have been committed.
@@ -168,7 +180,8 @@ impl LabelBook {
     /// taken out of the store as well.
     pub fn undo(&self, session: SessionId, labels: &[CarriedLabel]) -> Vec<BroughtLabel> {
         let mut gone = Vec::new();
-        self.entries().retain(|entry| {
+        let mut entries = self.entries();
+        entries.retain(|entry| {
             let undone = entry.open == Some(session) && !entry.relied && labels.contains(&entry.label);
             if undone {
                 gone.push(entry.brought());
@@ -268,5 +281,17 @@ mod tests {
         let second = book.version();
         book.undo(session(1), &[label(1)]);
         assert!(first < second && second < book.version());
+    }
+
+    #[test]
+    fn what_a_session_brought_is_no_news_to_it() {
+        let book = LabelBook::empty();
+        let before = book.version();
+        book.add(session(1), &[label(1)]);
+        assert!(!book.has_others_since(session(1), before) && book.has_others_since(session(2), before));
+        let then = book.version();
+        assert!(!book.has_others_since(session(2), then));
+        book.adopt(vec![brought(2, 2)], Timestamp::default());
+        assert!(book.has_others_since(session(1), then) && !book.has_others_since(session(2), then));
     }
 }

@@ -306,8 +306,9 @@ impl Pump {
     /// Whether code of users that was put off to the end of the transaction may run now, and find something else than was
     /// judged: what it says is nobody's.
     pub(super) fn ends_doubtfully(&self) -> bool {
-        let labels = self.session.labels().version();
-        let altered = |(as_of, by): &(AsOf, u64)| !self.shared.alterations.is_all(as_of) || *by != labels;
+        let (labels, session) = (self.session.labels(), self.session.id());
+        let altered =
+            |(as_of, by): &(AsOf, u64)| !self.shared.alterations.is_all(as_of) || labels.has_others_since(session, *by);
         self.labelled()
             && self.judged_now().is_none()
             && self.doubting.put_off.as_ref().is_some_and(altered)
