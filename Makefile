@@ -15,6 +15,8 @@ build: ## Build the gateway, optimised: target/release/lockgate
 	@scripts/install build
 	$(CARGO) build --locked --release -p lockgate
 
+# Most of a test's time is waiting: for a server to start, a deadline to pass.
+test: export RUST_TEST_THREADS ?= 4
 test: ## Install what the tests need and run them all
 	@scripts/install build test
 	$(CARGO) build --locked -p lockgate

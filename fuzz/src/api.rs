@@ -89,6 +89,7 @@ impl World {
                 kind: IdentityKind::Human,
                 on_behalf_of: Vec::new(),
                 targets: None,
+                actions: None,
                 expires: now.plus_millis(86_400_000),
             };
             let (token, _) = store.create_token(olga, "test", now).await.expect("a token");

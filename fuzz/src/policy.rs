@@ -24,6 +24,7 @@ fn ask(policies: &Policies) {
         kind: IdentityKind::Human,
         on_behalf_of: Vec::new(),
         token_id: None,
+        actions: None,
     };
     let target = TargetFacts {
         name: "orders".parse().expect("a name"),

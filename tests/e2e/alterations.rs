@@ -1,7 +1,9 @@
 //! What counts as altered, and for whom: through whichever target of a database, in one message or in many. And what an answer
 //! that is withheld may leave behind, which is nothing.
 
-use crate::waiting::{CLEAN, LABELLED, code, dana, done, extended, leaked, simple, until_waiting, withheld};
+use crate::waiting::{
+    CLEAN, LABELLED, code, dana, done, extended, leaked, simple, until_waiting, withheld, withheld_or_judged_anew,
+};
 use lockgate_tests::scene;
 use lockgate_tests::scene::Scene;
 use lockgate_tests::wire::{self, Client, bind, describe, execute, parse, sync};
@@ -32,7 +34,9 @@ fn what_is_altered_through_another_target_of_the_database_counts() {
     let (mut definer, mut reader) = (dana(&scene.gateway), on_other(&scene));
     done(&mut definer, CLEAN);
     assert_eq!(reader.value("SELECT x FROM v WHERE id = 7"), "Person 7");
-    for sent in [simple("SELECT x FROM v WHERE id = 7"), extended("SELECT x FROM v WHERE id = 7")] {
+    for (pipeline, sent) in
+        [(false, simple("SELECT x FROM v WHERE id = 7")), (true, extended("SELECT x FROM v WHERE id = 7"))]
+    {
         done(&mut definer, CLEAN);
         done(&mut reader, "SELECT x FROM v WHERE id = 7");
         done(&mut definer, "BEGIN");
@@ -41,8 +45,12 @@ fn what_is_altered_through_another_target_of_the_database_counts() {
         until_waiting(&scene, 1);
         done(&mut definer, "COMMIT");
         let frames = reader.until_ready();
-        assert_eq!(code(&frames).as_deref(), Some("40001"), "{frames:?}");
-        assert!(leaked(&frames).is_none(), "{frames:?}");
+        if pipeline {
+            withheld_or_judged_anew("through another target", &frames);
+        } else {
+            assert_eq!(code(&frames).as_deref(), Some("40001"), "{frames:?}");
+            assert!(leaked(&frames).is_none(), "{frames:?}");
+        }
         assert_eq!(reader.value("SELECT x FROM v WHERE id = 7"), "***");
     }
     // Also for a transaction that sees the catalog of its beginning, where the server looks names up as they are.
@@ -96,13 +104,13 @@ fn what_a_withheld_statement_leaves_in_its_session_is_undone() {
     let set = "SELECT set_config('a.b', (SELECT x FROM v WHERE id = 7), false)";
     let hold = "DECLARE c CURSOR WITH HOLD FOR SELECT x FROM v WHERE id = 7";
     done(&mut reader, "LISTEN told");
-    for sent in [
-        simple(set),
-        extended(set),
-        simple(hold),
-        extended(hold),
-        simple(&format!("BEGIN; {hold}; COMMIT")),
-        simple("SELECT pg_notify('told', (SELECT x FROM v WHERE id = 7))"),
+    for (pipeline, sent) in [
+        (false, simple(set)),
+        (true, extended(set)),
+        (false, simple(hold)),
+        (true, extended(hold)),
+        (false, simple(&format!("BEGIN; {hold}; COMMIT"))),
+        (false, simple("SELECT pg_notify('told', (SELECT x FROM v WHERE id = 7))")),
     ] {
         done(&mut definer, CLEAN);
         done(&mut reader, "SELECT x FROM v WHERE id = 7");
@@ -112,8 +120,12 @@ fn what_a_withheld_statement_leaves_in_its_session_is_undone() {
         until_waiting(&scene, 1);
         done(&mut definer, "COMMIT");
         let frames = reader.until_ready();
-        assert_eq!(code(&frames).as_deref(), Some("40001"), "{frames:?}");
-        assert!(leaked(&frames).is_none(), "{frames:?}");
+        if pipeline {
+            withheld_or_judged_anew("in a pipeline", &frames);
+        } else {
+            assert_eq!(code(&frames).as_deref(), Some("40001"), "{frames:?}");
+            assert!(leaked(&frames).is_none(), "{frames:?}");
+        }
         // What is there now is judged by what the view is again.
         done(&mut definer, CLEAN);
         for sql in ["SHOW a.b", "SELECT current_setting('a.b', true)", "FETCH ALL FROM c", "CLOSE ALL"] {
@@ -207,4 +219,73 @@ fn a_new_relation_that_is_not_committed_keeps_nobody_waiting() {
     definer.send_raw(&sync());
     definer.until_ready();
     withheld("of the view", &reader.until_ready());
+}
+
+/// What is a session's own is nothing to others: its temporary tables, its search path in a transaction.
+#[test]
+fn temporary_tables_and_paths_of_others_disturb_nobody() {
+    let scene = scene();
+    let (mut definer, mut waits, mut old) = (dana(&scene.gateway), dana(&scene.gateway), dana(&scene.gateway));
+    let mut locks = dana(&scene.gateway);
+    done(&mut definer, "CREATE TABLE gate (go int)");
+    done(&mut definer, "CREATE TABLE mine (id int)");
+    let own = [
+        "CREATE TEMP TABLE mine (id int PRIMARY KEY, n serial, at timestamptz DEFAULT now(), CHECK (id > 0))",
+        "DROP TABLE mine",
+        "SELECT 1 AS id INTO TEMP mine",
+        "DROP TABLE mine",
+        "CREATE TEMP TABLE mine AS SELECT 2 AS id",
+        "BEGIN",
+        "SET LOCAL search_path = pg_catalog",
+        "COMMIT",
+        "DROP TABLE pg_temp.mine",
+    ];
+    for sql in own {
+        done(&mut definer, sql);
+    }
+    done(&mut old, "BEGIN ISOLATION LEVEL REPEATABLE READ");
+    done(&mut old, "SELECT count(*) FROM people");
+    done(&mut locks, "BEGIN");
+    done(&mut locks, "LOCK TABLE gate");
+    waits.send_raw(&simple("SELECT count(*) FROM gate"));
+    until_waiting(&scene, 1);
+    for sql in own {
+        done(&mut definer, sql);
+    }
+    std::thread::sleep(Duration::from_millis(600));
+    done(&mut old, "SELECT count(*) FROM notes");
+    done(&mut locks, "COMMIT");
+    let frames = waits.until_ready();
+    assert_eq!(wire::rows(&frames), [[Some("0".to_owned())]], "{frames:?}");
+    done(&mut old, "COMMIT");
+}
+
+/// The server runs by EXECUTE whatever was prepared, and after code that nobody can look into nobody knows what that is.
+#[test]
+fn a_definition_under_a_name_that_nobody_knows_any_more() {
+    let scene = scene();
+    let (mut definer, mut reader) = (dana(&scene.gateway), dana(&scene.gateway));
+    for within in [true, false] {
+        done(&mut definer, CLEAN);
+        done(&mut reader, "SELECT x FROM v WHERE id = 7");
+        definer.send_raw(&[parse("d", LABELLED), sync()].concat());
+        definer.until_ready();
+        done(&mut definer, "DO $$BEGIN NULL; END$$");
+        done(&mut definer, "BEGIN");
+        done(&mut definer, "LOCK TABLE v");
+        if !within {
+            // In a transaction that had nothing else in it.
+            done(&mut definer, "COMMIT");
+            done(&mut definer, "BEGIN");
+            done(&mut definer, "LOCK TABLE v");
+        }
+        reader.send_raw(&simple("SELECT x FROM v WHERE id = 7"));
+        until_waiting(&scene, 1);
+        done(&mut definer, "EXECUTE d");
+        done(&mut definer, "COMMIT");
+        let frames = reader.until_ready();
+        assert!(leaked(&frames).is_none(), "{frames:?}");
+        withheld("under a name", &frames);
+        done(&mut definer, "DEALLOCATE ALL");
+    }
 }

@@ -1,5 +1,6 @@
 //! The HTTP API and the command line over it.
 
+use lockgate_core::limits::API_LOGIN_FAILURES_MAX;
 use lockgate_tests::wire::{self, Client};
 use lockgate_tests::{api, process, scene};
 use serde_json::Value;
@@ -12,6 +13,7 @@ fn health_and_readiness_need_no_credential_and_everything_else_does() {
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     assert!(paths.len() >= 8, "{:?}", paths.keys());
     let mut open = Vec::new();
+    let mut guesses = 0;
     for (path, operations) in paths {
         let filled = path.replace("{id}", "01ARZ3NDEKTSV4RRFFQ69G5FAV");
         for method in operations
@@ -28,8 +30,12 @@ fn health_and_readiness_need_no_credential_and_everything_else_does() {
                 } else if path.starts_with("/api/v1/login-requests") {
                     // Whoever asks for a login has no credential yet: what is brought is in the body.
                     assert_eq!(status, 400, "{method} {path} without a body: {body}");
+                } else if status == 429 {
+                    // Who guesses on is told to wait.
+                    assert!(token == Some("lg_wrong") && guesses >= API_LOGIN_FAILURES_MAX, "{method} {path}: {body}");
                 } else {
                     assert_eq!(status, 401, "{method} {path} without a credential: {body}");
+                    guesses += u32::from(token == Some("lg_wrong"));
                 }
             }
         }

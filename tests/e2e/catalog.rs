@@ -279,3 +279,32 @@ fn a_view_that_comes_and_goes_disturbs_nobody_and_shows_nothing() {
         assert!(answers > 20, "{answers}");
     });
 }
+
+/// A server that compiles every plan takes seconds for the gateway's questions about the catalog, unless they say that it need not. What
+/// the client runs is compiled all the same.
+#[test]
+fn questions_are_not_compiled_and_the_clients_statements_are() {
+    let scene = scene();
+    for set in [
+        "session_preload_libraries = 'auto_explain'",
+        "auto_explain.log_min_duration = 0",
+        "auto_explain.log_analyze = on",
+        "jit_above_cost = 0",
+    ] {
+        scene.directly(&format!("ALTER DATABASE {} SET {set}", scene.database));
+    }
+    let mut dana = wire::Client::login(scene.gateway.port, "dana", &scene.dana());
+    dana.query("CREATE VIEW v AS SELECT id, ssn FROM people");
+    assert_eq!(dana.value("SELECT ssn FROM v WHERE id = 7"), "***");
+    assert_eq!(dana.value("SHOW jit"), "on");
+    let log = scene.postgres.log();
+    let plans = |of: &str| -> Vec<bool> {
+        let mine = log.split("LOG:").filter(|entry| entry.contains("Query Text:") && entry.contains(of));
+        mine.map(|entry| entry.contains("JIT:")).collect()
+    };
+    assert_eq!(plans("SELECT ssn FROM v WHERE id = 7"), [true], "{log}");
+    let asked = plans("/* lockgate session=");
+    assert!(!asked.is_empty() && !asked.contains(&true), "{asked:?}: {log}");
+    let snapshot = plans("pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c");
+    assert!(!snapshot.is_empty() && !snapshot.contains(&true), "{snapshot:?}: {log}");
+}

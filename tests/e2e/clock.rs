@@ -1,20 +1,23 @@
 //! A wall clock that jumps, at the start and while the gateway runs: nothing counts longer than it was given for, what is on
-//! record stays in order, and nothing breaks. The clock is libfaketime's; the clock that nobody can set is left alone.
+//! record stays in order, and nothing breaks. The clock is libfaketime's; the clock that nobody can set is left alone. What identity
+//! providers say of time is in `clock_providers`.
 
 use lockgate_tests::process::{self, Scratch};
+use lockgate_tests::surfer::Surfer;
 use lockgate_tests::wire::{self, Client};
 use lockgate_tests::{Scene, api};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const JUMPS: [&str; 4] = ["-1h", "-10y", "+1h", "+10y"];
 
-struct Clock {
+pub(crate) struct Clock {
     dir: Scratch,
 }
 
 impl Clock {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let clock = Clock { dir: Scratch::make() };
         clock.set("+0");
         clock
@@ -25,7 +28,7 @@ impl Clock {
     }
 
     /// How far the gateway's wall clock is off.
-    fn set(&self, offset: &str) {
+    pub(crate) fn set(&self, offset: &str) {
         let fresh = self.dir.path().join("fresh");
         std::fs::write(&fresh, offset).unwrap();
         std::fs::rename(fresh, self.file()).unwrap();
@@ -33,7 +36,12 @@ impl Clock {
 
     /// A gateway with this clock. Its target is reached without TLS, whose certificates have a time of their own.
     fn scene(&self, extra: &str) -> Scene {
+        self.scene_with(extra, "")
+    }
+
+    pub(crate) fn scene_with(&self, extra: &str, identity: &str) -> Scene {
         Scene::with(15, |options| {
+            options.identity = identity.to_owned();
             options.target_extra = "    tls: disable".to_owned();
             options.extra.push_str(extra);
             options.environment = vec![
@@ -46,6 +54,19 @@ impl Clock {
     }
 }
 
+/// The library keeps memory named by its process, which a process that is killed leaves behind.
+impl Drop for Clock {
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let of = ["faketime_shm_", "sem.faketime_sem_"].iter().find_map(|kind| name.strip_prefix(kind));
+            if of.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
 fn library() -> PathBuf {
     let name = "faketime/libfaketimeMT.so.1";
     let candidates = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"];
@@ -53,12 +74,12 @@ fn library() -> PathBuf {
     found.unwrap_or_else(|| panic!("no {name}: run `scripts/install test`"))
 }
 
-fn login(scene: &Scene, token: &str) -> Result<Client, wire::Frame> {
+pub(crate) fn login(scene: &Scene, token: &str) -> Result<Client, wire::Frame> {
     Client::login_with(scene.gateway.port, &[("user", "alice"), ("database", "shop")], token)
 }
 
 /// Numbers without gaps, and times that do not go back in any recording.
-fn order_holds(scene: &Scene) {
+pub(crate) fn order_holds(scene: &Scene) {
     let mut last = std::collections::BTreeMap::new();
     for event in scene.gateway.events() {
         let recording = event["recording"].as_str().unwrap().to_owned();
@@ -162,4 +183,89 @@ fn a_gateway_that_starts_with_a_wrong_clock_lets_nobody_in_for_longer() {
     scene.gateway.resume();
     assert_eq!(login(&scene, short).unwrap().value("SELECT 1"), "1");
     scene.gateway.verify();
+}
+
+/// What somebody has who signed in with a browser and logged a device in there.
+struct LoggedIn {
+    browser: Surfer,
+    token: String,
+    /// A device that still waits.
+    waiting: Value,
+}
+
+impl LoggedIn {
+    fn new(scene: &Scene) -> LoggedIn {
+        let made = scene.gateway.here_ok(&["user", "add", "alice", "--group", "engineers", "--generate", "-o", "json"]);
+        let made: Value = serde_json::from_str(&made).unwrap();
+        let mut browser = Surfer::new(&scene.gateway);
+        let page = browser.open(&format!("{}/login", scene.gateway.url()));
+        let credentials = [("user", "alice"), ("password", made["password"].as_str().unwrap())];
+        let page = browser.submit(&page, &credentials);
+        assert!(page.html.contains("Signed in as"), "{}", page.html);
+        let ask = || api::call(&scene.gateway, "POST", "/api/v1/login-requests", None, Some(&json!({}))).1;
+        let asked = ask();
+        let code = asked["user_code"].as_str().unwrap();
+        let page = browser.open(&format!("{}/device?code={code}", scene.gateway.url()));
+        let page = browser.submit(&page, &[("action", "approve")]);
+        assert!(page.html.contains("logged in"), "{}", page.html);
+        let (status, given) = redeem(scene, &asked);
+        assert_eq!(status, 200, "{given}");
+        LoggedIn { browser, token: given["token"].as_str().unwrap().to_owned(), waiting: ask() }
+    }
+
+    fn is_signed_in(&mut self, scene: &Scene) -> bool {
+        self.browser.open(&format!("{}/login", scene.gateway.url())).html.contains("Signed in as")
+    }
+}
+
+fn redeem(scene: &Scene, asked: &Value) -> (u16, Value) {
+    let path = format!("/api/v1/login-requests/{}/token", asked["id"].as_str().unwrap());
+    api::call(&scene.gateway, "POST", &path, None, Some(&json!({"secret": asked["secret"]})))
+}
+
+#[test]
+fn a_login_and_its_browser_count_no_longer_when_the_clock_is_set_back() {
+    // The shortest that can be set is a minute, so both at once.
+    let counts_no_longer = |jump: &str| {
+        let clock = Clock::new();
+        let scene = clock.scene_with("", "  login_ttl: 1m\n");
+        let mut alice = LoggedIn::new(&scene);
+        let made = Instant::now();
+        let mut client = login(&scene, &alice.token).unwrap();
+        clock.set(jump);
+        assert_eq!(client.value("SELECT 2"), "2", "{jump}");
+        assert!(alice.is_signed_in(&scene), "{jump}");
+        assert!(client.is_closed_within(Duration::from_secs(65)), "{jump}: the login counts on");
+        let lived = made.elapsed();
+        assert!(lived > Duration::from_secs(40) && lived < Duration::from_secs(64), "{jump}: {lived:?}");
+        assert!(!alice.is_signed_in(&scene), "{jump}: the browser is signed in");
+        assert!(login(&scene, &alice.token).is_err(), "{jump}: its token opens a session");
+        scene.gateway.verify();
+        order_holds(&scene);
+    };
+    std::thread::scope(|scope| {
+        for jump in ["-1h", "-10y"] {
+            scope.spawn(move || counts_no_longer(jump));
+        }
+    });
+}
+
+#[test]
+fn a_clock_that_is_set_forward_ends_logins_and_what_waits_for_one() {
+    for jump in ["+1h", "+10y"] {
+        let clock = Clock::new();
+        let mut scene = clock.scene_with("", "  login_ttl: 50m\n");
+        let mut alice = LoggedIn::new(&scene);
+        let mut client = login(&scene, &alice.token).unwrap();
+        assert_eq!(redeem(&scene, &alice.waiting).0, 202, "{jump}");
+        clock.set(jump);
+        assert!(client.is_closed_within(Duration::from_secs(4)), "{jump}: the login counts on");
+        assert!(!alice.is_signed_in(&scene), "{jump}: the browser is signed in");
+        assert_eq!(api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&alice.token), None).0, 401, "{jump}");
+        assert_eq!(redeem(&scene, &alice.waiting).0, 404, "{jump}");
+        assert!(scene.gateway.is_alive());
+        assert_eq!(scene.gateway.stop(), Some(0), "{jump}");
+        scene.gateway.verify();
+        order_holds(&scene);
+    }
 }

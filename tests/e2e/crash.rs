@@ -5,7 +5,7 @@ use lockgate_tests::wire::{self, Client};
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const WRITERS: usize = 4;
 
@@ -21,7 +21,13 @@ fn survives(kills: u32) {
             for _ in 0..WRITERS {
                 scope.spawn(|| write_until(&stop, port, &token, &next, &acknowledged));
             }
-            std::thread::sleep(Duration::from_millis(400 + u64::from(round) * 37 % 300));
+            // On a loaded machine writes take their time: it is killed in the middle of them, and not before there are any.
+            let before = acknowledged.lock().unwrap().len();
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while acknowledged.lock().unwrap().len() < before + 6 && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            std::thread::sleep(Duration::from_millis(u64::from(round) * 37 % 300));
             scene.gateway.kill();
             stop.store(true, Ordering::SeqCst);
         });

@@ -57,7 +57,7 @@ fn outcomes(scene: &Scene, id: &str) -> Vec<String> {
 }
 
 /// The new policies decide as soon as somebody is refused by `hands-off`.
-fn replace_policies(scene: &Scene, witness: &str, policies: &str) {
+pub(crate) fn replace_policies(scene: &Scene, witness: &str, policies: &str) {
     let marked = format!(
         "{policies}\n@id(\"hands-off\")\nforbid (principal, action == Action::\"read\", resource == Table::\"shop/public.log\");\n"
     );

@@ -78,6 +78,15 @@ fn a_chain_is_on_record_and_in_the_targets_log() {
         scene.gateway.events().into_iter().find(|event| event["user"] == "bot" && event["protocol"] == "postgres");
     let opened = opened.expect("the session is on record");
     assert_eq!(opened["on_behalf_of"], json!([{"user": "bob", "groups": ["engineers"]}]), "{opened}");
+    lockgate_tests::process::eventually("so is the making of its token", Duration::from_secs(10), || {
+        let made = |event: &serde_json::Value| event["event"] == "token_created" && event["user"] == "bot";
+        scene
+            .gateway
+            .events()
+            .iter()
+            .find(|event| made(event))
+            .is_some_and(|event| event["on_behalf_of"] == json!(["bob"]))
+    });
 }
 
 #[test]
@@ -172,4 +181,47 @@ fn agents_end_with_the_person() {
     assert_eq!(client.value("SELECT 1"), "1");
     assert!(scene.gateway.as_user(&scene.olga(), &["token", "revoke", "--user", "bob"]).status.success());
     assert!(client.is_closed_within(Duration::from_millis(1_500)));
+}
+
+#[test]
+fn what_an_agent_saw_for_one_person_is_not_had_by_another() {
+    let scene = scene();
+    let gateway = &scene.gateway;
+    let agent = |principal: &str, groups: &[&str]| {
+        let mut flags = vec!["--kind", "agent", "--on-behalf-of", principal];
+        for group in groups {
+            flags.extend(["--on-behalf-of-group", group]);
+        }
+        gateway.token_with("bot", &["engineers", "fraud"], &flags)["token"].as_str().unwrap().to_owned()
+    };
+    let (for_frank, for_bob) = (agent("frank", &["engineers", "fraud"]), agent("bob", &["engineers"]));
+    let seen = gateway.query("bot", &for_frank, "SELECT ssn FROM people WHERE id = 7");
+    assert!(seen.contains("SSN-CANARY"), "{seen}");
+    let sessions = |token: &str| {
+        let (status, listed) = api::call(gateway, "GET", "/api/v1/sessions", Some(token), None);
+        assert_eq!(status, 200, "{listed}");
+        listed["sessions"].as_array().unwrap().iter().map(|s| s["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    lockgate_tests::process::eventually("it is listed", Duration::from_secs(5), || sessions(&for_frank).len() == 1);
+    let id = sessions(&for_frank).remove(0);
+    let rows = |token: &str| {
+        let (status, text) = api::call(gateway, "GET", &format!("/api/v1/sessions/{id}/events"), Some(token), None);
+        (status, text.to_string().contains("SSN-CANARY-0"))
+    };
+    assert_eq!(rows(&for_frank), (200, true));
+    assert_eq!(sessions(&for_bob), Vec::<String>::new());
+    assert_eq!(rows(&for_bob).0, 404);
+    // Frank sees what was done for him; the rows are the agent's.
+    assert_eq!(rows(&gateway.token("frank", &["fraud"])), (200, false));
+    // Nor does a token of the same user have them that stands for less.
+    let franks = gateway.token("frank", &["engineers", "fraud"]);
+    gateway.query("frank", &franks, "SELECT ssn FROM people WHERE id = 8");
+    lockgate_tests::process::eventually("it is listed", Duration::from_secs(5), || sessions(&franks).len() == 1);
+    let id = sessions(&franks).remove(0);
+    let rows = |token: &str| {
+        let (status, text) = api::call(gateway, "GET", &format!("/api/v1/sessions/{id}/events"), Some(token), None);
+        (status, text.to_string().contains("SSN-CANARY-0"))
+    };
+    assert_eq!(rows(&franks), (200, true));
+    assert_eq!(rows(&gateway.token("frank", &["engineers"])), (200, false));
 }

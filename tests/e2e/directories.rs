@@ -288,6 +288,9 @@ fn who_is_switched_off_is_out_at_once_with_every_agent() {
     assert_eq!(scim(&scene, "DELETE", &format!("Users/{bob}"), None).0, 204);
     ended(&mut client, "`bob` was removed from `scim:corp`");
     assert!(!is_in(&scene, "bob", &token) && !is_in(&scene, "bot", &agent), "who is gone stays out");
+    let another = person(&scene, "Bob");
+    group(&scene, "staff", &[&another]);
+    assert!(!is_in(&scene, "bob", &token) && !is_in(&scene, "bot", &agent), "another bob is somebody else");
     assert_eq!(alice.value("SELECT 1"), "1", "others go on");
     scene.gateway.verify();
 }
@@ -360,4 +363,36 @@ fn groups_of_directory_and_token_are_judged_together() {
     assert!(administers(&token));
     let said = process::text(&scene.gateway.as_user(&token, &["whoami"]));
     assert!(said.contains("alice"), "{said}");
+}
+
+#[test]
+fn a_directory_that_is_configured_no_more_counts_until_it_is_forgotten() {
+    let scene = scene();
+    let gateway = &scene.gateway;
+    let (alice, bob) = (scene.alice(), gateway.token("bob", &["engineers"]));
+    let (hers, his) = (person(&scene, "alice"), person(&scene, "bob"));
+    group(&scene, "engineers", &[&hers, &his]);
+    assert!(is_in(&scene, "alice", &alice) && is_in(&scene, "bob", &bob));
+    patch(&scene, &format!("Users/{hers}"), json!([{"op": "replace", "value": {"active": false}}]));
+    assert!(!is_in(&scene, "alice", &alice));
+    let forget = || gateway.here(&["user", "forget", "--directory", "corp"]);
+    let early = forget();
+    assert_eq!(early.status.code(), Some(2), "it is configured: {early:?}");
+
+    let config = std::fs::read_to_string(gateway.config()).expect("it is there");
+    let without = config.replace(&format!("    - {{name: corp, token: {SECRET}}}\n"), "");
+    assert_ne!(config, without);
+    std::fs::write(gateway.config(), without).expect("it is written");
+    gateway.reload();
+    let gone = || gateway.log().contains("the directory is not configured any more");
+    eventually("the log says so", Duration::from_secs(20), gone);
+    assert!(!is_in(&scene, "alice", &alice), "nobody comes in again by a line that is gone");
+    let forgotten = forget();
+    assert!(forgotten.status.success(), "{forgotten:?}");
+    // What she had is gone for good; a new token counts, and is judged by itself.
+    assert!(!is_in(&scene, "alice", &alice));
+    assert!(is_in(&scene, "alice", &scene.alice()));
+    assert!(is_in(&scene, "bob", &bob), "whom it had not disabled goes on");
+    assert_eq!(forget().status.code(), Some(1), "nobody is known of it any more");
+    gateway.verify();
 }

@@ -1,6 +1,7 @@
 //! A held statement waits, and runs once, exactly as approved, or not at all.
 
 use lockgate_tests::process;
+use lockgate_tests::scene::POLICIES;
 use lockgate_tests::wire::{self, Client};
 use lockgate_tests::{Scene, scene};
 use std::time::Duration;
@@ -255,5 +256,54 @@ fn a_quorum_takes_distinct_people() {
     assert_eq!(notes(&scene), "20", "one person counted twice");
     assert!(scene.approve(&erin, &id).status.success());
     client.until_ready();
+    assert_eq!(notes(&scene), "15");
+}
+
+/// What was approved when it was bound runs when it is executed, which may be hours later.
+#[test]
+fn what_was_approved_and_is_forbidden_since_does_not_run() {
+    let scene = scene();
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    let bound = [wire::parse("", DELETE), wire::bind("p", "", &[], 0), wire::message(b'H', b"")];
+    client.send_raw(&bound.concat());
+    let id = scene.pending(&dana);
+    assert!(scene.approve(&dana, &id).status.success());
+    while client.frame().tag != b'2' {}
+    let forbidden = format!("{POLICIES}\nforbid (principal, action == Action::\"write\", resource);\n");
+    crate::deciding::replace_policies(&scene, &alice, &forbidden);
+    client.send_raw(&[wire::execute("p", 0), wire::sync()].concat());
+    let frames = client.until_ready();
+    assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42501"), "{frames:?}");
+    assert_eq!(notes(&scene), "20");
+    scene.gateway.verify();
+}
+
+/// By the extended protocol a name runs when it is executed: who is asked at the binding would not see what it stands for then.
+#[test]
+fn an_approval_of_what_is_given_to_a_name_is_none_of_what_it_runs() {
+    let held = "@id(\"names-need-a-clerk\")\n@approve(\"clerks\")\nforbid (principal, action == Action::\"write\", \
+                resource in Target::\"shop\") when { context.sql.verb == \"execute\" };\n";
+    let scene = Scene::with(15, |options| options.policies.push_str(&format!("\n{held}")));
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let clerk = scene.gateway.token("carl", &["clerks"]);
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    let run = [
+        wire::parse("d", "DELETE FROM notes WHERE id <= $1::int - 16"),
+        wire::parse("", "EXECUTE d(nextval('notes_id_seq')::int)"),
+        wire::bind("p", "", &[], 0),
+        wire::execute("p", 0),
+        wire::sync(),
+    ];
+    client.send_raw(&run.concat());
+    let id = scene.pending(&clerk);
+    let shown = process::text(&scene.gateway.as_user(&clerk, &["approvals", "show", &id]));
+    assert!(shown.contains("DELETE FROM notes"), "{shown}");
+    assert!(scene.approve(&clerk, &id).status.success());
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(notes(&scene), "20", "deleting takes somebody else's approval");
+    assert!(scene.approve(&dana, &id).status.success());
+    let frames = client.until_ready();
+    assert!(frames.iter().any(|frame| frame.body == b"DELETE 5\0"), "{frames:?}");
     assert_eq!(notes(&scene), "15");
 }

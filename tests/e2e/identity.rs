@@ -1,5 +1,6 @@
 //! Logging in with a token of the company's identity provider: a real one, which is sometimes away and sometimes changes its keys.
 
+use lockgate_tests::issuer::Issuer;
 use lockgate_tests::process::{self, eventually};
 use lockgate_tests::wire::{self, Client};
 use lockgate_tests::{Idp, Scene, api, places};
@@ -243,6 +244,25 @@ fn providers_come_and_go_with_the_configuration() {
     write("");
     assert!(client.is_closed_within(Duration::from_secs(5)), "it lives on without its provider");
     assert!(login(&scene, "ci", &token).is_err());
+    write(&idp.yaml(""));
+    eventually("the same token counts again", Duration::from_secs(10), || login(&scene, "ci", &token).is_ok());
+}
+
+#[test]
+fn of_several_entries_of_an_issuer_the_first_that_a_token_is_for_judges_alone() {
+    let issuer = Issuer::start();
+    let entry = issuer.yaml("");
+    let (head, usual) = entry.split_once("    - ").expect("an entry");
+    let strict = usual
+        .replace("name: corp", "name: strict")
+        .replace("user_claim: sub", "user_claim: email, required_claims: {sub: alice}, groups: [contractors]");
+    let scene = Scene::with(15, |options| options.identity = format!("{head}    - {strict}    - {usual}"));
+    assert!(login(&scene, "bob", &issuer.token("bob")).is_ok());
+    // What the first one refuses the second, with other groups, is not asked about.
+    assert!(login(&scene, "alice", &issuer.token("alice")).is_err());
+    eventually("why", Duration::from_secs(5), || {
+        refusals(&scene).iter().any(|reason| reason.contains("strict: claim `email` is missing"))
+    });
 }
 
 #[test]
@@ -254,6 +274,11 @@ fn refused_tokens_at_the_api_are_on_record() {
     assert_eq!(api::call(&scene.gateway, "GET", "/api/v1/whoami", Some("lg_wrong"), None).0, 401);
     let long = format!("{}.{}.x", "e".repeat(10_000), "e".repeat(10_000));
     assert_eq!(api::call(&scene.gateway, "GET", "/api/v1/whoami", Some(&long), None).0, 401);
+    // A stranger's words stay on their line of the log.
+    let forged = api::call(&scene.gateway, "GET", "/oidc/x%0aFORGED%20LINE%1b/callback?code=a&state=b", None, None);
+    assert_eq!(forged.0, 403);
+    let log = scene.gateway.log();
+    assert!(log.contains("FORGED LINE") && !log.lines().any(|line| line.starts_with("FORGED")), "{log}");
     let longer = "e.".repeat(500_000);
     // Who sends a megabyte of headers is told so, or finds the connection closed while still sending.
     let answer = api::attempt(&scene.gateway, "GET", "/api/v1/whoami", Some(&longer), None);
@@ -265,4 +290,29 @@ fn refused_tokens_at_the_api_are_on_record() {
             .iter()
             .all(|why| reasons.iter().any(|reason| reason.contains(why)))
     });
+}
+
+#[test]
+fn revoking_a_person_ends_what_a_provider_signed_for_them() {
+    let issuer = Issuer::start();
+    let scene = Scene::with(15, |options| options.identity.push_str(&issuer.yaml("")));
+    let gateway = &scene.gateway;
+    let (alices, bobs) = (issuer.token("alice"), issuer.token("bob"));
+    let mut alice = login(&scene, "alice", &alices).expect("she is let in");
+    let mut bob = login(&scene, "bob", &bobs).expect("so is he");
+    // However the name is spelt, and by a process of its own.
+    let revoked = gateway.here(&["token", "revoke", "--user", "ALICE"]);
+    assert!(revoked.status.success(), "{revoked:?}");
+    assert!(String::from_utf8_lossy(&revoked.stderr).contains("identity providers signed"), "{revoked:?}");
+    assert!(alice.is_closed_within(Duration::from_secs(5)), "it lives on");
+    assert_eq!(bob.value("SELECT 1"), "1", "nobody else's");
+    gateway.refuses_login("alice", &alices);
+    assert_eq!(api::call(gateway, "GET", "/api/v1/whoami", Some(&alices), None).0, 401);
+    assert_eq!(api::call(gateway, "GET", "/api/v1/whoami", Some(&bobs), None).0, 200);
+    assert!(refusals(&scene).iter().any(|why| why.contains("this one was made before")), "{:?}", refusals(&scene));
+    // Times in tokens are whole seconds: what is signed in the second of the revocation counts as signed before.
+    std::thread::sleep(Duration::from_millis(1_100));
+    let mut again = login(&scene, "alice", &issuer.token("alice")).expect("a new token counts");
+    assert_eq!(again.value("SELECT 1"), "1");
+    gateway.verify();
 }

@@ -197,6 +197,31 @@ fn a_label_that_others_relied_on_outlives_a_rollback() {
     masked(&mut other, "SELECT body FROM notes WHERE id = 1008");
 }
 
+/// What the server computes of a value when it is stored fails for some.
+#[test]
+fn a_column_that_something_is_computed_of_takes_no_labels() {
+    let scene = propagating();
+    let mut dana = dana(&scene.gateway);
+    for made in [
+        "CREATE TABLE made (id int, x text); CREATE INDEX ON made ((1 / strpos(x, '7')))",
+        "CREATE TABLE made (id int, x text); CREATE INDEX ON made (id) WHERE 1 / strpos(x, '7') > 0",
+        "CREATE TABLE made (id int, x text); CREATE INDEX ON made (x)",
+        "CREATE TABLE made (id int, x text, y int GENERATED ALWAYS AS (1 / strpos(x, '7')) STORED)",
+        "CREATE TABLE made (id int, x text); CREATE STATISTICS about ON (1 / strpos(x, '7')), id FROM made",
+    ] {
+        for sql in made.split("; ") {
+            done(&mut dana, sql);
+        }
+        let frames = dana.query("INSERT INTO made (id, x) SELECT id, ssn FROM people WHERE id = 7");
+        assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42501"), "{made}: {frames:?}");
+        done(&mut dana, "DROP TABLE made");
+    }
+    // What takes any value may be computed.
+    done(&mut dana, "CREATE TABLE made (id int, x text, y text GENERATED ALWAYS AS (lower(x)) STORED)");
+    done(&mut dana, "INSERT INTO made (id, x) SELECT id, ssn FROM people WHERE id = 7");
+    masked(&mut dana, "SELECT y FROM made");
+}
+
 #[test]
 fn the_extended_protocol_carries_labels_too() {
     let scene = propagating();

@@ -74,6 +74,41 @@ fn policies() {
     }
 }
 
+/// No file shows that a table is misspelt, and nothing of it would be masked: the target knows.
+#[test]
+fn names_that_no_target_has_are_told_where_it_is_asked() {
+    let scene = Scene::with(15, |options| {
+        options.extra.push_str(
+            "  - label: pii/typo\n    columns: [shop/public.peopel.name, shop/public.people.nmae, \"*/public.notes.b*\", \"shop/publik.*.id\"]\n",
+        );
+        options.policies.push_str(
+            "\n@id(\"typo\")\nforbid (principal, action == Action::\"read\", resource == Table::\"shop/public.nots\");\n",
+        );
+    });
+    let check = |args: &[&str]| {
+        let output = scene.gateway.here(&[&["policy", "check"], args].concat());
+        assert!(output.status.success(), "{}", process::text(&output));
+        process::text(&output)
+    };
+    assert!(!check(&[]).contains("warning"), "{}", check(&[]));
+    let told = check(&["--targets"]);
+    for line in [
+        "classify: no column of target \"shop\" is called public.peopel.name, so nothing is labelled by it; did you mean `public.people.name`?",
+        "classify: no column of target \"shop\" is called public.people.nmae, so nothing is labelled by it; did you mean `public.people.name`?",
+        "classify: no column of target \"shop\" is called publik.*.id, so nothing is labelled by it",
+        "is about Table::\"shop/public.nots\", and target \"shop\" has no such table; did you mean `public.notes`?",
+    ] {
+        assert!(told.contains(line), "`{line}` is missing in:\n{told}");
+    }
+    assert_eq!(told.matches("warning").count(), 4, "{told}");
+    // A target that cannot be asked is said to be so, and its names are no mistakes.
+    let config = std::fs::read_to_string(scene.gateway.config()).unwrap();
+    let address = format!("address: 127.0.0.1:{}", scene.postgres.port);
+    std::fs::write(scene.gateway.config(), config.replace(&address, "address: 127.0.0.1:1")).unwrap();
+    let told = check(&["--targets"]);
+    assert!(told.contains("target \"shop\" cannot be asked what it has") && !told.contains("peopel"), "{told}");
+}
+
 #[test]
 fn a_policy_that_denies_everything_is_no_mistake_and_lets_nobody_in() {
     let scene =

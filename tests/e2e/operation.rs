@@ -1,8 +1,9 @@
 //! The gateway as a process: how it starts, stops and runs short of something, and what its verbs print.
 
 use lockgate_tests::process::{self, mortal};
+use lockgate_tests::surfer::Surfer;
 use lockgate_tests::wire::{self, Client};
-use lockgate_tests::{api, places, scene};
+use lockgate_tests::{Gateway, Postgres, Scene, api, places, scene};
 use std::collections::HashSet;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -194,6 +195,75 @@ fn the_demo_stays_up_until_it_is_told_to_end_and_leaves_nothing() {
         process::eventually("its processes are gone", Duration::from_secs(20), || processes_in(home.path()).is_empty());
         let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["out"], "after SIG{signal}");
+    }
+}
+
+/// A gateway as somebody begins with one: what `init` wrote, with this test's addresses in it, and the administrator that it made.
+#[test]
+fn what_init_writes_serves_and_its_administrator_signs_in() {
+    let postgres = Postgres::shared(15);
+    let database = postgres.database(
+        "CREATE TABLE customers (id int, name text, ssn text, email text); INSERT INTO customers VALUES (1, 'n', 'SSN-CANARY', 'e')",
+    );
+    let mut options = Scene::options(postgres, &database);
+    options.environment.push(("ORDERS_PASSWORD".to_owned(), lockgate_tests::postgres::PASSWORD.to_owned()));
+    let mut gateway = Gateway::prepare(options);
+    std::fs::remove_file(gateway.config()).unwrap();
+    std::fs::remove_dir_all(gateway.home().join("policies")).unwrap();
+    let password = gateway.here_ok(&["init", "--admin", "ada", "--generate"]).trim().to_owned();
+    let mut written = std::fs::read_to_string(gateway.config()).unwrap();
+    for (from, to) in [
+        ("127.0.0.1:6432", format!("127.0.0.1:{}", gateway.port)),
+        ("127.0.0.1:6443", format!("127.0.0.1:{}", gateway.https_port)),
+        ("127.0.0.1:6090", format!("127.0.0.1:{}", gateway.metrics_port)),
+        ("127.0.0.1:5432", format!("127.0.0.1:{}", postgres.port)),
+        ("database: shop", format!("database: {database}")),
+        ("tls: verify-full ", "tls: disable ".to_owned()),
+    ] {
+        assert!(written.contains(from), "`{from}` is not in {written}");
+        written = written.replace(from, &to);
+    }
+    std::fs::write(gateway.config(), written).unwrap();
+    gateway.resume();
+    let mut ada = Surfer::new(&gateway);
+    let page = ada.open(&gateway.url());
+    let page = ada.submit(&page, &[("user", "ada"), ("password", &password)]);
+    assert!(page.html.contains("Signed in as <b>ada</b>") && page.html.contains("platform"), "{}", page.html);
+    // And what the policies say is so.
+    let alice = gateway.token("alice", &["engineers"]);
+    let mut client = Client::login_with(gateway.port, &[("user", "alice"), ("database", "orders")], &alice)
+        .expect("she may connect");
+    assert_eq!(client.value("SELECT ssn FROM customers LIMIT 1"), "***");
+    assert_eq!(wire::error(&client.query("COPY customers TO STDOUT")).field(b'C').as_deref(), Some("42501"));
+    let olga = gateway.token("olga", &["platform"]);
+    let no_data = Client::login_with(gateway.port, &[("user", "olga"), ("database", "orders")], &olga);
+    assert!(no_data.is_err(), "administering gives no data");
+    gateway.verify();
+}
+
+/// `--once` ends with whether every step did what it says, which a `psql` that leaves something out brings to light.
+#[test]
+fn the_demo_ends_with_its_verdict() {
+    let home = process::Scratch::make();
+    let deaf = home.path().join("bin");
+    std::fs::create_dir(&deaf).unwrap();
+    let psql = deaf.join("psql");
+    let script = "#!/bin/sh\ncase \"$*\" in *'COPY customers'*) exit 0;; esac\nPATH=${PATH#*:} exec psql \"$@\"\n";
+    std::fs::write(&psql, script).unwrap();
+    process::run(Command::new("chmod").arg("755").arg(&psql));
+    let path = std::env::var_os("PATH").unwrap();
+    let mut meddled = deaf.into_os_string();
+    meddled.push(":");
+    meddled.push(&path);
+    for (path, code, words) in [(path, 0, "Every step did what it says."), (meddled, 1, "FAILED")] {
+        let mut demo = mortal("KILL", &places::lockgate(), None);
+        demo.args(["demo", "--once", "--customers", "2000"]).env("TMPDIR", home.path()).env("PATH", path);
+        let output = process::output(demo.stdin(Stdio::null()));
+        assert_eq!(output.status.code(), Some(code), "{}", process::text(&output));
+        assert!(process::text(&output).contains(words), "{}", process::text(&output));
+        assert!(processes_in(home.path()).is_empty());
+        let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["bin"]);
     }
 }
 

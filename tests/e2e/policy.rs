@@ -184,6 +184,8 @@ fn a_changed_policy_is_in_force_without_a_restart() {
     process::eventually("the new policy decides", Duration::from_secs(5), || {
         client.query("SELECT count(*) FROM notes").iter().any(|frame| frame.tag == b'E')
     });
+    // A session whose statement was under way just then has ended with it.
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
     // A broken file changes nothing: all or nothing.
     std::fs::write(scene.gateway.policy_file(), "permit (principal, action, resource").unwrap();
     scene.gateway.reload();
@@ -197,20 +199,68 @@ fn a_changed_policy_is_in_force_without_a_restart() {
 }
 
 #[test]
-fn the_table_of_cases_and_explain_agree_with_the_gateway() {
-    let scene: Scene = scene();
-    let explained = scene.gateway.here(&[
-        "explain",
-        "--user",
-        "alice",
-        "--group",
-        "engineers",
-        "--target",
-        "shop",
-        "DELETE FROM notes",
-    ]);
-    assert!(process::text(&explained).contains("delete-without-where"), "{}", process::text(&explained));
-    scene.gateway.here_ok(&["policy", "check"]);
+fn changed_files_are_taken_without_a_signal() {
+    let scene = scene();
+    let alice = scene.alice();
+    // A session of its own each time: one whose statement is under way while it is forbidden ends.
+    let note = || {
+        let parameters = [("user", "alice"), ("database", "shop")];
+        let client = Client::login_with(scene.gateway.port, &parameters, &alice);
+        client.map_or_else(|refused| vec![refused], |mut c| c.query("SELECT body FROM notes WHERE id = 1 LIMIT 1"))
+    };
+    assert_eq!(wire::rows(&note()), [[Some("note 1".to_owned())]]);
+    let yaml = std::fs::read_to_string(scene.gateway.config()).unwrap();
+    let labelled = "classify:\n  - label: pii/note\n    columns: [shop/public.notes.body]\n";
+    std::fs::write(scene.gateway.config(), yaml.replace("classify:\n", labelled)).unwrap();
+    process::eventually("the new label masks", Duration::from_secs(30), || {
+        wire::rows(&note()) == [[Some("***".to_owned())]]
+    });
+    let hands_off = "@id(\"hands-off\")\nforbid (principal, action == Action::\"read\", resource == Table::\"shop/public.notes\");\n";
+    std::fs::write(scene.gateway.policy_file(), format!("{POLICIES}{hands_off}")).unwrap();
+    process::eventually("the new policy refuses", Duration::from_secs(30), || {
+        note().iter().any(|frame| frame.field(b'D').is_some_and(|detail| detail.contains("hands-off")))
+    });
+    // A mistake is said, and nothing of the file that has it is taken.
+    std::fs::write(scene.gateway.config(), yaml.replace("classify:\n", "clasify:\n")).unwrap();
+    process::eventually("the log says what is wrong", Duration::from_secs(30), || {
+        scene.gateway.log().contains("did you mean `classify`?")
+    });
+    assert!(note().iter().any(|frame| frame.tag == b'E'));
+}
+
+/// A policy with `@alert` tells somebody, in words that the client cannot make look like the gateway's own; one with
+/// `@observe` only says what it would have done.
+#[test]
+fn alerts_are_raised_and_policies_on_trial_only_observed() {
+    let scene = Scene::with(15, |options| {
+        options.policies =
+            options.policies.replace("@id(\"no-bulk-export\")", "@id(\"no-bulk-export\")\n@alert(\"high\")");
+        options.policies.push_str(
+            "\n@id(\"trial\")\n@observe\nforbid (principal, action == Action::\"read\", resource == Table::\"shop/public.notes\");\n",
+        );
+    });
+    let alice = scene.alice();
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    assert_eq!(client.value("SELECT count(*) FROM notes"), "20", "a policy on trial counts");
+    let forged = "2026-11-22T03:00:00.000000Z  INFO forged line";
+    let frames = client.query(&format!("COPY people TO STDOUT /* \r\n{forged}\n{forged}\x1b[2J */"));
+    assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42501"));
+    process::eventually("the alert is in the log", Duration::from_secs(5), || scene.gateway.log().contains("forged"));
+    let log = scene.gateway.log();
+    let alert = log.lines().find(|line| line.contains("alert: COPY people TO STDOUT")).unwrap();
+    assert!(alert.contains("WARN"), "{alert}");
+    assert!(log.contains("severity=\"high\"") && log.contains("no-bulk-export"), "{log}");
+    assert!(!log.lines().any(|line| line.starts_with(forged)), "a client wrote a line of its own:\n{log}");
+    assert!(!log.contains('\x1b') && !log.contains('\r'), "{log}");
+    let counted = lockgate_tests::api::metrics(&scene.gateway);
+    assert!(counted.contains("lockgate_alerts_total{severity=\"high\"} 1"), "{counted}");
+    drop(client);
+    let events = scene.gateway.events();
+    let of_notes =
+        events.iter().find(|event| event["event"] == "judged" && event["touches"].to_string().contains("notes"));
+    let of_notes = of_notes.unwrap();
+    assert_eq!(of_notes["verdict"], "allow");
+    assert!(of_notes["reason"].as_str().unwrap().contains("on trial, not counted: policy \"trial\""), "{of_notes}");
 }
 
 const HIDDEN: &str = r#"

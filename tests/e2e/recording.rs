@@ -54,6 +54,95 @@ fn every_way_of_running_a_statement_is_recorded_with_its_parameters() {
 }
 
 #[test]
+fn who_from_where_to_what_how_much_and_how_long() {
+    let scene = scene();
+    let dana = scene.dana();
+    let flags = ["--kind", "agent", "--on-behalf-of", "bob", "--on-behalf-of-group", "engineers"];
+    let bot = scene.gateway.token_with("bot", &["engineers"], &flags);
+    let mut client = Client::login(scene.gateway.port, "bot", bot["token"].as_str().unwrap());
+    client.query("SELECT name, ssn FROM people WHERE id <= 2 ORDER BY id LIMIT 2");
+    client.query("SELECT pg_sleep(0.3)");
+    client.query("SELECT 1/0");
+    client.send(b'Q', &wire::text("DELETE FROM notes WHERE id = 2"));
+    let approval = scene.pending(&dana);
+    assert!(scene.approve(&dana, &approval).status.success());
+    client.until_ready();
+    drop(client);
+    let mut events = Vec::new();
+    process::eventually("the session has its end", std::time::Duration::from_secs(10), || {
+        events = scene.gateway.events();
+        events.iter().any(|event| event["event"] == "session_closed")
+    });
+    let one = |name: &str| events.iter().find(|event| event["event"] == name).unwrap_or_else(|| panic!("no {name}"));
+    let opened = one("session_opened");
+    let is = |field: &str, value: Value| assert_eq!(opened[field], value, "{opened}");
+    is("user", "bot".into());
+    is("kind", "agent".into());
+    is("groups", serde_json::json!(["engineers"]));
+    is("on_behalf_of", serde_json::json!([{"user": "bob", "groups": ["engineers"]}]));
+    is("token_id", bot["id"].clone());
+    is("target", "shop".into());
+    is("protocol", "postgres".into());
+    assert!(opened["client"].as_str().unwrap().starts_with("127.0.0.1:"), "{opened}");
+    let recording = &opened["recording"];
+    let of = |text: &str, name: &str| {
+        let asked =
+            events.iter().find(|e| e["event"] == "asked" && e["text"].as_str().unwrap().contains(text)).unwrap();
+        let same = |e: &&Value| e["event"] == name && e["request"] == asked["request"] && e["recording"] == *recording;
+        events.iter().find(same).unwrap_or_else(|| panic!("no {name} of {asked}")).clone()
+    };
+    let judged = of("SELECT name, ssn", "judged");
+    assert_eq!(judged["verdict"], "allow");
+    let mask = judged["policies"].as_array().unwrap().iter().find(|policy| policy["id"] == "mask-pii").unwrap();
+    assert!(mask["place"].as_str().unwrap().contains("test.cedar:"), "{judged}");
+    assert_eq!(judged["masks"][0]["label"], "pii/ssn");
+    assert_eq!(judged["masks"][0]["method"], "redact");
+    assert_eq!(of("SELECT name, ssn", "rows")["rows"], serde_json::json!([["Person 1", "***"], ["Person 2", "***"]]));
+    let done = of("SELECT name, ssn", "done");
+    assert_eq!((&done["outcome"], &done["tag"], &done["rows"]), (&"completed".into(), &"SELECT 2".into(), &2.into()));
+    assert!(done["bytes"].as_u64().unwrap() >= 22, "{done}");
+    let slept = of("pg_sleep", "done")["duration_us"].as_u64().unwrap();
+    assert!((300_000..30_000_000).contains(&slept), "{slept} us");
+    let failed = of("1/0", "done");
+    assert_eq!((&failed["outcome"], &failed["error"]["code"]), (&"failed".into(), &"22012".into()));
+    let held = of("DELETE FROM notes", "held");
+    assert_eq!((&held["approval"], &held["approvers"]), (&Value::from(approval), &serde_json::json!(["dba"])));
+    let decided = of("DELETE FROM notes", "decided");
+    assert_eq!((&decided["outcome"], &decided["by"]), (&"approved".into(), &serde_json::json!(["dana"])), "{decided}");
+    assert_eq!(of("DELETE FROM notes", "done")["tag"], "DELETE 1");
+    // The login, and four statements.
+    let closed = one("session_closed");
+    assert_eq!((&closed["requests"], &closed["reason"]), (&5.into(), &"client_lost".into()), "{closed}");
+    let times: Vec<&str> =
+        events.iter().filter(|e| e["recording"] == *recording).map(|e| e["time"].as_str().unwrap()).collect();
+    assert!(times.is_sorted() && times.iter().all(|time| time.len() == 24 && time.ends_with('Z')), "{times:?}");
+}
+
+#[test]
+fn of_a_long_result_a_part_is_recorded_and_that_is_said() {
+    let scene = Scene::with(15, |options| options.extra.push_str("recording: {result_bytes: 256KiB}\n"));
+    let mut client = Client::login(scene.gateway.port, "alice", &scene.alice());
+    for letter in ["x", "y"] {
+        let frames = client.query(&format!("SELECT repeat('{letter}', 100) FROM generate_series(1, 20000)"));
+        assert_eq!(wire::rows(&frames).len(), 20_000, "what is not recorded is delivered all the same");
+    }
+    drop(client);
+    let events = scene.gateway.events();
+    let cut: Vec<&Value> = events.iter().filter(|event| event["event"] == "rows_cut").collect();
+    // Each request has as much as another, and it is said once of each.
+    assert_eq!(cut.len(), 2, "{cut:?}");
+    for event in cut {
+        assert_eq!((&event["limit"], &event["what"]), (&(256 << 10).into(), &"rows".into()), "{event}");
+    }
+    let recorded: u64 = events.iter().filter(|e| e["event"] == "rows").map(|e| e["count"].as_u64().unwrap()).sum();
+    // What came together is recorded together or not at all.
+    assert!((200..=5_200).contains(&recorded), "{recorded} rows are recorded");
+    let done: Vec<&Value> = events.iter().filter(|e| e["event"] == "done" && e["tag"] == "SELECT 20000").collect();
+    assert!(done.len() == 2 && done.iter().all(|done| done["rows"] == 20_000), "{done:?}");
+    scene.gateway.verify();
+}
+
+#[test]
 fn texts_that_differ_in_a_number_are_each_recorded_as_they_were() {
     let scene = scene();
     let alice = scene.alice();
@@ -665,4 +754,31 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+/// Code of the database may say anything, in every part of what it says.
+#[test]
+fn whatever_the_target_says_in_words_is_recorded() {
+    let scene = Scene::permit_all(15);
+    let alice = scene.alice();
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    let mut other = Client::login(scene.gateway.port, "alice", &alice);
+    client.query("LISTEN channel");
+    client.query(
+        "DO $$ BEGIN RAISE NOTICE 'mark-notice' USING DETAIL = 'mark-' || 'detail', HINT = 'mark-' || 'hint', \
+         COLUMN = 'mark-' || 'column'; PERFORM set_config('application_name', 'mark-' || 'setting', false); END $$",
+    );
+    client.query(
+        "DO $$ BEGIN RAISE 'no' USING ERRCODE = '42601', DETAIL = 'mark-' || 'failed', CONSTRAINT = 'mark-' || 'key'; END $$",
+    );
+    other.query("SELECT pg_notify('channel', 'mark-' || 'payload')");
+    let frames = client.query("SELECT 1");
+    let frames = [frames, client.query("SELECT 2")].concat();
+    assert!(frames.iter().any(|frame| frame.tag == b'A'), "{frames:?}");
+    drop((client, other));
+    let text = exported(&scene);
+    for mark in ["notice", "detail", "hint", "column", "setting", "failed", "key", "payload"] {
+        assert!(text.contains(&format!("mark-{mark}")), "`{mark}` is not recorded");
+    }
+    scene.gateway.verify();
 }

@@ -1,9 +1,10 @@
 //! People log in with a browser at a real identity provider: for the command line, for a device, and for a connection that waits.
 
+use lockgate_store::Store;
 use lockgate_tests::process::{self, Scratch, eventually};
 use lockgate_tests::surfer::{Page, Surfer};
 use lockgate_tests::wire::Client;
-use lockgate_tests::{Idp, Scene, places};
+use lockgate_tests::{Idp, Scene, api, places};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -70,14 +71,14 @@ impl Stage {
 }
 
 /// A command that waits for somebody, and what it says on standard error.
-struct Waiting {
+pub struct Waiting {
     child: Child,
     lines: BufReader<std::process::ChildStderr>,
-    said: String,
+    pub said: String,
 }
 
 impl Waiting {
-    fn start(mut command: Command) -> Waiting {
+    pub fn start(mut command: Command) -> Waiting {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = process::spawn(command);
         let lines = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -85,7 +86,7 @@ impl Waiting {
     }
 
     /// The rest of the first word that begins so, as soon as it is said.
-    fn word(&mut self, begins: &str) -> String {
+    pub fn word(&mut self, begins: &str) -> String {
         loop {
             if let Some(at) = self.said.find(begins) {
                 return self.said[at..].split_whitespace().next().expect("a word").to_owned();
@@ -97,12 +98,12 @@ impl Waiting {
     }
 
     /// What follows these words on their line.
-    fn after(&mut self, words: &str) -> String {
+    pub fn after(&mut self, words: &str) -> String {
         self.word(words);
         self.said.split(words).nth(1).expect("words").split_whitespace().next().expect("a word").to_owned()
     }
 
-    fn end(&mut self) -> Option<i32> {
+    pub fn end(&mut self) -> Option<i32> {
         assert!(process::ends_within(&mut self.child, Duration::from_secs(30)), "it waits on: {}", self.said);
         self.child.wait().expect("it ended").code()
     }
@@ -243,6 +244,54 @@ fn a_real_browser_logs_in_the_command_line_a_device_and_a_connection() {
     chromium(&stage, "link", &psql.word("https://"), "alice", None);
     assert_eq!(psql.end(), Some(0), "{}", psql.said);
     assert_eq!(psql.printed().trim(), "in as asked");
+}
+
+#[test]
+fn a_real_browser_signs_a_local_user_in() {
+    let stage = Stage::new();
+    let made =
+        stage.scene.gateway.here_ok(&["user", "add", "lola", "--group", "engineers", "--generate", "-o", "json"]);
+    let made: Value = serde_json::from_str(&made).expect("JSON");
+    let mut waiting = Waiting::start(stage.cli(&["login", "--no-browser", "--url", &stage.url()]));
+    let (address, password) = (waiting.word("https://"), made["password"].as_str().expect("a password"));
+    let mut node = Command::new("node");
+    node.arg(places::tool("chromium.mjs")).arg(places::browser_modules()).arg(stage.home.path().join("local"));
+    node.args([address.as_str(), "lola"]).env("PASSWORD", password).env("HOME", stage.home.path());
+    let output = process::output(&mut node);
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", process::text(&output)));
+    assert_eq!(seen["faults"], serde_json::json!([]), "{seen}");
+    assert_eq!(waiting.end(), Some(0), "{}", waiting.said);
+    assert_eq!(stage.scene.gateway.query("lola", &stage.token(), "SELECT 1"), "1");
+}
+
+#[test]
+fn what_strangers_begin_and_answer_themselves_is_not_remembered() {
+    let stage = Stage::new();
+    let used = |state: &str| {
+        api::wait(async {
+            let store = Store::open(&stage.scene.gateway.data_dir()).await.expect("the gateway's store");
+            let used = store.was_used("oidc state", state).await.expect("it can be read");
+            store.close().await;
+            used
+        })
+    };
+    let mut surfer = Surfer::new(&stage.scene.gateway);
+    let out = surfer.redirect(&format!("{}/oidc/corp/login", stage.url()));
+    let state = out.split("state=").nth(1).and_then(|rest| rest.split('&').next()).expect("a state");
+    let junk = surfer.clone().open(&format!("{}/oidc/corp/callback?code=junk&state={state}", stage.url()));
+    assert_eq!(junk.status, 403, "{}", junk.html);
+    assert!(!used(state), "what no provider vouched for takes a place");
+    // What it vouched for counts once, side by side and one after the other.
+    let back = stage.idp.browse(&out, "alice");
+    let browsers: Vec<Surfer> = (0..8).map(|_| surfer.clone()).collect();
+    let signed_in = std::thread::scope(|scope| {
+        let open = |mut browser: Surfer| browser.open(&back).html.contains("Signed in as <b>alice</b>");
+        let tries: Vec<_> = browsers.into_iter().map(|browser| scope.spawn(move || open(browser))).collect();
+        tries.into_iter().map(|one| one.join().expect("it ends")).filter(|signed_in| *signed_in).count()
+    });
+    assert_eq!(signed_in, 1);
+    assert!(used(state));
+    assert_eq!(surfer.open(&back).status, 403);
 }
 
 /// `psql` that has nothing to prove itself with.

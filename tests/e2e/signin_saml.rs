@@ -1,10 +1,12 @@
 //! People sign in with a real SAML provider: from here, from there, and not twice with one answer.
 
-use lockgate_tests::process::Scratch;
+use crate::signin::Waiting;
+use lockgate_tests::process::{self, Scratch};
 use lockgate_tests::simplesaml::{Party, SimpleSaml};
 use lockgate_tests::surfer::{Page, Surfer};
-use lockgate_tests::{Gateway, Postgres, Scene};
+use lockgate_tests::{Gateway, Postgres, Scene, places};
 use std::path::PathBuf;
+use std::process::Command;
 
 struct Stage {
     gateway: Gateway,
@@ -101,6 +103,43 @@ fn people_sign_in_with_saml_and_an_answer_counts_once() {
         "wonderland",
     );
     assert_eq!(stage.post(&mut Surfer::new(&stage.gateway), &[("SAMLResponse", posted.saml_response)]).status, 403);
+    stage.gateway.verify();
+}
+
+/// `lockgate VERB…` of a person with a home of their own.
+fn cli(stage: &Stage, home: &Scratch, args: &[&str]) -> Command {
+    let mut command = Command::new(places::lockgate());
+    command.env("LOCKGATE_CA", stage.gateway.authority()).env("HOME", home.path()).env_remove("DISPLAY");
+    command.env_remove("XDG_CONFIG_HOME").env_remove("LOCKGATE_TOKEN").env_remove("LOCKGATE_URL");
+    command.current_dir("/").args(args);
+    command
+}
+
+/// Real browsers keep cookies from what another site has them post: that is how an answer of SAML comes.
+#[test]
+fn a_real_browser_logs_a_command_line_and_a_device_in_with_saml() {
+    let stage = Stage::new("");
+    let url = stage.gateway.url();
+    for device in [false, true] {
+        let home = Scratch::make();
+        let way = if device { "--device" } else { "--no-browser" };
+        let mut waiting = Waiting::start(cli(&stage, &home, &["login", way, "--url", &url]));
+        let address = waiting.word("https://");
+        let code = device.then(|| waiting.after("enter this code: "));
+        let mut node = Command::new("node");
+        node.arg(places::tool("chromium.mjs")).arg(places::browser_modules()).arg(home.path().join("pictures"));
+        node.args([&address, "alice"]).args(code).env("SAML_PASSWORD", "wonderland").env("HOME", home.path());
+        let output = process::output(&mut node);
+        let seen: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", process::text(&output)));
+        assert_eq!(seen["faults"], serde_json::json!([]), "{seen}");
+        assert_eq!(waiting.end(), Some(0), "{}", waiting.said);
+        let me = process::output(&mut cli(&stage, &home, &["whoami", "-o", "json"]));
+        let me: serde_json::Value =
+            serde_json::from_slice(&me.stdout).unwrap_or_else(|_| panic!("{}", process::text(&me)));
+        assert_eq!((&me["user"], &me["kind"]), (&"alice@example.com".into(), &"human".into()), "{me}");
+        assert!(me["groups"].as_array().is_some_and(|groups| groups.contains(&"engineers".into())), "{me}");
+    }
     stage.gateway.verify();
 }
 

@@ -43,6 +43,21 @@ pub(crate) fn withheld(what: &str, frames: &[Frame]) {
     assert!(leaked(frames).is_none(), "{what}: {frames:?}");
 }
 
+/// The answer to a pipeline whose Parse waited: what is bound then is judged by what there is now, and masked or refused so,
+/// unless that was looked up before, and then it is withheld.
+#[track_caller]
+pub(crate) fn withheld_or_judged_anew(what: &str, frames: &[Frame]) {
+    assert!(leaked(frames).is_none(), "{what}: {frames:?}");
+    match code(frames).as_deref() {
+        Some("40001" | "42501") => {}
+        Some(_) => panic!("{what}: {frames:?}"),
+        None => assert!(
+            wire::rows(frames).iter().flatten().all(|value| value.as_deref() == Some("***")),
+            "{what}: {frames:?}"
+        ),
+    }
+}
+
 /// A value that nobody here may see.
 pub(crate) fn leaked(frames: &[Frame]) -> Option<&'static str> {
     frames.iter().find_map(|frame| masking::leaked(&frame.body))
@@ -82,10 +97,13 @@ fn a_view_that_is_replaced_while_its_reader_waits() {
         until_waiting(&scene, 1);
         done(&mut definer, "COMMIT");
         let frames = reader.until_ready();
-        assert_eq!(code(&frames).as_deref(), Some("40001"), "{what}: {frames:?}");
-        assert!(leaked(&frames).is_none(), "{what}: {frames:?}");
-        if what != "behind another" && what != "in the extended protocol" {
-            withheld(what, &frames);
+        match what {
+            "in the extended protocol" => withheld_or_judged_anew(what, &frames),
+            "behind another" => {
+                assert!(leaked(&frames).is_none(), "{what}: {frames:?}");
+                assert_eq!(code(&frames).as_deref(), Some("40001"), "{what}: {frames:?}");
+            }
+            _ => withheld(what, &frames),
         }
         // The session goes on, and the same again is judged by what there is now.
         assert_eq!(reader.value("SELECT x FROM v WHERE id = 7"), "***", "{what}");
@@ -168,12 +186,12 @@ fn two_definitions_in_a_row_are_both_seen() {
 fn a_label_that_comes_while_the_reader_waits() {
     let scene = Scene::with(15, |options| options.target_extra.push_str("\n    laundering: propagate"));
     let (mut definer, mut reader) = (dana(&scene.gateway), dana(&scene.gateway));
-    for (at, (lock, sent)) in [
-        ("ALTER TABLE made ADD COLUMN z int", simple("SELECT x FROM made")),
-        ("LOCK TABLE made IN ACCESS EXCLUSIVE MODE", simple("SELECT x FROM made")),
-        ("LOCK TABLE made IN ACCESS EXCLUSIVE MODE", simple("SELECT upper(x) FROM made")),
-        ("LOCK TABLE made IN ACCESS EXCLUSIVE MODE", extended("SELECT x FROM made")),
-        ("LOCK TABLE made IN ACCESS EXCLUSIVE MODE", simple("COPY made TO STDOUT")),
+    for (at, (lock, pipeline, sent)) in [
+        ("ALTER TABLE made ADD COLUMN z int", false, simple("SELECT x FROM made")),
+        ("LOCK TABLE made IN ACCESS EXCLUSIVE MODE", false, simple("SELECT x FROM made")),
+        ("LOCK TABLE made IN ACCESS EXCLUSIVE MODE", false, simple("SELECT upper(x) FROM made")),
+        ("LOCK TABLE made IN ACCESS EXCLUSIVE MODE", true, extended("SELECT x FROM made")),
+        ("LOCK TABLE made IN ACCESS EXCLUSIVE MODE", false, simple("COPY made TO STDOUT")),
     ]
     .into_iter()
     .enumerate()
@@ -188,8 +206,12 @@ fn a_label_that_comes_while_the_reader_waits() {
         done(&mut definer, "INSERT INTO made (x) SELECT ssn FROM people WHERE id = 7");
         done(&mut definer, "COMMIT");
         let frames = reader.until_ready();
-        assert_eq!(code(&frames).as_deref(), Some("40001"), "{at}: {frames:?}");
-        assert!(leaked(&frames).is_none(), "{at}: {frames:?}");
+        if pipeline {
+            withheld_or_judged_anew("under a label", &frames);
+        } else {
+            assert_eq!(code(&frames).as_deref(), Some("40001"), "{at}: {frames:?}");
+            assert!(leaked(&frames).is_none(), "{at}: {frames:?}");
+        }
         assert_eq!(reader.value("SELECT x FROM made"), "***", "{at}");
         assert_eq!(scene.directly("SELECT x FROM made"), SSN);
     }
@@ -236,8 +258,12 @@ fn what_a_waiting_statement_stores_is_taken_back() {
         until_waiting(&scene, 1);
         done(&mut definer, "COMMIT");
         let frames = writer.until_ready();
-        assert_eq!(code(&frames).as_deref(), Some("40001"), "{what}: {frames:?}");
-        assert!(leaked(&frames).is_none(), "{what}: {frames:?}");
+        if what.ends_with("in a pipeline") {
+            withheld_or_judged_anew(what, &frames);
+        } else {
+            assert_eq!(code(&frames).as_deref(), Some("40001"), "{what}: {frames:?}");
+            assert!(leaked(&frames).is_none(), "{what}: {frames:?}");
+        }
         assert_eq!(frames.last().map(|f| f.body.clone()), Some(b"I".to_vec()), "{what}: {frames:?}");
         assert_eq!(scene.directly("SELECT count(*) FROM notes WHERE body LIKE '%CANARY%'"), "0", "{what}");
         assert_eq!(scene.directly("SELECT to_regclass('made') IS NULL"), "t", "{what}");

@@ -105,6 +105,7 @@ fn session(columns: Vec<ColumnRule>, now: Timestamp) -> Session {
         directories: Vec::new(),
         on_behalf_of: Vec::new(),
         token_id: None,
+        actions: None,
     };
     let parts = SessionParts {
         id,

@@ -35,6 +35,7 @@ fn settings(idp: &Idp) -> Settings {
         },
         client_secret: Some(Secret::new("only-for-tests".to_owned())),
         scopes: ["email", "groups", "offline_access"].map(str::to_owned).to_vec(),
+        token_check: None,
         ca: None,
     }
 }

@@ -8,6 +8,7 @@ pub mod api;
 pub mod fake;
 pub mod gateway;
 pub mod idp;
+pub mod issuer;
 pub mod places;
 pub mod postgres;
 pub mod process;

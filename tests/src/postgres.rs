@@ -40,7 +40,7 @@ impl Postgres {
         // Two initdb at once only make each other slow.
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let dir = Scratch::make();
+        let dir = Scratch::make_fast();
         let mut this =
             Postgres { version, port: process::free_port(), bin: places::postgres_bin(version), server: None, dir };
         let cluster = this.path("cluster");
@@ -99,6 +99,15 @@ impl Postgres {
                 let _ = server.wait();
             }
         }
+    }
+
+    /// Puts lines before those that say who has to prove themselves how (`pg_hba.conf`), and starts the server anew.
+    pub fn ask_first(&mut self, lines: &str) {
+        let file = self.path("cluster").join("pg_hba.conf");
+        let rules = std::fs::read_to_string(&file).expect("pg_hba.conf");
+        std::fs::write(&file, format!("{lines}{rules}")).expect("pg_hba.conf");
+        self.stop();
+        self.resume();
     }
 
     /// The authority that signed the server's certificate.

@@ -1,8 +1,9 @@
 //! A PostgreSQL client that does what it is told, right or wrong, and keeps every byte it was sent.
 
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
+use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Longest wait for one frame.
@@ -67,7 +68,21 @@ pub struct Client {
 impl Client {
     /// Connects and says nothing.
     pub fn connect(port: u16) -> Client {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+        Client::over(TcpStream::connect(("127.0.0.1", port)).expect("somebody listens"))
+    }
+
+    /// Connects from another address of this machine (127.0.0.0/8), which is another source for the gateway.
+    ///
+    /// # Errors
+    /// When nobody takes the connection.
+    pub fn connect_from(address: IpAddr, port: u16) -> std::io::Result<Client> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((address, 0)).into())?;
+        socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into())?;
+        Ok(Client::over(socket.into()))
+    }
+
+    fn over(stream: TcpStream) -> Client {
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(Duration::from_secs(READ_SECONDS_MAX))).expect("a socket");
         stream.set_write_timeout(Some(Duration::from_secs(READ_SECONDS_MAX))).expect("a socket");
@@ -86,6 +101,35 @@ impl Client {
         client.send_raw(&startup(3 << 16, parameters));
         client.authenticate(token)?;
         Ok(client)
+    }
+
+    /// The same from another address of this machine.
+    ///
+    /// # Errors
+    /// What the gateway said, in its frame.
+    pub fn login_from(address: IpAddr, port: u16, parameters: &[(&str, &str)], token: &str) -> Result<Client, Frame> {
+        let mut client = Client::connect_from(address, port).expect("somebody listens");
+        client.send_raw(&startup(3 << 16, parameters));
+        client.authenticate(token)?;
+        Ok(client)
+    }
+
+    /// Connects from an address and asks for a link; the notice with it comes before anything is asked for.
+    ///
+    /// # Errors
+    /// What the gateway said, in its frame.
+    pub fn ask_link(address: IpAddr, port: u16, user: &str) -> Result<(Client, String), Frame> {
+        let mut client = Client::connect_from(address, port).expect("somebody listens");
+        let parameters = [("user", user), ("database", "shop"), ("options", "-c lockgate.auth=link")];
+        client.send_raw(&startup(3 << 16, &parameters));
+        loop {
+            let frame = client.frame();
+            match frame.tag {
+                b'N' => return Ok((client, frame.field(b'M').unwrap_or_default())),
+                b'R' | b'S' | b'K' => {}
+                _ => return Err(frame),
+            }
+        }
     }
 
     /// Answers whatever authentication is asked for, up to the first ReadyForQuery.
@@ -305,9 +349,12 @@ impl Client {
         row.cells()[0].clone().expect("not null")
     }
 
-    /// Half-closes the connection.
+    /// Half-closes the connection, unless the other side has ended it already.
     pub fn stop_sending(&mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("a socket");
+        match self.stream.shutdown(Shutdown::Write) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotConnected => panic!("a socket: {error}"),
+            _ => {}
+        }
     }
 
     /// Ends the connection with a reset instead of an orderly close.

@@ -1,5 +1,5 @@
 // A certified OpenID Connect provider for the tests: node oidc-provider.mjs MODULES PORT KEY
-// Clients: `ci` and `ops` (client credentials), `lockgate` (code with PKCE, device code, refresh). Anybody may log in by any
+// Clients: `ci` and `ops` (client credentials), `bot` (token exchange), `lockgate` (code with PKCE, device code, refresh). Anybody may log in by any
 // name; `groups` follow from it. Access tokens are JWTs for `lockgate`, or for whatever `resource` names.
 import { generateKeyPairSync } from 'node:crypto';
 import { createRequire } from 'node:module';
@@ -11,7 +11,8 @@ const { default: Provider } = await import(pathToFileURL(require.resolve('oidc-p
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const jwk = { ...privateKey.export({ format: 'jwk' }), kid: key, use: 'sig', alg: 'RS256' };
 
-const groups = { ci: ['engineers'], ops: ['platform'], alice: ['engineers', 'staff'], frank: ['fraud'] };
+const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+const groups = { ci: ['engineers'], bot: ['engineers'], ops: ['platform'], alice: ['engineers', 'staff'], frank: ['fraud'] };
 const disabled = new Set();
 const seconds = (client) => (client.clientId === 'brief' ? 4 : 600);
 const secret = { client_secret: 'only-for-tests', token_endpoint_auth_method: 'client_secret_basic' };
@@ -20,11 +21,11 @@ const service = (client_id) => ({ client_id, ...secret, redirect_uris: [], respo
 const provider = new Provider(`http://127.0.0.1:${port}`, {
   jwks: { keys: [jwk] },
   clients: [
-    service('ci'), service('ops'), service('brief'),
+    service('ci'), service('ops'), service('brief'), { ...service('bot'), grant_types: [EXCHANGE] },
     {
       client_id: 'lockgate', ...secret, response_types: ['code'],
       // A gateway's own page, or an address where nobody is.
-      redirect_uris: [process.env.REDIRECT ?? 'http://127.0.0.1:1/callback'],
+      redirect_uris: ['http://127.0.0.1:1/callback', ...(process.env.REDIRECT ? [process.env.REDIRECT] : [])],
       application_type: process.env.REDIRECT ? 'web' : 'native',
       grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
     },
@@ -37,7 +38,9 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   scopes: ['openid', 'offline_access', 'email', 'groups'],
   // With INTROVERT the person is described in userinfo only, as the standard has it.
   conformIdTokenClaims: process.env.INTROVERT === '1',
-  extraTokenClaims: (_, token) => ({ groups: groups[token.clientId ?? ''] ?? groups.ci }),
+  extraTokenClaims: (_, token) => (token.gty === 'token-exchange'
+    ? { groups: groups[token.accountId] ?? [], act: { sub: token.clientId, groups: groups[token.clientId] } }
+    : { groups: groups[token.clientId ?? ''] ?? groups.ci }),
   ttl: { ClientCredentials: (_, __, client) => seconds(client), IdToken: 600, AccessToken: 600 },
   issueRefreshToken: () => true,
   rotateRefreshToken: true,
@@ -60,16 +63,31 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   },
 });
 
+// RFC 8693: a client gets a token of whom its subject token is about, with itself as the actor.
+provider.registerGrantType(EXCHANGE, async (ctx) => {
+  const { client, params } = ctx.oidc;
+  const { sub: accountId } = JSON.parse(Buffer.from(params.subject_token.split('.')[1], 'base64url'));
+  const token = new provider.AccessToken({ client, accountId, gty: 'token-exchange', scope: 'openid' });
+  token.resourceServer = new provider.ResourceServer('https://lockgate.example.com', {
+    scope: 'openid', accessTokenFormat: 'jwt', accessTokenTTL: 600, jwt: { sign: { alg: 'RS256' } }, audience: 'lockgate',
+  });
+  ctx.body = {
+    access_token: await token.save(), issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    token_type: 'Bearer', expires_in: 600,
+  };
+}, ['subject_token', 'subject_token_type']);
+
 // How often it was asked for its keys.
 let asked = 0;
 provider.use(async (ctx, next) => {
   if (ctx.path === '/asked') { ctx.body = String(asked); return; }
   if (ctx.path === '/jwks') asked += 1;
-  // What the company's administrators do: /set?user=alice&groups=a,b and /set?user=alice&disabled=1.
+  // What the company's administrators do: /set?user=alice&groups=a,b and /set?user=alice&disabled=1 (0 for the way back).
   if (ctx.path === '/set') {
     const { user, groups: names, disabled: off } = ctx.query;
     if (names !== undefined) groups[user] = names.split(',');
-    if (off) disabled.add(user);
+    if (off === '1') disabled.add(user);
+    if (off === '0') disabled.delete(user);
     ctx.body = 'done';
     return;
   }

@@ -32,6 +32,15 @@ impl World {
             World::O => "world_o",
         }
     }
+
+    /// A copy of it that is asked. To the template itself nobody connects: it could not be copied meanwhile.
+    fn asked(self) -> &'static str {
+        match self {
+            World::A => "asked_a",
+            World::B => "asked_b",
+            World::O => "asked_o",
+        }
+    }
 }
 
 /// The target whose login role is an ordinary one, and the one whose is a superuser.
@@ -89,7 +98,9 @@ impl Stage {
         let newest = "SELECT max(oid::bigint) FROM (SELECT oid FROM pg_class UNION ALL SELECT oid FROM pg_type) o";
         let first_new_oid = postgres.sql(a, newest).parse::<u32>().expect("a number") + 1;
         let canaries = World::ALL.map(|world| {
-            let found = postgres.sql(world.template(), CANARIES);
+            let (template, asked) = (world.template(), world.asked());
+            postgres.sql("postgres", &format!("CREATE DATABASE {asked} TEMPLATE {template} STRATEGY FILE_COPY"));
+            let found = postgres.sql(asked, CANARIES);
             found.lines().map(str::to_owned).collect()
         });
         let scratch = Scratch::make();
@@ -175,14 +186,14 @@ impl Stage {
         told
     }
 
-    /// The rows that a question directly to a world's template has.
+    /// The rows that a question directly to a world has.
     pub fn ask(&self, world: World, sql: &str) -> Vec<Vec<Option<String>>> {
-        wire::rows(&self.directly(world.template()).query(sql))
+        wire::rows(&self.directly(world.asked()).query(sql))
     }
 
     /// Asks the server itself what statements would give.
     pub fn describer(&self) -> Describer {
-        Describer(self.directly(World::A.template()))
+        Describer(self.directly(World::A.asked()))
     }
 
     /// A fresh copy of a world.
@@ -270,14 +281,14 @@ fn filled_in(step: &Value, filled: &dyn Fn(&str) -> String) -> Value {
 fn options(postgres: &Postgres) -> GatewayOptions {
     let more = format!(
         "    tls: disable\n    databases: [\"*\"]\n  - name: shopsu\n    protocol: postgres\n    address: 127.0.0.1:{}\n    \
-         database: world_a\n    databases: [\"*\"]\n    username: dba\n    password: ${{env:TEST_TARGET_PASSWORD}}\n    \
+         database: asked_a\n    databases: [\"*\"]\n    username: dba\n    password: ${{env:TEST_TARGET_PASSWORD}}\n    \
          tls: disable",
         postgres.port
     );
     let read = |file: &str| std::fs::read_to_string(data(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
     GatewayOptions {
         target_port: postgres.port,
-        database: World::A.template().to_owned(),
+        database: World::A.asked().to_owned(),
         target_extra: more,
         extra: read("classify.yaml"),
         identity: String::new(),

@@ -7,15 +7,22 @@ use lockgate_core::{Identity, Timestamp};
 use lockgate_store::{TokenError, TokenInfo, Verified};
 use std::net::{IpAddr, Ipv4Addr};
 
+/// What a stranger is told.
+const INVALID: &str = "the token is not valid";
+
 /// A proven caller.
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) identity: Identity,
+    /// The identity as it was proven, without what directories add.
+    pub(crate) proven: Identity,
     pub(crate) token: TokenInfo,
-    /// An administrator. A token that is limited to targets never is: it was made to be able to do less.
+    /// An administrator. A token that is limited to targets or actions never is: it was made to be able to do less.
     pub(crate) admin: bool,
     /// An auditor, under the same rule.
     pub(crate) auditor: bool,
+    /// When somebody else gave up the name, or that of one whom the caller acts for. What is from before is not the caller's.
+    since: Option<Timestamp>,
 }
 
 impl Caller {
@@ -33,11 +40,22 @@ impl Caller {
         }
     }
 
-    fn new(state: &ApiState, Verified { identity, info }: Verified) -> Self {
-        let unlimited = info.targets.is_none();
+    fn new(
+        state: &ApiState,
+        proven: Identity,
+        Verified { identity, info }: Verified,
+        since: Option<Timestamp>,
+    ) -> Self {
+        let unlimited = !info.is_limited();
         let admin = unlimited && state.access.is_admin(&identity);
         let auditor = unlimited && state.access.is_auditor(&identity);
-        Caller { identity, token: info, admin, auditor }
+        Caller { identity, proven, token: info, admin, auditor, since }
+    }
+
+    /// Whether what an identity did at a time concerns the caller: their own doing, or that of those who acted for them. Not what was done by
+    /// somebody else who had the name then.
+    pub(crate) fn is_concerned(&self, identity: &Identity, at: Timestamp) -> bool {
+        identity.involves_all_of(&self.identity) && self.since.is_none_or(|since| at > since)
     }
 
     /// Whether the token may be used for what concerns this target.
@@ -73,7 +91,9 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     }
 }
 
-/// Proves a token. A stranger is told the same whatever is wrong; the holder of the true secret may learn that it is over.
+/// Proves a token. A stranger is told the same whatever is wrong; the holder of the true secret may learn that it is over. What is
+/// proven is never kept waiting: nobody guesses 256 bits, and strangers behind the same address, be it an office's or a load
+/// balancer's, must not keep anybody out. Refusals beyond the limit are told to wait, and leave no trace.
 pub(crate) async fn prove(
     state: &ApiState,
     token: &str,
@@ -81,50 +101,44 @@ pub(crate) async fn prove(
     now: Timestamp,
 ) -> Result<Caller, ApiError> {
     let source = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |PeerAddr(addr)| addr.ip());
-    if let Some(wait_s) = state.throttle.wait_s(source, now) {
-        return Err(ApiError::too_many(wait_s));
-    }
-    if let Some(proven) = state.providers.prove(token, now).await {
-        return match proven {
-            Ok(verified) => Ok(Caller::new(state, stand(state, verified, source, now).await?)),
-            Err(why) => {
-                state.throttle.refused(source, now);
-                state.access.login_refused(source, &why);
-                Err(ApiError::unauthenticated("the token is not valid"))
+    let refused =
+        |why: &str, public: &str| note_refused(state, source, why, now).unwrap_or(ApiError::unauthenticated(public));
+    let (verified, own) = match state.providers.prove(token, now).await {
+        Some(Ok(verified)) => (verified, false),
+        Some(Err(why)) => return Err(refused(&why, INVALID)),
+        None => match state.store.verify_token(token, now).await {
+            Ok(verified) => (verified, true),
+            Err(TokenError::Store(e)) => return Err(e.into()),
+            Err(e) => {
+                let public = match e {
+                    TokenError::Expired { .. } => "the token has expired",
+                    TokenError::Early { .. } => {
+                        "the token counts from a time that has not come: the gateway's clock is wrong"
+                    }
+                    TokenError::Revoked { .. } => "the token was revoked",
+                    TokenError::Malformed | TokenError::Unknown | TokenError::WrongSecret | TokenError::Store(_) => {
+                        INVALID
+                    }
+                };
+                return Err(refused(&e.to_string(), public));
             }
-        };
+        },
+    };
+    let proven = verified.identity.clone();
+    let identity = state.access.stand(verified.identity).await.map_err(|why| refused(&why, INVALID))?;
+    if own {
+        state.store.touch_token(&verified.info.id, now);
     }
-    match state.store.verify_token(token, now).await {
-        Ok(verified) => {
-            let verified = stand(state, verified, source, now).await?;
-            state.store.touch_token(&verified.info.id, now);
-            Ok(Caller::new(state, verified))
-        }
-        Err(TokenError::Store(e)) => Err(e.into()),
-        Err(e) => {
-            state.throttle.refused(source, now);
-            state.access.login_refused(source, &e.to_string());
-            Err(ApiError::unauthenticated(match e {
-                TokenError::Expired { .. } => "the token has expired",
-                TokenError::Early { .. } => {
-                    "the token counts from a time that has not come: the gateway's clock is wrong"
-                }
-                TokenError::Revoked { .. } => "the token was revoked",
-                TokenError::Malformed | TokenError::Unknown | TokenError::WrongSecret | TokenError::Store(_) => {
-                    "the token is not valid"
-                }
-            }))
-        }
-    }
+    let since = state.store.name_left(identity.users()).await?;
+    Ok(Caller::new(state, proven, Verified { identity, info: verified.info }, since))
 }
 
-/// What the directories make of a proven identity.
-async fn stand(state: &ApiState, verified: Verified, source: IpAddr, now: Timestamp) -> Result<Verified, ApiError> {
-    let stands = state.access.stand(verified.identity).await;
-    let identity = stands.map_err(|why| {
-        state.throttle.refused(source, now);
-        state.access.login_refused(source, &why);
-        ApiError::unauthenticated("the token is not valid")
-    })?;
-    Ok(Verified { identity, ..verified })
+/// Counts a refusal and puts it on record; past the limit, what to answer in its place.
+pub(crate) fn note_refused(state: &ApiState, source: IpAddr, why: &str, now: Timestamp) -> Option<ApiError> {
+    if let Some(wait_s) = state.throttle.wait_s(source, now) {
+        return Some(ApiError::too_many(wait_s));
+    }
+    state.throttle.refused(source, now);
+    state.access.login_refused(source, why);
+    None
 }

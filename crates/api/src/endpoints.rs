@@ -1,17 +1,19 @@
 //! Every endpoint and who may call it: the one table that the router enforces and the tests walk through.
 
 use crate::auth::{self, Caller};
+use crate::elsewhere;
 use crate::error::ApiError;
-use crate::handlers::{approvals, detokenize, sessions, system, tokens, users};
+use crate::handlers::{approvals, detokenize, logins, sessions, system, tokens, users};
 use crate::html;
 use crate::page;
 use crate::scim;
+use crate::serve;
 use crate::signin;
 use crate::state::{ApiState, PeerAddr};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Extension, Router};
 use lockgate_core::{limits, metrics as names};
@@ -70,6 +72,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::POST, "/api/v1/tokens", Role::Admin),
     endpoint(Method::DELETE, "/api/v1/tokens", Role::Admin),
     endpoint(Method::DELETE, "/api/v1/tokens/{id}", Role::Admin),
+    endpoint(Method::GET, "/api/v1/logins", Role::Proven),
+    endpoint(Method::DELETE, "/api/v1/logins/{id}", Role::Proven),
     endpoint(Method::GET, "/api/v1/users", Role::Proven),
     endpoint(Method::POST, "/api/v1/users", Role::Admin),
     endpoint(Method::GET, "/api/v1/users/{user}", Role::Proven),
@@ -84,6 +88,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::POST, "/api/v1/login-requests", Role::ProofInBody),
     endpoint(Method::POST, "/api/v1/login-requests/{id}/token", Role::ProofInBody),
     endpoint(Method::DELETE, "/api/v1/login", Role::Proven),
+    endpoint(Method::GET, "/", Role::Page),
     endpoint(Method::GET, "/login", Role::Page),
     endpoint(Method::POST, "/login", Role::Page),
     endpoint(Method::POST, "/logout", Role::Page),
@@ -96,6 +101,27 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::GET, "/oidc/{name}/callback", Role::Page),
     endpoint(Method::GET, "/saml/{name}/metadata", Role::Page),
     endpoint(Method::POST, "/saml/{name}/acs", Role::Page),
+];
+
+/// What directories call, each with its own secret (`identity.scim`): nobody's token opens any of it.
+pub const DIRECTORY_ENDPOINTS: &[(Method, &str)] = &[
+    (Method::GET, "/scim/v2/Users"),
+    (Method::POST, "/scim/v2/Users"),
+    (Method::GET, "/scim/v2/Users/{id}"),
+    (Method::PUT, "/scim/v2/Users/{id}"),
+    (Method::PATCH, "/scim/v2/Users/{id}"),
+    (Method::DELETE, "/scim/v2/Users/{id}"),
+    (Method::GET, "/scim/v2/Groups"),
+    (Method::POST, "/scim/v2/Groups"),
+    (Method::GET, "/scim/v2/Groups/{id}"),
+    (Method::PUT, "/scim/v2/Groups/{id}"),
+    (Method::PATCH, "/scim/v2/Groups/{id}"),
+    (Method::DELETE, "/scim/v2/Groups/{id}"),
+    (Method::GET, "/scim/v2/ServiceProviderConfig"),
+    (Method::GET, "/scim/v2/Schemas"),
+    (Method::GET, "/scim/v2/Schemas/{id}"),
+    (Method::GET, "/scim/v2/ResourceTypes"),
+    (Method::GET, "/scim/v2/ResourceTypes/{id}"),
 ];
 
 /// The whole API over `state`.
@@ -116,6 +142,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/approvals/{id}/deny", post(approvals::deny))
         .route("/api/v1/tokens", get(tokens::list).post(tokens::create).delete(tokens::revoke_all))
         .route("/api/v1/tokens/{id}", delete(tokens::revoke))
+        .route("/api/v1/logins", get(logins::list))
+        .route("/api/v1/logins/{id}", delete(logins::end))
         .route("/api/v1/users", get(users::list).post(users::create))
         .route("/api/v1/users/{user}", get(users::show))
         .route("/api/v1/users/{user}/disable", post(users::disable))
@@ -128,6 +156,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/login-requests", post(signin::ask))
         .route("/api/v1/login-requests/{id}/token", post(signin::redeem))
         .route("/api/v1/login", delete(signin::logout))
+        .route("/", get(async || Redirect::to("/login")))
         .route("/login", get(signin::login).post(signin::local))
         .route("/logout", post(signin::leave))
         .route("/confirm/{id}", get(signin::confirm).post(signin::decide))
@@ -142,8 +171,8 @@ pub fn router(state: ApiState) -> Router {
         .route_layer(middleware::from_fn_with_state(state.clone(), guard))
         .layer(DefaultBodyLimit::max(limits::API_BODY_BYTES_MAX))
         .merge(scim::router(state.clone()))
-        .fallback(async || ApiError::not_found("address"))
-        .layer(middleware::from_fn(frame))
+        .fallback(async || ApiError::no_address())
+        .layer(middleware::from_fn_with_state(state.clone(), frame))
         .with_state(state)
 }
 
@@ -181,12 +210,36 @@ async fn guard(
 }
 
 /// Around everything: the time limit, the count, and the headers that keep a browser from doing more than it should.
-async fn frame(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+/// Who is told to wait is told late, and so goes on slowly.
+async fn frame(
+    State(state): State<ApiState>,
+    path: Option<MatchedPath>,
+    peer: Option<Extension<PeerAddr>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let source = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Extension(PeerAddr(address))| address.ip());
     let method = request.method().clone();
     let limit = Duration::from_millis(limits::API_ANSWER_MS_MAX);
-    let answered = tokio::time::timeout(limit, next.run(request)).await;
-    let mut response = answered.unwrap_or_else(|_| ApiError::timeout().into_response());
     let route = path.as_ref().map_or("none", MatchedPath::as_str).to_owned();
+    let mut response = if elsewhere::is_another_sites(&method, &route, request.headers()) {
+        ApiError::forbidden("another site asked for this", "open the address yourself").into_response()
+    } else if !serve::turn(&state.late, source).await {
+        ApiError::too_many(limits::LOGIN_TURN_WAIT_MS_MAX / 1_000).into_response()
+    } else {
+        let answered = tokio::time::timeout(limit, next.run(request)).await;
+        answered.unwrap_or_else(|_| ApiError::timeout().into_response())
+    };
+    if response.status() == StatusCode::TOO_MANY_REQUESTS
+        && let Some(place) = state.late.hold(source)
+    {
+        // Who goes away meanwhile does not give the place back sooner.
+        let wait = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(limits::API_LATE_MS)).await;
+            drop(place);
+        });
+        let _ = wait.await;
+    }
     // A method is the client's word; only known ones become a label.
     let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE]
         .into_iter()

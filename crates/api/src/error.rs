@@ -32,7 +32,7 @@ pub(crate) struct ApiError {
     code: &'static str,
     pub(crate) message: String,
     pub(crate) hint: String,
-    retry_after_s: Option<i64>,
+    pub(crate) retry_after_s: Option<i64>,
 }
 
 impl ApiError {
@@ -70,6 +70,11 @@ impl ApiError {
 
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"), "list what there is for you")
+    }
+
+    pub(crate) fn no_address() -> Self {
+        let hint = "people sign in at /login; programs find what there is in /api/v1/openapi.json";
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such address", hint)
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -119,7 +124,7 @@ impl From<DecideError> for ApiError {
             DecideError::Unknown(_) => ApiError::not_found("approval"),
             DecideError::NotPending(_) => ApiError::conflict(text, "nothing is left to decide"),
             DecideError::AlreadyVoted(_) => ApiError::conflict(text, "wait for the others"),
-            DecideError::OwnRequest(_) | DecideError::Agent | DecideError::NotInGroup(_) => {
+            DecideError::OwnRequest(_) | DecideError::NotAPerson | DecideError::NotInGroup(_) => {
                 ApiError::forbidden(text, "ask somebody who may")
             }
             DecideError::ReasonTooLong => ApiError::bad_request(text),

@@ -8,12 +8,14 @@
 mod allowance;
 mod auth;
 mod body;
+mod elsewhere;
 pub mod endpoints;
 mod error;
 mod handlers;
 mod html;
 mod openapi;
 mod page;
+mod quiet;
 mod scim;
 mod serve;
 mod signin;
@@ -23,7 +25,7 @@ mod throttle;
 pub use endpoints::router;
 pub use openapi::document;
 pub use serve::{metrics_router, serve, serve_plain};
-pub use signin::{Answer, Begun, Choice, NotSignedIn, Protocol, SignIn, Way};
+pub use signin::{Answer, Begun, Choice, NotSignedIn, Protocol, SignIn, Way, login_of};
 pub use state::{
     Access, ApiState, BoxFuture, DecisionMade, Detokenize, Detokenizer, EventStream, EventView, IdentityProviders,
     JournalReader, LiveSessions, NoVerifier, NotDetokenized, NotProven, Passwords, PeerAddr, Readiness, StillMay,

@@ -1,24 +1,26 @@
 //! Accepting connections for the API and for metrics. Every wait and every count here has a limit.
 
+use crate::quiet::{Activity, Held};
 use crate::state::{PeerAddr, Readiness};
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
 use axum::routing::get;
 use axum::{Extension, Router};
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use lockgate_core::limits;
+use lockgate_core::{Late, Places, limits};
+use lockgate_store::clock;
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::collections::HashMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 /// How long a stopping API waits for answers that are under way.
@@ -29,13 +31,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const STREAMS_MAX: u32 = 32;
 
 /// Serves `router` over TLS until `shutdown`, then waits shortly for answers that are under way.
-pub async fn serve<S>(listener: TcpListener, tls: Arc<rustls::ServerConfig>, router: Router, shutdown: S)
-where
+pub async fn serve<S>(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    late: Arc<Late>,
+    router: Router,
+    shutdown: S,
+) where
     S: Future<Output = ()> + Send,
 {
     let mut tls = (*tls).clone();
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    accept(listener, Some(TlsAcceptor::from(Arc::new(tls))), router, shutdown).await;
+    accept(listener, Some((TlsAcceptor::from(Arc::new(tls)), late)), router, shutdown).await;
 }
 
 /// Serves `router` without TLS; for the metrics listener, which carries no token and no data.
@@ -59,14 +66,13 @@ pub fn metrics_router(handle: PrometheusHandle, readiness: Arc<dyn Readiness>) -
     Router::new().route("/metrics", get(metrics)).route("/ready", get(ready))
 }
 
-async fn accept<S>(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, shutdown: S)
+async fn accept<S>(listener: TcpListener, tls: Option<(TlsAcceptor, Arc<Late>)>, router: Router, shutdown: S)
 where
     S: Future<Output = ()> + Send,
 {
     let mut shutdown = pin!(shutdown);
     let graceful = GracefulShutdown::new();
-    let slots = Arc::new(Semaphore::new(limits::API_CONNECTIONS_MAX));
-    let sources = Arc::new(Sources::default());
+    let places = Arc::new(Places::new(limits::API_CONNECTIONS_MAX, limits::API_CONNECTIONS_PER_SOURCE_MAX));
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
@@ -81,15 +87,18 @@ where
             }
         };
         // Beyond the limits a connection is closed at once: the caller tries again, and those inside go on.
-        let (Ok(slot), Some(place)) = (slots.clone().try_acquire_owned(), sources.enter(peer.ip())) else { continue };
+        let Some(place) = places.take(peer.ip()) else { continue };
         let service = router.clone().layer(Extension(PeerAddr(peer)));
         let (tls, watcher) = (tls.clone(), graceful.watcher());
         tokio::spawn(async move {
-            let _held = (slot, place);
+            let _place = place;
             match tls {
                 None => answer(stream, service, watcher).await,
-                Some(tls) => {
-                    if let Some(stream) = handshake(&tls, stream).await {
+                Some((tls, late)) => {
+                    // Before the handshake: who has guessed too much queues here.
+                    if turn(&late, peer.ip()).await
+                        && let Some(stream) = handshake(&tls, stream).await
+                    {
                         answer(stream, service, watcher).await;
                     }
                 }
@@ -99,6 +108,18 @@ where
     drop(listener);
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::info!("connections to the API were cut after {DRAIN:?}");
+    }
+}
+
+/// Waits for the turn of something new from a source. Whether it comes.
+pub(crate) async fn turn(late: &Late, source: IpAddr) -> bool {
+    match late.turn_ms(source, clock::now()) {
+        Some(0) => true,
+        Some(wait_ms) => {
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            true
+        }
+        None => false,
     }
 }
 
@@ -133,41 +154,22 @@ where
         .max_header_list_size(header_list_max)
         .keep_alive_interval(Duration::from_millis(limits::API_HEADER_MS_MAX))
         .keep_alive_timeout(Duration::from_millis(limits::API_HEADER_MS_MAX));
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    if let Err(e) = watcher.watch(connection.into_owned()).await {
-        tracing::debug!(error = %e, "a connection to the API ended early");
-    }
-}
-
-/// How many connections each source has.
-#[derive(Default)]
-struct Sources(Mutex<HashMap<IpAddr, usize>>);
-
-struct Place {
-    sources: Arc<Sources>,
-    source: IpAddr,
-}
-
-impl Sources {
-    fn enter(self: &Arc<Self>, source: IpAddr) -> Option<Place> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(source).or_insert(0);
-        if *count >= limits::PREAUTH_PER_SOURCE_MAX {
-            return None;
-        }
-        *count += 1;
-        Some(Place { sources: self.clone(), source })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.sources.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.source);
+    let (first, idle) =
+        (Duration::from_millis(limits::API_HEADER_MS_MAX), Duration::from_millis(limits::API_IDLE_MS_MAX));
+    let activity = Activity::default();
+    let (router, requests) = (TowerToHyperService::new(service), activity.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let begun = requests.begin();
+        let answer = router.call(request);
+        async move { answer.await.map(|response| response.map(|body| Held::new(body, begun))) }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        ended = watcher.watch(connection.into_owned()) => {
+            if let Err(e) = ended {
+                tracing::debug!(error = %e, "a connection to the API ended early");
             }
         }
+        () = activity.quiet(first, idle) => tracing::debug!("a connection to the API on which nothing happened was closed"),
     }
 }

@@ -3,7 +3,7 @@
 use crate::allowance::Allowance;
 use crate::signin::{NoSignIn, SignIn};
 use crate::throttle::Throttle;
-use lockgate_core::{Identity, Secret, SessionId, TargetName, Timestamp};
+use lockgate_core::{Identity, Late, Secret, SessionId, TargetName, Timestamp};
 use lockgate_identity::Proven;
 use lockgate_store::approvals::Approvals;
 use lockgate_store::{Store, Verified};
@@ -249,6 +249,9 @@ pub struct ApiState {
     /// Who proves passwords of local users.
     pub passwords: Arc<dyn Passwords>,
     pub(crate) throttle: Arc<Throttle>,
+    /// Answers that an identity provider was asked about in vain.
+    pub(crate) exchanges: Arc<Throttle>,
+    pub(crate) late: Arc<Late>,
     pub(crate) allowance: Arc<Allowance>,
 }
 
@@ -275,6 +278,8 @@ impl ApiState {
             sign_in: Arc::new(NoSignIn),
             passwords: Arc::new(NoPasswords),
             throttle: Arc::default(),
+            exchanges: Arc::default(),
+            late: Arc::default(),
             allowance: Arc::default(),
         }
     }
@@ -289,6 +294,12 @@ impl ApiState {
     #[must_use]
     pub fn with_sign_in(self, sign_in: Arc<dyn SignIn>) -> Self {
         ApiState { sign_in, ..self }
+    }
+
+    /// The same with the answers that are held back elsewhere too: on every way in, a source has as many as it has.
+    #[must_use]
+    pub fn with_late(self, late: Arc<Late>) -> Self {
+        ApiState { late, ..self }
     }
 
     /// The same with passwords of local users.

@@ -1,56 +1,85 @@
 //! Counts refused logins by source, so that guessing costs more than it can bring. The table is bounded.
 
-use lockgate_core::{Timestamp, limits};
+use lockgate_core::{Timestamp, limits, name_key, network_of, site_of};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 #[derive(Default)]
-pub(crate) struct Throttle(Mutex<HashMap<IpAddr, Failures>>);
+pub(crate) struct Throttle(Mutex<Tables>);
+
+/// An address or a /64 may be the same bits as a /48, so that they are not in one table.
+#[derive(Default)]
+struct Tables {
+    sources: HashMap<IpAddr, Failures>,
+    sites: HashMap<IpAddr, Failures>,
+    people: HashMap<String, Failures>,
+}
 
 struct Failures {
     since: Timestamp,
     count: u32,
 }
 
+/// What a /48 of IPv6 has: many sources, and maybe one owner.
+const SITE_FAILURES_MAX: u32 = limits::API_LOGIN_FAILURES_MAX.saturating_mul(limits::SITE_FAILURES);
+
 impl Throttle {
     /// Seconds that this source has to wait before it may try again, if it has to.
     pub(crate) fn wait_s(&self, source: IpAddr, now: Timestamp) -> Option<i64> {
-        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let failures = table.get(&key(source))?;
-        let age = now.millis_since(failures.since);
-        let waits = failures.count >= limits::API_LOGIN_FAILURES_MAX && (0..limits::API_LOGIN_WINDOW_MS).contains(&age);
-        waits.then(|| (limits::API_LOGIN_WINDOW_MS - age) / 1_000 + 1)
+        let tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_source = wait_s(tables.sources.get(&network_of(source)), limits::API_LOGIN_FAILURES_MAX, now);
+        let of_site = site_of(source).and_then(|site| wait_s(tables.sites.get(&site), SITE_FAILURES_MAX, now));
+        of_source.max(of_site)
+    }
+
+    /// The same for somebody who is signed in, wherever they are.
+    pub(crate) fn person_wait_s(&self, user: &str, now: Timestamp) -> Option<i64> {
+        let tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        wait_s(tables.people.get(&name_key(user)), limits::API_LOGIN_FAILURES_MAX, now)
+    }
+
+    /// Something that a person who is signed in tried was refused.
+    pub(crate) fn person_refused(&self, user: &str, now: Timestamp) {
+        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        count(&mut tables.people, name_key(user), now);
     }
 
     pub(crate) fn refused(&self, source: IpAddr, now: Timestamp) {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = |f: &Failures| (0..limits::API_LOGIN_WINDOW_MS).contains(&now.millis_since(f.since));
-        if table.len() >= limits::API_LOGIN_SOURCES_MAX && !table.contains_key(&key(source)) {
-            table.retain(|_, f| current(f));
-            if table.len() >= limits::API_LOGIN_SOURCES_MAX
-                && let Some(any) = table.keys().next().copied()
-            {
-                table.remove(&any);
-            }
+        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        count(&mut tables.sources, network_of(source), now);
+        if let Some(site) = site_of(source) {
+            count(&mut tables.sites, site, now);
         }
-        let failures = table.entry(key(source)).or_insert(Failures { since: now, count: 0 });
-        if !current(failures) {
-            *failures = Failures { since: now, count: 0 };
-        }
-        failures.count = failures.count.saturating_add(1);
     }
 }
 
-/// One household has one /64, and may use any address in it.
-fn key(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-        v4 => v4,
+impl Failures {
+    fn are_current(&self, now: Timestamp) -> bool {
+        (0..limits::API_LOGIN_WINDOW_MS).contains(&now.millis_since(self.since))
     }
+}
+
+fn wait_s(failures: Option<&Failures>, max: u32, now: Timestamp) -> Option<i64> {
+    let failures = failures.filter(|failures| failures.count >= max && failures.are_current(now))?;
+    Some((limits::API_LOGIN_WINDOW_MS - now.millis_since(failures.since)) / 1_000 + 1)
+}
+
+fn count<K: Hash + Eq + Clone>(table: &mut HashMap<K, Failures>, key: K, now: Timestamp) {
+    if table.len() >= limits::API_LOGIN_SOURCES_MAX && !table.contains_key(&key) {
+        table.retain(|_, f| f.are_current(now));
+        if table.len() >= limits::API_LOGIN_SOURCES_MAX
+            && let Some(any) = table.keys().next().cloned()
+        {
+            table.remove(&any);
+        }
+    }
+    let failures = table.entry(key).or_insert(Failures { since: now, count: 0 });
+    if !failures.are_current(now) {
+        *failures = Failures { since: now, count: 0 };
+    }
+    failures.count = failures.count.saturating_add(1);
 }
 
 #[cfg(test)]
@@ -74,11 +103,25 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded() {
+    fn who_has_a_site_waits_with_all_of_it() {
         let throttle = Throttle::default();
-        for n in 0..u32::try_from(limits::API_LOGIN_SOURCES_MAX).unwrap() + 50 {
-            throttle.refused(IpAddr::from(n.to_be_bytes()), Timestamp::from_millis(0));
+        let at = Timestamp::from_millis;
+        let from = |site: u16, n: u32| IpAddr::from([0x2001, 0xdb8, site, u16::try_from(n).unwrap(), 0, 0, 0, 1]);
+        for n in 0..SITE_FAILURES_MAX {
+            assert_eq!(throttle.wait_s(from(1, n), at(0)), None);
+            throttle.refused(from(1, n), at(0));
         }
-        assert!(throttle.0.lock().unwrap().len() <= limits::API_LOGIN_SOURCES_MAX);
+        assert_eq!(throttle.wait_s(from(1, 60_000), at(0)), Some(61));
+        assert_eq!(throttle.wait_s(from(2, 1), at(0)), None);
+    }
+
+    #[test]
+    fn the_tables_are_bounded() {
+        let throttle = Throttle::default();
+        for n in 0..u16::try_from(limits::API_LOGIN_SOURCES_MAX).unwrap() + 50 {
+            throttle.refused(IpAddr::from([0x2001, 0xdb8, n, n, 0, 0, 0, 1]), Timestamp::from_millis(0));
+        }
+        let tables = throttle.0.lock().unwrap();
+        assert!(tables.sources.len().max(tables.sites.len()) <= limits::API_LOGIN_SOURCES_MAX);
     }
 }

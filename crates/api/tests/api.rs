@@ -11,15 +11,17 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Extension;
 use axum::http::{Method, Request, StatusCode, header};
-use lockgate_api::endpoints::{ENDPOINTS, Role};
+use lockgate_api::endpoints::{DIRECTORY_ENDPOINTS, ENDPOINTS, Role};
 use lockgate_api::{
     Access, ApiState, BoxFuture, DecisionMade, Detokenize, Detokenizer, EventStream, EventView, JournalReader,
     LiveSessions, NoVerifier, NotDetokenized, NotProven, PeerAddr, Readiness, StillMay, TargetInfo, TokenValues,
 };
-use lockgate_core::{Identity, IdentityKind, Secret, SessionId, TargetName, Timestamp};
+use lockgate_core::{Identity, IdentityKind, Principal, Secret, SessionId, TargetName, Timestamp};
 use lockgate_identity::Proven;
 use lockgate_store::approvals::{Approvals, Decision, Need, NewApproval, Ticket};
-use lockgate_store::{LOCAL, NewPerson, NewToken, SessionOpened, Store, StoreError, clock};
+use lockgate_store::{
+    LOCAL, LoginInfo, NewLogin, NewPerson, NewToken, PersonChange, SessionOpened, Store, StoreError, clock,
+};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -33,6 +35,7 @@ struct Fakes {
     killed: Mutex<Vec<(SessionId, String)>>,
     live: Mutex<HashSet<SessionId>>,
     views: Mutex<Vec<EventView>>,
+    following: Mutex<Vec<StillMay>>,
     decided: Mutex<Vec<String>>,
 }
 
@@ -94,9 +97,10 @@ impl JournalReader for Fakes {
         &self,
         session: SessionId,
         view: EventView,
-        _follow: Option<StillMay>,
+        follow: Option<StillMay>,
     ) -> BoxFuture<'_, Result<Option<EventStream>, String>> {
         self.views.lock().unwrap().push(view);
+        self.following.lock().unwrap().extend(follow);
         Box::pin(async move {
             let (lines, stream) = mpsc::channel(4);
             lines.send(Ok(format!("{{\"session\":\"{session}\"}}\n").into_bytes())).await.unwrap();
@@ -161,6 +165,7 @@ fn identity(user: &str, groups: &[&str]) -> Identity {
         directories: Vec::new(),
         on_behalf_of: Vec::new(),
         token_id: None,
+        actions: None,
     }
 }
 
@@ -172,6 +177,7 @@ async fn token(store: &Store, user: &str, groups: &[&str], targets: Option<&[&st
         kind: IdentityKind::Human,
         on_behalf_of: Vec::new(),
         targets: targets.map(|t| t.iter().map(|n| n.parse().unwrap()).collect::<BTreeSet<TargetName>>()),
+        actions: None,
         expires: now.plus_millis(3_600_000),
     };
     store.create_token(new, "test", now).await.unwrap().0.expose().to_owned()
@@ -257,7 +263,11 @@ impl World {
 }
 
 async fn open(approvals: &Approvals, session: SessionId, statement: &str) -> Ticket {
-    let new = NewApproval {
+    approvals.open(request_of(statement, session), clock::now()).await.unwrap()
+}
+
+fn request_of(statement: &str, session: SessionId) -> NewApproval {
+    NewApproval {
         session,
         requester: identity("alice", &["engineers"]),
         target: "orders".parse().unwrap(),
@@ -268,8 +278,7 @@ async fn open(approvals: &Approvals, session: SessionId, statement: &str) -> Tic
         policies: vec!["ddl".to_owned()],
         needs: vec![Need { groups: ["dba".to_owned()].into(), quorum: 1 }],
         expires: clock::now().plus_millis(60_000),
-    };
-    approvals.open(new, clock::now()).await.unwrap()
+    }
 }
 
 /// What each kind of caller gets from each endpoint: nobody, bob (a stranger to the objects), alice (their owner), dora (asked
@@ -292,6 +301,8 @@ const MATRIX: &[(&str, &str, [u16; 7])] = &[
     ("POST", "/api/v1/tokens", [401, 403, 403, 403, 403, 201, 403]),
     ("DELETE", "/api/v1/tokens", [401, 403, 403, 403, 403, 200, 403]),
     ("DELETE", "/api/v1/tokens/{id}", [401, 403, 403, 403, 403, 200, 403]),
+    ("GET", "/api/v1/logins", [401, 200, 200, 200, 200, 200, 200]),
+    ("DELETE", "/api/v1/logins/{id}", [401, 404, 200, 404, 403, 200, 404]),
     ("GET", "/api/v1/users", [401, 200, 200, 200, 200, 200, 200]),
     ("POST", "/api/v1/users", [401, 403, 403, 403, 403, 201, 403]),
     ("GET", "/api/v1/users/{user}", [401, 404, 200, 404, 200, 200, 404]),
@@ -306,6 +317,7 @@ const MATRIX: &[(&str, &str, [u16; 7])] = &[
     ("POST", "/api/v1/login-requests", [201, 201, 201, 201, 201, 201, 201]),
     ("POST", "/api/v1/login-requests/{id}/token", [400, 400, 400, 400, 400, 400, 400]),
     // Who is signed in with a browser is told by its cookie, whatever token is shown beside it.
+    ("GET", "/", [303, 303, 303, 303, 303, 303, 303]),
     ("GET", "/login", [200, 200, 200, 200, 200, 200, 200]),
     ("POST", "/login", [400, 400, 400, 400, 400, 400, 400]),
     ("POST", "/logout", [400, 400, 400, 400, 400, 400, 400]),
@@ -373,6 +385,8 @@ async fn the_matrix_holds() {
             let victim = token(&world.store, &format!("v{n}"), &[], None).await;
             let id = if path.contains("sessions") {
                 world.session.to_string()
+            } else if path.contains("/logins/") {
+                login(&world.store, "alice").await.id
             } else if path.contains("tokens") {
                 victim.split('_').nth(1).unwrap().to_owned()
             } else if path.starts_with("/confirm") || path.starts_with("/link") {
@@ -411,6 +425,258 @@ async fn the_matrix_holds() {
             assert!(!answer.headers.contains_key("access-control-allow-origin"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_token_for_some_actions_says_so_and_has_no_role() {
+    let world = World::new().await;
+    let create = async |body: Value| world.call(Method::POST, "/api/v1/tokens", Some(&world.admin), Some(body)).await;
+    for bad in [json!([]), json!(["read", "drop"])] {
+        let answer = create(json!({"user": "root", "ttl_seconds": 60, "actions": bad})).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
+    }
+    let made =
+        create(json!({"user": "root", "groups": ["platform", "dba"], "ttl_seconds": 60, "actions": ["write", "read"]}));
+    let scoped = made.await.json()["token"].as_str().unwrap().to_owned();
+    let me = world.get("/api/v1/whoami", &scoped).await.json();
+    assert_eq!((&me["role"], &me["admin"]), (&json!("member"), &json!(false)), "{me}");
+    assert_eq!(me["token"]["actions"], json!(["read", "write"]));
+    assert!(world.get("/api/v1/whoami", &world.admin).await.json()["token"].get("actions").is_none());
+    let listed = world.get("/api/v1/tokens?user=root", &world.admin).await.json();
+    let shown: Vec<&Value> = listed["tokens"].as_array().unwrap().iter().map(|token| &token["actions"]).collect();
+    assert!(shown.contains(&&json!(["read", "write"])) && shown.contains(&&Value::Null), "{listed}");
+    // What somebody else may do is none of its actions, nor is its owner's password.
+    let approval = format!("/api/v1/approvals/{}", world.ticket.id());
+    assert_eq!(world.get(&approval, &scoped).await.json()["may_decide"], json!(false));
+    let decided = world.call(Method::POST, &format!("{approval}/approve"), Some(&scoped), Some(json!({}))).await;
+    assert_eq!(decided.status, StatusCode::FORBIDDEN, "{}", decided.text);
+    assert!(decided.text.contains("limited to actions"), "{}", decided.text);
+    // Nor are the logins and the other sessions of its owner.
+    let roots = login(&world.store, "root").await;
+    let end = format!("/api/v1/logins/{}", roots.id);
+    let kept = world.call(Method::DELETE, &end, Some(&scoped), None).await;
+    assert!(kept.status == StatusCode::FORBIDDEN && kept.text.contains("limited"), "{}", kept.text);
+    assert_eq!(world.call(Method::DELETE, &end, Some(&world.limited_admin), None).await.status, StatusCode::FORBIDDEN);
+    let made = create(json!({"user": "alice", "groups": ["engineers"], "ttl_seconds": 60, "actions": ["connect"]}));
+    let scoped = made.await.json()["token"].as_str().unwrap().to_owned();
+    let kill = format!("/api/v1/sessions/{}/kill", world.session);
+    assert_eq!(world.call(Method::POST, &kill, Some(&scoped), None).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(world.call(Method::POST, &kill, Some(&world.alice), None).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn who_gets_a_name_later_sees_nothing_of_who_had_it_before() {
+    let world = World::new().await;
+    let pushed =
+        || NewPerson { source: "scim:corp".to_owned(), user: "Alice".to_owned(), active: true, ..NewPerson::default() };
+    let a_moment = || tokio::time::sleep(std::time::Duration::from_millis(3));
+    let person = world.store.create_person(pushed(), "test", clock::now()).await.unwrap();
+    let login = login(&world.store, "alice").await;
+    let session = format!("/api/v1/sessions/{}", world.session);
+    let paths = [session.clone(), format!("{session}/events"), format!("/api/v1/approvals/{}", world.ticket.id())];
+    for path in &paths {
+        assert_eq!(world.get(path, &world.alice).await.status, StatusCode::OK, "{path}");
+    }
+    a_moment().await;
+    assert!(world.store.remove_person("scim:corp", &person.id, "test", clock::now()).await.unwrap());
+    world.store.create_person(pushed(), "test", clock::now()).await.unwrap();
+    a_moment().await;
+    let own = token(&world.store, "alice", &["engineers"], None).await;
+    let agents = {
+        let party = Principal {
+            user: "alice".to_owned(),
+            kind: IdentityKind::Human,
+            groups: Some(["engineers".to_owned()].into()),
+            directories: Vec::new(),
+        };
+        let new = NewToken {
+            user: "bot".to_owned(),
+            groups: ["engineers".to_owned()].into(),
+            kind: IdentityKind::Agent,
+            on_behalf_of: vec![party],
+            targets: None,
+            actions: None,
+            expires: clock::now().plus_millis(60_000),
+        };
+        world.store.create_token(new, "test", clock::now()).await.unwrap().0.expose().to_owned()
+    };
+    for later in [&own, &agents] {
+        for path in &paths {
+            assert_eq!(world.get(path, later).await.status, StatusCode::NOT_FOUND, "{path}");
+        }
+        for list in ["sessions", "approvals", "logins", "tokens"] {
+            let listed = world.get(&format!("/api/v1/{list}"), later).await.text;
+            let old = [world.session.to_string(), login.id.clone(), world.alice.split('_').nth(1).unwrap().to_owned()];
+            assert!(!old.iter().any(|id| listed.contains(id.as_str())), "{list}: {listed}");
+        }
+        let kill = world.call(Method::POST, &format!("{session}/kill"), Some(later), None).await;
+        assert_eq!(kill.status, StatusCode::NOT_FOUND);
+    }
+    assert!(world.get("/api/v1/tokens", &own).await.text.contains(own.split('_').nth(1).unwrap()), "what is theirs");
+    // An administrator who is called so gets no rows by it either.
+    let chief = token(&world.store, "alice", &["engineers", "platform"], None).await;
+    world.fakes.views.lock().unwrap().clear();
+    assert_eq!(world.get(&paths[1], &chief).await.status, StatusCode::OK);
+    assert_eq!(world.fakes.views.lock().unwrap().pop(), Some(EventView::WithoutResults));
+}
+
+#[tokio::test]
+async fn an_agent_sees_and_ends_no_login_of_others_for_whom_it_does_not_act() {
+    let world = World::new().await;
+    let party = Principal { user: "bob".to_owned(), kind: IdentityKind::Human, groups: None, directories: Vec::new() };
+    let new = NewToken {
+        user: "alice".to_owned(),
+        groups: ["engineers".to_owned()].into(),
+        kind: IdentityKind::Agent,
+        on_behalf_of: vec![party],
+        targets: None,
+        actions: None,
+        expires: clock::now().plus_millis(60_000),
+    };
+    let agent = world.store.create_token(new, "test", clock::now()).await.unwrap().0.expose().to_owned();
+    let alices = login(&world.store, "alice").await;
+    assert!(!world.get("/api/v1/logins", &agent).await.text.contains(&alices.id));
+    let end = format!("/api/v1/logins/{}", alices.id);
+    assert_eq!(world.call(Method::DELETE, &end, Some(&agent), None).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(world.call(Method::DELETE, &end, Some(&world.alice), None).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_word_of_who_may_do_nothing_any_more_completes_no_quorum() {
+    let world = World::new().await;
+    let mut new = request_of("DROP TABLE t", world.session);
+    new.needs = vec![Need { groups: ["dba".to_owned()].into(), quorum: 2 }];
+    let ticket = world.approvals.open(new, clock::now()).await.unwrap();
+    let dan = token(&world.store, "dan", &["dba"], None).await;
+    let say = async |word: &str, token: &str| {
+        let path = format!("/api/v1/approvals/{}/{word}", ticket.id());
+        world.call(Method::POST, &path, Some(token), Some(json!({}))).await
+    };
+    assert_eq!(say("approve", &world.dora).await.json()["state"], "pending");
+    let off =
+        NewPerson { source: "scim:corp".to_owned(), user: "DORA".to_owned(), active: false, ..NewPerson::default() };
+    world.store.create_person(off, "test", clock::now()).await.unwrap();
+    let refused = say("approve", &dan).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.text);
+    assert!(refused.text.contains("`dora`"), "{}", refused.text);
+    assert_eq!(say("deny", &dan).await.json()["state"], "denied");
+}
+
+#[tokio::test]
+async fn another_site_has_nothing_asked_here_and_keeps_nobody_waiting() {
+    let world = World::new().await;
+    let request = |method: Method, path: &str, mode: &str, dest: &str, body: &'static str| {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header("sec-fetch-site", "cross-site")
+            .header("sec-fetch-mode", mode)
+            .header("sec-fetch-dest", dest)
+            .body(Body::from(body))
+            .unwrap()
+    };
+    for _ in 0..2 * lockgate_core::limits::API_LOGIN_FAILURES_MAX {
+        for request in [
+            request(Method::GET, "/oidc/corp/callback?code=a&state=b", "no-cors", "image", ""),
+            request(Method::GET, "/oidc/corp/login", "navigate", "iframe", ""),
+            request(Method::POST, "/api/v1/login-requests/000000000000/token", "no-cors", "empty", r#"{"secret":"x"}"#),
+            request(
+                Method::POST,
+                "/approvals/01ARZ3NDEKTSV4RRFFQ69G5FAV",
+                "navigate",
+                "document",
+                "token=lg_x&action=show",
+            ),
+        ] {
+            let answer = world.send(request).await;
+            assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FORBIDDEN, "forbidden"));
+        }
+    }
+    let own = Request::get("/api/v1/whoami").header(header::AUTHORIZATION, "Bearer lg_wrong").body(Body::empty());
+    assert_eq!(world.send(own.unwrap()).await.status, StatusCode::UNAUTHORIZED, "nothing of it counts");
+    // People come here from there.
+    let come = request(Method::GET, "/login", "navigate", "document", "");
+    assert_eq!(world.send(come).await.status, StatusCode::OK);
+}
+
+/// A login of a user, as the pages make them.
+async fn login(store: &Store, user: &str) -> LoginInfo {
+    let Proven { provider, issuer, subject, user, groups, kind, on_behalf_of, .. } = proven(user);
+    let now = clock::now();
+    let new = NewLogin {
+        provider,
+        issuer,
+        subject,
+        user,
+        groups,
+        kind,
+        on_behalf_of,
+        source: "192.0.2.7".to_owned(),
+        expires: now.plus_millis(60_000),
+        refresh_token: None,
+    };
+    store.sign_in(new, None, now).await.unwrap().1
+}
+
+#[tokio::test]
+async fn logins_are_seen_and_ended_by_whose_they_are_and_by_administrators() {
+    let world = World::new().await;
+    let (alices, bobs) = (login(&world.store, "alice").await, login(&world.store, "bob").await);
+    let listed = async |token: &str, query: &str| {
+        let answer = world.get(&format!("/api/v1/logins{query}"), token).await.json();
+        let logins = answer["logins"].as_array().unwrap().clone();
+        logins.iter().map(|login| login["id"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let both = BTreeSet::from([alices.id.clone(), bobs.id.clone()]);
+    for (token, query, expected) in [
+        (&world.alice, "", BTreeSet::from([alices.id.clone()])),
+        (&world.alice, "?user=bob", BTreeSet::new()),
+        (&world.dora, "", BTreeSet::new()),
+        (&world.auditor, "", both.clone()),
+        (&world.admin, "?provider=local&live=true", both.clone()),
+        (&world.admin, "?user=bob", BTreeSet::from([bobs.id.clone()])),
+        (&world.admin, "?provider=corp", BTreeSet::new()),
+    ] {
+        assert_eq!(listed(token, query).await, expected, "{query}");
+    }
+    let end = async |token: &str, id: &str| {
+        world.call(Method::DELETE, &format!("/api/v1/logins/{id}"), Some(token), None).await
+    };
+    assert_eq!(end(&world.auditor, &bobs.id).await.status, StatusCode::FORBIDDEN);
+    let ended = end(&world.admin, &bobs.id).await.json();
+    assert_eq!((&ended["state"], &ended["reason"]), (&json!("ended"), &json!("ended by root")), "{ended}");
+    assert_eq!(listed(&world.admin, "?live=true").await, BTreeSet::from([alices.id.clone()]));
+    assert_eq!(listed(&world.admin, "").await, both);
+    // Another spelling is the same person, and somebody else is not, nor is an agent of somebody else that has the name.
+    let loud = login(&world.store, "A\u{200b}LICE").await;
+    let hers = BTreeSet::from([alices.id.clone(), loud.id.clone()]);
+    let token = async |body: Value| {
+        let made = world.call(Method::POST, "/api/v1/tokens", Some(&world.admin), Some(body)).await;
+        made.json()["token"].as_str().unwrap().to_owned()
+    };
+    let spelt = token(json!({"user": "Alice", "ttl_seconds": 60})).await;
+    let alicia = token(json!({"user": "alicia", "ttl_seconds": 60})).await;
+    let agent =
+        token(json!({"user": "alice", "kind": "agent", "on_behalf_of": [{"user": "bob"}], "ttl_seconds": 60})).await;
+    for (token, query, expected) in [
+        (&world.alice, "", &hers),
+        (&world.alice, "?user=ALICE", &hers),
+        (&spelt, "", &hers),
+        (&world.admin, "?user=Alice", &hers),
+        (&world.auditor, "?user=alice&limit=1000", &hers),
+        (&alicia, "", &BTreeSet::new()),
+        (&alicia, "?user=alice", &BTreeSet::new()),
+        (&agent, "", &BTreeSet::new()),
+    ] {
+        assert_eq!(listed(token, query).await, *expected, "{query}");
+    }
+    for other in [&alicia, &agent, &world.dora] {
+        assert_eq!(end(other, &loud.id).await.status, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(end(&world.alice, &loud.id).await.json()["state"], "ended");
+    assert_eq!(end(&spelt, &alices.id).await.json()["state"], "ended");
+    let done = world.store.acts_waiting().await.unwrap();
+    assert!(done.iter().any(|act| act.what == "login.ended" && act.by == "root" && act.subject == "bob"), "{done:?}");
 }
 
 /// Makes the local user that the matrix asks about, as often as it asks.
@@ -488,7 +754,7 @@ async fn local_users_are_made_listed_changed_and_seen_by_themselves() {
     }
     let disabled = call(Method::POST, "/api/v1/users/bob/disable", &world.admin, json!({})).await;
     assert_eq!(disabled.json()["active"], false);
-    assert!(world.store.standing("bob").await.unwrap().refusal().is_some());
+    assert!(world.store.account("bob").await.unwrap().refusal().is_some());
     assert_eq!(call(Method::POST, "/api/v1/users/bob/enable", &world.admin, json!({})).await.json()["active"], true);
     let put = |groups: Value| call(Method::PUT, "/api/v1/users/bob/groups", &world.admin, json!({"groups": groups}));
     assert_eq!(put(json!(["c"])).await.json()["groups"], json!(["c"]));
@@ -657,6 +923,115 @@ async fn recordings_show_rows_only_to_the_sessions_own_user() {
     assert_eq!(own.text.lines().count(), 2);
     world.get(&path, &world.admin).await;
     assert_eq!(*world.fakes.views.lock().unwrap(), [EventView::Whole, EventView::WithoutResults]);
+    // A token of the same user that stands for other groups may not see now what that session saw then.
+    let lesser = token(&world.store, "alice", &[], None).await;
+    let other = token(&world.store, "alice", &["engineers", "sales"], None).await;
+    let spelt = token(&world.store, "Alice", &["engineers"], None).await;
+    for same in [&lesser, &other, &spelt] {
+        world.fakes.views.lock().unwrap().clear();
+        assert_eq!(world.get(&path, same).await.status, StatusCode::OK);
+        assert_eq!(*world.fakes.views.lock().unwrap(), [EventView::WithoutResults]);
+    }
+}
+
+/// A token of agent `bot`, who acts for somebody.
+async fn bot(store: &Store, principal: &str) -> (String, Identity) {
+    let now = clock::now();
+    let acts_for = |user: &str| Principal {
+        user: user.to_owned(),
+        kind: IdentityKind::Human,
+        groups: Some(["engineers".to_owned()].into()),
+        directories: Vec::new(),
+    };
+    let new = NewToken {
+        user: "bot".to_owned(),
+        groups: ["engineers".to_owned()].into(),
+        kind: IdentityKind::Agent,
+        on_behalf_of: vec![acts_for(principal)],
+        targets: None,
+        actions: None,
+        expires: now.plus_millis(3_600_000),
+    };
+    let (secret, info) = store.create_token(new, "test", now).await.unwrap();
+    (secret.expose().to_owned(), info.identity())
+}
+
+#[tokio::test]
+async fn what_an_agent_did_for_one_person_is_not_told_to_another() {
+    let world = World::new().await;
+    let ((for_alice, identity), (for_bob, _)) = (bot(&world.store, "alice").await, bot(&world.store, "bob").await);
+    let session = SessionId::new(clock::now(), 4);
+    let log = world.store.session_log();
+    log.opened(SessionOpened {
+        id: session,
+        identity: identity.clone(),
+        protocol: "postgres".into(),
+        target: "orders".parse().unwrap(),
+        database: None,
+        client: "192.0.2.1:5".to_owned(),
+        opened: clock::now(),
+    });
+    log.flush().await;
+    world.fakes.live.lock().unwrap().insert(session);
+    let mut new = request_of("DELETE FROM t WHERE ssn = 'x'", session);
+    new.requester = identity;
+    let ticket = world.approvals.open(new, clock::now()).await.unwrap();
+    let events = format!("/api/v1/sessions/{session}/events");
+    for (caller, status, view) in [
+        (&for_alice, StatusCode::OK, Some(EventView::Whole)),
+        (&world.alice, StatusCode::OK, Some(EventView::WithoutResults)),
+        (&for_bob, StatusCode::NOT_FOUND, None),
+        (&world.bob, StatusCode::NOT_FOUND, None),
+    ] {
+        world.fakes.views.lock().unwrap().clear();
+        assert_eq!(world.get(&events, caller).await.status, status);
+        assert_eq!(world.fakes.views.lock().unwrap().pop(), view);
+        assert_eq!(world.get(&format!("/api/v1/approvals/{}", ticket.id()), caller).await.status, status);
+        let listed = world.get("/api/v1/approvals", caller).await.text;
+        assert_eq!(listed.contains(ticket.id()), status == StatusCode::OK, "{listed}");
+    }
+    assert!(!world.get("/api/v1/sessions", &for_bob).await.text.contains(&session.to_string()));
+    assert!(world.get("/api/v1/sessions", &for_alice).await.text.contains(&session.to_string()));
+    let tokens = |text: String| text.matches("\"user\":\"alice\"").count();
+    assert_eq!(tokens(world.get("/api/v1/tokens", &for_bob).await.text), 0, "nor for whom else it acts");
+    assert_eq!(tokens(world.get("/api/v1/tokens", &for_alice).await.text), 1);
+    let kill = format!("/api/v1/sessions/{session}/kill");
+    assert_eq!(world.call(Method::POST, &kill, Some(&for_bob), None).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(world.call(Method::POST, &kill, Some(&for_alice), None).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_is_proven_is_not_kept_waiting_by_strangers_behind_the_same_address() {
+    let world = World::new().await;
+    let call = |token: &str| {
+        let request = Request::get("/api/v1/whoami").header(header::AUTHORIZATION, format!("Bearer {token}"));
+        world.send_from(request.body(Body::empty()).unwrap(), "198.51.100.1:1")
+    };
+    let mut last = StatusCode::OK;
+    for _ in 0..=lockgate_core::limits::API_LOGIN_FAILURES_MAX {
+        last = call("lg_wrong").await.status;
+    }
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(call(&world.alice).await.status, StatusCode::OK);
+    assert_eq!(call("lg_wrong").await.status, StatusCode::TOO_MANY_REQUESTS, "that forgives nothing");
+}
+
+#[tokio::test]
+async fn who_follows_a_recording_loses_it_with_any_word_of_a_directory() {
+    let world = World::new().await;
+    let watched = world.store.clone();
+    let watch = tokio::spawn(async move { watched.watch_tokens().await });
+    let person =
+        NewPerson { source: "scim:corp".to_owned(), user: "audrey".to_owned(), active: true, ..NewPerson::default() };
+    let person = world.store.create_person(person, "test", clock::now()).await.unwrap();
+    let path = format!("/api/v1/sessions/{}/events?follow=true", world.session);
+    assert_eq!(world.get(&path, &world.auditor).await.status, StatusCode::OK);
+    let still_may = world.fakes.following.lock().unwrap().pop().unwrap();
+    assert!(still_may());
+    let off = PersonChange { active: Some(false), ..PersonChange::default() };
+    world.store.change_person("scim:corp", &person.id, off, "test", clock::now()).await.unwrap();
+    assert!(!still_may());
+    watch.abort();
 }
 
 #[tokio::test]
@@ -729,9 +1104,12 @@ async fn hostile_input_is_the_clients_fault() {
     }
     assert_eq!(world.get("/api/v1/sessions?limit=0&user=%27%3B--", &world.admin).await.status, 200);
     assert_eq!(world.get("/api/v1/approvals?state=%3Cb%3E", &world.admin).await.code(), "bad_request");
-    for (method, path, status) in
-        [("GET", "/", 404), ("GET", "/api/v2", 404), ("PUT", "/api/v1/tokens", 405), ("TRACE", "/api/v1/health", 405)]
-    {
+    for (method, path, status) in [
+        ("GET", "/nothing", 404),
+        ("GET", "/api/v2", 404),
+        ("PUT", "/api/v1/tokens", 405),
+        ("TRACE", "/api/v1/health", 405),
+    ] {
         let answer = world.call(method.parse().unwrap(), path, None, None).await;
         assert_eq!(answer.status.as_u16(), status, "{method} {path}");
         answer.code();
@@ -800,6 +1178,25 @@ async fn the_page_tells_strangers_nothing_and_lets_people_decide() {
 }
 
 #[tokio::test]
+async fn what_directories_call_takes_nobodys_token() {
+    let world = World::new().await;
+    let callers = [None, Some(&world.alice), Some(&world.auditor), Some(&world.admin), Some(&world.limited_admin)];
+    for (n, (method, path)) in DIRECTORY_ENDPOINTS.iter().enumerate() {
+        for caller in callers {
+            let mut request = Request::builder().method(method.clone()).uri(path.replace("{id}", "000000000000"));
+            if let Some(token) = caller {
+                request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            }
+            // Somewhere else each time: refusals wait.
+            let peer = format!("198.51.100.{}:1", n + 1);
+            let answer = world.send_from(request.body(Body::from("{}")).unwrap(), &peer).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path}: {}", answer.text);
+            assert!(answer.text.contains("urn:ietf:params:scim:api:messages:2.0:Error"), "{}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_description_is_openapi_3_1_and_complete() {
     let world = World::new().await;
     let document = world.call(Method::GET, "/api/v1/openapi.json", None, None).await.json();
@@ -816,6 +1213,7 @@ async fn the_description_is_openapi_3_1_and_complete() {
         .iter()
         .filter(|e| e.path.starts_with("/api/"))
         .map(|e| (e.method.to_string(), e.path.to_owned()))
+        .chain(DIRECTORY_ENDPOINTS.iter().map(|(method, path)| (method.to_string(), (*path).to_owned())))
         .collect();
     assert_eq!(described, table);
     // Every reference leads somewhere, and every operation has a name of its own and answers.
@@ -834,6 +1232,10 @@ async fn the_description_is_openapi_3_1_and_complete() {
                 path.contains('{'),
                 operation["parameters"].as_array().is_some_and(|p| p.iter().any(|p| p["in"] == "path"))
             );
+            if path.starts_with("/scim/") {
+                assert_eq!(operation["security"], json!([{"directory": []}]), "{method} {path}");
+                continue;
+            }
             let role =
                 ENDPOINTS.iter().find(|e| e.path == path && e.method.as_str() == method.to_uppercase()).unwrap().role;
             let open = matches!(role, Role::Anybody | Role::ProofInBody);

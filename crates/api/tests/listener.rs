@@ -39,7 +39,7 @@ async fn serves_over_tls_and_drains() {
         "done"
     };
     let router = Router::new().route("/", get(async || "hello")).route("/slow", get(slow));
-    let serving = tokio::spawn(lockgate_api::serve(listener, config, router, async {
+    let serving = tokio::spawn(lockgate_api::serve(listener, config, Arc::default(), router, async {
         let _ = stopped.await;
     }));
     let client = reqwest::Client::builder()
@@ -70,7 +70,7 @@ async fn one_source_cannot_take_every_connection() {
     let port = listener.local_addr().unwrap().port();
     let serving = tokio::spawn(lockgate_api::serve_plain(listener, Router::new(), std::future::pending()));
     let mut held = Vec::new();
-    for _ in 0..lockgate_core::limits::PREAUTH_PER_SOURCE_MAX {
+    for _ in 0..lockgate_core::limits::API_CONNECTIONS_PER_SOURCE_MAX {
         held.push(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -83,6 +83,26 @@ async fn one_source_cannot_take_every_connection() {
     let mut welcome = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     welcome.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert!(welcome.read(&mut byte).await.unwrap() == 1);
+    serving.abort();
+}
+
+#[tokio::test]
+async fn who_says_nothing_gives_the_place_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = tokio::spawn(lockgate_api::serve_plain(listener, Router::new(), std::future::pending()));
+    let limit = Duration::from_millis(lockgate_core::limits::API_HEADER_MS_MAX) + Duration::from_secs(10);
+    let mut waiting = tokio::task::JoinSet::new();
+    for said in ["", "G", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\n"] {
+        waiting.spawn(async move {
+            let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            client.write_all(said.as_bytes()).await.unwrap();
+            let mut seen = Vec::new();
+            let closed = tokio::time::timeout(limit, client.read_to_end(&mut seen)).await;
+            assert!(closed.is_ok(), "after {said:?} it waits on");
+        });
+    }
+    waiting.join_all().await;
     serving.abort();
 }
 

@@ -19,9 +19,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fakes::{Idp, Nothing};
 use lockgate_api::{ApiState, PeerAddr};
-use lockgate_core::limits;
+use lockgate_core::{IdentityKind, limits};
 use lockgate_store::approvals::Approvals;
-use lockgate_store::{Asker, LOCAL, LoginClaim, LoginRequest, NewPerson, RequestState, Store, clock};
+use lockgate_store::{Asker, LOCAL, LoginClaim, LoginRequest, NewLogin, NewPerson, RequestState, Store, clock};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -280,7 +280,10 @@ async fn codes_cannot_be_tried_out() {
     }
     assert_eq!(refused, 5);
     browser.address = Some("192.0.2.99:1");
-    assert_eq!(world.get(&mut browser, "/device?code=BBBB-BBBB").await.status, StatusCode::NOT_FOUND, "others go on");
+    let elsewhere = world.get(&mut browser, "/device?code=BBBB-BBBB").await;
+    assert_eq!(elsewhere.status, StatusCode::TOO_MANY_REQUESTS, "another address does not help");
+    let mut bob = world.signed_in("bob").await;
+    assert_eq!(world.get(&mut bob, "/device?code=BBBB-BBBB").await.status, StatusCode::NOT_FOUND, "others go on");
 }
 
 #[tokio::test]
@@ -567,4 +570,76 @@ async fn local_users_sign_in_with_a_form_of_their_own_browser() {
     let (done, after) = send(&browser, form, "lena", "right").await;
     assert_eq!(done.location(), "/confirm/k3v9x2ab12cd");
     assert!(world.get(&mut after.clone(), "/login").await.text.contains("Signed in as <b>lena</b> with local"));
+}
+
+#[tokio::test]
+async fn nobody_signs_in_whom_a_directory_has_disabled() {
+    let world = World::new().await;
+    let mut browser = Browser::default();
+    let refused = world.sign_in(&mut browser, "otto", "").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text);
+    assert!(!browser.cookies.contains_key("__Host-lockgate"));
+    assert_eq!(world.idp.refusals(), ["`otto` is disabled in `scim:corp`"]);
+    // Nor does it help to have been signed in before: nothing is shown, and nothing confirmed.
+    let new = NewLogin {
+        provider: "corp".to_owned(),
+        issuer: "https://idp.example.com".to_owned(),
+        subject: "otto".to_owned(),
+        user: "otto".to_owned(),
+        groups: [].into(),
+        kind: IdentityKind::Human,
+        on_behalf_of: Vec::new(),
+        source: String::new(),
+        expires: clock::now().plus_millis(600_000),
+        refresh_token: None,
+    };
+    let (secret, _) = world.store.sign_in(new, None, clock::now()).await.unwrap();
+    browser.cookies.insert("__Host-lockgate".to_owned(), secret.expose().to_owned());
+    assert!(!world.get(&mut browser, "/login").await.text.contains("otto"));
+    let request = world.asked(Asker::Device).await;
+    let asked = world.get(&mut browser, &format!("/device?code={}", request.code)).await;
+    assert!(asked.location().starts_with("/login"), "{}", asked.location());
+    let fields = format!("form=x&code={}&action=approve", request.code);
+    let answer = world.send(&mut browser, "POST", &format!("/confirm/{}", request.id), Some(&fields)).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.state_of(&request).await, RequestState::Pending);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_login_is_not_kept_waiting_by_strangers() {
+    let world = World::new().await;
+    let (_, asked) = world.api("POST", "/api/v1/login-requests", &json!({})).await;
+    let path = format!("/api/v1/login-requests/{}/token", asked["id"].as_str().unwrap());
+    let mut last = StatusCode::OK;
+    for _ in 0..=limits::API_LOGIN_FAILURES_MAX {
+        last = world.api("POST", &path, &json!({"secret": "A".repeat(43)})).await.0;
+    }
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS, "guessing waits");
+    let right = world.api("POST", &path, &json!({"secret": asked["secret"]})).await;
+    assert_eq!(right.0, StatusCode::ACCEPTED, "{}", right.1);
+}
+
+#[tokio::test]
+async fn who_signs_in_is_not_kept_waiting_by_strangers_at_the_same_address() {
+    let world = World::new().await;
+    let mut last = None;
+    for _ in 0..limits::API_LOGIN_FAILURES_MAX + 1 {
+        last = Some(world.get(&mut Browser::default(), "/oidc/corp/callback?code=mallory&state=made-up").await);
+    }
+    let last = last.unwrap();
+    assert_eq!(last.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(last.headers.contains_key("retry-after"), "it says how long");
+    world.signed_in("alice").await;
+
+    // Who begins sign-ins and answers them wrongly has the provider asked, and that is not for everybody as often as they like.
+    let mallorys = || Browser { address: Some("192.0.2.66:1"), ..Browser::default() };
+    for _ in 0..limits::API_LOGIN_FAILURES_MAX {
+        let mut browser = mallorys();
+        world.get(&mut browser, "/oidc/corp/login").await;
+        world.get(&mut browser, "/oidc/corp/callback?code=mallory&state=made-up").await;
+    }
+    let mut browser = mallorys();
+    assert_eq!(world.sign_in(&mut browser, "mallory", "").await.status, StatusCode::TOO_MANY_REQUESTS);
+    browser.address = Some("192.0.2.99:1");
+    assert_eq!(world.sign_in(&mut browser, "alice", "").await.status, StatusCode::SEE_OTHER, "others go on");
 }

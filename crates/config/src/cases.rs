@@ -130,6 +130,7 @@ fn read_identity(user: &str, who: &Who, all: &BTreeMap<String, Who>, page: &mut 
         kind,
         on_behalf_of: who.on_behalf_of.iter().map(&mut principal).collect(),
         token_id: None,
+        actions: None,
     }
 }
 

@@ -19,6 +19,6 @@ pub use load::{Loaded, Report, schema};
 pub use lockgate_core::matches_glob;
 pub use model::{
     ALGORITHMS, Address, Admin, Classification, Config, Detect, Durability, Infer, Limits, Listen, Oidc, Recording,
-    Rewrites, RoleName, Saml, SamlSigned, Scim, Target, TlsFiles, TlsMode,
+    Rewrites, RoleName, Saml, SamlSigned, Scim, Target, TlsFiles, TlsMode, TokenCheck,
 };
 pub use patterns::{ColumnPattern, ColumnPatternError};

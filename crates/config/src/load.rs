@@ -176,6 +176,10 @@ fn warnings(config: &Config, policies: &Policies) -> Vec<String> {
     if policies.list().next().is_none() {
         warnings.push(format!("there is no policy in {}: everything is denied", config.policies.display()));
     }
+    warnings.extend(policies.doubts().iter().map(|doubt| {
+        let hint = doubt.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        format!("{}:{}:{}: {}{hint}", doubt.path, doubt.line, doubt.column, doubt.message)
+    }));
     let targets: BTreeSet<&str> = config.targets.iter().map(|t| t.name.as_str()).collect();
     let target_labels: BTreeSet<String> =
         config.targets.iter().flat_map(|t| &t.labels).map(|(key, value)| format!("{key}={value}")).collect();

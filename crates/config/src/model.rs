@@ -99,6 +99,15 @@ pub struct Scim {
     pub token: Secret,
 }
 
+/// How an issuer is asked again about tokens that were shown without a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenCheck {
+    /// It is asked for their state (RFC 7662).
+    Introspection,
+    /// They are shown to it, to be told about their user.
+    Userinfo,
+}
+
 /// An OpenID Connect issuer.
 #[derive(Clone)]
 pub struct Oidc {
@@ -132,6 +141,8 @@ pub struct Oidc {
     pub kind: IdentityKind,
     /// Where a token says so.
     pub kind_claim: Option<String>,
+    /// How it is asked again about tokens that were shown without a login; `None` for not at all.
+    pub token_check: Option<TokenCheck>,
     /// The certificates (PEM) that its own is checked against; `None` for the system's.
     pub ca: Option<PathBuf>,
 }

@@ -197,6 +197,9 @@ pub(crate) struct Oidc {
     /// The claim that says so instead, where a token has it.
     #[schemars(with = "Option<String>")]
     pub(crate) kind_claim: Option<Text>,
+    /// How live sessions of tokens that were shown without a login are asked about again: `introspection`, `userinfo` or `no` (the default).
+    #[schemars(with = "Option<String>")]
+    pub(crate) token_check: Option<Text>,
     /// The certificates (PEM) that the issuer's own is checked against. Default: the system's.
     #[schemars(with = "Option<String>")]
     pub(crate) ca: Option<Text>,

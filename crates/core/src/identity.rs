@@ -1,6 +1,7 @@
 //! Who is asking. An [`Identity`] is only ever built from something that was proven (promise 7).
 
-use crate::limits;
+use crate::names::name_key;
+use crate::{Action, limits};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -74,6 +75,9 @@ pub struct Identity {
     pub on_behalf_of: Vec<Principal>,
     /// The id of the token that proved it, where one did.
     pub token_id: Option<String>,
+    /// The only actions that the proof is for, beside `connect`; `None` means no such limit. It narrows what policy permits to
+    /// everybody in the chain, and permits nothing.
+    pub actions: Option<BTreeSet<Action>>,
 }
 
 /// One party under one list of its groups. What an identity may do is what each of its standings may do.
@@ -113,9 +117,33 @@ impl fmt::Display for GroupsUnknown {
 }
 
 impl Identity {
-    /// Whether `user` is this identity or anyone it acts for. Such a party may not approve its requests.
+    /// Whether the proof is for this action. Policy still has to agree.
+    pub fn is_for(&self, action: Action) -> bool {
+        action == Action::Connect || self.actions.as_ref().is_none_or(|actions| actions.contains(&action))
+    }
+
+    /// Whether `user`, however it is spelt, is this identity or anyone it acts for. Such a party may not approve its requests.
     pub fn involves(&self, user: &str) -> bool {
-        self.users().any(|party| party == user)
+        let key = name_key(user);
+        self.users().any(|party| party == user || name_key(party) == key)
+    }
+
+    /// Whether `other` and everybody it acts for is this identity or anyone it acts for: what this identity did concerns them. An
+    /// agent that acts for one person is not concerned by what it did for another.
+    pub fn involves_all_of(&self, other: &Identity) -> bool {
+        other.users().all(|user| self.involves(user))
+    }
+
+    /// Whether `other` is who this identity is, of the same kind and in the same groups, and acts for the same parties in the same
+    /// groups. The directories' words apart, the two may do the same.
+    pub fn is_alike(&self, other: &Identity) -> bool {
+        let party = |a: &Principal, b: &Principal| a.user == b.user && a.kind == b.kind && a.groups == b.groups;
+        self.user == other.user
+            && self.kind == other.kind
+            && self.groups == other.groups
+            && self.actions == other.actions
+            && self.on_behalf_of.len() == other.on_behalf_of.len()
+            && self.on_behalf_of.iter().zip(&other.on_behalf_of).all(|(a, b)| party(a, b))
     }
 
     /// It, and everybody it acts for, nearest first.
@@ -186,6 +214,7 @@ mod tests {
                 directories: vec![groups(&["engineers"]), groups(&["dba", "engineers"])],
             }],
             token_id: None,
+            actions: None,
         }
     }
 
@@ -200,6 +229,16 @@ mod tests {
             .collect();
         assert_eq!(shown, ["bot agent 2 1", "bob human 2 0", "bob human 1 0"]);
         assert_eq!(bot.certain_groups(), groups(&["engineers"]));
+    }
+
+    #[test]
+    fn a_proof_for_some_actions_is_for_connect_and_these() {
+        let all = bot();
+        let some = Identity { actions: Some(BTreeSet::from([Action::Read])), ..bot() };
+        for action in Action::ALL {
+            assert!(all.is_for(action), "{action}");
+            assert_eq!(some.is_for(action), matches!(action, Action::Connect | Action::Read), "{action}");
+        }
     }
 
     #[test]

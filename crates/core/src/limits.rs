@@ -64,6 +64,8 @@ pub const SQL_FIXPOINT_ROUNDS_MAX: usize = 16;
 pub const SQL_COLUMNS_MAX: usize = 1_664;
 /// Names that are compared, or columns that are passed over, in one step of the analysis of a statement.
 pub const SQL_COMPARISONS_PER_STEP: usize = 64;
+/// What it counts to parse a statement in the code of a function: as many steps as take about that long.
+pub const SQL_STEPS_PER_PARSE: usize = 200;
 /// Steps of the analysis of one statement: an expression, a relation, a column that is copied.
 pub const SQL_ANALYSIS_STEPS_MAX: usize = 400_000;
 /// What a statement may make of a stored value of 256 bytes, in estimate, where a labelled value is part of it; values of a
@@ -90,8 +92,19 @@ pub const INFER_ALARM_PROBES_MIN: usize = 6;
 
 /// Cached analyses of one target.
 pub const ANALYSIS_CACHE_ENTRIES_MAX: usize = 10_000;
-/// Bytes that one database's cache of analyses takes, as estimated from the lengths of its texts.
+/// Bytes that one database's cache of analyses takes, as estimated from its texts and the columns of their results.
 pub const ANALYSIS_CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Texts of one transaction that set off code which runs at its end, and are judged again before that.
+pub const PG_PUT_OFF_TEXTS_MAX: usize = 256;
+/// Bytes that keeping these takes, in estimate.
+pub const PG_PUT_OFF_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of the search paths that are known by a number, of one target's sessions on one database, in estimate.
+pub const SEARCH_PATHS_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Databases whose catalog is kept although no session is on them.
+pub const PG_DATABASES_KEPT: usize = 64;
+/// Bytes of a statement's text and of the catalog's names that are searched for the names of its result's columns; what is not
+/// found by then is hidden.
+pub const PG_TITLE_SEARCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Relations in a catalog snapshot; a database with more counts as unknown.
 pub const CATALOG_RELATIONS_MAX: usize = 200_000;
 /// Rows in the answers that make a catalog snapshot.
@@ -120,8 +133,32 @@ pub const ALTERATION_LINGER_MS: i64 = 3_000;
 /// Bytes read from a socket at once.
 pub const READ_BUFFER_BYTES: usize = 32 * 1024;
 
+/// Passwords of one source, or for one user, that are compared at once as long as few were wrong; else it is one.
+pub const GUESSES_OPEN_MAX: u32 = 64;
+/// Refused logins of one source that are put on record one by one within [`REFUSALS_WINDOW_MS`]; of others it is the number.
+pub const REFUSALS_NOTED_PER_SOURCE_MAX: u32 = 300;
+/// The same of all sources.
+pub const REFUSALS_NOTED_MAX: u32 = 3_000;
+/// The time in which refused logins are counted for the record.
+pub const REFUSALS_WINDOW_MS: i64 = 60_000;
 /// Refused logins of one source for one user within [`API_LOGIN_WINDOW_MS`] that cost nothing: people mistype.
 pub const LOGIN_FAILURES_FREE: u32 = 3;
+/// Refused logins from one source for whomever that are answered at once: an office has many people who mistype.
+pub const LOGIN_FAILURES_FREE_WIDE: u32 = 30;
+/// How many sources' worth of refusals a /48 of IPv6 has: it holds 65,536 sources, and may be one person's.
+pub const SITE_FAILURES: u32 = 10;
+/// How many sources' worth of places it has.
+pub const SITE_PLACES: usize = 4;
+/// Late answers to refused logins that one source waits for at once; the next is not late, and what comes then waits for its turn.
+pub const LATE_ANSWERS_PER_SOURCE_MAX: usize = 64;
+/// Late answers in all.
+pub const LATE_ANSWERS_MAX: usize = 512;
+/// Time between two connections or proofs of such a source that are looked at.
+pub const LOGIN_TURN_MS: i64 = 5;
+/// The longest that one waits for its turn; what would wait longer is turned away.
+pub const LOGIN_TURN_WAIT_MS_MAX: i64 = 2_000;
+/// How late the API says that a source has to wait.
+pub const API_LATE_MS: u64 = 500;
 /// How late the next refusal comes after those, doubled with each further one.
 pub const LOGIN_DELAY_MS: u64 = 250;
 /// The latest that a refusal comes.
@@ -140,7 +177,7 @@ pub const HOLD_NOTICE_MS: u64 = 10_000;
 pub const REJUDGE_MS: u64 = 250;
 
 /// Connections that have not proven an identity, from one address.
-pub const PREAUTH_PER_SOURCE_MAX: usize = 64;
+pub const PREAUTH_PER_SOURCE_MAX: usize = 128;
 /// Connections that have not proven an identity, in all.
 pub const PREAUTH_MAX: usize = 1_024;
 /// Sessions in all.
@@ -264,7 +301,9 @@ pub const REASON_BYTES_MAX: usize = 2_000;
 pub const QUORUM_MAX: u32 = 32;
 
 /// Connections to the HTTP API at once.
-pub const API_CONNECTIONS_MAX: usize = 512;
+pub const API_CONNECTIONS_MAX: usize = 1_024;
+/// Connections to the HTTP API from one address, which may be an office's: browsers keep theirs.
+pub const API_CONNECTIONS_PER_SOURCE_MAX: usize = 256;
 /// Body of a request to the HTTP API.
 pub const API_BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long after an identity provider vouched for a login it is asked again, where the configuration says nothing.
@@ -273,6 +312,8 @@ pub const RECHECK_MS: u64 = 15 * 60 * 1_000;
 pub const RECHECK_GRACE_MS: u64 = 60 * 60 * 1_000;
 /// Logins that are asked about at once.
 pub const RECHECKS_AT_ONCE: usize = 16;
+/// How long it is tried to have a provider take back what a login was refreshed with, after the login's end.
+pub const GIVE_BACK_MS_MAX: i64 = 60 * 60 * 1_000;
 /// Body of a request of a directory: a group of ten thousand members, written at length.
 pub const SCIM_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Members of a group that an answer to a directory shows.
@@ -283,6 +324,8 @@ pub const SCIM_SECRET_CHARS_MIN: usize = 32;
 pub const API_HEADER_BYTES_MAX: usize = 32 * 1024;
 /// Time to send the headers of a request, and for a TLS handshake.
 pub const API_HEADER_MS_MAX: u64 = 10_000;
+/// How long a connection to the API may be open with nothing asked.
+pub const API_IDLE_MS_MAX: u64 = 60_000;
 /// Time for the API to answer one request (an event stream's first byte).
 pub const API_ANSWER_MS_MAX: u64 = 30_000;
 /// Refused logins of one source within the window below before it has to wait.
@@ -414,13 +457,19 @@ pub const LOGIN_REQUEST_MS_MAX: i64 = 10 * 60 * 1_000;
 /// How long a connection waits for the browser login behind its link.
 pub const LINK_MS_MAX: u64 = 5 * 60 * 1_000;
 /// Logins that wait for a browser, from one address.
-pub const LOGIN_REQUESTS_PER_SOURCE_MAX: usize = 256;
+pub const LOGIN_REQUESTS_PER_SOURCE_MAX: usize = 1_024;
 /// Logins that wait for a browser, in all.
-pub const LOGIN_REQUESTS_MAX: usize = 20_000;
+pub const LOGIN_REQUESTS_MAX: usize = 65_536;
 /// The address on this machine that a login by browser comes back to.
 pub const LOGIN_REDIRECT_BYTES_MAX: usize = 256;
 /// How often a device asks whether its login is confirmed.
 pub const DEVICE_POLL_MS: u64 = 2_000;
+/// Changes to the store that become durable together.
+pub const STORE_BATCH_MAX: usize = 64;
+/// How long the first of them waits for others, while these are at it.
+pub const STORE_BATCH_MS_MAX: u64 = 25;
+/// Changes that wait for their turn; whoever brings more waits before the queue.
+pub const STORE_WAITING_MAX: usize = 1_024;
 /// States of sign-ins and assertions that are remembered so that each counts once; further ones are refused.
 pub const USED_ONCE_MAX: usize = 200_000;
 /// How long what was used is remembered after its end, for a clock that is set back before a restart.
@@ -430,6 +479,6 @@ pub const SAML_FORM_BYTES_MAX: usize = 512 * 1024;
 /// Connections that wait for a person with a browser, in all.
 pub const LINKS_MAX: usize = 512;
 /// Connections that wait for a person with a browser, from one address.
-pub const LINKS_PER_SOURCE_MAX: usize = 16;
+pub const LINKS_PER_SOURCE_MAX: usize = 64;
 /// How often a connection that waits looks whether another gateway has heard from its person.
 pub const LINK_LOOK_MS: u64 = 1_000;

@@ -3,6 +3,10 @@
 use crate::checks::luhn;
 use crate::number::{Gap, Number};
 
+/// The fewest digits of any card.
+pub(crate) const DIGITS_MIN: usize = 12;
+const DIGITS_MAX: usize = 19;
+
 /// How sure the issuer's range and the length make it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Issued {
@@ -53,7 +57,7 @@ fn issued(digits: &[u8]) -> Option<Issued> {
 /// What a number is as a card; `None` where it is none.
 pub(crate) fn card(number: &Number<'_>) -> Option<Issued> {
     let count = number.digits.len();
-    if !(12..=19).contains(&count) {
+    if !(DIGITS_MIN..=DIGITS_MAX).contains(&count) {
         return None;
     }
     let grouped = match number.gap() {

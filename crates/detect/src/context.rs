@@ -33,6 +33,11 @@ impl Topics {
         self.0 & topics != 0
     }
 
+    /// Whether nothing says that a bare number could be somebody's: such names stand for orders, times and amounts.
+    pub(crate) const fn is_of_other_things(self) -> bool {
+        self.has(OTHER) && !self.has(PHONE | CONTACT | SSN | NATIONAL)
+    }
+
     /// The topics of a name such as `customerPhone` or `tax_id`.
     pub fn of_name(name: &[u8]) -> Topics {
         let mut topics = 0;

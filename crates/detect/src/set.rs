@@ -1,6 +1,6 @@
 //! A compiled set of detectors, and the scan of one value.
 
-use crate::card::{Issued, card};
+use crate::card::{self, Issued, card};
 use crate::class::{self, Summary, at, before, slice};
 use crate::context::{self, Column, Topics};
 use crate::custom::Custom;
@@ -383,6 +383,10 @@ impl Scan<'_> {
         // A number that cannot go on and is too short is none.
         let single = !matches!(next, b' ' | b'-' | b'.' | b'/' | b'(' | b')');
         if single && end - start < 7 {
+            return end;
+        }
+        // Digits in one piece that begin a value whose name is of other things are at most a card's.
+        if single && start == 0 && end - start < card::DIGITS_MIN && self.column.topics.is_of_other_things() {
             return end;
         }
         if !crate::number::begins(text, start) {

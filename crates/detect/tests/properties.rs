@@ -140,6 +140,18 @@ proptest! {
         }
     }
 
+    /// A bare number that begins a value is nothing where the name is of other things; what is beside it is looked at all the same.
+    #[test]
+    fn bare_digits_under_a_name_of_other_things_are_nothing(digits in "[0-9]{7,11}") {
+        let column = Column::named(b"order_id");
+        let mut hits = Vec::new();
+        all().scan(digits.as_bytes(), &column, &mut hits);
+        prop_assert!(hits.is_empty(), "{digits}: {hits:?}");
+        let beside = format!("{digits} ssn 219-09-9998");
+        all().scan(beside.as_bytes(), &column, &mut hits);
+        prop_assert!(hits.iter().any(|hit| hit.end == beside.len()), "{beside}: {hits:?}");
+    }
+
     /// What stands around a value does not hide it, as long as it is apart from it.
     #[test]
     fn values_are_found_in_any_surroundings(before in "[a-z ]{0,60}", after in "[a-z ]{0,60}", user in "[a-z]{1,12}") {

@@ -41,6 +41,7 @@ impl Proven {
             kind: self.kind,
             on_behalf_of: self.on_behalf_of.clone(),
             token_id: Some(self.id.clone()),
+            actions: None,
         }
     }
 }

@@ -15,7 +15,7 @@ use base64::Engine as _;
 use issuer::{ISSUER, Issuer, NOW, claims, encode, hmac_token, now, path, rules};
 use lockgate_core::IdentityKind;
 use lockgate_identity::Proven;
-use lockgate_identity::jwt::{Algorithm, Expected, Jwt, JwtError, KeySet, Required, Rules};
+use lockgate_identity::jwt::{Algorithm, ClaimPath, Expected, Jwt, JwtError, KeySet, Required, Rules};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 
@@ -276,6 +276,7 @@ fn hostile_claims() {
         (r#"{"act":"bot"}"#, "`act` is not an object"),
         (r#"{"act":{}}"#, "without `sub`"),
         (r#"{"act":{"sub":"alice@example.com"}}"#, "act for itself"),
+        (r#"{"act":{"sub":"Alice@Example.com"}}"#, "act for itself"),
         (r#"{"act":{"sub":"bot","iss":"https://other.example"}}"#, "another issuer"),
         (r#"{"act":{"sub":"bot","groups":"a\u0000"}}"#, "cannot be the name of a group"),
     ] {
@@ -394,6 +395,26 @@ fn an_agent_shows_whom_it_acts_for() {
 }
 
 #[test]
+fn rules_are_chosen_by_audience_and_required_claims_alone() {
+    let mut contractors = rules();
+    contractors.required = vec![Required { claim: path("who"), values: vec!["contractor".to_owned()] }];
+    for (more, is_theirs) in [
+        (r#"{"who":"contractor"}"#, true),
+        // What else is wrong with it is for these rules to say.
+        (r#"{"who":"contractor","email":null}"#, true),
+        (r#"{"who":"contractor","groups":null,"hasgroups":true}"#, true),
+        (r#"{"who":"contractor","exp":1}"#, true),
+        (r#"{"who":"contractor","aud":"another"}"#, false),
+        (r#"{"who":"contractor","iss":"https://idp.example.com/"}"#, false),
+        (r#"{"who":"employee"}"#, false),
+        ("{}", false),
+    ] {
+        let token = IDP.0.usual(&claims(more));
+        assert_eq!(Jwt::read(&token).unwrap().is_for(&contractors, Expected::Bearer), is_theirs, "{more}");
+    }
+}
+
+#[test]
 fn required_claims() {
     let mut rules = rules();
     let require = |claim: &str, values: &[&str]| Required {
@@ -440,10 +461,13 @@ fn keys_that_prove_nothing() {
         let proven = Jwt::read(&token).unwrap().prove(&rules(), &keys, Expected::Bearer, now());
         assert_eq!(proven.is_ok(), usable, "{what}: {:?}", proven.err());
     }
-    // 1024 bits, and an exponent of one.
+    // 1024 bits, an exponent of one, and a point of which the empty signature is a right one.
     let n = IDP.0.rsa_jwk("");
+    let mut one = [0; 32];
+    one[0] = 1;
+    let one = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, encode(one));
     let short = format!(r#"{{"kty":"RSA","n":"{}","e":"AQAB"}}"#, encode([0xff; 128]));
-    for weak in [short, n.replace(r#""e":"AQAB""#, r#""e":"AQ""#), IDP.0.ec_jwk(0, "P-384", "x")] {
+    for weak in [short, n.replace(r#""e":"AQAB""#, r#""e":"AQ""#), IDP.0.ec_jwk(0, "P-384", "x"), one] {
         assert!(KeySet::read(set(&weak).as_bytes()).unwrap().is_empty(), "{weak}");
     }
     for broken in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#] {
@@ -500,5 +524,21 @@ proptest! {
     fn any_text_is_read_or_refused(header in "\\PC{0,60}", payload in "\\PC{0,200}", tail in "[A-Za-z0-9_-]{0,40}") {
         let _ = Jwt::read(&format!("{}.{}.{tail}", encode(header), encode(&payload))).is_ok();
         let _ = KeySet::read(payload.as_bytes()).is_ok();
+    }
+}
+
+#[test]
+fn an_address_counts_only_where_it_is_verified_however_its_claim_is_written() {
+    for (path, more, verified) in [
+        ("/email", r#"{"email_verified":false}"#, false),
+        ("/email", r#"{"email_verified":true}"#, true),
+        ("user.email", r#"{"user":{"email":"a@example.com","email_verified":false}}"#, false),
+        ("/user/email", r#"{"user":{"email":"a@example.com","email_verified":false},"email_verified":true}"#, false),
+        ("user.email", r#"{"user":{"email":"a@example.com"},"email_verified":false}"#, true),
+        ("preferred_username", r#"{"preferred_username":"a","email_verified":false}"#, true),
+    ] {
+        let rules = Rules { user_claim: ClaimPath::new(path).unwrap(), ..rules() };
+        let found = prove_with(&IDP.0.usual(&claims(more)), &rules, Expected::Bearer);
+        assert_eq!(found.is_ok(), verified, "{path} {more}: {:?}", found.err());
     }
 }

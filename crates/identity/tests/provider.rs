@@ -13,8 +13,9 @@
 mod issuer;
 
 use issuer::{Issuer, claims, encode, now, rules};
+use lockgate_core::Secret;
 use lockgate_identity::jwt::{Algorithm, Expected, Jwt};
-use lockgate_identity::provider::Settings;
+use lockgate_identity::provider::{Settings, TokenCheck};
 use lockgate_identity::{Provider, ProviderError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -41,6 +42,8 @@ struct Fake {
     port: u16,
     description: Arc<Mutex<Say>>,
     keys: Arc<Mutex<Say>>,
+    /// What it says about who shows a token.
+    told: Arc<Mutex<Say>>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -73,21 +76,34 @@ impl Fake {
     async fn start(issuer: &Issuer) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let good = format!(r#"{{"issuer":"http://127.0.0.1:{port}","jwks_uri":"http://127.0.0.1:{port}/jwks"}}"#);
+        let good = format!(
+            r#"{{"issuer":"http://127.0.0.1:{port}","jwks_uri":"http://127.0.0.1:{port}/jwks","userinfo_endpoint":"http://127.0.0.1:{port}/userinfo"}}"#
+        );
         let description = Arc::new(Mutex::new(Say::Json(good)));
         let keys = Arc::new(Mutex::new(Say::Json(issuer.jwks())));
+        let told = Arc::new(Mutex::new(Say::Json("{}".to_owned())));
         let asked = Arc::new(AtomicUsize::new(0));
-        let fake =
-            Fake { port, description: Arc::clone(&description), keys: Arc::clone(&keys), asked: Arc::clone(&asked) };
+        let fake = Fake {
+            port,
+            description: Arc::clone(&description),
+            keys: Arc::clone(&keys),
+            told: Arc::clone(&told),
+            asked: Arc::clone(&asked),
+        };
         tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
                 let (description, keys, asked) = (Arc::clone(&description), Arc::clone(&keys), Arc::clone(&asked));
+                let told = Arc::clone(&told);
                 tokio::spawn(async move {
                     let mut request = vec![0; 4_096];
                     let length = socket.read(&mut request).await.unwrap_or(0);
                     asked.fetch_add(1, Ordering::Relaxed);
                     let request = String::from_utf8_lossy(&request[..length]).into_owned();
-                    let which = if request.starts_with("GET /jwks") { keys } else { description };
+                    let which = match request.split(' ').nth(1) {
+                        Some("/jwks") => keys,
+                        Some("/userinfo") => told,
+                        _ => description,
+                    };
                     let say = which.lock().unwrap().clone();
                     answer(socket, say).await;
                 });
@@ -99,7 +115,8 @@ impl Fake {
     fn provider(&self) -> Provider {
         let mut rules = rules();
         rules.issuer = format!("http://127.0.0.1:{}", self.port);
-        Provider::new(Settings { rules, client_secret: None, scopes: Vec::new(), ca: None }).unwrap()
+        let token_check = Some(TokenCheck::Userinfo);
+        Provider::new(Settings { rules, client_secret: None, scopes: Vec::new(), token_check, ca: None }).unwrap()
     }
 
     fn token(&self, issuer: &Issuer, kid: &str) -> String {
@@ -259,4 +276,35 @@ async fn many_who_come_with_a_new_key_have_it_asked_for_once() {
     assert!(tasks.join_all().await.into_iter().all(|proven| proven));
     assert_eq!(fake.asked.load(Ordering::Relaxed) - before, 2);
     assert!(prove(&provider, &fake.token(&old, "rsa")).await.is_err(), "the old key is gone");
+}
+
+#[tokio::test]
+async fn a_token_counts_as_long_as_its_holder_is_who_it_names() {
+    let issuer = Issuer::new();
+    let fake = Fake::start(&issuer).await;
+    let provider = fake.provider();
+    let proven = |more: &str| {
+        let payload = claims(&format!(r#"{{"iss":"http://127.0.0.1:{}","groups":["a","b"]{more}}}"#, fake.port));
+        issuer.token(Algorithm::Rs256, r#"{"alg":"RS256","kid":"rsa"}"#, &payload)
+    };
+    let (own, agents) = (proven(""), proven(r#","act":{"sub":"bot","groups":["a"]}"#));
+    let sub = "248289761001";
+    for token in [own, agents] {
+        let proven = provider.prove(&Jwt::read(&token).unwrap(), Expected::Bearer, now()).await.unwrap();
+        for (told, counts) in [
+            (format!(r#"{{"sub":"{sub}"}}"#), true),
+            (format!(r#"{{"sub":"{sub}","email":"alice@example.com","groups":["b","a"]}}"#), true),
+            (format!(r#"{{"sub":"{sub}","email":"Alice@Example.com"}}"#), true),
+            (format!(r#"{{"sub":"{sub}","email":"alice.b@example.com"}}"#), false),
+            (format!(r#"{{"sub":"{sub}","email":"alice@example.com","email_verified":false}}"#), false),
+            (format!(r#"{{"sub":"{sub}","email":7}}"#), false),
+            (format!(r#"{{"sub":"{sub}","groups":["a"]}}"#), false),
+            (r#"{"sub":"somebody else"}"#.to_owned(), false),
+            ("{}".to_owned(), false),
+        ] {
+            *fake.told.lock().unwrap() = Say::Json(told.clone());
+            let still = provider.still_counts(&Secret::new(token.clone()), &proven).await.unwrap();
+            assert_eq!(still, counts, "{} {told}", proven.user);
+        }
+    }
 }

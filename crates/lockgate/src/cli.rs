@@ -5,7 +5,7 @@
 use crate::when;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use lockgate_core::{IdentityKind, Principal, SessionId, Timestamp};
+use lockgate_core::{Action, IdentityKind, Principal, SessionId, Timestamp};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -96,6 +96,9 @@ pub enum Verb {
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(TokenVerb),
+    /// See who logged in, and end logins with all that they made
+    #[command(subcommand)]
+    Logins(LoginsVerb),
     /// Make local users, set their passwords and groups, disable them
     #[command(subcommand)]
     User(UserVerb),
@@ -308,7 +311,11 @@ pub enum AuditVerb {
 #[derive(Clone, Debug, Subcommand)]
 pub enum PolicyVerb {
     /// Check the configuration and every policy file
-    Check,
+    Check {
+        /// Also ask every target whether it has the columns and tables that they name
+        #[arg(long)]
+        targets: bool,
+    },
     /// Compare what policy says with a table of what it should say
     Test {
         /// The table: a YAML file
@@ -373,6 +380,28 @@ pub enum TokenVerb {
     },
 }
 
+/// `lockgate logins`
+#[derive(Clone, Debug, Subcommand)]
+pub enum LoginsVerb {
+    /// List logins that count
+    List {
+        /// Of this user
+        #[arg(long)]
+        user: Option<String>,
+        /// By this provider; `local` for local users
+        #[arg(long, value_name = "NAME")]
+        provider: Option<String>,
+        /// Also those that are over, for thirty days
+        #[arg(long)]
+        all: bool,
+    },
+    /// End a login: its browsers, tokens and sessions
+    End {
+        /// Its id
+        id: String,
+    },
+}
+
 /// Whom somebody acts for
 #[derive(Clone, Debug, Args)]
 pub struct ChainArgs {
@@ -416,6 +445,9 @@ pub struct TokenCreateArgs {
     /// A target that it is for; repeat it for several [default: all]
     #[arg(long = "target", value_name = "TARGET")]
     pub targets: Vec<String>,
+    /// The only actions that it is for, `connect` always among them: `read,write` [default: all that policy permits]
+    #[arg(long = "action", value_name = "ACTION", value_delimiter = ',', value_parser = action)]
+    pub actions: Vec<Action>,
     /// How long it lasts: `30m`, `1h`, `90d`
     #[arg(long, value_parser = when::duration, default_value = "12h")]
     pub ttl: Duration,
@@ -467,6 +499,12 @@ pub enum UserVerb {
     Enable {
         /// Whom
         user: String,
+    },
+    /// Forget what a directory said of its people that is in the configuration no more; on the gateway's machine
+    Forget {
+        /// The directory's name, as it was under `identity.scim`
+        #[arg(long, value_name = "NAME")]
+        directory: String,
     },
 }
 
@@ -520,6 +558,11 @@ impl From<DemoArgs> for crate::demo::DemoOptions {
     }
 }
 
+fn action(text: &str) -> Result<Action, String> {
+    let names: Vec<&str> = Action::ALL.iter().map(|action| action.name()).collect();
+    text.parse().map_err(|_| format!("use {}", names.join(", ")))
+}
+
 fn kind(text: &str) -> Result<IdentityKind, String> {
     IdentityKind::from_name(text).ok_or_else(|| "use `human`, `service` or `agent`".to_owned())
 }
@@ -550,7 +593,9 @@ mod tests {
             "lockgate audit verify -c gw.yaml -o json",
             "lockgate policy test cases.yaml",
             "lockgate explain -c f --user alice --group engineers --target orders SELECT",
-            "lockgate token create -c f --user bot --group a --group b --kind agent --on-behalf-of bob --on-behalf-of-group a --target orders --ttl 1h -o json",
+            "lockgate token create -c f --user bot --group a --group b --kind agent --on-behalf-of bob --on-behalf-of-group a --target orders --action read,write --action infer --ttl 1h -o json",
+            "lockgate logins list --user alice --provider corp --all",
+            "lockgate logins end 27kptgyatdmr",
             "lockgate detokenize pii/ssn tok_abc 805-19-3320 -5 -o json",
             "lockgate schema policies",
             "lockgate completions bash",
@@ -572,6 +617,7 @@ mod tests {
             "lockgate token create",
             "lockgate token create --user a --ttl soon",
             "lockgate token create --user a --kind robot",
+            "lockgate token create --user a --action read,drop",
             "lockgate sessions show not-an-id",
             "lockgate serve -o xml",
         ] {

@@ -12,9 +12,11 @@ mod demo;
 mod exit;
 mod gateway;
 mod guesses;
+mod log_lines;
 mod output;
 mod place;
 mod protocols;
+mod refusals;
 mod serve;
 mod throttle;
 mod uses;
@@ -56,10 +58,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Approvals(verb) => verbs::approvals::run(&global, output, verb).await?,
         Verb::Sessions(verb) => verbs::sessions::run(&global, output, verb).await?,
         Verb::Audit(verb) => verbs::audit::run(&global, output, verb).await?,
-        Verb::Policy(verb) => verbs::policy::run(&global, output, verb)?,
+        Verb::Policy(verb) => verbs::policy::run(&global, output, verb).await?,
         Verb::Explain(args) => verbs::explain::run(&global, output, args).await?,
         Verb::Detokenize(args) => return verbs::detokenize::run(&global, output, args).await,
         Verb::Token(verb) => verbs::token::run(&global, output, verb).await?,
+        Verb::Logins(verb) => verbs::logins::run(&global, output, verb).await?,
         Verb::User(verb) => verbs::user::run(&global, output, verb).await?,
         Verb::Ca => verbs::print::authority(&global)?,
         Verb::Schema(args) => verbs::print::schema(args.which)?,
@@ -75,7 +78,7 @@ fn say_on_stderr(serving: bool) {
     let filter = EnvFilter::try_from_env("LOCKGATE_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(log_lines::Margin)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();

@@ -126,17 +126,26 @@ pub fn whoever_runs() -> String {
 
 /// The authority that vouches for the gateway, in PEM; `None` for the system's authorities.
 pub fn authority(global: &Global) -> anyhow::Result<Option<String>> {
+    let Some(path) = authority_file(global) else { return Ok(None) };
+    let pem = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok(Some(pem))
+}
+
+/// The file that it is in; `None` for the system's authorities.
+pub fn authority_file(global: &Global) -> Option<PathBuf> {
     if let Some(path) = &global.ca {
-        let pem = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        return Ok(Some(pem));
+        return Some(path.clone());
     }
     // On the gateway's machine its own private authority is as good as a file that was copied from there.
-    let Some(path) = usual(global) else { return Ok(None) };
-    let Ok((loaded, _)) = load_here(&path) else { return Ok(None) };
+    let (loaded, _) = load_here(&usual(global)?).ok()?;
     match loaded.config.tls {
-        Some(_) => Ok(None),
-        None => Ok(lockgate_relay::tls::private_ca(&loaded.config.data_dir).ok()),
+        Some(_) => None,
+        None => Some(lockgate_relay::tls::private_ca_file(&loaded.config.data_dir)).filter(|path| is_readable(path)),
     }
+}
+
+fn is_readable(path: &Path) -> bool {
+    std::fs::File::open(path).is_ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the environment of the command line, and what fills in `${env:NAME}`")]

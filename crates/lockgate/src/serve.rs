@@ -2,10 +2,11 @@
 
 use crate::cli::Global;
 use crate::gateway::{self, Gateway};
-use crate::{place, protocols};
+use crate::{place, protocols, when};
 use anyhow::Context;
+use lockgate_core::Places;
 use lockgate_relay::Accepted;
-use lockgate_relay::listener::{self, Preauth};
+use lockgate_relay::listener;
 use lockgate_session::wire::{Cut, Protocol};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -47,7 +48,7 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
 
     let gateway = Gateway::build(loaded, path.clone()).await?;
     let (stop, stopped) = watch::channel(false);
-    let preauth = Arc::new(Preauth::new(preauth_max, preauth_per_source_max));
+    let preauth = Arc::new(Places::new(preauth_max, preauth_per_source_max).with_many_on_loopback());
     for (tcp, protocol) in bound {
         tracing::info!("{} clients at {}", protocol.name(), shown(&tcp));
         tokio::spawn(accept(Arc::clone(&gateway), tcp, protocol, Arc::clone(&preauth), stopped.clone()));
@@ -114,13 +115,24 @@ async fn accept(
     gateway: Arc<Gateway>,
     tcp: TcpListener,
     protocol: Arc<dyn Protocol>,
-    preauth: Arc<Preauth>,
+    preauth: Arc<Places>,
     stopped: watch::Receiver<bool>,
 ) {
     listener::accept(tcp, preauth, stopped, |tcp, peer, place| {
         let wire = protocol.accept(peer, true);
         let accepted = Accepted { tcp, peer, wire, protocol: protocol.name(), preauth: place };
-        tokio::spawn(lockgate_relay::drive(Arc::clone(&gateway), accepted));
+        // Before anything of it is read: who has guessed too much here queues, and a flood from there costs no handshakes.
+        let Some(wait_ms) = gateway.late().turn_ms(peer.ip(), when::now()) else {
+            tracing::debug!(%peer, "refused: too many connections of a source that guesses");
+            return;
+        };
+        let gateway = Arc::clone(&gateway);
+        tokio::spawn(async move {
+            if wait_ms > 0 {
+                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            }
+            lockgate_relay::drive(gateway, accepted).await;
+        });
     })
     .await;
 }

@@ -2,7 +2,7 @@
 //! those of the API, so that a script does not care where it runs.
 
 use lockgate_core::{Identity, Principal, Timestamp};
-use lockgate_store::{Person, SessionRow, TokenInfo};
+use lockgate_store::{LoginInfo, Person, SessionRow, TokenInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -37,6 +37,9 @@ pub struct TokenView {
     pub identity: IdentityView,
     /// The targets it is for; `null` for all.
     pub targets: Option<BTreeSet<String>>,
+    /// The actions it is for, beside `connect`; `null` for all.
+    #[serde(default)]
+    pub actions: Option<BTreeSet<String>>,
     pub created: String,
     pub expires: String,
     pub state: String,
@@ -44,6 +47,26 @@ pub struct TokenView {
     pub revoked: Option<String>,
     #[serde(default)]
     pub last_used: Option<String>,
+}
+
+/// A login, without what it is refreshed with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoginView {
+    pub id: String,
+    #[serde(flatten)]
+    pub identity: IdentityView,
+    pub provider: String,
+    pub subject: String,
+    pub source: String,
+    pub state: String,
+    pub created: String,
+    pub expires: String,
+    pub judged: String,
+    pub refreshable: bool,
+    #[serde(default)]
+    pub ended: Option<String>,
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// A user, without what proves the password.
@@ -131,11 +154,37 @@ impl TokenView {
             id: info.id.clone(),
             identity: IdentityView::from(&info.identity()),
             targets: info.targets.as_ref().map(|targets| targets.iter().map(ToString::to_string).collect()),
+            actions: info.actions.as_ref().map(|actions| actions.iter().map(ToString::to_string).collect()),
             created: info.created.to_string(),
             expires: info.expires.to_string(),
             state: info.state(now).name().to_owned(),
             revoked: info.revoked_at.as_ref().map(shown),
             last_used: info.last_used.as_ref().map(shown),
+        }
+    }
+}
+
+impl LoginView {
+    /// What is known of a login at a point in time.
+    pub fn of(login: &LoginInfo, now: Timestamp) -> Self {
+        LoginView {
+            id: login.id.clone(),
+            identity: IdentityView {
+                user: login.user.clone(),
+                groups: login.groups.clone(),
+                kind: login.kind.name().to_owned(),
+                on_behalf_of: login.on_behalf_of.iter().map(PartyView::from).collect(),
+            },
+            provider: login.provider.clone(),
+            subject: login.subject.clone(),
+            source: login.source.clone(),
+            state: login.state(now).name().to_owned(),
+            created: login.created.to_string(),
+            expires: login.expires.to_string(),
+            judged: login.judged.to_string(),
+            refreshable: login.refreshable,
+            ended: login.ended.map(|t| t.to_string()),
+            reason: login.end_reason.clone(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! so that it still decodes.
 
 use crate::cell::CellMask;
+use crate::content_parts::Parts;
 use crate::content_pieces::{PIECE_BYTES_MAX, Pieces};
 use crate::keys::MaskKeys;
 use crate::method::Method;
@@ -163,7 +164,7 @@ fn masks(rules: &[(Label, Method)], column: &Column, types: &TypeTable, keys: &M
 
 /// How a value is read, and what is masked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     /// As it is; what is found is masked within it.
     Text,
     /// As JSON after so many bytes.
@@ -174,10 +175,14 @@ enum Way {
     Hex,
     /// A binary integer of two, four or eight bytes.
     Integer,
+    /// A binary `float8`.
+    Float,
     /// A binary `numeric`.
     Numeric,
     /// A binary network address.
     Address,
+    /// A binary value of parts.
+    Parts(Parts),
 }
 
 /// The kind of a type without parts, seen through domains.
@@ -193,6 +198,22 @@ fn scalar(types: &TypeTable, oid: u32) -> Option<ScalarKind> {
     None
 }
 
+/// The parts of a type that has some, seen through domains.
+fn parts(types: &TypeTable, oid: u32) -> Option<Parts> {
+    let mut oid = oid;
+    for _ in 0..=MASK_TYPE_DEPTH_MAX {
+        match types.shape(oid)? {
+            Shape::Domain(base) => oid = base,
+            Shape::Array(_) => return Some(Parts::Array),
+            Shape::Composite(_) => return Some(Parts::Row),
+            Shape::Range => return Some(Parts::of_range(oid, false)),
+            Shape::Multirange => return Some(Parts::of_range(oid, true)),
+            Shape::Scalar(_) | Shape::Opaque => return None,
+        }
+    }
+    None
+}
+
 /// How values of a type are read; `None` for those that hold nothing that detectors know.
 fn way(column: &Column, types: &TypeTable) -> Option<Way> {
     use ScalarKind as K;
@@ -200,7 +221,11 @@ fn way(column: &Column, types: &TypeTable) -> Option<Way> {
     let Some(kind) = scalar(types, column.type_oid) else {
         // What the target did not describe is read as text.
         let unknown = column.type_oid == 0 && types.shape(0).is_none();
-        return Some(if unknown { Way::Text } else { Way::Whole });
+        return Some(match parts(types, column.type_oid).filter(|_| binary) {
+            _ if unknown => Way::Text,
+            Some(parts) => Way::Parts(parts),
+            None => Way::Whole,
+        });
     };
     Some(match kind {
         K::Text | K::VarChar | K::BpChar => Way::Text,
@@ -211,6 +236,7 @@ fn way(column: &Column, types: &TypeTable) -> Option<Way> {
         K::Numeric if binary => Way::Numeric,
         K::Inet | K::Cidr if binary => Way::Address,
         K::Bytea if !binary => Way::Hex,
+        K::Record if binary => Way::Parts(Parts::Row),
         K::Bool
         | K::Char
         | K::Date
@@ -236,7 +262,8 @@ fn way(column: &Column, types: &TypeTable) -> Option<Way> {
         | K::Tid
         | K::Xid
         | K::Void => return None,
-        K::Float4 | K::Float8 | K::Money if binary => return None,
+        K::Float8 if binary => Way::Float,
+        K::Float4 | K::Money if binary => return None,
         _ => Way::Whole,
     })
 }
@@ -373,14 +400,21 @@ fn whole(look: &Look, rule: usize, value: &[u8]) -> Shown {
 }
 
 /// The text in a value, for detectors.
-fn readable(way: Way, value: &[u8]) -> Option<Cow<'_, [u8]>> {
+pub(crate) fn readable(way: Way, value: &[u8]) -> Option<Cow<'_, [u8]>> {
     match way {
+        Way::Parts(parts) => Some(Cow::Owned(parts.read(value))),
         Way::Text | Way::Whole => Some(Cow::Borrowed(value)),
         Way::Json(skip) => value.get(skip..).map(Cow::Borrowed),
         Way::Hex => {
-            let digits = value.strip_prefix(b"\\x")?;
             let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-            digits.chunks_exact(2).map(byte).collect::<Option<Vec<u8>>>().map(Cow::Owned)
+            let bytes = value.strip_prefix(b"\\x").and_then(|digits| digits.chunks_exact(2).map(byte).collect());
+            // `bytea_output = escape` leaves what can be read as it is.
+            Some(bytes.map_or(Cow::Borrowed(value), Cow::<[u8]>::Owned))
+        }
+        Way::Float => {
+            let number = f64::from_be_bytes(value.try_into().ok()?);
+            // Beyond that, or with a fraction, it is no number of anything.
+            (number.fract() == 0.0 && number.abs() < 1e18).then(|| Cow::Owned(format!("{number}").into_bytes()))
         }
         Way::Integer => {
             let number = match *value {

@@ -13,6 +13,7 @@ mod cell;
 mod condition;
 mod content;
 mod content_copy;
+mod content_parts;
 mod content_pieces;
 mod content_rows;
 mod copy;

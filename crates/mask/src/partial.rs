@@ -42,8 +42,10 @@ pub(crate) fn date(format: Format, value: &[u8]) -> Option<Vec<u8>> {
 pub(crate) fn timestamp(format: Format, zone: bool, value: &[u8]) -> Option<Vec<u8>> {
     match format {
         Format::Text => {
-            let zone = if zone { "+00" } else { "" };
-            Some(format!("{}-01-01 00:00:00{zone}", year_of_text(value)?).into_bytes())
+            if zone {
+                return Some(format!("{:04}-01-01 00:00:00+00", year_of_moment(value)?).into_bytes());
+            }
+            Some(format!("{}-01-01 00:00:00", year_of_text(value)?).into_bytes())
         }
         Format::Binary => {
             let micros = finite(i64::from_be_bytes(value.try_into().ok()?), i64::MIN, i64::MAX)?;
@@ -89,6 +91,38 @@ fn year_of_text(value: &[u8]) -> Option<&str> {
     fine.then_some(year)
 }
 
+/// The year, in universal time, of a moment that is written in the session's zone. The zone is the client's to choose: the year
+/// there would tell by and by how far from the turn of a year the moment is.
+fn year_of_moment(value: &[u8]) -> Option<i64> {
+    let year: i64 = year_of_text(value)?.parse().ok()?;
+    let text = std::str::from_utf8(value).ok()?;
+    let (_, rest) = text.split_once('-')?;
+    let (date, rest) = rest.split_once(' ')?;
+    let (month, day) = date.split_once('-')?;
+    let sign = rest.find(['+', '-'])?;
+    let (time, zone) = (rest.get(..sign)?, rest.get(sign + 1..)?);
+    let offset = seconds(zone)? * if rest.as_bytes().get(sign) == Some(&b'-') { -1 } else { 1 };
+    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let month: usize = month.parse().ok()?;
+    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let before: i64 = lengths.get(..month.checked_sub(1).filter(|before| *before < lengths.len())?)?.iter().sum();
+    let days = days_of_year(year).checked_add(before)?.checked_add(day.parse::<i64>().ok()?.checked_sub(1)?)?;
+    let moment = days.checked_mul(86_400)?.checked_add(seconds(time)?)?.checked_sub(offset)?;
+    year_of_days(moment.div_euclid(86_400))
+}
+
+/// `HH`, `HH:MM` or `HH:MM:SS`, with a fraction or without.
+fn seconds(text: &str) -> Option<i64> {
+    let mut total: i64 = 0;
+    let mut unit = 3_600;
+    for part in text.split('.').next()?.split(':') {
+        let part: i64 = part.parse().ok().filter(|part| (0..1_000).contains(part))?;
+        total = total.checked_add(part.checked_mul(unit)?)?;
+        unit /= 60;
+    }
+    Some(total)
+}
+
 /// `value`, unless it is one of the two that stand for infinity.
 fn finite<T: PartialEq>(value: T, low: T, high: T) -> Option<T> {
     (value != low && value != high).then_some(value)
@@ -128,6 +162,25 @@ mod tests {
         for year in 1..=3_000 {
             assert_eq!(year_of_days(days_of_year(year)), Some(year));
             assert_eq!(year_of_days(days_of_year(year) - 1), (year > 1).then_some(year - 1));
+        }
+    }
+
+    #[test]
+    fn the_year_of_a_moment_does_not_depend_on_the_zone() {
+        for (text, year) in [
+            ("2001-01-01 00:30:00+01", 2000),
+            ("2000-12-31 23:30:00.5-01", 2001),
+            ("2000-12-31 23:30:00+00", 2000),
+            ("1999-12-27 00:00:00-167:59:59", 2000),
+            ("2004-03-01 05:30:00+05:30", 2004),
+            ("10000-01-01 00:00:00-02", 10_000),
+        ] {
+            assert_eq!(year_of_moment(text.as_bytes()), Some(year), "{text}");
+        }
+        for text in
+            ["infinity", "2001-01-01", "2001-13-01 00:00:00+00", "0044-03-15 12:00:00+00 BC", "2001-01-01 00:00:00"]
+        {
+            assert_eq!(year_of_moment(text.as_bytes()), None, "{text}");
         }
     }
 

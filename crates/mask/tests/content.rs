@@ -89,9 +89,25 @@ fn every_type_still_decodes() {
     assert_eq!(value(869, Format::Binary, "ip", &[2, 32, 0, 4, 192, 0, 2, 1]), Some(vec![2, 32, 0, 4, 0, 0, 0, 0]));
     assert_eq!(value(1009, Format::Text, "mails", b"{jo@example.com,x}"), text("{}"));
     assert_eq!(value(17, Format::Text, "blob", b"\\x6a6f406578616d706c652e636f6d"), text("\\x"));
+    assert_eq!(value(17, Format::Text, "blob", b"jo@example.com\\000"), text("\\x"));
+    assert_eq!(value(701, Format::Binary, "card", &4_111_111_111_111_111_f64.to_be_bytes()), Some(vec![0; 8]));
+    assert_eq!(value(701, Format::Binary, "n", &0.5_f64.to_be_bytes()), Some(0.5_f64.to_be_bytes().to_vec()));
     // numeric 4111111111111111: four groups, weight 3.
     let numeric: Vec<u8> = [4_i16, 3, 0, 0, 4111, 1111, 1111, 1111].iter().flat_map(|w| w.to_be_bytes()).collect();
     assert_eq!(value(1700, Format::Binary, "card", &numeric), Some(vec![0; 8]));
+    // Numbers within binary values: bigint[], a row, int8range, int8multirange, an array in a row.
+    let card = 4_111_111_111_111_111_i64.to_be_bytes();
+    let words = |words: &[u32]| words.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<u8>>();
+    let array = [words(&[1, 0, 20, 2, 1, u32::MAX, 8]), card.to_vec()].concat();
+    assert_eq!(value(1016, Format::Binary, "cards", &array), Some(words(&[0, 0, 20])));
+    let range = [&[0x02], &words(&[8])[..], &card, &words(&[8])[..], &card].concat();
+    assert_eq!(value(3926, Format::Binary, "cards", &range), Some(vec![1]));
+    let multirange = [words(&[1, 25]), range].concat();
+    assert_eq!(value(4536, Format::Binary, "cards", &multirange), Some(words(&[0])));
+    let row = [words(&[2, 25, 1]), b"x".to_vec(), words(&[1016, 36]), array].concat();
+    assert_eq!(value(2249, Format::Binary, "row", &row), Some(words(&[0])));
+    let other = [words(&[1, 0, 20, 1, 1, 8]), 77_i64.to_be_bytes().to_vec()].concat();
+    assert_eq!(value(1016, Format::Binary, "cards", &other), Some(other));
     // Types that hold nothing of the sort are not read.
     assert_eq!(value(1114, Format::Text, "t", b"2024-01-01 00:00:00"), text("2024-01-01 00:00:00"));
 }

@@ -34,6 +34,7 @@ fn main() {
         directories: Vec::new(),
         on_behalf_of: Vec::new(),
         token_id: None,
+        actions: None,
     };
     let sql = SqlContext { verb: "update".into(), has_where: true, ..SqlContext::default() };
     let context = RequestContext { sql: Some(sql), ..RequestContext::default() };

@@ -52,6 +52,8 @@ pub enum DenyReason {
     Forbidden(PolicyRef),
     /// No policy permits it.
     NoPermit,
+    /// Policy would have permitted it, and the proof of the identity is for other actions.
+    OutOfScope,
     /// The question could not be asked, so the answer is no. The text is for the log.
     Unanswerable(String),
 }
@@ -188,7 +190,8 @@ impl Policies {
             decision
         });
         let nobody = || Decision::unanswerable("nobody asks".to_owned());
-        decisions.reduce(|all, next| all.and(next, question.action)).unwrap_or_else(nobody)
+        let decision = decisions.reduce(|all, next| all.and(next, question.action)).unwrap_or_else(nobody);
+        if question.identity.is_for(question.action) { decision } else { decision.out_of_scope(question.action) }
     }
 
     pub(crate) fn decide_for(&self, question: &Question<'_>, standing: Standing<'_>) -> Decision {
@@ -234,10 +237,27 @@ impl Policies {
 
     fn weigh<'p>(&'p self, question: &Question<'_>, standing: Standing<'_>) -> Result<Weighed<'p>, String> {
         let mut weighed = Weighed::default();
+        self.weigh_under(question, standing, |_| true, &mut weighed)?;
+        for other in self.spellings.of(standing) {
+            let forbids = |rule: &Rule| rule.effect == Effect::Forbid;
+            self.weigh_under(question, other.standing(standing), forbids, &mut weighed)?;
+        }
+        Ok(weighed)
+    }
+
+    /// Adds the policies that are satisfied under one spelling of everybody's names.
+    fn weigh_under<'p>(
+        &'p self,
+        question: &Question<'_>,
+        standing: Standing<'_>,
+        is_asked: impl Fn(&Rule) -> bool,
+        weighed: &mut Weighed<'p>,
+    ) -> Result<(), String> {
         let facts = Facts::new(question, standing);
-        let candidates: Vec<&Rule> = self.rules_for(question.action).filter(|r| r.scope.matches(&facts)).collect();
+        let rules = self.rules_for(question.action).filter(|r| is_asked(r) && !weighed.has(r));
+        let candidates: Vec<&Rule> = rules.filter(|r| r.scope.matches(&facts)).collect();
         if candidates.is_empty() {
-            return Ok(weighed);
+            return Ok(());
         }
         let asked =
             self.ask(question, &facts, candidates.iter().fold(rule::Reads::default(), |all, r| all | r.reads))?;
@@ -259,11 +279,18 @@ impl Policies {
                 (false, Effect::Forbid, Softness::Mask(method)) => weighed.masks.push((*method, rule)),
             }
         }
-        Ok(weighed)
+        Ok(())
     }
 }
 
 impl Weighed<'_> {
+    /// Whether a policy is among them already.
+    fn has(&self, rule: &Rule) -> bool {
+        let masks = self.masks.iter().map(|(_, rule)| rule);
+        let all = self.permits.iter().chain(&self.denies).chain(&self.approvals).chain(&self.observed).chain(masks);
+        all.copied().any(|known| std::ptr::eq(known, rule))
+    }
+
     fn decision(&self, action: Action) -> Decision {
         let needs: Vec<ApprovalNeed> = self.approvals.iter().filter_map(|r| r.need()).collect();
         // The first of the strongest, so that the same policies always name the same one.
@@ -365,6 +392,23 @@ impl Decision {
         join(&mut observed, goes_along.observed);
         let lacking = decides.lacking;
         Decision { outcome, policies, alerts, observed, infer, depends_on_time, depends_on_client, lacking }
+    }
+
+    /// What is left for somebody whose proof is for other actions. A mask gives out nothing that policy does not give to
+    /// everybody who may read.
+    fn out_of_scope(self, action: Action) -> Decision {
+        match self.outcome {
+            Outcome::Deny(_) => self,
+            Outcome::Mask(..) | Outcome::ApproveThenMask(..) if action == Action::Reveal => self,
+            Outcome::Allow | Outcome::Approve(_) | Outcome::Mask(..) | Outcome::ApproveThenMask(..) => Decision {
+                outcome: Outcome::Deny(DenyReason::OutOfScope),
+                policies: Vec::new(),
+                alerts: Vec::new(),
+                infer: InferModes::NONE,
+                lacking: None,
+                ..self
+            },
+        }
     }
 
     fn unanswerable(why: String) -> Self {

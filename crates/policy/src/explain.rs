@@ -78,19 +78,35 @@ impl Policies {
         let facts = Facts::new(question, *standing);
         let Ok(asked) = self.ask(question, &facts, Reads::ALL) else { return nothing(decision) };
         let mut matched = Vec::new();
-        for rule in self.rules_for(question.action) {
-            let (satisfied, error) = match asked.evaluate(&rule.single) {
-                Ok(satisfied) => (satisfied, None),
-                Err(error) => (rule.effect == Effect::Forbid, Some(error)),
-            };
-            if satisfied {
-                let annotations = rule.softness();
-                matched.push(Match { policy: rule.reference.clone(), effect: rule.effect, annotations, error });
-            }
+        self.matching(question, &asked, |_| true, &mut matched);
+        for other in self.spellings.of(*standing) {
+            let facts = Facts::new(question, other.standing(*standing));
+            let Ok(asked) = self.ask(question, &facts, Reads::ALL) else { return nothing(decision) };
+            self.matching(question, &asked, |rule| rule.effect == Effect::Forbid, &mut matched);
         }
         let permitted = matched.iter().any(|m| m.effect == Effect::Permit);
         let near = if permitted { Vec::new() } else { self.near(question, &facts, &asked) };
         Explanation { decision, matched, near }
+    }
+
+    /// Adds the policies that match under one spelling of everybody's names.
+    fn matching(
+        &self,
+        question: &Question<'_>,
+        asked: &Asked,
+        is_asked: impl Fn(&Rule) -> bool,
+        matched: &mut Vec<Match>,
+    ) {
+        for rule in self.rules_for(question.action).filter(|rule| is_asked(rule)) {
+            let (satisfied, error) = match asked.evaluate(&rule.single) {
+                Ok(satisfied) => (satisfied, None),
+                Err(error) => (rule.effect == Effect::Forbid, Some(error)),
+            };
+            if satisfied && !matched.iter().any(|known| known.policy == rule.reference) {
+                let annotations = rule.softness();
+                matched.push(Match { policy: rule.reference.clone(), effect: rule.effect, annotations, error });
+            }
+        }
     }
 
     fn near(&self, question: &Question<'_>, facts: &Facts<'_>, asked: &Asked) -> Vec<NearMiss> {

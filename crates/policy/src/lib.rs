@@ -18,6 +18,7 @@ mod question;
 mod rule;
 mod schema;
 mod scope;
+mod spelling;
 
 pub use annotations::{InferMode, MaskMethod, Severity};
 pub use cases::{Case, CaseResource, Expected, ExpectedVerdict, UnreadableExpectation};

@@ -7,11 +7,12 @@ use crate::problem::{Problem, position};
 use crate::rule::{Clause, Effect, PolicyListing, PolicyRef, Reads, Rule};
 use crate::schema::{Names, Schemas};
 use crate::scope::{Constraint, Scope};
+use crate::spelling::{Spellings, names};
 use cedar_policy::{
     ActionConstraint, EntityTypeName, Policy, PolicyId, PolicySet, Schema, ValidationError, ValidationMode,
     ValidationWarning, Validator,
 };
-use lockgate_core::Action;
+use lockgate_core::{Action, SQL_VERBS};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -43,7 +44,9 @@ pub struct Policies {
     by_action: HashMap<Action, Vec<Arc<Rule>>>,
     references: Vec<Reference>,
     pub(crate) names: Names,
+    pub(crate) spellings: Spellings,
     speak_of_tables: bool,
+    doubts: Vec<Problem>,
     version: u64,
 }
 
@@ -71,8 +74,9 @@ impl Policies {
         let mut problems = Vec::new();
         let mut rules = Vec::new();
         let mut references = Vec::new();
+        let mut doubts = Vec::new();
         for source in sources {
-            load_file(source, &schemas, &mut rules, &mut references, &mut problems);
+            load_file(source, &schemas, &mut rules, &mut references, &mut problems, &mut doubts);
         }
         let mut seen: BTreeMap<&str, &PolicyRef> = BTreeMap::new();
         for rule in &rules {
@@ -93,8 +97,10 @@ impl Policies {
             .into_iter()
             .map(|a| (a, rules.iter().filter(|r| r.scope.matches_action(a)).map(Arc::clone).collect()))
             .collect();
+        let spellings = Spellings::of_rules(rules.iter().map(Arc::as_ref));
         let speak_of_tables = rules.iter().any(|r| r.speaks_of_tables());
-        Ok(Policies { rules, by_action, references, names, speak_of_tables, version: version(sources) })
+        let version = version(sources);
+        Ok(Policies { rules, by_action, references, names, spellings, speak_of_tables, doubts, version })
     }
 
     /// A number that changes when any file's name or text does, and is the same on every machine and after every start.
@@ -110,6 +116,11 @@ impl Policies {
     /// Every entity that a policy names.
     pub fn references(&self) -> &[Reference] {
         &self.references
+    }
+
+    /// What is not wrong but can hardly be meant: words that `context.sql.verb` never is.
+    pub fn doubts(&self) -> &[Problem] {
+        &self.doubts
     }
 
     /// Some policy reads `context.now`: decisions may change as time passes.
@@ -159,6 +170,7 @@ fn load_file(
     rules: &mut Vec<Rule>,
     references: &mut Vec<Reference>,
     problems: &mut Vec<Problem>,
+    doubts: &mut Vec<Problem>,
 ) {
     if let Some(problem) = depth::too_deep(&source.path, &source.text) {
         return problems.push(problem);
@@ -202,6 +214,7 @@ fn load_file(
     for (start, end, policy) in &policies {
         if let Some(body) = body(policy) {
             check_presence(source, (*start, *end), &body, problems);
+            check_verbs(source, (*start, *end), &body, doubts);
         }
     }
     for (number, (start, end, policy)) in policies.iter().enumerate() {
@@ -284,15 +297,16 @@ fn load_policy(
     let file = path.rsplit('/').next().unwrap_or(path);
     let id = annotations.id.clone().unwrap_or_else(|| format!("{file}#{number}"));
     let reference = PolicyRef { id: id.into(), path: path.into(), line: position(&source.text, start).0 };
-    let taken_apart = || -> Option<(PolicySet, Reads, Vec<Clause>)> {
+    let taken_apart = || -> Option<(PolicySet, Reads, Vec<Clause>, Vec<String>)> {
         let (body, asks) = rewritten(policy)?;
         // Only a policy that asks for a part is put together anew; every other one is evaluated as Cedar parsed it.
         let evaluated = if asks { Policy::from_json(None, body.clone()).ok()? } else { (*policy).clone() };
         let single = PolicySet::from_policies([evaluated]).ok()?;
         let conditions = body.get("conditions")?;
-        Some((single, reads(conditions), clauses(conditions)?))
+        let reads = reads(conditions);
+        Some((single, reads, clauses(conditions)?, names(policy, conditions, reads.has(Reads::IDENTITY))))
     };
-    let Some((single, reads, clauses)) = taken_apart() else {
+    let Some((single, reads, clauses, names)) = taken_apart() else {
         return Err(vec![here("this policy cannot be taken apart".to_owned())]);
     };
     Ok(Rule {
@@ -307,6 +321,7 @@ fn load_policy(
         reads,
         single,
         clauses,
+        names,
         text: source.text.get(start..end).unwrap_or_default().to_owned(),
     })
 }
@@ -426,6 +441,44 @@ fn check_presence(source: &Source, (start, end): (usize, usize), value: &Value, 
         Value::Object(fields) => fields.values().for_each(|item| check_presence(source, (start, end), item, problems)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+/// Reports every word that `context.sql.verb` is compared with and never is: what a policy says of it never applies. It is no mistake,
+/// because policies may be shared between gateways, and newer ones know more words.
+fn check_verbs(source: &Source, span: (usize, usize), value: &Value, doubts: &mut Vec<Problem>) {
+    let sides = ["==", "!=", "contains"].iter().find_map(|operator| value.get(operator));
+    if let Some(sides) = sides
+        && let (Some(left), Some(right)) = (sides.get("left"), sides.get("right"))
+        && let Some(words) = if is_verb(left) { Some(right) } else { is_verb(right).then_some(left) }
+    {
+        let set = words.get("Set").and_then(Value::as_array).map_or(std::slice::from_ref(words), Vec::as_slice);
+        for word in set.iter().filter_map(|word| word.get("Value")?.as_str()) {
+            if !SQL_VERBS.contains(&word) {
+                doubts.push(unknown_verb(source, span, word));
+            }
+        }
+    }
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| check_verbs(source, span, item, doubts)),
+        Value::Object(fields) => fields.values().for_each(|item| check_verbs(source, span, item, doubts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn is_verb(value: &Value) -> bool {
+    let access = |value: &Value, name: &str| {
+        let access = value.get(".")?;
+        (access.get("attr").and_then(Value::as_str) == Some(name)).then(|| access.get("left").cloned()).flatten()
+    };
+    access(value, "verb").and_then(|owner| access(&owner, "sql")).is_some_and(|context| is_context(Some(&context)))
+}
+
+fn unknown_verb(source: &Source, (start, end): (usize, usize), word: &str) -> Problem {
+    let text = source.text.get(start..end).unwrap_or_default();
+    let at = start + text.find(&format!("\"{word}\"")).unwrap_or(0);
+    let message = format!("`context.sql.verb` is never `{word}`");
+    let problem = Problem::at_bytes(&source.path, &source.text, at, at + word.len() + 2, message);
+    problem.meaning(nearest(word, SQL_VERBS.iter().copied()))
 }
 
 /// Whether a resource of this type can fit the head: Cedar finds the head of an impossible one false, not wrong.

@@ -69,6 +69,8 @@ pub(crate) struct Rule {
     /// The policy alone in a set: Cedar tells which policies were satisfied only for those that decided.
     pub(crate) single: PolicySet,
     pub(crate) clauses: Vec<Clause>,
+    /// The people that it may name.
+    pub(crate) names: Vec<String>,
     pub(crate) text: String,
 }
 

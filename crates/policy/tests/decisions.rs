@@ -42,6 +42,7 @@ fn identity(user: &str, groups: &[&str]) -> Identity {
         directories: Vec::new(),
         on_behalf_of: Vec::new(),
         token_id: None,
+        actions: None,
     }
 }
 
@@ -81,6 +82,7 @@ fn ask(policies: &Policies, who: &Identity, action: &str, on: &str, context: &Re
         Outcome::Allow => "allow".to_owned(),
         Outcome::Deny(DenyReason::Forbidden(by)) => format!("deny {}", by.id),
         Outcome::Deny(DenyReason::NoPermit) => "deny".to_owned(),
+        Outcome::Deny(DenyReason::OutOfScope) => "out of scope".to_owned(),
         Outcome::Deny(DenyReason::Unanswerable(why)) => format!("unanswerable {why}"),
         Outcome::Approve(needs) => format!(
             "approve {}",
@@ -91,6 +93,50 @@ fn ask(policies: &Policies, who: &Identity, action: &str, on: &str, context: &Re
     };
     let observed: Vec<String> = decision.observed.iter().map(|p| format!(" observed {}", p.id)).collect();
     verdict + &observed.concat()
+}
+
+#[test]
+fn a_scope_narrows_what_policy_permits() {
+    let policies = load(&format!(
+        "{DESIGN}{}",
+        r#"permit (principal in Group::"dba", action, resource);
+permit (principal in Group::"fraud", action == Action::"reveal", resource in Label::"pii");"#
+    ));
+    let scoped = |groups: &[&str], actions: &[Action]| Identity {
+        actions: Some(actions.iter().copied().collect()),
+        ..identity("alice", groups)
+    };
+    let none = RequestContext::default();
+    let reads = [Action::Read];
+    for (who, action, on, context, expected) in [
+        (scoped(&["engineers"], &reads), "connect", "target", &none, "allow"),
+        (scoped(&["engineers"], &reads), "read", "table public.customers", &sql("select", true), "allow"),
+        (scoped(&["engineers"], &reads), "write", "table public.customers", &sql("insert", false), "out of scope"),
+        // Policy's own word comes first, and a scope permits nothing.
+        (
+            scoped(&["engineers"], &reads),
+            "write",
+            "table public.customers",
+            &sql("delete", false),
+            "deny delete-without-where",
+        ),
+        (scoped(&["engineers"], &[Action::Administer]), "administer", "target", &none, "deny"),
+        // Nobody is asked to approve what the token is not for.
+        (scoped(&["dba"], &reads), "define", "target", &none, "out of scope"),
+        (scoped(&["dba"], &[Action::Define]), "define", "target", &none, "approve 1xdba"),
+        // What may not be revealed is masked as for everybody.
+        (scoped(&["fraud"], &reads), "reveal", "label pii/ssn", &none, "out of scope"),
+        (scoped(&["fraud"], &[Action::Reveal]), "reveal", "label pii/ssn", &none, "allow"),
+        (scoped(&["dba"], &reads), "reveal", "label pii/ssn", &none, "mask redact mask-pii"),
+        (scoped(&["fraud"], &reads), "infer", "label pii/ssn", &none, "out of scope"),
+        (scoped(&["fraud"], &[Action::Infer]), "infer", "label pii/ssn", &none, "allow"),
+    ] {
+        assert_eq!(ask(&policies, &who, action, on, context), expected, "{action} on {on} by {who:?}");
+    }
+    // The scope is the agent's and its principal's alike.
+    let agent = Identity { on_behalf_of: vec![principal("bob", &["engineers"])], ..scoped(&["engineers"], &reads) };
+    assert_eq!(ask(&policies, &agent, "read", "table public.customers", &sql("select", true)), "allow");
+    assert_eq!(ask(&policies, &agent, "write", "table public.customers", &sql("insert", false)), "out of scope");
 }
 
 #[test]
@@ -492,4 +538,66 @@ fn explanations_name_what_came_close() {
 fn methods_are_ordered_by_strength() {
     assert!(MaskMethod::Null > MaskMethod::Redact && MaskMethod::Redact > MaskMethod::Hash);
     assert!(MaskMethod::Hash > MaskMethod::Token && MaskMethod::Token > MaskMethod::Partial);
+}
+
+#[test]
+fn a_forbid_holds_for_every_spelling_of_a_name_and_a_permit_for_one() {
+    let policies = load(
+        r#"permit (principal in Group::"engineers", action, resource);
+permit (principal == User::"zoe", action == Action::"read", resource);
+@id("not-mallory")
+forbid (principal == User::"mallory", action == Action::"write", resource);
+@id("not-for-mallory")
+forbid (principal, action == Action::"define", resource) when { context.identity.on_behalf_of.contains("mallory") };
+@id("only-alice")
+forbid (principal, action == Action::"export", resource) unless { principal == User::"alice" };
+@id("asks")
+@approve("dba")
+forbid (principal == User::"M\u{fc}ller", action == Action::"read", resource);
+@id("hides")
+@mask("null")
+forbid (principal in User::"mallory", action == Action::"reveal", resource);
+@id("on-trial")
+@observe
+forbid (principal == User::"mallory", action == Action::"transfer", resource);
+"#,
+    );
+    let none = RequestContext::default();
+    let bot = |user: &str| Identity {
+        kind: IdentityKind::Agent,
+        on_behalf_of: vec![principal(user, &["engineers"])],
+        ..identity("bot", &["engineers"])
+    };
+    let engineer = |user: &str| identity(user, &["engineers"]);
+    for (who, action, on, expected) in [
+        (engineer("mallory"), "write", "target", "deny not-mallory"),
+        (engineer("MALLORY"), "write", "target", "deny not-mallory"),
+        (engineer("mal\u{200b}lory"), "write", "target", "deny not-mallory"),
+        (engineer("\u{ff2d}allory"), "write", "target", "deny not-mallory"),
+        (engineer("mallory2"), "write", "target", "allow"),
+        (engineer("MALLORY"), "read", "target", "allow"),
+        (engineer("MALLORY"), "transfer", "target", "allow observed on-trial"),
+        (engineer("MALLORY"), "reveal", "label pii/ssn", "mask null hides"),
+        (engineer("Mallory"), "infer", "label pii/ssn", "allow"),
+        (engineer("mu\u{308}LLER"), "read", "target", "approve 1xdba"),
+        (bot("mallory"), "define", "target", "deny not-for-mallory"),
+        (bot("Mallory"), "define", "target", "deny not-for-mallory"),
+        (bot("Mallory"), "write", "target", "deny not-mallory"),
+        (bot("mallory2"), "define", "target", "allow"),
+        // What is given to a name is given to that name, and nobody is spared for being like it.
+        (identity("zoe", &[]), "read", "target", "allow"),
+        (identity("ZOE", &[]), "read", "target", "deny"),
+        (engineer("alice"), "export", "target", "allow"),
+        (engineer("ALICE"), "export", "target", "deny only-alice"),
+    ] {
+        assert_eq!(ask(&policies, &who, action, on, &none), expected, "{action} on {on} by {who:?}");
+    }
+    let explained = policies.explain(&Question {
+        identity: &engineer("MALLORY"),
+        action: Action::Write,
+        resource: Resource::Target(&orders()),
+        context: &none,
+    });
+    let matched: Vec<&str> = explained.matched.iter().map(|m| &*m.policy.id).collect();
+    assert_eq!(matched, ["orders.cedar#1", "not-mallory"]);
 }

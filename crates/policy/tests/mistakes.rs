@@ -75,7 +75,7 @@ fn every_mistake_has_its_place() {
             "",
         ),
         (
-            "permit (principal, action, resource) when { context.sql.verb == \"a\" && false };",
+            "permit (principal, action, resource) when { context.sql.verb == \"select\" && false };",
             "1:1: policy is impossible",
             "",
         ),
@@ -96,6 +96,33 @@ fn every_mistake_has_its_place() {
             found.iter().any(|p| p.starts_with(start) && p.contains(part)),
             "{text}\nexpected {start} … {part}\nfound {found:#?}"
         );
+    }
+}
+
+#[test]
+fn a_word_that_no_statement_is_called_by_is_pointed_out() {
+    let doubts = |text: &str| {
+        let loaded = Policies::load(vec![Source { path: "p.cedar".into(), text: text.into() }]).unwrap();
+        let show = |p: &lockgate_policy::Problem| {
+            format!("{}:{}: {}; {}", p.line, p.column, p.message, p.hint.clone().unwrap_or_default())
+        };
+        loaded.doubts().iter().map(show).collect::<Vec<_>>()
+    };
+    for (condition, told) in [
+        ("context.sql.verb == \"delete\"", vec![]),
+        ("[\"drop_table\", \"alter_system\"].contains(context.sql.verb)", vec![]),
+        (
+            "context has sql.verb && context.sql.verb == \"delte\"",
+            vec!["1:89: `context.sql.verb` is never `delte`; did you mean `delete`?"],
+        ),
+        ("\"SELECT\" != context.sql.verb", vec!["1:45: `context.sql.verb` is never `SELECT`; did you mean `select`?"]),
+        (
+            "[\"drop_table\", \"truncate\"].contains(context.sql.verb)",
+            vec!["1:60: `context.sql.verb` is never `truncate`; did you mean `truncate_table`?"],
+        ),
+    ] {
+        let text = format!("forbid (principal, action, resource) when {{ {condition} }};");
+        assert_eq!(doubts(&text), told, "{text}");
     }
 }
 
@@ -153,6 +180,6 @@ fn nesting_is_loaded_and_asked_or_refused() {
     }
     // Neither what stands in strings and comments counts, nor one policy for the next.
     let many =
-        format!("// {}\n{head}context.sql.verb == \"{}\" }};\n", "(".repeat(5_000), "\\\"(".repeat(5_000)).repeat(30);
+        format!("// {}\n{head}context.http.path == \"{}\" }};\n", "(".repeat(5_000), "\\\"(".repeat(5_000)).repeat(30);
     assert!(Policies::load(vec![Source { path: "p.cedar".into(), text: many }]).is_ok());
 }

@@ -78,6 +78,7 @@ fn asked() -> impl Strategy<Value = Asked> {
                 directories: Vec::new(),
                 on_behalf_of: Vec::new(),
                 token_id: None,
+                actions: None,
             },
             target: TargetFacts {
                 name: target.parse().unwrap(),
@@ -168,6 +169,20 @@ proptest! {
         };
         let both = Asked { identity, ..asked };
         prop_assert_eq!(width(&decide(&policies, &both)), least);
+    }
+
+    #[test]
+    fn a_scope_permits_nothing_that_policy_does_not(
+        texts in prop::collection::vec(policy(), 0..8),
+        asked in asked(),
+        actions in prop::sample::subsequence(vec![Action::Read, Action::Write, Action::Define], 1..=3),
+    ) {
+        let policies = load(&texts.join("\n"));
+        let whole = width(&decide(&policies, &asked));
+        let is_for = actions.contains(&asked.action);
+        let identity = Identity { actions: Some(actions.into_iter().collect()), ..asked.identity.clone() };
+        let scoped = width(&decide(&policies, &Asked { identity, ..asked }));
+        prop_assert_eq!(scoped, if is_for { whole } else { 0 });
     }
 
     #[test]

@@ -109,6 +109,8 @@ pub struct SessionRecorder {
     tally: Tally,
     /// Large frames to be written without trying to compress them.
     plain_frames: u32,
+    /// The time of the last event: a recording's times do not go back.
+    latest: Timestamp,
     closed: bool,
 }
 
@@ -155,6 +157,7 @@ impl SessionRecorder {
             open: end.open.into_iter().collect(),
             tally: Tally::default(),
             plain_frames: 0,
+            latest: Timestamp::default(),
             closed: end.closed,
         })
     }
@@ -248,10 +251,13 @@ impl SessionRecorder {
         if self.closed {
             return Err(RecordError::Closed);
         }
+        // Of two who write one after the other, the second may have looked at the clock first.
+        let now = now.max(self.latest);
         let mut scratch = self.buffers.take();
         let outcome = self.write_frame(&mut scratch, events, now, last);
         self.buffers.give_back(scratch);
         self.tally = outcome?;
+        self.latest = now;
         self.note_order(events);
         Ok(())
     }

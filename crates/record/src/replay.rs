@@ -418,6 +418,7 @@ mod tests {
             directories: Vec::new(),
             on_behalf_of: Vec::new(),
             token_id: Some("t1".to_owned()),
+            actions: None,
         };
         let mut judged = Judged::new(1, VerdictKind::Allow);
         judged.policies = vec![PolicyRef { id: "engineers".into(), place: "orders.cedar:1".into() }].into();

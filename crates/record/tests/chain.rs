@@ -109,6 +109,21 @@ fn what_was_recorded_comes_back() {
 }
 
 #[test]
+fn times_do_not_go_back_whoever_looked_at_the_clock_first() {
+    let sink = MemorySink::default();
+    let mut recorder = recorder(&sink, u64::MAX);
+    for (request, at) in [(1, 20), (2, 14), (3, 26)] {
+        recorder.append(asked(request, "SELECT 1"), now(at)).unwrap();
+    }
+    recorder.close(CloseReason::ClientClosed, "", now(3)).unwrap();
+    let (events, _, damage) = read(&file(&sink), Some(&keys()));
+    assert_eq!(damage, None);
+    let times: Vec<Timestamp> = events.iter().map(|event| event.time).collect();
+    assert_eq!(times[..3], [now(20), now(20), now(26)]);
+    assert!(times.is_sorted() && times.len() > 3, "{times:?}");
+}
+
+#[test]
 fn every_changed_byte_is_found_and_named_without_keys() {
     let (bytes, frames) = sample();
     for at in 0..bytes.len() {

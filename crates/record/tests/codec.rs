@@ -66,9 +66,9 @@ fn opened() -> impl Strategy<Value = Event<'static>> {
     let party = (text(), texts()).prop_map(|(user, groups)| Party { user, groups });
     let setting = (text(), text()).prop_map(|(name, value)| Setting { name, value });
     let who = (text(), text(), texts(), kind(), list(party), option::of(text()));
-    let what = (text(), text(), text(), text(), list(setting), text());
+    let what = (text(), text(), text(), text(), list(setting), text(), texts());
     (who, what).prop_map(|((session, user, groups, kind, on_behalf_of, token_id), what)| {
-        let (client, target, database, protocol, parameters, gateway) = what;
+        let (client, target, database, protocol, parameters, gateway, actions) = what;
         SessionOpened {
             session,
             user,
@@ -82,6 +82,7 @@ fn opened() -> impl Strategy<Value = Event<'static>> {
             protocol,
             parameters,
             gateway,
+            actions,
         }
         .into()
     })
@@ -180,9 +181,9 @@ fn event() -> impl Strategy<Value = Event<'static>> {
             detail
         }
         .into()),
-        (text(), text(), texts(), kind(), texts(), option::of(time()), text()).prop_map(
-            |(token_id, user, groups, kind, targets, expires, by)| {
-                TokenCreated { token_id, user, groups, kind, targets, expires, by }.into()
+        (text(), text(), texts(), kind(), texts(), option::of(time()), text(), texts(), texts()).prop_map(
+            |(token_id, user, groups, kind, targets, expires, by, actions, on_behalf_of)| {
+                TokenCreated { token_id, user, groups, kind, targets, expires, by, actions, on_behalf_of }.into()
             }
         ),
         (text(), text(), text(), text()).prop_map(|(token_id, user, client, purpose)| TokenUsed {

@@ -9,7 +9,7 @@ use crate::stream::{Prefixed, Stream};
 use crate::tls;
 use bytes::{Bytes, BytesMut};
 use lockgate_core::limits::READ_BUFFER_BYTES;
-use lockgate_core::{Fault, Identity, metrics as names};
+use lockgate_core::{Fault, Identity, Place, metrics as names};
 use lockgate_mask::Masked;
 use lockgate_session::wire::{Ask, Cut, Decided, Event, Io, Refusal, TlsFacts, Wire};
 use std::collections::VecDeque;
@@ -55,7 +55,7 @@ pub struct Accepted {
     /// The protocol's name.
     pub protocol: &'static str,
     /// The place among connections that have proven nothing; given back once they have.
-    pub preauth: crate::listener::PreauthPlace,
+    pub preauth: Place,
 }
 
 struct Pump<S> {
@@ -79,7 +79,7 @@ struct Pump<S> {
     registered: Option<Registered>,
     hold: Option<Held>,
     linked: Option<Linked>,
-    preauth: Option<crate::listener::PreauthPlace>,
+    preauth: Option<Place>,
     timer: Option<Pin<Box<Sleep>>>,
     wake_at: Option<Instant>,
     login_by: Option<Instant>,
@@ -374,7 +374,7 @@ impl<S: Services> Pump<S> {
 
     async fn answer(&mut self, ask: Ask) {
         match ask {
-            Ask::ClientTls => self.client_tls().await,
+            Ask::ClientTls(begun) => self.client_tls(begun).await,
             Ask::TargetTls => self.target_tls().await,
             Ask::Verifiers { user } => {
                 let verifiers = self.services.verifiers(&user).await;
@@ -454,7 +454,13 @@ impl<S: Services> Pump<S> {
                 if let Some(fault) = fault {
                     metrics::counter!(names::FAULTS_TOTAL, "fault" => fault.name()).increment(1);
                 }
-                tracing::debug!(peer = %self.peer, fault = fault.map(Fault::name), "closed: {reason}");
+                match (fault, &self.route) {
+                    // What the client is told in general is said whole to who keeps the gateway.
+                    (Some(Fault::Target), Some(route)) => {
+                        tracing::warn!(peer = %self.peer, target_name = %route.target, "closed: {reason}");
+                    }
+                    _ => tracing::debug!(peer = %self.peer, fault = fault.map(Fault::name), "closed: {reason}"),
+                }
                 self.collect();
                 self.closing = Some(Instant::now() + Duration::from_millis(FLUSH_MS));
                 self.arm();
@@ -462,7 +468,7 @@ impl<S: Services> Pump<S> {
         }
     }
 
-    async fn client_tls(&mut self) {
+    async fn client_tls(&mut self, begun: BytesMut) {
         self.collect();
         let by = self.login_by.unwrap_or_else(|| Instant::now() + Duration::from_millis(self.limits.login_ms_max));
         let handshake = async {
@@ -472,7 +478,7 @@ impl<S: Services> Pump<S> {
             let Stream::Plain(tcp) = std::mem::replace(&mut self.client, Stream::Gone) else {
                 return Err(std::io::ErrorKind::AlreadyExists.into());
             };
-            let prefixed = Prefixed::new(std::mem::take(&mut self.from_client), tcp);
+            let prefixed = Prefixed::new(begun, tcp);
             tokio_rustls::TlsAcceptor::from(self.services.server_tls()).accept(prefixed).await
         };
         match tokio::time::timeout_at(by, handshake).await {

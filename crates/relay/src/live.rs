@@ -168,6 +168,7 @@ mod tests {
                 directories: Vec::new(),
                 on_behalf_of: Vec::new(),
                 token_id: None,
+                actions: None,
             }),
             target: "orders".into(),
             database: None,

@@ -87,9 +87,14 @@ pub fn server(given: Option<(&Path, &Path)>, data_dir: &Path, names: &[String]) 
     Ok(ServerTls { config: Arc::new(config), server_end_point, ca_pem: ca })
 }
 
+/// Where the private CA's certificate is once `server` has made one in this data directory.
+pub fn private_ca_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("tls").join("ca.crt")
+}
+
 /// The private CA's certificate, if `server` has made one in this data directory.
 pub fn private_ca(data_dir: &Path) -> Result<String, TlsError> {
-    let path = data_dir.join("tls").join("ca.crt");
+    let path = private_ca_file(data_dir);
     fs::read_to_string(&path).map_err(file_error(&path))
 }
 

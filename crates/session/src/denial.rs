@@ -2,7 +2,7 @@
 
 use crate::ledger::InferRules;
 use lockgate_core::limits::INFER_SETS_MAX;
-use lockgate_core::{Fault, SessionId, SqlState, Timestamp};
+use lockgate_core::{Action, Fault, Identity, SessionId, SqlState, Timestamp};
 use lockgate_policy::{InferMode, InferModes, PolicyRef};
 use std::fmt::Write;
 
@@ -48,6 +48,19 @@ impl Denial {
             detail: Some(format!("no policy permits {action} on {object} to {who}")),
             hint: Some(ask_for_access(target)),
             policies: Vec::new(),
+        }
+    }
+
+    /// Refused because the token that proved the identity is for other actions; policy would have permitted it.
+    pub fn out_of_scope(identity: &Identity, action: Action, object: &str) -> Self {
+        let actions: Vec<&str> = identity.actions.iter().flatten().map(|action| action.name()).collect();
+        let token = identity.token_id.as_deref().unwrap_or("that was shown");
+        Denial {
+            message: "refused by the scope of the token".into(),
+            ..Denial::refused(
+                format!("token {token} is for {} only, and this takes {action} on {object}", actions.join(", ")),
+                format!("use a token that is for {action} too, or log in: lockgate login"),
+            )
         }
     }
 

@@ -199,6 +199,10 @@ impl<'a> Judge<'a> {
         match self.reveal(label) {
             Reveal::Clear => {}
             Reveal::Deny(denial) => self.deny(denial),
+            Reveal::Mask(..) if !self.identity.is_for(Action::Reveal) => {
+                let object = format!("label \"{label}\" on target \"{}\"", self.target.facts.name);
+                self.deny(Denial::out_of_scope(self.identity, Action::Reveal, &object));
+            }
             Reveal::Mask(_, policy) => {
                 let target = self.target.facts.name.as_str();
                 let object = format!("label \"{label}\" on target \"{target}\"");
@@ -489,7 +493,9 @@ impl<'a> Judge<'a> {
                 Reveal::Clear
             }
             // Nobody said how much of it may be seen.
-            Outcome::Deny(DenyReason::NoPermit | DenyReason::Unanswerable(_)) => Reveal::Mask(Method::Redact, None),
+            Outcome::Deny(DenyReason::NoPermit | DenyReason::OutOfScope | DenyReason::Unanswerable(_)) => {
+                Reveal::Mask(Method::Redact, None)
+            }
             Outcome::Deny(DenyReason::Forbidden(policy)) => {
                 let who = self.whom(decision.lacking.as_deref());
                 Reveal::Deny(Denial::forbidden(&policy, "reveal", &object, &who, self.target.facts.name.as_str()))
@@ -532,6 +538,9 @@ impl<'a> Judge<'a> {
                     detail.push_str(&format!(", table {name}"));
                 }
                 self.deny(denial);
+            }
+            Outcome::Deny(DenyReason::OutOfScope) => {
+                self.deny(Denial::out_of_scope(self.identity, action, &object));
             }
             Outcome::Deny(DenyReason::NoPermit | DenyReason::Unanswerable(_)) => {
                 let denial = Denial::no_permit(action.name(), &object, &who, target);

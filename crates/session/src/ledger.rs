@@ -49,9 +49,12 @@ pub type ProbeDigest = [u8; 16];
 /// A column as one identity asks about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
-    /// The identity.
+    /// The identity, however it is spelt.
     pub(crate) user: String,
-    pub(crate) target: String,
+    /// Where the target leads: what is found out through one target is known about all that lead there.
+    pub(crate) place: String,
+    /// The database there, for what was counted in it.
+    pub(crate) database: String,
     /// As `schema.table.column`.
     pub(crate) column: String,
 }
@@ -220,7 +223,7 @@ mod tests {
     const RULES: InferRules = InferRules { probes_max: 3, window_ms: 1_000, group_min: 10 };
 
     fn asked(user: &str, column: &str) -> Asked {
-        Asked { user: user.into(), target: "shop".into(), column: column.into() }
+        Asked { user: user.into(), place: "shop".into(), database: String::new(), column: column.into() }
     }
 
     fn at(millis: i64) -> Timestamp {

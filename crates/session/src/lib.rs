@@ -22,6 +22,7 @@ pub use counts::{Closed, Counts};
 pub use denial::Denial;
 pub use judge::{Carried, Charge, ColumnMask, Judge, Judgement, Masks, Plan, Release, Ruling};
 pub use ledger::{InferRules, Ledger, RowSet};
+pub use lockgate_policy::ApprovalNeed;
 pub use lockgate_sql::CarriedLabel;
 pub use permit::{Permit, Plumbing, TargetOutbox};
 pub use probing::Probing;

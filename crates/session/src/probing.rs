@@ -7,7 +7,7 @@ use crate::ledger::{Asked, RowSet, Spent};
 use crate::rules::Rules;
 use crate::session::Session;
 use crate::wire::RaisedAlert;
-use lockgate_core::Timestamp;
+use lockgate_core::{Timestamp, name_key};
 use lockgate_policy::Severity;
 
 /// A comparison that a request makes.
@@ -45,7 +45,8 @@ impl Session {
     /// Takes the comparisons of a request from the budgets. What was taken for a request that is refused stays taken.
     pub(crate) fn charge(&mut self, rules: &Rules, probing: &[Probing<'_>], now: Timestamp) -> Result<(), Denial> {
         for one in probing {
-            let asked: Vec<_> = one.charge.columns.iter().flat_map(|column| self.asked(column)).collect();
+            // One budget for all databases of a place.
+            let asked: Vec<_> = one.charge.columns.iter().flat_map(|column| self.asked(column, "")).collect();
             for (column, asked) in asked {
                 let digest = one.value.and_then(|value| rules.mask_keys.probe(column, value));
                 let number = rules.ledger.charge(&asked, digest, &rules.infer, now).map_err(|spent| match spent {
@@ -62,9 +63,15 @@ impl Session {
 
     /// Whose budgets a column is asked about on: what an agent finds out its principal has found out, and so has every other
     /// agent of it.
-    fn asked<'c>(&self, column: &'c str) -> Vec<(&'c str, Asked)> {
+    fn asked<'c>(&self, column: &'c str, database: &str) -> Vec<(&'c str, Asked)> {
         let target = self.target().facts.name.as_str();
-        let of = |user: &str| Asked { user: user.to_owned(), target: target.to_owned(), column: column.to_owned() };
+        let place = Some(self.labels().place()).filter(|place| !place.is_empty()).unwrap_or(target);
+        let of = |user: &str| Asked {
+            user: name_key(user),
+            place: place.to_owned(),
+            database: database.to_owned(),
+            column: column.to_owned(),
+        };
         self.identity().users().map(|user| (column, of(user))).collect()
     }
 
@@ -72,7 +79,7 @@ impl Session {
     pub fn row_sets(&mut self, column: &str, now: Timestamp) -> Vec<RowSet> {
         let rules = self.rules();
         let mut all: Vec<RowSet> = Vec::new();
-        for (_, asked) in self.asked(column) {
+        for (_, asked) in self.asked(column, self.labels().database()) {
             let sets = rules.ledger.row_sets(&asked, &rules.infer, now);
             all.extend(sets.into_iter().filter(|set| !all.contains(set)).collect::<Vec<_>>());
         }
@@ -82,7 +89,7 @@ impl Session {
     /// Keeps a set of rows that the identity is about to aggregate a column over.
     pub fn remember_rows(&mut self, column: &str, set: RowSet, now: Timestamp) -> Result<(), Denial> {
         let rules = self.rules();
-        for (_, asked) in self.asked(column) {
+        for (_, asked) in self.asked(column, self.labels().database()) {
             rules.ledger.remember_rows(&asked, set.clone(), &rules.infer, now).map_err(|spent| match spent {
                 Spent::Until(more) => Denial::sets_spent(column, self.who(), more),
                 Spent::Full => Denial::probes_full(column),

@@ -52,6 +52,8 @@ pub struct TargetRules {
     pub rewrites: Rewrites,
     /// What is looked for in the values of columns without a label.
     pub content: Vec<Content>,
+    /// Where it leads, as far as that is known: what identities may do there through another target counts as well.
+    pub place: String,
     /// Labels follow what is copied; otherwise copying to where a label is lost is refused.
     pub propagates: bool,
     /// Changes whenever `columns` or `safe_functions` do, so that a catalog knows by which rules it was labelled.
@@ -70,6 +72,7 @@ impl TargetRules {
             labels,
             rewrites: Rewrites::default(),
             content: Vec::new(),
+            place: String::new(),
             propagates: false,
             version,
         }
@@ -79,6 +82,12 @@ impl TargetRules {
     #[must_use]
     pub fn rewriting(self, rewrites: Rewrites) -> Self {
         TargetRules { rewrites, ..self }
+    }
+
+    /// The same of a target that leads to this place.
+    #[must_use]
+    pub fn leading_to(self, place: String) -> Self {
+        TargetRules { place, ..self }
     }
 
     /// The same with labels that follow what is copied, or without.

@@ -57,8 +57,9 @@ pub enum Event<'a> {
 
 /// A question or an order to the shell.
 pub enum Ask {
-    /// Take the client's stream through a TLS handshake, as the server.
-    ClientTls,
+    /// Take the client's stream through a TLS handshake, as the server. The bytes are the handshake's beginning, where one that
+    /// nobody asked for was recognised by it.
+    ClientTls(BytesMut),
     /// Take the target's stream through a TLS handshake, as the client.
     TargetTls,
     /// The SCRAM verifiers of every live token of a user.

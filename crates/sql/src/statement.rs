@@ -163,6 +163,11 @@ pub struct Facts {
     pub moves_path: bool,
     /// What it looks up only while it runs.
     pub later: Later,
+    /// All that it defines is a temporary table of the session, made or dropped with nothing that depends on it: nobody else
+    /// finds that.
+    pub temporary: bool,
+    /// Code that it sets off may be put off to the end of the transaction, and looks names up then.
+    pub puts_off: bool,
     /// It calls functions of the server that keep what they are given beyond the statement: settings, notifications, large
     /// objects, sequences.
     pub keeps: bool,

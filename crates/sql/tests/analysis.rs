@@ -162,6 +162,26 @@ fn a_temporary_table_comes_first() {
         let column = catalog.labelled(outputs[0].value.columns()[0]).unwrap();
         assert_eq!(column.schema, schema, "{sql}");
     }
+    // What is made and dropped of them is nothing to others, and what else is.
+    for (sql, alone) in [
+        ("CREATE TEMP TABLE t (id int PRIMARY KEY)", true),
+        ("CREATE TEMP TABLE t AS SELECT 1", true),
+        ("SELECT 1 INTO TEMP t", true),
+        ("DROP TABLE customers", true),
+        ("DROP TABLE IF EXISTS pg_temp.customers", true),
+        ("DROP TABLE customers CASCADE", false),
+        ("DROP TABLE customers, public.customers", false),
+        ("DROP TABLE public.customers", false),
+        ("DROP TABLE IF EXISTS nobody", false),
+        ("DROP VIEW customers", false),
+        ("CREATE TEMP TABLE t () INHERITS (public.customers)", false),
+        ("CREATE TABLE t (id int)", false),
+        ("CREATE TABLE t AS SELECT 1", false),
+        ("SELECT 1 INTO t", false),
+        ("SELECT 1", false),
+    ] {
+        assert_eq!(one(&catalog, &shop::PATH, true, sql).facts.temporary, alone, "{sql}");
+    }
 }
 
 #[test]
@@ -522,8 +542,23 @@ fn what_a_client_says_of_a_parameter_counts() {
 }
 
 #[test]
+fn some_collations_suit_some_functions_only() {
+    for loose in [false, true] {
+        let catalog = shop::catalog_of(lockgate_sql::facts::CatalogFacts { loose_collations: loose, ..shop::facts() });
+        for sql in [
+            "SELECT strpos(name, ssn) FROM customers",
+            "SELECT ssn || name LIKE 'a%' FROM customers",
+            "SELECT regexp_replace(ssn, 'a', 'b') FROM customers",
+        ] {
+            assert_eq!(told(&catalog, sql).iter().any(|u| u.starts_with("expression ")), loose, "{sql}");
+        }
+    }
+}
+
+#[test]
 fn what_a_column_refuses_tells_of_the_value() {
     let mut facts = shop::facts();
+    facts.together.clear();
     let relation = facts.relations.iter_mut().find(|r| r.schema == "hr" && r.name == "employees").unwrap();
     for column in &mut relation.columns {
         match column.name.as_str() {

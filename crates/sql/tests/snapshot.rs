@@ -14,8 +14,8 @@ fn give(builder: &mut FactsBuilder, question: usize, row: &str) -> Result<(), Ba
 }
 
 const ANSWERS: &[(usize, &str)] = &[
-    (0, "170002~NULL~pg_catalog"),
-    (0, "170002~NULL~public"),
+    (0, "170002~NULL~pg_catalog~false"),
+    (0, "170002~NULL~public~false"),
     (1, "16400~public~people~r~16402~NULL~false~3 0~1"),
     (
         1,
@@ -39,7 +39,7 @@ const ANSWERS: &[(usize, &str)] = &[
     (5, "16601~public~mood~e~0~0~0~[\"ok\",\"\\u00e4\"]"),
     (6, "public~<+>~16500~NULL~16501"),
     (7, "25~23~16500~e"),
-    (8, "16400~16500~true~7~NULL~NULL"),
+    (8, "16400~16500~true~7~NULL~NULL~true"),
     (9, "f~pg_catalog~870 lower 871 upper"),
     (10, "r~16400~1255~16500"),
     (10, "f~16501~2617~16501"),
@@ -105,7 +105,9 @@ fn nonsense_is_refused() {
         (9, "f~pg_catalog~a 1", "a word where a number belongs"),
         (10, "x~1~1255~1", "an expression of an unknown kind"),
         (10, "r~1~1259~1", "a name of an unknown kind"),
-        (11, "1", "a row for no question"),
+        (11, "1~the check `a`~x~NULL", "a word where a column's number belongs"),
+        (12, "1~2~1~1~a~", "an empty kind"),
+        (13, "1", "a row for no question"),
     ] {
         let error = give(&mut FactsBuilder::new(""), question, row).unwrap_err();
         assert_eq!((error.question, error.what), (question, what), "{row}");

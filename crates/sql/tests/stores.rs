@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
-use lockgate_sql::facts::{CatalogFacts, ColumnFacts, FunctionFacts, RelationFacts, TriggerEvents, TriggerFacts};
+use lockgate_sql::facts::{
+    CatalogFacts, ColumnFacts, FunctionFacts, ReferenceFacts, RelationFacts, TriggerEvents, TriggerFacts,
+};
 use lockgate_sql::{Catalog, ColumnRule, Context, How, analyze};
 
 const INSERT: i16 = 4;
@@ -10,6 +12,8 @@ const DELETE: i16 = 8;
 const UPDATE: i16 = 16;
 const ROW: i16 = 1;
 const BEFORE: i16 = 2;
+/// No bit of the server's.
+const DEFERRABLE: i16 = 0x4000;
 
 fn relation(oid: u32, name: &str, columns: &[&str]) -> RelationFacts {
     RelationFacts {
@@ -51,9 +55,13 @@ fn function(oid: u32, name: &str, kind: char, language: &str, source: &str) -> F
 
 /// `people.ssn` and `audit.row_data` are labelled; `people` has a trigger with this body.
 fn catalog(body: &str, fires: i16) -> Catalog {
+    labelled(facts(body, fires))
+}
+
+fn facts(body: &str, fires: i16) -> CatalogFacts {
     let path = || ["pg_catalog", "public"].map(str::to_owned).to_vec();
     let helper = "BEGIN INSERT INTO log VALUES ($1); END";
-    let facts = CatalogFacts {
+    CatalogFacts {
         version: "1".into(),
         server_version: 150_004,
         search_path: path(),
@@ -63,6 +71,8 @@ fn catalog(body: &str, fires: i16) -> Catalog {
             relation(20_002, "log", &["what"]),
             relation(20_003, "other", &["id"]),
             RelationFacts { has_rules: true, ..relation(20_004, "ruled", &["id"]) },
+            relation(20_005, "rates", &["what"]),
+            RelationFacts { schema: "aside".into(), ..relation(20_006, "rates", &["what"]) },
         ],
         functions: vec![
             function(21_000, "fires", 'f', "plpgsql", body),
@@ -77,11 +87,16 @@ fn catalog(body: &str, fires: i16) -> Catalog {
             events: TriggerEvents::of_type(fires),
             old_table: Some("before".into()),
             new_table: Some("after".into()),
+            deferrable: fires & DEFERRABLE != 0,
         }],
         ..CatalogFacts::default()
-    };
-    let rules = [("pii/ssn", "public.people.ssn"), ("pii/trail", "public.audit.row_data")]
-        .map(|(label, pattern)| ColumnRule { label: label.parse().unwrap(), pattern: pattern.into() });
+    }
+}
+
+fn labelled(facts: CatalogFacts) -> Catalog {
+    let rules =
+        [("pii/ssn", "public.people.ssn"), ("pii/trail", "public.audit.row_data"), ("pii/rate", "aside.rates.what")]
+            .map(|(label, pattern)| ColumnRule { label: label.parse().unwrap(), pattern: pattern.into() });
     Catalog::build(facts, &rules, &[])
 }
 
@@ -193,6 +208,110 @@ fn a_write_is_also_what_its_triggers_do() {
     ] {
         assert_eq!(copies(&catalog(body, fires), sql), lost, "{body}: {sql}");
     }
+}
+
+/// A search path is another one until the end of the transaction.
+#[test]
+fn what_is_put_off_finds_names_under_any_path() {
+    let copy = "BEGIN INSERT INTO log SELECT what FROM rates; RETURN NULL; END";
+    let named = "BEGIN INSERT INTO log SELECT what FROM public.rates; RETURN NULL; END";
+    let trail = "BEGIN INSERT INTO audit VALUES (TG_OP, to_jsonb(OLD)); RETURN NULL; END";
+    for (body, fires, lost) in [
+        (copy, ROW | UPDATE, false),
+        (copy, ROW | UPDATE | DEFERRABLE, true),
+        (named, ROW | UPDATE | DEFERRABLE, false),
+        // What exists once is what it is.
+        (trail, ROW | UPDATE | DEFERRABLE, false),
+    ] {
+        let catalog = catalog(body, fires);
+        assert_eq!(copies(&catalog, SET_NAME), lost, "{body}");
+        let path = ["pg_catalog", "public"].map(str::to_owned);
+        let context = Context { catalog: &catalog, search_path: &path, path_known: true };
+        let puts_off = |sql: &str| analyze(sql, &context).unwrap().statements[0].facts.puts_off;
+        assert_eq!(puts_off(SET_NAME), fires & DEFERRABLE != 0);
+        assert!(!puts_off("INSERT INTO other VALUES (1)") && !puts_off("SELECT * FROM people"));
+    }
+}
+
+/// The first of two triggers reads nothing itself.
+#[test]
+fn what_a_trigger_writes_sets_off_others() {
+    for (first, second, lost) in [
+        ("INSERT INTO other VALUES (1)", "INSERT INTO log SELECT ssn FROM people", true),
+        ("INSERT INTO other VALUES (1)", "INSERT INTO log SELECT name FROM people", false),
+        ("DELETE FROM people WHERE id = 1", "NULL", false),
+    ] {
+        let body = |code: &str| format!("BEGIN {code}; RETURN NULL; END");
+        let mut facts = facts("BEGIN RETURN NULL; END", ROW | INSERT);
+        facts.functions.push(function(21_010, "first", 'f', "plpgsql", &body(first)));
+        facts.functions.push(function(21_011, "second", 'f', "plpgsql", &body(second)));
+        for (relation, function) in [(20_002, 21_010), (20_003, 21_011)] {
+            let events = TriggerEvents::of_type(INSERT);
+            facts.triggers.push(TriggerFacts { relation, function, events, ..TriggerFacts::default() });
+        }
+        assert_eq!(copies(&labelled(facts), "INSERT INTO log VALUES ('x')"), lost, "{first}: {second}");
+    }
+}
+
+#[test]
+fn what_is_emptied_sets_off_code() {
+    const TRUNCATE: i16 = 32;
+    let path = ["pg_catalog", "public"].map(str::to_owned);
+    let speaks = |catalog: &Catalog, sql: &str| {
+        let context = Context { catalog, search_path: &path, path_known: true };
+        !analyze(sql, &context).unwrap().statements[0].touches.is_clean()
+    };
+    for (code, lost, says) in [
+        ("INSERT INTO log SELECT ssn FROM people", true, true),
+        ("RAISE NOTICE '%', (SELECT min(ssn) FROM people)", false, true),
+        ("INSERT INTO log VALUES ('emptied')", false, false),
+    ] {
+        let body = format!("BEGIN {code}; RETURN NULL; END");
+        let catalog = catalog(&body, TRUNCATE);
+        for sql in ["TRUNCATE people", "TRUNCATE other, people CASCADE"] {
+            assert_eq!((copies(&catalog, sql), speaks(&catalog, sql)), (lost, says), "{sql}: {code}");
+        }
+        assert!(!copies(&catalog, "TRUNCATE other") && !speaks(&catalog, "TRUNCATE other"), "{code}");
+        // What refers to a table goes with it.
+        let mut facts = facts(&body, TRUNCATE);
+        facts.references.push(ReferenceFacts { from: 20_000, to: 20_003, ..ReferenceFacts::default() });
+        let catalog = labelled(facts);
+        assert_eq!(speaks(&catalog, "TRUNCATE other CASCADE"), says, "{code}");
+        assert!(!speaks(&catalog, "TRUNCATE other"), "{code}");
+    }
+}
+
+/// How long this thread has computed, however many others there are beside it (`proc(5)`, ticks of a hundredth of a second).
+fn seconds_computed() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+    fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>() / 100
+}
+
+/// Each of many tables writes to all others.
+#[test]
+fn a_thicket_of_triggers_is_not_gone_through_for_ever() {
+    let mut facts = facts("BEGIN RETURN NULL; END", ROW | INSERT);
+    for at in 0..24_u32 {
+        facts.relations.push(relation(30_000 + at, &format!("t{at}"), &["i"]));
+        let writes: String = (0..24).map(|to| format!("INSERT INTO t{to} VALUES (1); ")).collect();
+        let code = format!("BEGIN {writes} RETURN NULL; END");
+        facts.functions.push(function(31_000 + at, &format!("f{at}"), 'f', "plpgsql", &code));
+        let events = TriggerEvents::of_type(INSERT);
+        facts.triggers.push(TriggerFacts {
+            relation: 30_000 + at,
+            function: 31_000 + at,
+            events,
+            ..TriggerFacts::default()
+        });
+    }
+    let catalog = labelled(facts);
+    let path = ["pg_catalog", "public"].map(str::to_owned);
+    let context = Context { catalog: &catalog, search_path: &path, path_known: true };
+    let begun = seconds_computed();
+    assert!(analyze("INSERT INTO t0 VALUES (1)", &context).is_err(), "too much work");
+    let took = seconds_computed() - begun;
+    assert!(took < 60, "{took} s");
 }
 
 #[test]

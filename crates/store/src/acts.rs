@@ -70,36 +70,38 @@ impl Store {
     /// # Errors
     /// When the store cannot be written; they will be recorded again.
     pub async fn settle_acts(&self, up_to: i64) -> Result<(), StoreError> {
+        let mut tx = self.change("forget what was recorded").await?;
         sqlx::query("DELETE FROM acts WHERE number <= $1")
             .bind(up_to)
-            .execute(&self.inner.write)
+            .execute(&mut *tx)
             .await
             .map_err(StoreError::doing("forget what was recorded"))?;
-        Ok(())
+        tx.commit().await
     }
 }
 
 /// Writes an act beside what it does. Where too many wait nothing is done any more: what cannot be recorded must not happen.
 pub(crate) async fn write(tx: &mut sqlx::SqliteConnection, act: Doing<'_>, now: Timestamp) -> Result<(), StoreError> {
-    let doing = || StoreError::doing("write down what is done");
-    let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM acts").fetch_one(&mut *tx).await.map_err(doing())?;
-    if usize::try_from(waiting).is_ok_and(|n| n >= limits::ACTS_WAITING_MAX) {
-        return Err(StoreError::Refused(format!(
-            "{waiting} acts of administrators wait to be recorded, the most there can be: start the gateway"
-        )));
-    }
-    sqlx::query("UPDATE counters SET value = value + 1 WHERE name = 'acts'").execute(&mut *tx).await.map_err(doing())?;
-    sqlx::query(
-        "INSERT INTO acts (number, at, by_whom, what, subject, detail)
-         SELECT value, $1, $2, $3, $4, $5 FROM counters WHERE name = 'acts'",
+    // One way to the database's thread and back. The numbers of those that wait follow each other.
+    let waiting: i64 = sqlx::query_scalar(
+        "UPDATE counters SET value = value + 1 WHERE name = 'acts';
+         INSERT INTO acts (number, at, by_whom, what, subject, detail)
+         SELECT value, $1, $2, $3, $4, $5 FROM counters WHERE name = 'acts';
+         SELECT (SELECT MAX(number) FROM acts) - (SELECT MIN(number) FROM acts)",
     )
     .bind(now.millis())
     .bind(act.by)
     .bind(act.what)
     .bind(act.subject)
     .bind(act.detail)
-    .execute(&mut *tx)
+    .fetch_one(&mut *tx)
     .await
-    .map_err(doing())?;
+    .map_err(StoreError::doing("write down what is done"))?;
+    // The caller's change goes with the error, and this act with it.
+    if usize::try_from(waiting).is_ok_and(|n| n >= limits::ACTS_WAITING_MAX) {
+        return Err(StoreError::Refused(format!(
+            "{waiting} acts of administrators wait to be recorded, the most there can be: start the gateway"
+        )));
+    }
     Ok(())
 }

@@ -26,23 +26,22 @@ impl Store {
     ) -> Result<(Secret, LoginInfo), StoreError> {
         let doing = || StoreError::doing("sign a browser in");
         let secret = Secret::new(URL_SAFE_NO_PAD.encode(random::<32>()?));
-        let mut tx = self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
-        sqlx::query("DELETE FROM browser_session WHERE expires <= $1 OR secret_hash = $2")
-            .bind(now.millis())
-            .bind(before.map(secret_hash).unwrap_or_default())
-            .execute(&mut *tx)
-            .await
-            .map_err(doing())?;
+        let mut tx = self.change("sign a browser in").await?;
         let (login, revoked) = logins::insert(&mut tx, self, new, now).await?;
-        sqlx::query("INSERT INTO browser_session (secret_hash, login_id, created, expires) VALUES ($1, $2, $3, $4)")
-            .bind(secret_hash(secret.expose()))
-            .bind(&login.id)
-            .bind(now.millis())
-            .bind(login.expires.millis())
-            .execute(&mut *tx)
-            .await
-            .map_err(doing())?;
-        tx.commit().await.map_err(doing())?;
+        sqlx::query(
+            "DELETE FROM browser_session WHERE expires <= $1;
+             DELETE FROM browser_session WHERE secret_hash = $2;
+             INSERT INTO browser_session (secret_hash, login_id, created, expires) VALUES ($3, $4, $1, $5)",
+        )
+        .bind(now.millis())
+        .bind(before.map(secret_hash).unwrap_or_default())
+        .bind(secret_hash(secret.expose()))
+        .bind(&login.id)
+        .bind(login.expires.millis())
+        .execute(&mut *tx)
+        .await
+        .map_err(doing())?;
+        tx.commit().await?;
         self.tell_revoked(&revoked);
         Ok((secret, login))
     }
@@ -73,11 +72,12 @@ impl Store {
     /// # Errors
     /// When the store cannot be written: it is still signed in.
     pub async fn sign_out(&self, secret: &str) -> Result<(), StoreError> {
+        let mut tx = self.change("sign a browser out").await?;
         sqlx::query("DELETE FROM browser_session WHERE secret_hash = $1")
             .bind(secret_hash(secret))
-            .execute(&self.inner.write)
+            .execute(&mut *tx)
             .await
             .map_err(StoreError::doing("sign a browser out"))?;
-        Ok(())
+        tx.commit().await
     }
 }

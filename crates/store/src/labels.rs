@@ -39,7 +39,7 @@ impl Store {
             "SELECT target, database_name, relation, column_number, label, derived, brought_by, place FROM carried_labels \
              ORDER BY target",
         )
-        .fetch_all(&self.inner.write)
+        .fetch_all(&self.inner.read)
         .await
         .map_err(StoreError::doing("read the labels of copies"))?;
         rows.iter().map(read).collect()
@@ -51,7 +51,7 @@ impl Store {
     /// When they could not be written for good.
     pub async fn keep_labels(&self, labels: &[StoredLabel], now: Timestamp) -> Result<(), StoreError> {
         let doing = || StoreError::doing("keep the labels of a copy");
-        let mut tx = self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
+        let mut tx = self.change("keep the labels of a copy").await?;
         for label in labels {
             sqlx::query(
                 "INSERT INTO carried_labels \
@@ -71,7 +71,7 @@ impl Store {
             .await
             .map_err(doing())?;
         }
-        tx.commit().await.map_err(doing())
+        tx.commit().await
     }
 
     /// Drops labels.
@@ -80,7 +80,7 @@ impl Store {
     /// When they could not be dropped; they stay then.
     pub async fn drop_labels(&self, labels: &[StoredLabel]) -> Result<(), StoreError> {
         let doing = || StoreError::doing("drop the labels of a copy");
-        let mut tx = self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
+        let mut tx = self.change("drop the labels of a copy").await?;
         for label in labels {
             sqlx::query(
                 "DELETE FROM carried_labels WHERE target = $1 AND database_name = $2 AND relation = $3 \
@@ -98,7 +98,7 @@ impl Store {
             .await
             .map_err(doing())?;
         }
-        tx.commit().await.map_err(doing())
+        tx.commit().await
     }
 }
 

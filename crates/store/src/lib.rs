@@ -12,6 +12,7 @@ mod error;
 pub mod journal;
 mod keys;
 mod labels;
+mod lock;
 mod logins;
 mod once;
 mod people;
@@ -23,15 +24,16 @@ mod sessions;
 mod store;
 mod tokens;
 mod watch;
+mod writer;
 
 pub use error::StoreError;
 pub use keys::Keys;
 pub use labels::StoredLabel;
-pub use logins::{LoginFilter, LoginInfo, NewLogin};
+pub use logins::{GATEWAY, LoginFilter, LoginInfo, LoginState, NewLogin};
 pub use once::OneUse;
 pub use people::{
-    Group, GroupChange, GroupFilter, LOCAL, NewGroup, NewPerson, PeopleChanges, PeopleFilter, Person, PersonChange,
-    PersonLease, Record, Standing,
+    Account, DirectoryPeople, Group, GroupChange, GroupFilter, LOCAL, NewGroup, NewPerson, PeopleChanges, PeopleFilter,
+    Person, PersonChange, PersonLease, Record, Suspension,
 };
 pub use requests::{Asker, Claim as LoginClaim, LoginRequest, RequestError, RequestState};
 pub use scram::ScramVerifier;

@@ -6,10 +6,16 @@ use crate::error::StoreError;
 use crate::keys::{is_random_id, random_id};
 use crate::store::Store;
 use crate::tokens::{TokenState, decode_chain, decode_names, encode_chain, encode_names, next_change, page};
-use lockgate_core::{IdentityKind, Principal, Secret, Timestamp, limits};
+use lockgate_core::{Identity, IdentityKind, Principal, Secret, Timestamp, is_same_name, limits, name_key};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use std::collections::BTreeSet;
+
+/// Who ends a login that nobody ended.
+pub const GATEWAY: &str = "the gateway";
+
+/// Spellings of one name that are looked for, besides the one that is asked for.
+const SPELLINGS_MAX: usize = 1_000;
 
 /// What the key of refresh tokens is for.
 const REFRESH: &str = "refresh tokens";
@@ -37,6 +43,21 @@ pub struct NewLogin {
     pub expires: Timestamp,
     /// What a fresh proof can be had with. It is kept sealed.
     pub refresh_token: Option<Secret>,
+}
+
+impl NewLogin {
+    /// Who was proven.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            user: self.user.clone(),
+            groups: self.groups.clone(),
+            directories: Vec::new(),
+            kind: self.kind,
+            on_behalf_of: self.on_behalf_of.clone(),
+            token_id: None,
+            actions: None,
+        }
+    }
 }
 
 /// What is known of a login.
@@ -77,7 +98,7 @@ pub struct LoginInfo {
 /// Which logins to list.
 #[derive(Clone, Debug, Default)]
 pub struct LoginFilter {
-    /// Only this user's.
+    /// Only this user's, however the name is spelt.
     pub user: Option<String>,
     /// Only this provider's.
     pub provider: Option<String>,
@@ -93,10 +114,61 @@ pub struct LoginFilter {
     pub limit: usize,
 }
 
+/// Whether a login counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LoginState {
+    /// It does.
+    Live,
+    /// Its time is over.
+    Expired,
+    /// It was made in the future: the clock is wrong, and nobody can tell how long it would count.
+    Early,
+    /// It was ended.
+    Ended,
+}
+
+impl LoginState {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LoginState::Live => "live",
+            LoginState::Expired => "expired",
+            LoginState::Early => "early",
+            LoginState::Ended => "ended",
+        }
+    }
+}
+
 impl LoginInfo {
+    /// Who it proved, as last judged; what directories add is for others to say.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            user: self.user.clone(),
+            groups: self.groups.clone(),
+            directories: Vec::new(),
+            kind: self.kind,
+            on_behalf_of: self.on_behalf_of.clone(),
+            token_id: None,
+            actions: None,
+        }
+    }
+
+    /// Where it stands at `now`.
+    pub fn state(&self, now: Timestamp) -> LoginState {
+        if self.ended.is_some() {
+            LoginState::Ended
+        } else if self.expires <= now {
+            LoginState::Expired
+        } else if self.created.millis_since(now) > limits::TOKEN_EARLY_MS_MAX {
+            LoginState::Early
+        } else {
+            LoginState::Live
+        }
+    }
+
     /// Whether it counts at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.ended.is_none() && self.expires > now && self.created.millis_since(now) <= limits::TOKEN_EARLY_MS_MAX
+        self.state(now) == LoginState::Live
     }
 }
 
@@ -124,7 +196,13 @@ impl Store {
     pub async fn logins(&self, filter: &LoginFilter) -> Result<Vec<LoginInfo>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM login WHERE 1 = 1");
         if let Some(user) = &filter.user {
-            query.push(" AND user_name = ").push_bind(user.clone());
+            query.push(" AND user_name IN (");
+            let mut names = query.separated(", ");
+            names.push_bind(user.clone());
+            for name in self.spellings_in_logins(user).await? {
+                names.push_bind(name);
+            }
+            names.push_unseparated(")");
         }
         if let Some(provider) = &filter.provider {
             query.push(" AND provider = ").push_bind(provider.clone());
@@ -133,7 +211,12 @@ impl Store {
             query.push(" AND ended IS NULL AND expires > ").push_bind(at.millis());
         }
         if let Some(before) = filter.judged_before {
-            query.push(" AND judged < ").push_bind(before.millis());
+            query.push(" AND (judged < ").push_bind(before.millis());
+            // One that was judged in the future was judged by a wrong clock.
+            if let Some(at) = filter.live_at {
+                query.push(" OR judged > ").push_bind(at.millis());
+            }
+            query.push(")");
         }
         if filter.askable {
             query.push(" AND (refresh_token IS NOT NULL OR provider = ").push_bind(crate::people::LOCAL).push(")");
@@ -145,6 +228,19 @@ impl Store {
         query.push(" LIMIT ").push_bind(page(filter.limit));
         let rows = query.build().fetch_all(&self.inner.read).await.map_err(StoreError::doing("list logins"))?;
         rows.iter().map(decode).collect()
+    }
+
+    /// The other spellings of a name that somebody has logged in with.
+    async fn spellings_in_logins(&self, user: &str) -> Result<Vec<String>, StoreError> {
+        // The names that could be one; which of them are is seen below.
+        let names: Vec<String> = sqlx::query_scalar(
+            "SELECT DISTINCT user_name FROM login WHERE user_name = $1 COLLATE NOCASE OR user_name GLOB '*[^ -~]*'",
+        )
+        .bind(name_key(user))
+        .fetch_all(&self.inner.read)
+        .await
+        .map_err(StoreError::doing("list logins"))?;
+        Ok(names.into_iter().filter(|name| name != user && is_same_name(name, user)).take(SPELLINGS_MAX).collect())
     }
 
     /// What a fresh proof for this login can be had with, where the provider gave it and the login counts.
@@ -159,10 +255,7 @@ impl Store {
                 .await
                 .map_err(StoreError::doing("read a login"))?;
         let Some(sealed) = sealed.flatten() else { return Ok(None) };
-        let opened = self.keys().open(REFRESH, id, &sealed);
-        let text = opened.and_then(|bytes| std::str::from_utf8(&bytes).ok().map(str::to_owned));
-        let text = text.ok_or_else(|| StoreError::Row(format!("`refresh_token` of login `{id}`")))?;
-        Ok(Some(Secret::new(text)))
+        self.open_refresh_token(id, &sealed).map(Some)
     }
 
     /// Notes that a login was judged again and holds: the groups as they are now, in its tokens too, and the refresh token where
@@ -180,7 +273,7 @@ impl Store {
         let doing = || StoreError::doing("note the judgement of a login");
         let sealed = refresh_token.map(|token| self.keys().seal(REFRESH, id, token.expose().as_bytes())).transpose()?;
         let groups = encode_names(groups);
-        let mut tx = self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
+        let mut tx = self.change("note the judgement of a login").await?;
         let noted = sqlx::query(
             "UPDATE login SET judged = $1, group_names = $2, refresh_token = COALESCE($3, refresh_token)
              WHERE id = $4 AND ended IS NULL",
@@ -214,25 +307,105 @@ impl Store {
                 .await
                 .map_err(doing())?;
         }
-        tx.commit().await.map_err(doing())?;
+        tx.commit().await?;
         Ok(true)
     }
 
-    /// Ends a login: its tokens are revoked, its browser sessions gone, what it was refreshed with forgotten. `None` when there
-    /// is none; one that was ended before keeps its time and reason.
+    /// Ends a login: its tokens are revoked, its browser sessions gone; what it was refreshed with waits to be given back
+    /// ([`Store::refresh_tokens_to_give_back`]). `None` when there is none; one that was ended before keeps its time and reason.
     ///
     /// # Errors
     /// When the store cannot be written: it still counts.
-    pub async fn end_login(&self, id: &str, reason: &str, now: Timestamp) -> Result<Option<LoginInfo>, StoreError> {
+    pub async fn end_login(
+        &self,
+        id: &str,
+        by: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Option<LoginInfo>, StoreError> {
         if !is_random_id(id) {
             return Ok(None);
         }
-        let doing = || StoreError::doing("end a login");
-        let mut tx = self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
-        let tokens = end(&mut tx, id, reason, now).await?;
-        tx.commit().await.map_err(doing())?;
+        let mut tx = self.change("end a login").await?;
+        let tokens = end(&mut tx, id, by, reason, now).await?;
+        tx.commit().await?;
         self.tell_revoked(&tokens);
         self.login(id).await
+    }
+
+    /// Ends a login of which nothing is left: no token, no browser, nobody who comes for a token. Whether it did.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn end_login_if_idle(&self, id: &str, by: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let doing = || StoreError::doing("end a login");
+        let mut tx = self.change("end a login").await?;
+        let left: i64 = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM tokens WHERE login_id = $1 AND revoked_at IS NULL AND expires > $2)
+                 OR EXISTS (SELECT 1 FROM browser_session WHERE login_id = $1 AND expires > $2)
+                 OR EXISTS (SELECT 1 FROM login_request WHERE login_id = $1 AND state = 'approved' AND expires > $2)",
+        )
+        .bind(id)
+        .bind(now.millis())
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(doing())?;
+        if left != 0 {
+            return Ok(false);
+        }
+        end(&mut tx, id, by, "logged out", now).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Logins that are over and what they were refreshed with, which the provider can take back, in the order of their ends.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn refresh_tokens_to_give_back(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(LoginInfo, Option<Secret>)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM login WHERE refresh_token IS NOT NULL AND ended IS NOT NULL
+             UNION ALL
+             SELECT * FROM login WHERE refresh_token IS NOT NULL AND ended IS NULL AND expires <= $1
+             LIMIT $2",
+        )
+        .bind(now.millis())
+        .bind(page(limit))
+        .fetch_all(&self.inner.read)
+        .await
+        .map_err(StoreError::doing("list logins that are over"))?;
+        let one = |row: &SqliteRow| {
+            let login = decode(row)?;
+            let sealed: String = row.try_get("refresh_token").map_err(StoreError::doing("read a login"))?;
+            // One that was not sealed here is of no use to anybody.
+            let token = self.open_refresh_token(&login.id, &sealed).ok();
+            Ok((login, token))
+        };
+        rows.iter().map(one).collect()
+    }
+
+    /// Forgets what a login was refreshed with.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn forget_refresh_token(&self, login: &str) -> Result<(), StoreError> {
+        let mut tx = self.change("forget a refresh token").await?;
+        sqlx::query("UPDATE login SET refresh_token = NULL WHERE id = $1")
+            .bind(login)
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreError::doing("forget a refresh token"))?;
+        tx.commit().await
+    }
+
+    fn open_refresh_token(&self, login: &str, sealed: &str) -> Result<Secret, StoreError> {
+        let opened = self.keys().open(REFRESH, login, sealed);
+        let text = opened.and_then(|bytes| std::str::from_utf8(&bytes).ok().map(str::to_owned));
+        text.map(Secret::new).ok_or_else(|| StoreError::Row(format!("`refresh_token` of login `{login}`")))
     }
 
     /// Tells the live sessions of this process at once; those of others find out at their next look.
@@ -270,16 +443,13 @@ pub(crate) async fn insert(
         refreshable: sealed.is_some(),
         id,
     };
-    sqlx::query("DELETE FROM login WHERE expires < $1")
-        .bind(now.plus_millis(-limits::LOGIN_KEPT_MS).millis())
-        .execute(&mut *tx)
-        .await
-        .map_err(doing())?;
     let room = i64::try_from(limits::LOGINS_PER_USER_MAX).unwrap_or(i64::MAX).saturating_sub(1);
     let surplus: Vec<String> = sqlx::query_scalar(
-        "SELECT id FROM login WHERE user_name = $1 AND ended IS NULL AND expires > $2
-         ORDER BY created DESC, id DESC LIMIT 1000 OFFSET $3",
+        "DELETE FROM login WHERE expires < $1;
+         SELECT id FROM login WHERE user_name = $2 AND ended IS NULL AND expires > $3
+         ORDER BY created DESC, id DESC LIMIT 1000 OFFSET $4",
     )
+    .bind(now.plus_millis(-limits::LOGIN_KEPT_MS).millis())
     .bind(&info.user)
     .bind(now.millis())
     .bind(room)
@@ -288,7 +458,7 @@ pub(crate) async fn insert(
     .map_err(doing())?;
     let mut revoked = Vec::new();
     for old in surplus {
-        revoked.extend(end(tx, &old, "the user has too many logins", now).await?);
+        revoked.extend(end(tx, &old, GATEWAY, "the user has too many logins", now).await?);
     }
     sqlx::query(
         "INSERT INTO login (id, provider, issuer, subject, user_name, group_names, kind, on_behalf_of, source, created,
@@ -317,10 +487,16 @@ pub(crate) async fn insert(
 }
 
 /// Ends a login inside the caller's write transaction, and yields the tokens that went with it.
-async fn end(tx: &mut SqliteConnection, id: &str, reason: &str, now: Timestamp) -> Result<Vec<String>, StoreError> {
+pub(crate) async fn end(
+    tx: &mut SqliteConnection,
+    id: &str,
+    by: &str,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Vec<String>, StoreError> {
     let doing = || StoreError::doing("end a login");
     let user: Option<String> = sqlx::query_scalar(
-        "UPDATE login SET ended = $1, end_reason = $2, refresh_token = NULL WHERE id = $3 AND ended IS NULL
+        "UPDATE login SET ended = $1, end_reason = $2 WHERE id = $3 AND ended IS NULL
          RETURNING user_name",
     )
     .bind(now.millis())
@@ -331,7 +507,7 @@ async fn end(tx: &mut SqliteConnection, id: &str, reason: &str, now: Timestamp) 
     .map_err(doing())?;
     if let Some(user) = user {
         let detail = format!("login {id}, with its tokens: {reason}");
-        acts::write(tx, Doing { by: "the gateway", what: "login.ended", subject: &user, detail }, now).await?;
+        acts::write(tx, Doing { by, what: "login.ended", subject: &user, detail }, now).await?;
     }
     sqlx::query("DELETE FROM browser_session WHERE login_id = $1").bind(id).execute(&mut *tx).await.map_err(doing())?;
     let changed = next_change(tx).await?;
@@ -383,20 +559,27 @@ pub(crate) fn decode(row: &SqliteRow) -> Result<LoginInfo, StoreError> {
     })
 }
 
-/// Ends every login of a user inside the caller's write transaction, which has dealt with the tokens.
+/// Ends every login of a user, however the name is spelt, inside the caller's write transaction: all of them, or those by one
+/// provider. Yields the tokens that went with them.
 pub(crate) async fn end_all_of(
     tx: &mut SqliteConnection,
     user: &str,
+    provider: Option<&str>,
+    by: &str,
     reason: &str,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM login WHERE user_name = $1 AND ended IS NULL")
-        .bind(user)
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(StoreError::doing("read a user's logins"))?;
-    for id in ids {
-        end(tx, &id, reason, now).await?;
+) -> Result<Vec<String>, StoreError> {
+    let logins: Vec<(String, String, String)> =
+        sqlx::query_as("SELECT id, user_name, provider FROM login WHERE ended IS NULL AND expires > $1")
+            .bind(now.millis())
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(StoreError::doing("read a user's logins"))?;
+    let mut tokens = Vec::new();
+    for (id, name, its) in logins {
+        if is_same_name(&name, user) && provider.is_none_or(|provider| provider == its) {
+            tokens.extend(end(tx, &id, by, reason, now).await?);
+        }
     }
-    Ok(())
+    Ok(tokens)
 }

@@ -17,7 +17,7 @@ use crate::tokens::{Draft, NewToken, TokenInfo, secret_hash};
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use lockgate_core::{Secret, TargetName, Timestamp, limits};
+use lockgate_core::{Secret, TargetName, Timestamp, limits, network_of};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use tokio::sync::watch;
@@ -51,10 +51,13 @@ pub enum Asker {
     },
 }
 
+/// What the command line's requests are called in the store.
+const BROWSER: &str = "browser";
+
 impl Asker {
     const fn kind(&self) -> &'static str {
         match self {
-            Asker::Browser { .. } => "browser",
+            Asker::Browser { .. } => BROWSER,
             Asker::Device => "device",
             Asker::Link { .. } => "link",
         }
@@ -207,31 +210,18 @@ impl Store {
             Asker::Link { user, target } => (Some(user), Some(target.as_str())),
             Asker::Browser { .. } | Asker::Device => (None, None),
         };
-        let mut tx = self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
-        sqlx::query("DELETE FROM login_request WHERE expires <= $1")
-            .bind(now.millis())
-            .execute(&mut *tx)
-            .await
-            .map_err(doing())?;
-        let all: i64 =
-            sqlx::query_scalar("SELECT COUNT(*) FROM login_request").fetch_one(&mut *tx).await.map_err(doing())?;
-        if usize::try_from(all).is_ok_and(|n| n >= limits::LOGIN_REQUESTS_MAX) {
-            return Err(RequestError::TooMany(""));
-        }
-        let here: i64 =
-            sqlx::query_scalar("SELECT COUNT(*) FROM login_request WHERE source = $1 AND state = 'pending'")
-                .bind(&request.source)
-                .fetch_one(&mut *tx)
-                .await
-                .map_err(doing())?;
-        if usize::try_from(here).is_ok_and(|n| n >= limits::LOGIN_REQUESTS_PER_SOURCE_MAX) {
-            return Err(RequestError::TooMany(" from here"));
-        }
+        let mut tx = self.change("write a login request").await?;
+        // What was given out, or refused, takes nobody's place; each cost a person's word.
+        // Who has one address of a network may have all of them.
+        let network = request.source.parse().map_or_else(|_| request.source.clone(), |ip| network_of(ip).to_string());
+        // One way to the database's thread and back: what turns out to be one too many goes with the error.
         // Two devices with one code fail here, once in ten million times; the second asks again.
-        sqlx::query(
-            "INSERT INTO login_request (id, kind, user_code, secret_hash, challenge, redirect, client_state, user_name,
-                                        target, source, created, expires, state)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'pending')",
+        let (all, here): (i64, i64) = sqlx::query_as(
+            "DELETE FROM login_request WHERE expires <= $11;
+             INSERT INTO login_request (id, kind, user_code, secret_hash, challenge, redirect, client_state, user_name,
+                                        target, source, network, created, expires, state)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $12, $11, $13, 'pending');
+             SELECT COUNT(*), COUNT(*) FILTER (WHERE network = $12) FROM login_request WHERE state = 'pending'",
         )
         .bind(&request.id)
         .bind(request.asker.kind())
@@ -244,11 +234,18 @@ impl Store {
         .bind(target)
         .bind(&request.source)
         .bind(request.created.millis())
+        .bind(network)
         .bind(request.expires.millis())
-        .execute(&mut *tx)
+        .fetch_one(&mut *tx)
         .await
         .map_err(doing())?;
-        tx.commit().await.map_err(doing())?;
+        if usize::try_from(all).is_ok_and(|n| n > limits::LOGIN_REQUESTS_MAX) {
+            return Err(RequestError::TooMany(""));
+        }
+        if usize::try_from(here).is_ok_and(|n| n > limits::LOGIN_REQUESTS_PER_SOURCE_MAX) {
+            return Err(RequestError::TooMany(" from here"));
+        }
+        tx.commit().await?;
         Ok((request, secret))
     }
 
@@ -298,33 +295,27 @@ impl Store {
     ) -> Result<Option<Secret>, RequestError> {
         let doing = || StoreError::doing("confirm a login request");
         let code = Secret::new(URL_SAFE_NO_PAD.encode(random::<32>()?));
-        let mut tx = self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
-        let request = read(&mut tx, id).await?.ok_or(RequestError::Unknown)?;
-        check(&request, RequestState::Pending, now)?;
-        let login = logins::read(&mut tx, login).await?.filter(|login| login.is_live(now));
-        let login = login.ok_or(RequestError::LoginOver)?;
-        let for_browser = match &request.asker {
-            Asker::Browser { .. } => true,
-            Asker::Device => false,
-            Asker::Link { user, .. } if *user == login.user => false,
-            Asker::Link { user, .. } => {
-                return Err(RequestError::WrongUser { asked: user.clone(), found: login.user });
-            }
-        };
-        let changed = sqlx::query(
-            "UPDATE login_request SET state = 'approved', login_id = $1, secret_hash = COALESCE($2, secret_hash)
-             WHERE id = $3 AND state = 'pending'",
+        let mut tx = self.change("confirm a login request").await?;
+        // What almost always holds is one statement; where it does not, what is wrong is found out after it.
+        let kind: Option<String> = sqlx::query_scalar(
+            "UPDATE login_request SET state = 'approved', login_id = $1,
+                                      secret_hash = CASE WHEN kind = 'browser' THEN $2 ELSE secret_hash END
+             WHERE id = $3 AND state = 'pending' AND expires > $4
+               AND EXISTS (SELECT 1 FROM login WHERE login.id = $1 AND ended IS NULL AND login.expires > $4 AND login.created <= $5
+                           AND (login_request.kind <> 'link' OR login.user_name = login_request.user_name))
+             RETURNING kind",
         )
-        .bind(&login.id)
-        .bind(for_browser.then(|| secret_hash(code.expose())))
+        .bind(login)
+        .bind(secret_hash(code.expose()))
         .bind(id)
-        .execute(&mut *tx)
+        .bind(now.millis())
+        .bind(now.plus_millis(limits::TOKEN_EARLY_MS_MAX).millis())
+        .fetch_optional(&mut *tx)
         .await
         .map_err(doing())?;
-        if changed.rows_affected() != 1 {
-            return Err(RequestError::Used);
-        }
-        tx.commit().await.map_err(doing())?;
+        let Some(kind) = kind else { return Err(why_not_approved(&mut tx, id, login, now).await?) };
+        let for_browser = kind == BROWSER;
+        tx.commit().await?;
         self.inner.requests.send_modify(|n| *n = n.wrapping_add(1));
         Ok(for_browser.then_some(code))
     }
@@ -334,14 +325,16 @@ impl Store {
     /// # Errors
     /// When it does not wait any more.
     pub async fn deny_login_request(&self, id: &str, now: Timestamp) -> Result<(), RequestError> {
+        let mut tx = self.change("deny a login request").await?;
         let denied = sqlx::query(
             "UPDATE login_request SET state = 'denied' WHERE id = $1 AND state = 'pending' AND expires > $2",
         )
         .bind(id)
         .bind(now.millis())
-        .execute(&self.inner.write)
+        .execute(&mut *tx)
         .await
         .map_err(StoreError::doing("deny a login request"))?;
+        tx.commit().await?;
         self.inner.requests.send_modify(|n| *n = n.wrapping_add(1));
         if denied.rows_affected() == 1 { Ok(()) } else { Err(RequestError::Used) }
     }
@@ -373,27 +366,30 @@ impl Store {
             kind: login.kind,
             on_behalf_of: login.on_behalf_of.clone(),
             targets,
+            actions: None,
             expires: login.expires,
         };
         let draft = Draft::new(self.keys(), new, Some(&login.id), now)?;
-        let mut tx = self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
-        let changed = sqlx::query(
-            "UPDATE login_request SET state = 'redeemed' WHERE id = $1 AND state = 'approved' AND login_id = $2 AND expires > $3",
+        let mut tx = self.change("redeem a login request").await?;
+        let row = sqlx::query(
+            "UPDATE login_request SET state = 'redeemed' WHERE id = $1 AND state = 'approved' AND login_id = $2 AND expires > $3;
+             SELECT login.*, changes() AS redeemed FROM login WHERE id = $2",
         )
         .bind(id)
         .bind(&login.id)
         .bind(now.millis())
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await
-        .map_err(doing())?;
-        if changed.rows_affected() != 1 {
+        .map_err(doing())?
+        .ok_or(RequestError::LoginOver)?;
+        if row.try_get::<i64, _>("redeemed").map_err(doing())? != 1 {
             return Err(RequestError::Used);
         }
-        if logins::read(&mut tx, &login.id).await?.as_ref() != Some(&login) {
+        if logins::decode(&row)? != login {
             return Err(RequestError::LoginOver);
         }
         let (token, info) = draft.write(&mut tx, &login.user).await?;
-        tx.commit().await.map_err(doing())?;
+        tx.commit().await?;
         Ok((token, info, login))
     }
 
@@ -402,12 +398,13 @@ impl Store {
     /// # Errors
     /// When the store cannot be written: it is forgotten when it expires.
     pub async fn withdraw_login_request(&self, id: &str) -> Result<(), StoreError> {
+        let mut tx = self.change("withdraw a login request").await?;
         sqlx::query("DELETE FROM login_request WHERE id = $1 AND state <> 'redeemed'")
             .bind(id)
-            .execute(&self.inner.write)
+            .execute(&mut *tx)
             .await
             .map_err(StoreError::doing("withdraw a login request"))?;
-        Ok(())
+        tx.commit().await
     }
 
     /// Changes whenever a request was decided in this process. Those decided in others have to be looked for.
@@ -472,6 +469,27 @@ fn check_claim(row: &Row, claim: Claim<'_>) -> Result<(), RequestError> {
     if proven { Ok(()) } else { Err(RequestError::WrongProof) }
 }
 
+/// Why a request was not confirmed by a login.
+async fn why_not_approved(
+    tx: &mut SqliteConnection,
+    id: &str,
+    login: &str,
+    now: Timestamp,
+) -> Result<RequestError, StoreError> {
+    let Some(request) = read(tx, id).await? else { return Ok(RequestError::Unknown) };
+    if let Err(why) = check(&request, RequestState::Pending, now) {
+        return Ok(why);
+    }
+    let login = logins::read(tx, login).await?.filter(|login| login.is_live(now));
+    Ok(match (request.asker, login) {
+        (_, None) => RequestError::LoginOver,
+        (Asker::Link { user, .. }, Some(login)) if user != login.user => {
+            RequestError::WrongUser { asked: user, found: login.user }
+        }
+        (Asker::Link { .. } | Asker::Browser { .. } | Asker::Device, Some(_)) => RequestError::Used,
+    })
+}
+
 async fn read(tx: &mut SqliteConnection, id: &str) -> Result<Option<LoginRequest>, StoreError> {
     let row = sqlx::query("SELECT * FROM login_request WHERE id = $1")
         .bind(id)
@@ -489,7 +507,7 @@ fn decode(row: &SqliteRow) -> Result<LoginRequest, StoreError> {
     let given = |name: &'static str| text(name)?.ok_or_else(|| broken(name));
     let kind: String = row.try_get("kind").map_err(column())?;
     let asker = match kind.as_str() {
-        "browser" => Asker::Browser {
+        BROWSER => Asker::Browser {
             challenge: given("challenge")?,
             redirect: given("redirect")?,
             state: given("client_state")?,

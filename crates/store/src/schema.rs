@@ -212,6 +212,29 @@ const STEPS: &[&[&str]] = &[
     )",
         "CREATE INDEX used_once_by_end ON used_once (until)",
     ],
+    &[
+        "ALTER TABLE login_request ADD COLUMN network TEXT NOT NULL DEFAULT ''",
+        "DROP INDEX login_request_open",
+        "CREATE INDEX login_request_open ON login_request (network) WHERE state = 'pending'",
+    ],
+    &[
+        "ALTER TABLE tokens ADD COLUMN actions TEXT",
+        "CREATE INDEX login_to_give_back ON login (expires) WHERE refresh_token IS NOT NULL",
+        "CREATE INDEX login_ended_to_give_back ON login (ended) WHERE refresh_token IS NOT NULL AND ended IS NOT NULL",
+    ],
+    &[
+        "CREATE TABLE suspended (
+        provider TEXT NOT NULL,
+        user_key TEXT NOT NULL,
+        issuer TEXT NOT NULL,
+        user_name TEXT NOT NULL,
+        since BIGINT NOT NULL,
+        PRIMARY KEY (provider, user_key)
+    )",
+        "CREATE INDEX suspended_by_name ON suspended (user_key)",
+    ],
+    &["CREATE TABLE names_left (user_key TEXT PRIMARY KEY, at BIGINT NOT NULL)"],
+    &["CREATE TABLE proofs_revoked (user_key TEXT PRIMARY KEY, until BIGINT NOT NULL)"],
 ];
 
 /// Brings the store to this version, inside the caller's write transaction.

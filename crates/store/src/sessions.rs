@@ -357,14 +357,14 @@ impl Store {
 
 /// Ends the sessions that an earlier gateway left open. Yields them.
 pub(crate) async fn abort_open(store: &Store, now: Timestamp) -> Result<Vec<SessionId>, StoreError> {
-    sqlx::query("UPDATE sessions SET closed = $1, reason = 'aborted' WHERE closed IS NULL RETURNING id")
+    let mut tx = store.change("close the sessions of an earlier run").await?;
+    let rows = sqlx::query("UPDATE sessions SET closed = $1, reason = 'aborted' WHERE closed IS NULL RETURNING id")
         .bind(now.millis())
-        .fetch_all(&store.inner.write)
+        .fetch_all(&mut *tx)
         .await
-        .map_err(StoreError::doing("close the sessions of an earlier run"))?
-        .iter()
-        .map(id_of)
-        .collect()
+        .map_err(StoreError::doing("close the sessions of an earlier run"))?;
+    tx.commit().await?;
+    rows.iter().map(id_of).collect()
 }
 
 fn id_of(row: &SqliteRow) -> Result<SessionId, StoreError> {
@@ -392,6 +392,8 @@ fn decode(row: &SqliteRow) -> Result<SessionRow, StoreError> {
             directories: Vec::new(),
             on_behalf_of: decode_chain(&chain).ok_or_else(|| broken("on_behalf_of"))?,
             token_id: row.try_get("token_id").map_err(column())?,
+            // A listing says who and where; the recording has what the token was for.
+            actions: None,
         },
         protocol: row.try_get("protocol").map_err(column())?,
         target: row.try_get("target").map_err(column())?,

@@ -3,15 +3,18 @@
 use crate::approvals;
 use crate::error::StoreError;
 use crate::keys::{self, Keys, encode_hex};
-use crate::people::PeopleWatch;
+use crate::lock::Lock;
+use crate::once::Room;
+use crate::people::{self, PeopleWatch};
 use crate::schema;
 use crate::sessions::{self, SessionLog};
 use crate::tokens::LastUsed;
 use crate::watch::TokenWatch;
+use crate::writer::{Change, Writer};
 use lockgate_core::{SessionId, Timestamp};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row as _, SqlitePool};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +39,8 @@ pub struct Store {
 pub(crate) struct Inner {
     data_dir: PathBuf,
     /// What must survive a power cut: tokens, approvals, people.
-    pub(crate) write: SqlitePool,
+    writer: Writer,
+    write: SqlitePool,
     /// The session index, which the recordings can replace.
     pub(crate) bulk: SqlitePool,
     pub(crate) read: SqlitePool,
@@ -44,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) last_used: LastUsed,
     pub(crate) watch: TokenWatch,
     pub(crate) people: PeopleWatch,
+    pub(crate) room_for_once: Room,
     /// Counts up with every login request that was decided here.
     pub(crate) requests: watch::Sender<u64>,
 }
@@ -51,7 +56,7 @@ pub(crate) struct Inner {
 /// Proof that this process is the data directory's only gateway; released when dropped or when the process ends.
 pub struct Claim {
     aborted: Vec<SessionId>,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Claim {
@@ -112,11 +117,13 @@ impl Store {
                 data_dir: data_dir.to_owned(),
                 bulk: pool(1).connect_lazy_with(options(SqliteSynchronous::Normal)),
                 read: pool(READERS).connect_lazy_with(options(SqliteSynchronous::Normal)),
+                writer: Writer::start(write.clone()),
                 write,
                 keys: Arc::new(keys),
                 last_used: LastUsed::default(),
                 watch: TokenWatch::default(),
                 people: PeopleWatch::default(),
+                room_for_once: Room::default(),
                 requests: watch::Sender::new(0),
             }),
         })
@@ -144,22 +151,17 @@ impl Store {
     /// [`StoreError::AlreadyServing`] when another process holds the claim.
     pub async fn claim(&self, now: Timestamp) -> Result<Claim, StoreError> {
         let path = self.inner.data_dir.join("serve.lock");
-        let lock = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|e| StoreError::file("open", &path, e))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::AlreadyServing { path: self.inner.data_dir.clone() });
-            }
-            Err(TryLockError::Error(e)) => return Err(StoreError::file("lock", &path, e)),
-        }
+        let lock = Lock::take(&path)
+            .map_err(|e| StoreError::file("lock", &path, e))?
+            .ok_or_else(|| StoreError::AlreadyServing { path: self.inner.data_dir.clone() })?;
         let aborted = sessions::abort_open(self, now).await?;
         approvals::abort_pending(self, now).await?;
         Ok(Claim { aborted, _lock: lock })
+    }
+
+    /// Begins a change that is to survive a power cut. It is undone where it is not committed, and it does not count before that.
+    pub(crate) async fn change(&self, what: &'static str) -> Result<Change, StoreError> {
+        self.inner.writer.turn(what).await
     }
 
     /// Starts the writer of the session index. One per process; the writer ends when every [`SessionLog`] is dropped.
@@ -198,6 +200,7 @@ async fn prepare(write: &SqlitePool, path: &Path, data_dir: &Path) -> Result<Key
     let opening = |e| StoreError::opening(path, e);
     let mut tx = write.begin_with("BEGIN IMMEDIATE").await.map_err(opening)?;
     schema::migrate(&mut tx, path).await?;
+    people::renew_keys(&mut tx).await?;
     let keys = unlock(&mut tx, data_dir).await?;
     tx.commit().await.map_err(opening)?;
     // From here on a statement waits longer. The pool keeps this one connection.

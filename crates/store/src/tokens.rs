@@ -6,13 +6,16 @@
 use crate::acts::{self, Doing};
 use crate::error::StoreError;
 use crate::keys::{Keys, decode_hex, encode_hex, is_random_id, random, random_id};
+use crate::people;
 use crate::principals;
 use crate::scram;
 use crate::store::Store;
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use lockgate_core::{Identity, IdentityKind, Principal, Secret, TargetName, Timestamp, is_name, limits};
+use lockgate_core::{
+    Action, Identity, IdentityKind, Principal, Secret, TargetName, Timestamp, is_name, is_same_name, limits, name_key,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
@@ -32,6 +35,8 @@ pub struct NewToken {
     pub on_behalf_of: Vec<Principal>,
     /// The only targets it may be used for; `None` means no such limit.
     pub targets: Option<BTreeSet<TargetName>>,
+    /// The only actions it may be used for, beside `connect`; `None` means no such limit.
+    pub actions: Option<BTreeSet<Action>>,
     /// When it stops to count.
     pub expires: Timestamp,
 }
@@ -51,6 +56,8 @@ pub struct TokenInfo {
     pub on_behalf_of: Vec<Principal>,
     /// The only targets it may be used for; `None` means no such limit.
     pub targets: Option<BTreeSet<TargetName>>,
+    /// The only actions it may be used for, beside `connect`; `None` means no such limit.
+    pub actions: Option<BTreeSet<Action>>,
     /// When it was made.
     pub created: Timestamp,
     /// When it stops to count.
@@ -175,7 +182,13 @@ impl TokenInfo {
             directories: Vec::new(),
             on_behalf_of: self.on_behalf_of.clone(),
             token_id: Some(self.id.clone()),
+            actions: self.actions.clone(),
         }
+    }
+
+    /// Whether it was made to be able to do less than its owner.
+    pub fn is_limited(&self) -> bool {
+        self.targets.is_some() || self.actions.is_some()
     }
 
     /// Whether it counts at `now`.
@@ -224,10 +237,9 @@ impl Store {
     ) -> Result<(Secret, TokenInfo), StoreError> {
         let new = self.with_principals(new, now).await?;
         let draft = Draft::new(self.keys(), new, None, now)?;
-        let mut tx =
-            self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::doing("write a token"))?;
+        let mut tx = self.change("write a token").await?;
         let made = draft.write(&mut tx, by).await?;
-        tx.commit().await.map_err(StoreError::doing("write a token"))?;
+        tx.commit().await?;
         Ok(made)
     }
 
@@ -267,6 +279,27 @@ impl Store {
         Ok(one_row(self, id).await?.map(|row| row.info))
     }
 
+    /// What is known of several tokens, in one look. Those that there are not are left out.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn tokens(&self, ids: &[&str]) -> Result<Vec<TokenInfo>, StoreError> {
+        let mut found = Vec::new();
+        for some in ids.chunks(TOKENS_AT_ONCE) {
+            let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM tokens WHERE id IN (");
+            let mut list = query.separated(", ");
+            for id in some {
+                list.push_bind((*id).to_owned());
+            }
+            list.push_unseparated(")");
+            let rows = query.build().persistent(false).fetch_all(&self.inner.read).await;
+            for row in &rows.map_err(StoreError::doing("read tokens"))? {
+                found.push(decode(row)?.info);
+            }
+        }
+        Ok(found)
+    }
+
     /// Tokens in the order of their ids.
     ///
     /// # Errors
@@ -296,8 +329,7 @@ impl Store {
         if !is_random_id(id) {
             return Ok(None);
         }
-        let mut tx =
-            self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::doing("revoke a token"))?;
+        let mut tx = self.change("revoke a token").await?;
         let changed = next_change(&mut tx).await?;
         let revoked =
             sqlx::query("UPDATE tokens SET revoked_at = $1, changed = $2 WHERE id = $3 AND revoked_at IS NULL")
@@ -312,7 +344,7 @@ impl Store {
             acts::write(&mut tx, revocation(id, by), now).await?;
             agents = principals::revoke_agents_of_last(&mut tx, id, by, now).await?;
         }
-        tx.commit().await.map_err(StoreError::doing("revoke a token"))?;
+        tx.commit().await?;
         // In this process at once, in others at their next look.
         for id in agents.iter().map(String::as_str).chain([id]) {
             self.inner.watch.mark(id, TokenState::Revoked);
@@ -320,43 +352,17 @@ impl Store {
         self.token(id).await
     }
 
-    /// Takes back every token of a person, and of everybody who acts for that person, and ends the person's logins. The ids of the
-    /// tokens that counted.
+    /// Takes back every token of a person, however the name is spelt, and of everybody who acts for that person, and ends the
+    /// person's logins; what identity providers have signed for the person until now counts no more either. The ids of the tokens that
+    /// counted.
     ///
     /// # Errors
     /// When the store cannot be written: they still count.
     pub async fn revoke_tokens_of(&self, user: &str, by: &str, now: Timestamp) -> Result<Vec<String>, StoreError> {
-        let doing = || StoreError::doing("revoke tokens");
-        let mut tx = self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
-        let rows = sqlx::query(
-            "SELECT * FROM tokens WHERE revoked_at IS NULL AND expires > $1 AND (user_name = $2 OR on_behalf_of <> '[]')",
-        )
-        .bind(now.millis())
-        .bind(user)
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(doing())?;
-        let mut ids = Vec::new();
-        for row in &rows {
-            let info = decode(row)?.info;
-            if info.identity().involves(user) {
-                ids.push(info.id);
-            }
-        }
-        for id in &ids {
-            let changed = next_change(&mut tx).await?;
-            sqlx::query("UPDATE tokens SET revoked_at = $1, changed = $2 WHERE id = $3")
-                .bind(now.millis())
-                .bind(changed)
-                .bind(id)
-                .execute(&mut *tx)
-                .await
-                .map_err(doing())?;
-            acts::write(&mut tx, revocation(id, by), now).await?;
-        }
-        // Nor is anything new made of a login of theirs.
-        crate::logins::end_all_of(&mut tx, user, "the user's tokens were revoked", now).await?;
-        tx.commit().await.map_err(doing())?;
+        let mut tx = self.change("revoke tokens").await?;
+        let ids = revoke_all_of(&mut tx, user, by, "the user's tokens were revoked", now).await?;
+        tx.commit().await?;
+        self.hear_of_people().await;
         self.tell_revoked(&ids);
         Ok(ids)
     }
@@ -421,6 +427,9 @@ impl Store {
     }
 }
 
+/// Tokens that are read with one statement.
+const TOKENS_AT_ONCE: usize = 200;
+
 /// A token that is made up and not yet written. Making it up takes a millisecond of computing, which no transaction waits for.
 pub(crate) struct Draft {
     text: Secret,
@@ -446,6 +455,7 @@ impl Draft {
             kind: new.kind,
             on_behalf_of: new.on_behalf_of,
             targets: new.targets,
+            actions: new.actions,
             created: now,
             expires: new.expires,
             revoked_at: None,
@@ -468,25 +478,13 @@ impl Draft {
         by: &str,
     ) -> Result<(Secret, TokenInfo), StoreError> {
         let Draft { text, info, .. } = self;
+        // One way to the database's thread and back. What turns out to be one too many goes with the error.
         let live: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM tokens WHERE user_name = $1 AND revoked_at IS NULL AND expires > $2",
-        )
-        .bind(&info.user)
-        .bind(info.created.millis())
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(StoreError::doing("count tokens"))?;
-        if usize::try_from(live).is_ok_and(|n| n >= limits::TOKENS_PER_USER_MAX) {
-            return Err(StoreError::Refused(format!(
-                "`{}` has {live} live tokens, the most there can be: revoke some first",
-                info.user
-            )));
-        }
-        let changed = next_change(tx).await?;
-        sqlx::query(
-            "INSERT INTO tokens (id, user_name, group_names, kind, on_behalf_of, targets, created, expires, secret_hash,
-                                 scram_stored_key, scram_server_key, changed, login_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            "UPDATE counters SET value = value + 1 WHERE name = 'tokens';
+             INSERT INTO tokens (id, user_name, group_names, kind, on_behalf_of, targets, created, expires, secret_hash,
+                                 scram_stored_key, scram_server_key, changed, login_id, actions)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, value, $12, $13 FROM counters WHERE name = 'tokens';
+             SELECT COUNT(*) FROM tokens WHERE user_name = $2 AND revoked_at IS NULL AND expires > $7",
         )
         .bind(&info.id)
         .bind(&info.user)
@@ -499,15 +497,93 @@ impl Draft {
         .bind(self.secret_hash)
         .bind(self.stored_key)
         .bind(self.server_key)
-        .bind(changed)
         .bind(&info.login)
-        .execute(&mut *tx)
+        .bind(info.actions.as_ref().map(|actions| encode_names(actions.iter().map(|action| action.name()))))
+        .fetch_one(&mut *tx)
         .await
         .map_err(StoreError::doing("write a token"))?;
+        if usize::try_from(live).is_ok_and(|n| n > limits::TOKENS_PER_USER_MAX) {
+            return Err(StoreError::Refused(format!(
+                "`{}` has {} live tokens, the most there can be: revoke some first",
+                info.user,
+                live.saturating_sub(1)
+            )));
+        }
         let made = Doing { by, what: acts::TOKEN_CREATED, subject: &info.id, detail: String::new() };
         acts::write(tx, made, info.created).await?;
         Ok((text, info))
     }
+}
+
+/// Takes back every token of a person and of everybody who acts for that person, and ends the person's logins, inside the caller's
+/// write transaction. Whoever commits tells the sessions of these tokens ([`Store::tell_revoked`]).
+pub(crate) async fn revoke_all_of(
+    tx: &mut sqlx::SqliteConnection,
+    user: &str,
+    by: &str,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Vec<String>, StoreError> {
+    let doing = || StoreError::doing("revoke tokens");
+    revoke_proofs_of(tx, user, by, reason, now).await?;
+    let rows: Vec<(String, String, String)> =
+        // The names that could be another spelling; which of them are is seen below.
+        sqlx::query_as(
+            "SELECT id, user_name, on_behalf_of FROM tokens WHERE revoked_at IS NULL AND expires > $1
+             AND (on_behalf_of <> '[]' OR user_name = $2 COLLATE NOCASE OR user_name GLOB '*[^ -~]*')",
+        )
+            .bind(now.millis())
+            .bind(name_key(user))
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(doing())?;
+    let mut ids = Vec::new();
+    for (id, owner, chain) in rows {
+        let chain = match chain.as_str() {
+            "[]" => Vec::new(),
+            chain => decode_chain(chain).ok_or_else(|| StoreError::Row(format!("`on_behalf_of` of token `{id}`")))?,
+        };
+        if is_same_name(&owner, user) || chain.iter().any(|party| is_same_name(&party.user, user)) {
+            ids.push(id);
+        }
+    }
+    for id in &ids {
+        let changed = next_change(tx).await?;
+        sqlx::query("UPDATE tokens SET revoked_at = $1, changed = $2 WHERE id = $3")
+            .bind(now.millis())
+            .bind(changed)
+            .bind(id)
+            .execute(&mut *tx)
+            .await
+            .map_err(doing())?;
+        acts::write(tx, revocation(id, by), now).await?;
+    }
+    // Nor is anything new made of a login of theirs. Its tokens are among those above.
+    crate::logins::end_all_of(tx, user, None, by, reason, now).await?;
+    Ok(ids)
+}
+
+/// Says that what identity providers have signed for a person until now proves nothing any more. Nobody here knows of those tokens
+/// until they are shown.
+async fn revoke_proofs_of(
+    tx: &mut sqlx::SqliteConnection,
+    user: &str,
+    by: &str,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO proofs_revoked (user_key, until) VALUES ($1, $2)
+         ON CONFLICT (user_key) DO UPDATE SET until = MAX(until, excluded.until)",
+    )
+    .bind(name_key(user))
+    .bind(now.millis())
+    .execute(&mut *tx)
+    .await
+    .map_err(StoreError::doing("revoke tokens"))?;
+    people::note_change(tx, &[name_key(user)]).await?;
+    let detail = format!("what identity providers signed until now counts no more: {reason}");
+    acts::write(tx, Doing { by, what: "user.revoked", subject: user, detail }, now).await
 }
 
 /// The act of taking a token back.
@@ -542,11 +618,7 @@ async fn one_row(store: &Store, id: &str) -> Result<Option<TokenRow>, StoreError
 
 /// Counts a change up. The row lock of the counter puts changes in the order in which they become visible.
 pub(crate) async fn next_change(tx: &mut sqlx::SqliteConnection) -> Result<i64, StoreError> {
-    sqlx::query("UPDATE counters SET value = value + 1 WHERE name = 'tokens'")
-        .execute(&mut *tx)
-        .await
-        .map_err(StoreError::doing("count a change"))?;
-    sqlx::query_scalar("SELECT value FROM counters WHERE name = 'tokens'")
+    sqlx::query_scalar("UPDATE counters SET value = value + 1 WHERE name = 'tokens' RETURNING value")
         .fetch_one(&mut *tx)
         .await
         .map_err(StoreError::doing("count a change"))
@@ -566,6 +638,13 @@ pub(crate) fn decode(row: &SqliteRow) -> Result<TokenRow, StoreError> {
             names.iter().map(|n| n.parse().map_err(|_| broken("targets"))).collect::<Result<BTreeSet<TargetName>, _>>()
         })
         .transpose()?;
+    let actions: Option<String> = row.try_get("actions").map_err(column())?;
+    let actions = actions
+        .map(|text| {
+            let names = decode_names(&text).ok_or_else(|| broken("actions"))?;
+            names.iter().map(|n| n.parse().map_err(|_| broken("actions"))).collect::<Result<BTreeSet<Action>, _>>()
+        })
+        .transpose()?;
     let time = |millis: i64| Timestamp::from_millis(millis);
     let info = TokenInfo {
         user: row.try_get("user_name").map_err(column())?,
@@ -573,6 +652,7 @@ pub(crate) fn decode(row: &SqliteRow) -> Result<TokenRow, StoreError> {
         kind: IdentityKind::from_name(&kind).ok_or_else(|| broken("kind"))?,
         on_behalf_of: decode_chain(&chain).ok_or_else(|| broken("on_behalf_of"))?,
         targets,
+        actions,
         created: time(row.try_get("created").map_err(column())?),
         expires: time(row.try_get("expires").map_err(column())?),
         revoked_at: row.try_get::<Option<i64>, _>("revoked_at").map_err(column())?.map(time),
@@ -608,8 +688,8 @@ fn check(new: &NewToken, now: Timestamp) -> Result<(), StoreError> {
     if new.on_behalf_of.len() > limits::ON_BEHALF_OF_MAX {
         return refuse(format!("a token acts for at most {} parties", limits::ON_BEHALF_OF_MAX));
     }
-    let mut users = BTreeSet::from([&new.user]);
-    if let Some(twice) = new.on_behalf_of.iter().find(|p| !users.insert(&p.user)) {
+    let mut users = BTreeSet::from([name_key(&new.user)]);
+    if let Some(twice) = new.on_behalf_of.iter().find(|p| !users.insert(name_key(&p.user))) {
         return refuse(format!("`{}` cannot act for itself", twice.user));
     }
     match &new.targets {
@@ -618,6 +698,9 @@ fn check(new: &NewToken, now: Timestamp) -> Result<(), StoreError> {
             return refuse(format!("a token is limited to at most {} targets", limits::TOKEN_TARGETS_MAX));
         }
         Some(_) | None => {}
+    }
+    if new.actions.as_ref().is_some_and(BTreeSet::is_empty) {
+        return refuse("a token for no action is of no use: `connect` is the least".to_owned());
     }
     if new.expires <= now {
         return refuse(format!("a token that expires at {} would have expired already", new.expires));

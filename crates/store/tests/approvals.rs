@@ -22,6 +22,7 @@ fn identity(user: &str, groups: &[&str]) -> Identity {
         directories: Vec::new(),
         on_behalf_of: Vec::new(),
         token_id: None,
+        actions: None,
     }
 }
 
@@ -120,9 +121,20 @@ async fn who_may_decide() {
         }),
         ("another group", identity("eve", &["engineers"]), |e| matches!(e, DecideError::NotInGroup(_))),
         ("no group", identity("eve", &[]), |e| matches!(e, DecideError::NotInGroup(_))),
-        ("in a group that whom it acts for is not in", stranger, |e| matches!(e, DecideError::NotInGroup(_))),
+        ("acting for somebody", acting_for(identity("x", &["dba"]), human, &["eve"]), |e| {
+            matches!(e, DecideError::NotAPerson)
+        }),
+        ("in a group that whom it acts for is not in", stranger, |e| matches!(e, DecideError::NotAPerson)),
+        (
+            "a service that acts for somebody",
+            acting_for(identity("x", &["dba"]), IdentityKind::Service, &["eve"]),
+            |e| matches!(e, DecideError::NotAPerson),
+        ),
+        ("a service", acting_for(identity("x", &["dba"]), IdentityKind::Service, &[]), |e| {
+            matches!(e, DecideError::NotAPerson)
+        }),
         ("an agent", acting_for(identity("x", &["dba"]), IdentityKind::Agent, &[]), |e| {
-            matches!(e, DecideError::Agent)
+            matches!(e, DecideError::NotAPerson)
         }),
     ];
     for choice in [Choice::Approve, Choice::Deny] {
@@ -135,7 +147,7 @@ async fn who_may_decide() {
     assert_eq!(approve(&identity("dora", &["dba"])).await.unwrap(), ApprovalState::Pending);
     assert!(matches!(approve(&identity("dora", &["dba"])).await, Err(DecideError::AlreadyVoted(_))));
     let puppet = acting_for(identity("dora2", &["dba"]), human, &["dora"]);
-    assert!(matches!(approve(&puppet).await, Err(DecideError::AlreadyVoted(_))), "one person is one person");
+    assert!(matches!(approve(&puppet).await, Err(DecideError::NotAPerson)), "nobody votes by somebody else");
     assert_eq!(approve(&identity("dan", &["dba"])).await.unwrap(), ApprovalState::Approved);
     assert!(matches!(approve(&identity("dina", &["dba"])).await, Err(DecideError::NotPending(_))));
     assert!(matches!(
@@ -351,4 +363,20 @@ async fn lists_by_state_and_person() {
     assert_eq!(ids(ApprovalFilter::default()).await.len(), 2);
     let shown = approvals.find(second.id()).await.unwrap().unwrap().statement;
     assert!(shown.len() < 300_000 && shown.ends_with("more bytes not shown"));
+}
+
+#[tokio::test]
+async fn another_spelling_of_a_name_is_no_other_person() {
+    let (_dir, _store, approvals) = hub().await;
+    let ticket = approvals.open(request(vec![need(&["dba"], 2)]), clock::now()).await.unwrap();
+    for spelt in ["ALICE", "Alice", "\u{ff21}lice", "alice\u{200b}", "BOT"] {
+        let own = approvals.decide(ticket.id(), &identity(spelt, &["dba"]), Choice::Approve, None, clock::now()).await;
+        assert!(matches!(own, Err(DecideError::OwnRequest(_))), "{spelt:?}: {own:?}");
+        let info = approvals.find(ticket.id()).await.unwrap().unwrap();
+        assert!(!info.is_asked(&identity(spelt, &["dba"])), "{spelt:?}");
+    }
+    approvals.decide(ticket.id(), &identity("dora", &["dba"]), Choice::Approve, None, clock::now()).await.unwrap();
+    let twice = approvals.decide(ticket.id(), &identity("DORA", &["dba"]), Choice::Approve, None, clock::now()).await;
+    assert!(matches!(twice, Err(DecideError::AlreadyVoted(_))), "{twice:?}");
+    approvals.decide(ticket.id(), &identity("eve", &["dba"]), Choice::Approve, None, clock::now()).await.unwrap();
 }

@@ -13,8 +13,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lockgate_core::{IdentityKind, Secret, Timestamp, limits};
 use lockgate_store::{
-    Asker, LoginClaim, LoginFilter, LoginInfo, LoginRequest, NewLogin, OneUse, RequestError, RequestState, Store,
-    TokenState,
+    Asker, LoginClaim, LoginFilter, LoginInfo, LoginRequest, LoginState, NewLogin, OneUse, RequestError, RequestState,
+    Store, TokenState,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -111,22 +111,65 @@ async fn what_a_login_made_ends_with_it() {
     let known = store.login(&login.id).await.unwrap().unwrap();
     assert_eq!((known.groups, known.judged), (groups.clone(), later(6)));
     assert_eq!(store.login_refresh_token(&login.id).await.unwrap().unwrap().expose(), "another");
-    let due = LoginFilter { live_at: Some(NOW), judged_before: Some(later(7)), ..LoginFilter::default() };
+    let due = LoginFilter { live_at: Some(later(6)), judged_before: Some(later(7)), ..LoginFilter::default() };
     assert_eq!(store.logins(&due).await.unwrap().len(), 1);
     let due = LoginFilter { judged_before: Some(later(6)), ..due };
     assert_eq!(store.logins(&due).await.unwrap(), []);
 
-    let ended = store.end_login(&login.id, "signed out", later(7)).await.unwrap().unwrap();
+    let ended = store.end_login(&login.id, "alice", "signed out", later(7)).await.unwrap().unwrap();
     assert_eq!((ended.ended, ended.end_reason.as_deref()), (Some(later(7)), Some("signed out")));
     assert_eq!(lease.state(later(7)), TokenState::Revoked);
     assert!(store.verify_token(token.expose(), later(7)).await.is_err());
     assert_eq!(store.browser_login(cookie.expose(), later(7)).await.unwrap(), None);
     assert!(store.login_refresh_token(&login.id).await.unwrap().is_none());
     assert!(!store.judged_login(&login.id, &groups, Some(&fresh), later(8)).await.unwrap(), "it stays ended");
-    let again = store.end_login(&login.id, "twice", later(9)).await.unwrap().unwrap();
+    let again = store.end_login(&login.id, "alice", "twice", later(9)).await.unwrap().unwrap();
     assert_eq!(again.ended, Some(later(7)), "the first end counts");
-    assert_eq!(store.end_login("000000000000", "", NOW).await.unwrap(), None);
+    assert_eq!(store.end_login("000000000000", "", "", NOW).await.unwrap(), None);
     assert!(store.logins(&LoginFilter { live_at: Some(NOW), ..LoginFilter::default() }).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_login_was_refreshed_with_is_given_back_when_it_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    let over = async |now| {
+        let over = store.refresh_tokens_to_give_back(now, 9).await.unwrap();
+        over.into_iter().map(|(login, token)| (login.id, token.unwrap().expose().to_owned())).collect::<Vec<_>>()
+    };
+    let (_, login) = signed_in(&store, "alice").await;
+    let (_, lasting) = signed_in(&store, "bob").await;
+    assert_eq!(over(NOW).await, []);
+    store.end_login(&login.id, "alice", "signed out", NOW).await.unwrap();
+    let canary = || "canary-of-a-refresh-token".to_owned();
+    assert_eq!(over(NOW).await, [(login.id.clone(), canary())]);
+    // What is over refreshes nothing.
+    assert!(store.login_refresh_token(&login.id).await.unwrap().is_none());
+    store.forget_refresh_token(&login.id).await.unwrap();
+    assert_eq!(over(NOW).await, []);
+    // One that just ran out is over too.
+    assert_eq!(over(later(600_000)).await, [(lasting.id, canary())]);
+}
+
+#[tokio::test]
+async fn a_login_of_which_nothing_is_left_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    let (cookie, login) = signed_in(&store, "alice").await;
+    let idle = async || store.end_login_if_idle(&login.id, "alice", NOW).await.unwrap();
+    let (request, secret) = asked(&store, Asker::Device).await;
+    assert!(!idle().await, "a browser is signed in");
+    store.approve_login_request(&request.id, &login.id, NOW).await.unwrap();
+    store.sign_out(cookie.expose()).await.unwrap();
+    assert!(!idle().await, "somebody comes for a token");
+    let secret = secret.unwrap();
+    let claim = LoginClaim::Device { secret: secret.expose() };
+    let (_, token, _) = store.redeem_login_request(&request.id, claim, NOW).await.unwrap();
+    assert!(!idle().await, "a token counts");
+    store.revoke_token(&token.id, "alice", NOW).await.unwrap();
+    assert!(idle().await);
+    let ended = store.login(&login.id).await.unwrap().unwrap();
+    assert_eq!((ended.ended, ended.end_reason.as_deref()), (Some(NOW), Some("logged out")));
 }
 
 #[tokio::test]
@@ -204,7 +247,7 @@ async fn a_link_is_for_its_user_and_its_target() {
     // A login that ended meanwhile gives nothing out.
     let (request, _) = asked(&store, link("alice")).await;
     store.approve_login_request(&request.id, &alice.id, NOW).await.unwrap();
-    store.end_login(&alice.id, "signed out", NOW).await.unwrap();
+    store.end_login(&alice.id, "alice", "signed out", NOW).await.unwrap();
     let late = store.redeem_login_request(&request.id, LoginClaim::Link, NOW).await;
     assert!(matches!(late, Err(RequestError::LoginOver)));
     let (request, _) = asked(&store, link("alice")).await;
@@ -294,6 +337,14 @@ async fn what_waits_is_bounded() {
     let refused = store.ask_login(Asker::Device, "192.0.2.9", later(60_000), NOW).await;
     assert!(matches!(refused, Err(RequestError::TooMany(" from here"))));
     assert!(store.ask_login(Asker::Device, "192.0.2.10", later(60_000), NOW).await.is_ok(), "others go on");
+    // Of IPv6 a whole network is one.
+    for n in 0..limits::LOGIN_REQUESTS_PER_SOURCE_MAX {
+        let here = format!("2001:db8::{n:x}");
+        store.ask_login(Asker::Device, &here, later(60_000), NOW).await.unwrap();
+    }
+    let refused = store.ask_login(Asker::Device, "2001:db8::ffff:ffff", later(60_000), NOW).await;
+    assert!(matches!(refused, Err(RequestError::TooMany(" from here"))));
+    assert!(store.ask_login(Asker::Device, "2001:db8:0:1::1", later(60_000), NOW).await.is_ok());
     assert!(store.ask_login(Asker::Device, "192.0.2.9", later(90_000), later(60_000)).await.is_ok(), "they expire");
 
     for n in 0..i64::try_from(limits::LOGINS_PER_USER_MAX).unwrap() + 3 {
@@ -304,4 +355,102 @@ async fn what_waits_is_bounded() {
     let live = store.logins(&live).await.unwrap();
     assert_eq!(live.len(), limits::LOGINS_PER_USER_MAX);
     assert!(live.iter().all(|login| login.created >= later(3)), "the oldest gave way");
+}
+
+/// A clock that is set while nobody runs: behind, nobody can tell how long anything would count; ahead, it is over.
+#[tokio::test]
+async fn no_jump_of_the_clock_makes_anything_count_longer() {
+    const HOUR: i64 = 3_600_000;
+    const YEARS: i64 = 10 * 365 * 24 * HOUR;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    let begun = Timestamp::from_millis(2 * YEARS);
+    let login = NewLogin { expires: begun.plus_millis(600_000), ..proven("alice") };
+    let (cookie, login) = store.sign_in(login, None, begun).await.unwrap();
+    let ends = begun.plus_millis(60_000);
+    let ask = async |asker| store.ask_login(asker, "192.0.2.9", ends, begun).await.unwrap();
+    let (waiting, _) = ask(Asker::Device).await;
+    let (approved, secret) = ask(Asker::Device).await;
+    let (given, given_secret) = ask(Asker::Device).await;
+    for request in [&approved, &given] {
+        store.approve_login_request(&request.id, &login.id, begun).await.unwrap();
+    }
+    let given_secret = given_secret.unwrap();
+    let claim = LoginClaim::Device { secret: given_secret.expose() };
+    let (token, _, _) = store.redeem_login_request(&given.id, claim, begun).await.unwrap();
+    assert_eq!(store.use_once("state", "used", ends, begun).await.unwrap(), OneUse::First);
+    let secret = secret.unwrap();
+    let claim = LoginClaim::Device { secret: secret.expose() };
+    for jump in [-HOUR, -YEARS, HOUR, YEARS] {
+        let now = begun.plus_millis(jump);
+        let state = store.login(&login.id).await.unwrap().unwrap().state(now);
+        assert_eq!(state, if jump < 0 { LoginState::Early } else { LoginState::Expired }, "{jump}");
+        assert_eq!(store.browser_login(cookie.expose(), now).await.unwrap(), None, "{jump}");
+        assert!(store.verify_token(token.expose(), now).await.is_err(), "{jump}");
+        assert!(store.redeem_login_request(&approved.id, claim, now).await.is_err(), "{jump}");
+        assert!(store.approve_login_request(&waiting.id, &login.id, now).await.is_err(), "{jump}");
+        assert_eq!(store.use_once("state", "used", ends, now).await.unwrap(), OneUse::Again, "{jump}");
+    }
+    // One that was judged by a clock that was ahead is asked about at once.
+    let soon = begun.plus_millis(1_000);
+    let ahead = begun.plus_millis(300_000);
+    assert!(store.judged_login(&login.id, &login.groups, None, ahead).await.unwrap());
+    let due = LoginFilter { live_at: Some(soon), judged_before: Some(begun), ..LoginFilter::default() };
+    assert_eq!(store.logins(&due).await.unwrap().len(), 1);
+    let due = LoginFilter { live_at: Some(ahead), judged_before: Some(begun), ..LoginFilter::default() };
+    assert_eq!(store.logins(&due).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_refused_person_is_nobody_until_the_provider_vouches_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    let (_, first) = signed_in(&store, "alice").await;
+    // However it is spelt; and what another provider says, or what nobody can be asked about, is no answer to a no of this one.
+    let (_, second) = signed_in(&store, "Alice").await;
+    let (_, bobs) = signed_in(&store, "bob").await;
+    let elsewhere = NewLogin { provider: "other".to_owned(), issuer: "https://other".to_owned(), ..proven("alice") };
+    let (_, elsewhere) = store.sign_in(elsewhere, None, NOW).await.unwrap();
+    store.sign_in(NewLogin { refresh_token: None, ..proven("alice") }, None, NOW).await.unwrap();
+    let lease = store.lease_person("ALICE").await.unwrap();
+
+    // Who logs out while the provider is asked has given back what it is asked with.
+    let (_, carols) = signed_in(&store, "carol").await;
+    store.end_login(&carols.id, "carol", "logged out", later(5)).await.unwrap();
+    assert!(!store.refuse_login(&carols, "invalid_grant", later(-500), later(6)).await.unwrap());
+    assert_eq!(store.account("carol").await.unwrap().refusal(), None);
+
+    assert!(!store.refuse_login(&first, "invalid_grant", later(-500), later(10)).await.unwrap());
+    let judged = |login: LoginInfo| {
+        let store = store.clone();
+        async move { store.login(&login.id).await.unwrap().unwrap().judged }
+    };
+    assert_eq!(judged(second.clone()).await, later(-500), "it is asked about at once");
+    assert_eq!((judged(bobs.clone()).await, judged(elsewhere).await), (NOW, NOW));
+    assert_eq!(store.login(&first.id).await.unwrap().unwrap().state(later(10)), LoginState::Ended);
+    assert_eq!(lease.account().unwrap().refusal(), None);
+
+    assert!(store.refuse_login(&second, "invalid_grant", later(-500), later(20)).await.unwrap());
+    let why = lease.account().unwrap().refusal().unwrap();
+    assert!(why.contains("`corp` refused `Alice`"), "{why}");
+    assert!(store.account("alice").await.unwrap().refusal().is_some());
+    assert_eq!(store.account("bob").await.unwrap().refusal(), None);
+    assert_eq!(store.login(&bobs.id).await.unwrap().unwrap().state(later(20)), LoginState::Live);
+    store.close().await;
+
+    let store = Store::open(dir.path()).await.unwrap();
+    assert_eq!(store.suspensions().await.unwrap().len(), 1);
+    let corp = "https://idp.example.com";
+    for (provider, issuer, user) in
+        [("other", "https://other", "alice"), ("corp", "https://other", "alice"), ("corp", corp, "bob")]
+    {
+        assert!(!store.lift_suspension(provider, issuer, user, user, later(30)).await.unwrap(), "{provider} {user}");
+    }
+    assert!(store.account("alice").await.unwrap().refusal().is_some());
+    assert!(store.lift_suspension("corp", corp, "alice", "alice", later(30)).await.unwrap());
+    assert_eq!(store.account("ALICE").await.unwrap().refusal(), None);
+    let acts = store.acts_waiting().await.unwrap();
+    for what in ["user.suspended", "user.resumed"] {
+        assert_eq!(acts.iter().filter(|act| act.what == what).count(), 1, "{what}");
+    }
 }

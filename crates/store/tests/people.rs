@@ -8,9 +8,10 @@
     reason = "a test stops at what it did not expect"
 )]
 
-use lockgate_core::{Secret, Timestamp, limits};
+use lockgate_core::{IdentityKind, Principal, Secret, Timestamp, limits};
 use lockgate_store::{
-    GroupChange, GroupFilter, LOCAL, NewGroup, NewPerson, PeopleFilter, Person, PersonChange, Store, StoreError,
+    GroupChange, GroupFilter, LOCAL, NewGroup, NewLogin, NewPerson, NewToken, PeopleFilter, Person, PersonChange,
+    Store, StoreError,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -62,7 +63,7 @@ async fn a_person_is_made_changed_and_removed_and_each_act_waits_to_be_recorded(
     assert_eq!((alice.user.as_str(), alice.active, alice.created), ("alice", true, at(1)));
     assert_eq!(store.person(LOCAL, &alice.id).await.unwrap().as_ref(), Some(&alice));
     assert_eq!(store.person_named(LOCAL, "ALICE").await.unwrap().as_ref(), Some(&alice));
-    assert_eq!(store.standing("alice").await.unwrap().in_source(LOCAL).unwrap().groups, names(&["dba", "staff"]));
+    assert_eq!(store.account("alice").await.unwrap().in_source(LOCAL).unwrap().groups, names(&["dba", "staff"]));
 
     let change = PersonChange { display: Some(Some("Alice A.".to_owned())), ..active(false) };
     let changed = store.change_person(LOCAL, &alice.id, change.clone(), "bob", at(2)).await.unwrap().unwrap();
@@ -81,11 +82,12 @@ async fn a_person_is_made_changed_and_removed_and_each_act_waits_to_be_recorded(
             "user.created alice (in `local`, groups dba, staff) by root",
             "user.disabled alice (in `local`) by bob",
             "user.changed alice (in `local`) by bob",
+            "user.revoked alice (what identity providers signed until now counts no more: the user was removed) by bob",
             "user.removed alice (from `local`) by bob",
         ]
     );
     store.settle_acts(store.acts_waiting().await.unwrap()[1].number).await.unwrap();
-    assert_eq!(told(&store).await.len(), 2);
+    assert_eq!(told(&store).await.len(), 3);
 }
 
 #[tokio::test]
@@ -140,9 +142,9 @@ async fn what_cannot_be_is_refused_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_standing_refuses_who_is_disabled_anywhere_or_left_a_name_behind() {
+async fn an_account_refuses_who_is_disabled_anywhere_or_left_a_name_behind() {
     let (_dir, store) = fresh().await;
-    let refusal = async |user: &str| store.standing(user).await.unwrap().refusal();
+    let refusal = async |user: &str| store.account(user).await.unwrap().refusal();
     assert_eq!(refusal("alice").await, None, "who is not known is for others to judge");
     let here = store.create_person(local("alice", &[]), BY, at(1)).await.unwrap();
     let there = store.create_person(pushed("Alice"), BY, at(1)).await.unwrap();
@@ -212,7 +214,7 @@ async fn groups_have_members_of_their_source_only() {
     );
     assert_eq!(members().await, names(&["ben"]), "all of a change or nothing");
     change(GroupChange { name: Some("admins".into()), ..GroupChange::default() }).await.unwrap().unwrap();
-    assert_eq!(store.standing("ben").await.unwrap().records[0].groups, names(&["admins"]));
+    assert_eq!(store.account("ben").await.unwrap().records[0].groups, names(&["admins"]));
     assert_eq!(
         store.list_groups(&GroupFilter { member: Some(ben.clone()), ..GroupFilter::default() }).await.unwrap().len(),
         1
@@ -223,7 +225,7 @@ async fn groups_have_members_of_their_source_only() {
     assert_eq!(members().await, names(&[]));
     change(GroupChange { add: ids(&[ann]), ..GroupChange::default() }).await.unwrap().unwrap();
     assert!(store.remove_group(CORP, &group.id, BY, at(5)).await.unwrap());
-    assert_eq!(store.standing("ann").await.unwrap().records[0].groups, names(&[]));
+    assert_eq!(store.account("ann").await.unwrap().records[0].groups, names(&[]));
     assert!(change(GroupChange::default()).await.unwrap().is_none());
 
     let told = told(&store).await;
@@ -310,30 +312,30 @@ async fn live_sessions_hear_of_changes_by_this_and_by_another_process() {
     });
     let lease = serve.lease_person("alice").await.unwrap();
     let unknown = serve.lease_person("zoe").await.unwrap();
-    assert_eq!(lease.standing().unwrap().refusal(), None);
+    assert_eq!(lease.account().unwrap().refusal(), None);
     let mut news = lease.news();
 
     // By another process: within the look-out's interval.
     other.change_person(CORP, &alice.id, active(false), BY, at(2)).await.unwrap();
     tokio::time::timeout(Duration::from_secs(1), news.changed()).await.expect("heard within a second").unwrap();
-    assert!(lease.standing().unwrap().refusal().unwrap().contains("disabled"));
+    assert!(lease.account().unwrap().refusal().unwrap().contains("disabled"));
     let changes = lease.changes();
     // By this one: at once.
     serve.change_person(CORP, &alice.id, active(true), BY, at(3)).await.unwrap();
-    assert_eq!(lease.standing().unwrap().refusal(), None);
+    assert_eq!(lease.account().unwrap().refusal(), None);
     assert_eq!(lease.changes(), changes + 1);
     // By a group that comes and goes.
     let members = [alice.id.clone()].into();
     let group = NewGroup { source: CORP.to_owned(), name: "dba".to_owned(), members, ..NewGroup::default() };
     let group = serve.create_group(group, BY, at(4)).await.unwrap();
-    assert_eq!(lease.standing().unwrap().records[0].groups, names(&["dba"]));
+    assert_eq!(lease.account().unwrap().records[0].groups, names(&["dba"]));
     serve.remove_group(CORP, &group.id, BY, at(5)).await.unwrap();
-    assert_eq!(lease.standing().unwrap().records[0].groups, names(&[]));
+    assert_eq!(lease.account().unwrap().records[0].groups, names(&[]));
     // A name that nobody had comes to be known, and removed.
     let zoe = serve.create_person(pushed("ZOE"), BY, at(6)).await.unwrap();
-    assert_eq!(unknown.standing().unwrap().records.len(), 1);
+    assert_eq!(unknown.account().unwrap().records.len(), 1);
     serve.remove_person(CORP, &zoe.id, BY, at(7)).await.unwrap();
-    assert!(unknown.standing().unwrap().refusal().unwrap().contains("removed"));
+    assert!(unknown.account().unwrap().refusal().unwrap().contains("removed"));
     watching.abort();
 }
 
@@ -353,5 +355,169 @@ async fn changes_side_by_side_are_all_heard() {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(*lease.standing().unwrap(), store.standing("user0").await.unwrap());
+    assert_eq!(*lease.account().unwrap(), store.account("user0").await.unwrap());
+}
+
+/// A token of `user`, or of an agent that acts for `user`.
+async fn token(store: &Store, user: &str, agent: bool) -> Secret {
+    let party = |user: &str| Principal {
+        user: user.to_owned(),
+        kind: IdentityKind::Human,
+        groups: Some(names(&["staff"])),
+        directories: Vec::new(),
+    };
+    let new = NewToken {
+        user: if agent { "bot".to_owned() } else { user.to_owned() },
+        groups: names(&["staff"]),
+        kind: if agent { IdentityKind::Agent } else { IdentityKind::Human },
+        on_behalf_of: if agent { vec![party(user)] } else { Vec::new() },
+        targets: None,
+        actions: None,
+        expires: at(1_000_000),
+    };
+    store.create_token(new, BY, at(1)).await.unwrap().0
+}
+
+/// A browser that is signed in.
+async fn signed_in(store: &Store, user: &str, provider: &str) -> Secret {
+    let new = NewLogin {
+        provider: provider.to_owned(),
+        issuer: provider.to_owned(),
+        subject: user.to_owned(),
+        user: user.to_owned(),
+        groups: names(&["staff"]),
+        kind: IdentityKind::Human,
+        on_behalf_of: Vec::new(),
+        source: "192.0.2.1".to_owned(),
+        expires: at(1_000_000),
+        refresh_token: None,
+    };
+    store.sign_in(new, None, at(1)).await.unwrap().0
+}
+
+#[tokio::test]
+async fn who_gets_a_name_later_gets_nothing_of_who_had_it_before() {
+    for renamed in [false, true] {
+        let (_dir, store) = fresh().await;
+        let dora = store.create_person(pushed("Dora"), BY, at(1)).await.unwrap();
+        let (own, agents) = (token(&store, "dora", false).await, token(&store, "DORA", true).await);
+        let (other, browser) = (token(&store, "dorothy", false).await, signed_in(&store, "dora", "corp").await);
+        match renamed {
+            true => {
+                let change = PersonChange { user: Some("dora.old".to_owned()), ..PersonChange::default() };
+                store.change_person(CORP, &dora.id, change, BY, at(2)).await.unwrap().unwrap();
+            }
+            false => assert!(store.remove_person(CORP, &dora.id, BY, at(2)).await.unwrap()),
+        }
+        store.create_person(pushed("dora"), BY, at(3)).await.unwrap();
+        assert_eq!(store.account("dora").await.unwrap().refusal(), None);
+        for gone in [&own, &agents] {
+            let refused = store.verify_token(gone.expose(), at(4)).await.unwrap_err().to_string();
+            assert!(refused.contains("revoked"), "{refused}");
+        }
+        assert_eq!(store.browser_login(browser.expose(), at(4)).await.unwrap(), None);
+        assert_eq!(store.name_left(["bot", "DORA"].into_iter()).await.unwrap(), Some(at(2)));
+        assert_eq!(store.name_left(["dorothy"].into_iter()).await.unwrap(), None);
+        store.verify_token(other.expose(), at(4)).await.unwrap();
+    }
+    // Whom another source still has keeps what is theirs.
+    let (_dir, store) = fresh().await;
+    let pushed = store.create_person(pushed("dora"), BY, at(1)).await.unwrap();
+    store.create_person(local("dora", &[]), BY, at(1)).await.unwrap();
+    let own = token(&store, "dora", false).await;
+    assert!(store.remove_person(CORP, &pushed.id, BY, at(2)).await.unwrap());
+    store.verify_token(own.expose(), at(4)).await.unwrap();
+    assert_eq!(store.name_left(["dora"].into_iter()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_changed_password_signs_out_whoever_used_the_old_one() {
+    let (_dir, store) = fresh().await;
+    store.create_person(local("alice", &[]), BY, at(1)).await.unwrap();
+    let (old, elsewhere) = (signed_in(&store, "Alice", LOCAL).await, signed_in(&store, "alice", "corp").await);
+    assert!(store.set_password("ALICE", &Secret::new("v".to_owned()), BY, at(2)).await.unwrap());
+    assert_eq!(store.browser_login(old.expose(), at(3)).await.unwrap(), None);
+    assert!(store.browser_login(elsewhere.expose(), at(3)).await.unwrap().is_some(), "another provider's word stands");
+    let new = signed_in(&store, "alice", LOCAL).await;
+    assert!(store.browser_login(new.expose(), at(3)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_name_is_one_persons_however_it_is_spelt() {
+    let (_dir, store) = fresh().await;
+    let off = NewPerson { active: false, ..pushed("m\u{fc}ller@example.com") };
+    store.create_person(off, BY, at(1)).await.unwrap();
+    for spelt in [
+        "M\u{dc}LLER@EXAMPLE.COM",
+        "mu\u{308}ller@example.com",
+        "m\u{fc}ller@example.com\u{200b}",
+        "\u{ff4d}\u{fc}ller@example.com",
+    ] {
+        assert!(store.account(spelt).await.unwrap().refusal().is_some(), "{spelt:?}");
+        assert!(matches!(store.create_person(pushed(spelt), BY, at(2)).await, Err(StoreError::Taken(_))), "{spelt:?}");
+    }
+    let (one, agents) = (token(&store, "Eve", false).await, token(&store, "EVE", true).await);
+    let (wide, other) = (token(&store, "\u{ff25}ve", false).await, token(&store, "eva", false).await);
+    assert_eq!(store.revoke_tokens_of("\u{ff45}VE", BY, at(3)).await.unwrap().len(), 3);
+    // What providers signed for her until then is told of her account, however she is spelt; an earlier moment takes nothing back.
+    store.revoke_tokens_of("eve", BY, at(2)).await.unwrap();
+    assert_eq!(store.account("\u{ff25}VE").await.unwrap().revoked_until, Some(at(3)));
+    assert_eq!(store.account("eva").await.unwrap().revoked_until, None);
+    store.verify_token(other.expose(), at(4)).await.unwrap();
+    for gone in [&one, &agents, &wide] {
+        assert!(store.verify_token(gone.expose(), at(4)).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_store_of_an_earlier_version_learns_how_names_are_compared() {
+    let (dir, store) = fresh().await;
+    for user in ["stra\u{df}e", "plain"] {
+        store.create_person(NewPerson { active: false, ..pushed(user) }, BY, at(1)).await.unwrap();
+    }
+    store.close().await;
+    // As an earlier version wrote it.
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("lockgate.db"));
+    let pool = sqlx::sqlite::SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("UPDATE people SET user_key = 'stra\u{df}e' WHERE user_name = 'stra\u{df}e'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    sqlx::query("DELETE FROM meta WHERE name = 'name_keys'").execute(&pool).await.unwrap();
+    pool.close().await;
+    let store = Store::open(dir.path()).await.unwrap();
+    for spelt in ["STRASSE", "stra\u{df}e", "PLAIN"] {
+        assert!(store.account(spelt).await.unwrap().refusal().is_some(), "{spelt:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_is_forgotten_with_what_those_had_whom_it_refused() {
+    let (_dir, store) = fresh().await;
+    for (user, is_active) in [("alice", false), ("bob", true), ("gone", true)] {
+        store.create_person(NewPerson { active: is_active, ..pushed(user) }, BY, at(1)).await.unwrap();
+    }
+    let gone = store.person_named(CORP, "gone").await.unwrap().unwrap();
+    store.remove_person(CORP, &gone.id, BY, at(1)).await.unwrap();
+    store.create_person(local("carol", &[]), BY, at(1)).await.unwrap();
+    let known = store.directories().await.unwrap();
+    assert_eq!(known.iter().map(|d| (d.directory.as_str(), d.people, d.refused)).collect::<Vec<_>>(), [("corp", 2, 2)]);
+    let (hers, his) = (token(&store, "alice", false).await, token(&store, "bob", false).await);
+    let watched = store.lease_person("bob").await.unwrap();
+    assert_eq!(watched.account().unwrap().records.len(), 1);
+
+    assert_eq!(store.forget_directory("other", BY, at(2)).await.unwrap(), None);
+    assert_eq!(store.forget_directory("corp", BY, at(2)).await.unwrap(), known.first().cloned());
+    assert_eq!(watched.account().unwrap().records, [], "who is watched is told");
+    assert!(store.verify_token(hers.expose(), at(3)).await.is_err());
+    store.verify_token(his.expose(), at(3)).await.unwrap();
+    for user in ["alice", "bob", "gone"] {
+        assert_eq!(store.account(user).await.unwrap().refusal(), None, "{user}");
+    }
+    assert!(store.account("carol").await.unwrap().in_source(LOCAL).is_some());
+    assert_eq!(store.directories().await.unwrap(), []);
+    assert_eq!(
+        told(&store).await.last().unwrap(),
+        "directory.forgotten corp (2 people, 2 of them disabled or removed) by root"
+    );
 }

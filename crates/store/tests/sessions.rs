@@ -24,6 +24,7 @@ fn opened(n: i64, user: &str, target: &str) -> SessionOpened {
             directories: Vec::new(),
             on_behalf_of: Vec::new(),
             token_id: Some("0123".to_owned()),
+            actions: None,
         },
         protocol: "postgres".into(),
         target: target.parse().unwrap(),

@@ -8,8 +8,9 @@
 )]
 
 use aws_lc_rs::{digest, hmac, pbkdf2};
-use lockgate_core::{IdentityKind, Principal, Timestamp, limits};
+use lockgate_core::{Action, IdentityKind, Principal, Timestamp, limits};
 use lockgate_store::{NewToken, Store, StoreError, TokenError, TokenFilter, TokenState, clock};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -31,6 +32,7 @@ fn token_for(user: &str, expires: Timestamp) -> NewToken {
             directories: Vec::new(),
         }],
         targets: Some(["orders".parse().unwrap()].into()),
+        actions: None,
         expires,
     }
 }
@@ -154,12 +156,54 @@ async fn rules_for_new_tokens() {
         ("many groups", NewToken { groups: (0..257).map(|n| n.to_string()).collect(), ..good.clone() }),
         ("for itself", NewToken { user: "bob".to_owned(), ..good.clone() }),
         ("no target", NewToken { targets: Some([].into()), ..good.clone() }),
+        ("no action", NewToken { actions: Some([].into()), ..good.clone() }),
         ("expired", NewToken { expires: at(1_000), ..good.clone() }),
     ];
     for (name, new) in cases {
         assert!(matches!(store.create_token(new, "test", at(1_000)).await, Err(StoreError::Refused(_))), "{name}");
     }
     assert!(store.list_tokens(&TokenFilter::default()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_scope_is_kept_and_proven() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    let scope = Some([Action::Read, Action::Infer].into());
+    for actions in [None, scope] {
+        let new = NewToken { actions: actions.clone(), ..token_for("alice", at(2_000)) };
+        let (secret, info) = store.create_token(new, "test", at(1_000)).await.unwrap();
+        let verified = store.verify_token(secret.expose(), at(1_500)).await.unwrap();
+        assert_eq!((&verified.identity.actions, &info.actions), (&actions, &actions));
+        let offered = store.scram_verifiers("alice", at(1_500)).await.unwrap();
+        assert!(offered.iter().any(|verifier| verifier.identity == verified.identity));
+    }
+}
+
+#[tokio::test]
+async fn an_agents_token_is_for_what_its_principals_tokens_are_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    let all = || NewToken { targets: None, ..token_for("alice", at(2_000)) };
+    let bobs = |actions| NewToken {
+        kind: IdentityKind::Human,
+        on_behalf_of: Vec::new(),
+        actions,
+        ..NewToken { user: "bob".to_owned(), ..all() }
+    };
+    let made = async |new: NewToken| store.create_token(new, "test", at(1_000)).await.map(|(_, info)| info.actions);
+    let (read, write): (BTreeSet<_>, BTreeSet<_>) = ([Action::Read].into(), [Action::Write].into());
+    assert_eq!(made(all()).await.unwrap(), None, "nobody knows bob");
+    made(bobs(Some(read.clone()))).await.unwrap();
+    assert_eq!(made(all()).await.unwrap(), Some(read.clone()));
+    made(bobs(Some([Action::Read, Action::Define].into()))).await.unwrap();
+    assert_eq!(made(all()).await.unwrap(), Some([Action::Read, Action::Define].into()));
+    assert_eq!(made(NewToken { actions: Some(read.clone()), ..all() }).await.unwrap(), Some(read));
+    let refused = made(NewToken { actions: Some(write.clone()), ..all() }).await.unwrap_err().to_string();
+    assert!(refused.contains("the tokens of `bob` are for other actions"), "{refused}");
+    // One that is for everything makes bob whole.
+    made(bobs(None)).await.unwrap();
+    assert_eq!(made(NewToken { actions: Some(write.clone()), ..all() }).await.unwrap(), Some(write));
 }
 
 #[tokio::test]

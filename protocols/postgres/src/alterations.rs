@@ -90,6 +90,8 @@ pub(crate) struct Manner {
 pub(crate) struct Asked {
     number: u64,
     pub(crate) as_of: AsOf,
+    /// When: what the answer says may be as old as that, however late it comes.
+    pub(crate) at: Timestamp,
 }
 
 /// A statement whose first answer came, and what is uncertain about it.
@@ -174,6 +176,17 @@ struct Way {
     makers: VecDeque<(u64, Arc<[Box<str>]>)>,
 }
 
+impl Way {
+    /// Forgets what sessions left behind that the target is no longer at.
+    fn forget_over(&mut self, now: Timestamp) {
+        let over = |open: &Open| {
+            // A clock that went back is no reason to wait for ever.
+            open.abandoned.is_some_and(|at| !(0..ALTERATION_LINGER_MS).contains(&now.millis_since(at)))
+        };
+        self.open.retain(|open| !over(open));
+    }
+}
+
 struct State<T> {
     questions: u64,
     /// States of the catalog when nothing was on its way, by the number of the last alteration before.
@@ -208,6 +221,10 @@ struct Known<T> {
     at: Timestamp,
 }
 
+/// Before the name of a table among what an alteration makes: an index, or statistics, of it. That is nothing to statements that
+/// do not ask for it, also where these may read any table.
+pub(crate) const COMPUTED: &str = "\0computed of ";
+
 /// Alterations that move paths and are remembered one by one.
 const MOVERS_MAX: usize = 64;
 /// The same of those that make relations.
@@ -230,6 +247,13 @@ impl Course {
     /// It was made to be another.
     pub(crate) fn changed(&self) {
         self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether nothing is on its way, so that who asks from now on knows as much as somebody who was here before.
+    pub(crate) fn is_quiet(&self, now: Timestamp) -> bool {
+        let mut way = self.way();
+        way.forget_over(now);
+        way.open.is_empty()
     }
 
     /// It was found to be of this version.
@@ -326,16 +350,12 @@ impl<T: Clone + Weighs> Alterations<T> {
     /// The target is about to be asked.
     pub(crate) fn ask(&self, now: Timestamp) -> Asked {
         let mut way = self.course.way();
-        let over = |open: &Open| {
-            // A clock that went back is no reason to wait for ever.
-            open.abandoned.is_some_and(|at| !(0..ALTERATION_LINGER_MS).contains(&now.millis_since(at)))
-        };
-        way.open.retain(|open| !over(open));
+        way.forget_over(now);
         let mut state = self.state();
         state.questions += 1;
         let open: Vec<u64> = way.open.iter().flat_map(|o| o.alteration.first..=o.alteration.last).collect();
         let open = (!open.is_empty()).then(|| Arc::from(open));
-        Asked { number: state.questions, as_of: AsOf { sent: self.sent(), open } }
+        Asked { number: state.questions, as_of: AsOf { sent: self.sent(), open }, at: now }
     }
 
     /// The target answered with this, which holds for everybody.
@@ -371,6 +391,20 @@ impl<T: Clone + Weighs> Alterations<T> {
         u64::try_from(open_since).unwrap_or(u64::MAX) < uncertain || as_of.open().iter().any(|n| !is_open(*n))
     }
 
+    /// Whether something that may have moved other sessions' search paths is over that a path which was asked for then may lack.
+    pub(crate) fn has_moved_paths_since(&self, as_of: &AsOf) -> bool {
+        if self.is_all(as_of) {
+            return false;
+        }
+        let way = self.course.way();
+        let is_open = |number: u64| way.open.iter().any(|o| o.alteration.has(number));
+        way.movers_since > as_of.sent
+            || way
+                .movers
+                .iter()
+                .any(|number| (*number > as_of.sent || as_of.open().contains(number)) && !is_open(*number))
+    }
+
     /// Whether nothing can have happened since: the one question of every answer.
     pub(crate) fn is_all(&self, as_of: &AsOf) -> bool {
         as_of.open.is_none() && as_of.sent == self.sent()
@@ -394,7 +428,8 @@ impl<T: Clone + Weighs> Alterations<T> {
                     (Some((_, made)), Some(reads)) => {
                         !made.iter().any(|name| reads.iter().any(|read| is_called(read, name)))
                     }
-                    (Some(_) | None, _) => false,
+                    (Some((_, made)), None) => made.iter().all(|name| name.starts_with(COMPUTED)),
+                    (None, _) => false,
                 }
             };
             let since = pending.as_of.sent.saturating_add(1)..=until;

@@ -288,7 +288,7 @@ impl Machine {
                 StartupStep::Send(bytes) => own_bytes(io, Bytes::from_static(bytes)),
                 StartupStep::StartTls(bytes) => {
                     own_bytes(io, Bytes::from_static(bytes));
-                    io.asks.push(Ask::ClientTls);
+                    io.asks.push(Ask::ClientTls(buffer.split()));
                     return Phase::ClientTls(machine);
                 }
                 StartupStep::Cancel(request) => {
@@ -551,7 +551,7 @@ impl Machine {
         let target = session.target().facts.name.as_str();
         // As with carried labels, what several targets have in common is where they lead.
         let place = Some(session.labels().place()).filter(|place| !place.is_empty()).unwrap_or(target);
-        let shared = self.databases.get(target, place, database);
+        let shared = self.databases.get(target, place, database, io.now);
         let mut pump = Pump::new(Start {
             session,
             shared,

@@ -12,6 +12,8 @@ use std::collections::{HashMap, VecDeque};
 /// The server keeps them in tables whose keys end after [`NAME_BYTES_MAX`] bytes: longer names that begin alike are one and
 /// the same there, so nobody may use any.
 pub(crate) struct Names<T> {
+    /// What has no name, which is what most drivers use for all they send.
+    unnamed: Option<Kept<T>>,
     known: HashMap<Box<[u8]>, Kept<T>>,
     proposed: VecDeque<Proposal<T>>,
     max: usize,
@@ -39,19 +41,20 @@ struct Proposal<T> {
 
 impl<T> Names<T> {
     pub(crate) fn new(max: usize, bytes_max: usize) -> Self {
-        Names { known: HashMap::new(), proposed: VecDeque::new(), max, bytes: 0, bytes_max }
+        Names { unnamed: None, known: HashMap::new(), proposed: VecDeque::new(), max, bytes: 0, bytes_max }
     }
 
     /// Whether another name still fits, with a meaning of so many bytes.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.known.len().saturating_add(self.proposed.len()) < self.max
-            && self.bytes.saturating_add(bytes) <= self.bytes_max
+        let known = self.known.len().saturating_add(usize::from(self.unnamed.is_some()));
+        known.saturating_add(self.proposed.len()) < self.max && self.bytes.saturating_add(bytes) <= self.bytes_max
     }
 
     /// What the name will mean once everything that was sent has happened.
     pub(crate) fn get(&self, name: &[u8]) -> Option<&T> {
         match self.proposed.iter().rev().find(|p| *p.name == *name) {
             Some(proposal) => proposal.meaning.as_ref(),
+            None if name.is_empty() => self.unnamed.as_ref(),
             None => self.known.get(name),
         }
         .map(|kept| &kept.meaning)
@@ -61,6 +64,7 @@ impl<T> Names<T> {
     pub(crate) fn get_mut(&mut self, name: &[u8]) -> Option<&mut T> {
         match self.proposed.iter_mut().rev().find(|p| *p.name == *name) {
             Some(proposal) => proposal.meaning.as_mut(),
+            None if name.is_empty() => self.unnamed.as_mut(),
             None => self.known.get_mut(name),
         }
         .map(|kept| &mut kept.meaning)
@@ -82,7 +86,7 @@ impl<T> Names<T> {
     pub(crate) fn acknowledge(&mut self) {
         match self.proposed.pop_front() {
             Some(Proposal { name, meaning: Some(meaning), .. }) => {
-                let before = self.known.insert(name, meaning);
+                let before = self.keep(name, meaning);
                 self.let_go(before);
             }
             Some(Proposal { name, meaning: None, .. }) => self.remove(&name),
@@ -94,6 +98,11 @@ impl<T> Names<T> {
     pub(crate) fn reject(&mut self) {
         let proposal = self.proposed.pop_front();
         self.let_go(proposal.and_then(|p| p.meaning));
+    }
+
+    /// Gives the name a meaning, and gives back what it meant before.
+    fn keep(&mut self, name: Box<[u8]>, meaning: Kept<T>) -> Option<Kept<T>> {
+        if name.is_empty() { self.unnamed.replace(meaning) } else { self.known.insert(name, meaning) }
     }
 
     fn let_go(&mut self, kept: Option<Kept<T>>) {
@@ -121,29 +130,24 @@ impl<T> Names<T> {
         self.remove(name);
         if self.has_room(bytes) {
             self.bytes = self.bytes.saturating_add(bytes);
-            self.known.insert(name.into(), Kept { meaning, bytes });
+            self.keep(name.into(), Kept { meaning, bytes });
         }
     }
 
     /// The name is gone.
     pub(crate) fn remove(&mut self, name: &[u8]) {
-        let before = self.known.remove(name);
+        let before = if name.is_empty() { self.unnamed.take() } else { self.known.remove(name) };
         self.let_go(before);
     }
 
     /// Only what `keep` says stays.
     pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
-        if !self.known.is_empty() {
-            self.keep_if(|_, meaning| keep(meaning));
-            if self.known.is_empty() {
-                self.known = HashMap::new();
-            }
-        }
+        self.keep_if(|_, meaning| keep(meaning));
     }
 
     /// Changes all that is known.
     pub(crate) fn each(&mut self, change: impl Fn(&mut T)) {
-        self.known.values_mut().for_each(|kept| change(&mut kept.meaning));
+        self.known.values_mut().chain(&mut self.unnamed).for_each(|kept| change(&mut kept.meaning));
     }
 
     /// Everything that has a name may mean something else: what it meant is forgotten.
@@ -152,6 +156,11 @@ impl<T> Names<T> {
     }
 
     fn keep_if(&mut self, keep: impl Fn(&[u8], &T) -> bool) {
+        let gone = self.unnamed.take_if(|kept| !keep(&[], &kept.meaning));
+        self.let_go(gone);
+        if self.known.is_empty() {
+            return;
+        }
         let bytes = &mut self.bytes;
         self.known.retain(|name, kept| {
             let stays = keep(name, &kept.meaning);
@@ -160,12 +169,14 @@ impl<T> Names<T> {
             }
             stays
         });
+        if self.known.is_empty() {
+            self.known = HashMap::new();
+        }
     }
 
     /// All names are gone.
     pub(crate) fn clear(&mut self) {
         self.keep_if(|_, _| false);
-        self.known = HashMap::new();
     }
 }
 
@@ -231,6 +242,32 @@ mod tests {
         }
         assert!(!names.has_room(0), "as many as there may be");
         names.clear();
+        assert!(names.has_room(100));
+    }
+
+    #[test]
+    fn what_has_no_name_is_one_among_the_others() {
+        let mut names = Names::new(2, 100);
+        names.propose(b"", Some(1), 60, 0);
+        names.acknowledge();
+        names.propose(b"", Some(2), 40, 0);
+        assert_eq!(names.get(b""), Some(&2));
+        names.reject();
+        assert_eq!(names.get(b""), Some(&1));
+        names.set(b"a", 3, 40);
+        assert!(!names.has_room(0), "it counts");
+        names.each(|meaning| *meaning += 10);
+        assert_eq!((names.get(b""), names.get(b"a")), (Some(&11), Some(&13)));
+        names.forget_named();
+        assert_eq!((names.get(b""), names.get(b"a")), (Some(&11), None));
+        names.retain(|meaning| *meaning != 11);
+        assert_eq!(names.get(b""), None);
+        assert!(names.has_room(100));
+        names.propose(b"", Some(4), 10, 0);
+        names.propose(b"", None, 0, 0);
+        names.acknowledge();
+        names.acknowledge();
+        assert_eq!(names.get(b""), None);
         assert!(names.has_room(100));
     }
 }

@@ -63,6 +63,16 @@ struct KnownMasker {
 
 /// Maskers kept of one text: a statement is mostly asked for in one combination of formats.
 const MASKERS_MAX: usize = 4;
+/// A description of more columns than most statements have.
+const MASKER_DESCRIPTION_BYTES: usize = 4 * 1024;
+/// What is kept of a statement, in estimate.
+const STATEMENT_BYTES: usize = 1_024;
+/// Of a column of its result, or of another thing that is known of it: what it is made of, its plan, its masker.
+const COLUMN_BYTES: usize = 256;
+/// Of a masked column besides.
+const MASKED_BYTES: usize = 512;
+/// Of a name.
+const NAME_BYTES: usize = 96;
 
 /// What a text is analysed and judged with.
 pub(crate) struct With<'a> {
@@ -197,6 +207,11 @@ impl Prepared {
         Prepared::of(self.text.as_bytes(), &With { readable: Readable::Utf8, view, ..*with }, shared)
     }
 
+    /// Whether the other is the same text, or one that differs in idle numbers only, under the same view.
+    pub(crate) fn is_of_one_with(&self, other: &Prepared) -> bool {
+        Arc::ptr_eq(&self.known, &other.known) || (self.view == other.view && self.text == other.text)
+    }
+
     /// Whether the same comes of it as of the other, which is the same text under another catalog: the same verdict, the same
     /// masks, and the same things done to the session.
     pub(crate) fn is_like(&self, other: &Prepared) -> bool {
@@ -319,6 +334,16 @@ impl Prepared {
         self.asked.as_ref().map(|_| &*self.text)
     }
 
+    /// What keeping it takes of memory, in estimate. Under the same view others keep it as well.
+    pub(crate) fn bytes(&self) -> usize {
+        self.texts_bytes().saturating_mul(2).saturating_add(self.parts_bytes())
+    }
+
+    /// Of its texts.
+    pub(crate) fn texts_bytes(&self) -> usize {
+        self.text.len().max(self.asked().len())
+    }
+
     /// The text without secrets.
     pub(crate) fn shown(&self) -> &str {
         self.shown.as_deref().unwrap_or(&self.text)
@@ -331,6 +356,24 @@ impl Known {
         self.shown.is_none()
             && self.inner.iter().all(Option::is_none)
             && self.statements().iter().all(|s| s.effect == Effect::None)
+    }
+
+    /// What keeping it takes of memory besides the texts, in estimate: a text of few bytes may have many columns.
+    pub(crate) fn parts_bytes(&self) -> usize {
+        let of = |statement: &Statement| {
+            let columns = match &statement.outputs {
+                Outputs::Known(outputs) => outputs.len(),
+                Outputs::NoRows | Outputs::Each(_) => 0,
+            };
+            let facts = &statement.facts;
+            let others = statement.needs.len() + statement.uses.len() + statement.carries.len();
+            let named = facts.tables.len() + facts.changes.len();
+            STATEMENT_BYTES + columns * COLUMN_BYTES + others * COLUMN_BYTES + named * NAME_BYTES
+        };
+        let statements: usize = self.statements().iter().map(of).sum();
+        // Each stands within its statement as well.
+        let inner: usize = self.inner.iter().flatten().map(|inner| inner.parts_bytes() * 2).sum();
+        statements + inner + self.masked.len() * MASKED_BYTES
     }
 
     /// The masker that was made for this result of the statement at `index`.
@@ -351,7 +394,8 @@ impl Known {
         masker: &Arc<RowMasker>,
     ) {
         let mut maskers = self.maskers.lock().unwrap_or_else(PoisonError::into_inner);
-        if maskers.len() >= MASKERS_MAX {
+        // Of a wide result one is enough.
+        if maskers.len() >= MASKERS_MAX || description.len() > MASKER_DESCRIPTION_BYTES {
             maskers.clear();
         }
         maskers.push(KnownMasker {
@@ -372,14 +416,9 @@ impl Known {
         self.inner.get(index).and_then(Option::as_ref)
     }
 
-    /// Whether it means the same under every catalog and search path: `BEGIN`, `SET`, `SHOW`.
+    /// Whether it means the same under every catalog and search path: `BEGIN`, `SET`, `CLOSE`.
     pub(crate) fn is_free_of_catalog(&self) -> bool {
-        self.batch.as_ref().is_ok_and(|batch| {
-            batch
-                .statements
-                .iter()
-                .all(|s| s.needs.is_empty() && matches!(s.outputs, Outputs::NoRows) && s.touches.is_clean())
-        })
+        self.batch.as_ref().is_ok_and(|batch| batch.statements.iter().all(is_free_of_catalog))
     }
 }
 
@@ -451,8 +490,21 @@ fn doubt_what_follows_a_change(batch: &mut Batch) {
 /// Whether names in what follows in the same message may mean something else.
 fn may_move(statement: &Statement) -> bool {
     // What EXECUTE and FETCH run is not in this text: it may set the search path.
-    let by_name = matches!(statement.effect, Effect::Execute { .. } | Effect::Fetch { .. } | Effect::Move { .. });
-    by_name || moves_by_itself(statement)
+    by_name(&statement.effect) || moves_by_itself(statement)
+}
+
+/// Whether it runs what a name of the session stands for.
+pub(crate) fn by_name(effect: &Effect) -> bool {
+    matches!(effect, Effect::Execute { .. } | Effect::Fetch { .. } | Effect::Move { .. })
+}
+
+/// Whether a statement means the same under every catalog and search path. What runs a name needs nothing by itself, and what
+/// it runs is looked up anew.
+pub(crate) fn is_free_of_catalog(statement: &Statement) -> bool {
+    statement.needs.is_empty()
+        && matches!(statement.outputs, Outputs::NoRows)
+        && statement.touches.is_clean()
+        && !by_name(&statement.effect)
 }
 
 /// Whether names may mean something else after this, whatever the names that it runs stand for.

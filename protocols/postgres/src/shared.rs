@@ -6,7 +6,9 @@
 
 use crate::alterations::{Alterations, AsOf, Asked, Course, Weighs};
 use crate::prepare::{Known, Prepared};
-use lockgate_core::limits::{ANALYSIS_CACHE_BYTES_MAX, ANALYSIS_CACHE_ENTRIES_MAX, CATALOG_AGE_MS_MAX};
+use lockgate_core::limits::{
+    ANALYSIS_CACHE_BYTES_MAX, ANALYSIS_CACHE_ENTRIES_MAX, CATALOG_AGE_MS_MAX, PG_DATABASES_KEPT, SEARCH_PATHS_BYTES_MAX,
+};
 use lockgate_core::{Identity, Timestamp};
 use lockgate_mask::{TypeFact, TypeKind, TypeTable};
 use lockgate_session::{Judgement, TargetRules};
@@ -99,6 +101,8 @@ struct State {
     confirmed: Timestamp,
     as_of: AsOf,
     paths: HashMap<Vec<String>, u64>,
+    /// What these take.
+    paths_bytes: usize,
     identities: HashMap<(Identity, IpAddr), u64>,
 }
 
@@ -118,6 +122,9 @@ impl Alike {
         self.view == view && self.numbers.iter().all(|(at, number)| shape.number(text, *at) == Some(number))
     }
 }
+
+/// What keeping the name of a schema in a path takes besides, in estimate.
+const PATH_ENTRY_BYTES: usize = 48;
 
 /// Entries kept of one shape under one view. More means that its numbers are not as idle as hoped, and then looking is no cheaper than
 /// analysing.
@@ -170,7 +177,10 @@ impl Shared {
         let mut state = lock(&self.state);
         let same = state.snapshot.as_ref().is_some_and(|s| Arc::ptr_eq(s, snapshot));
         if same && !asked.as_of.is_before(&state.as_of) {
-            state.confirmed = now;
+            // A later question may have been answered before; a clock may have gone back.
+            if asked.at.millis_since(state.confirmed) > 0 || state.confirmed.millis_since(now) > 0 {
+                state.confirmed = asked.at;
+            }
             state.as_of = asked.as_of.clone();
         }
     }
@@ -182,7 +192,7 @@ impl Shared {
         self.alterations.course().found(snapshot.catalog.version());
         let mut state = lock(&self.state);
         state.snapshot = Some(snapshot);
-        state.confirmed = now;
+        state.confirmed = asked.at;
         state.as_of = asked.as_of.clone();
         drop(state);
         *lock(&self.cache) = Cache::default();
@@ -206,7 +216,14 @@ impl Shared {
             return *id;
         }
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        if state.paths.len() < ANALYSIS_CACHE_ENTRIES_MAX {
+        let bytes = path.iter().map(|schema| schema.len().saturating_add(PATH_ENTRY_BYTES)).sum();
+        if state.paths_bytes.saturating_add(bytes) > SEARCH_PATHS_BYTES_MAX {
+            // A number that is forgotten comes never again.
+            state.paths = HashMap::new();
+            state.paths_bytes = 0;
+        }
+        if bytes <= SEARCH_PATHS_BYTES_MAX {
+            state.paths_bytes += bytes;
             state.paths.insert(path.to_vec(), id);
         }
         id
@@ -248,8 +265,12 @@ impl Shared {
             .filter(|at| idle.get(*at) != Some(&true))
             .filter_map(|at| Some((at, Box::from(shape.number(text, at)?))))
             .collect();
+        let bytes = weight(text.len()).saturating_add(known.parts_bytes());
+        if bytes > ENTRY_BYTES_MAX {
+            return;
+        }
         let mut cache = lock(&self.cache);
-        cache.make_room(text.len());
+        cache.make_room(bytes);
         let alike = cache.shapes.entry(Box::from(shape.key())).or_default();
         if alike.iter().filter(|other| other.view == view).count() >= ALIKE_MAX {
             alike.retain(|other| other.view != view);
@@ -280,8 +301,8 @@ impl Shared {
 
     /// Keeps what was found out: entries are cheap to make again.
     pub(crate) fn keep(&self, view: View, prepared: &Arc<Prepared>) {
-        let bytes = prepared.text().len().max(prepared.asked().len());
-        if weight(bytes) > ANALYSIS_CACHE_BYTES_MAX / 64 {
+        let bytes = weight(prepared.texts_bytes()).saturating_add(prepared.parts_bytes());
+        if bytes > ENTRY_BYTES_MAX {
             return;
         }
         let mut cache = lock(&self.cache);
@@ -290,15 +311,18 @@ impl Shared {
     }
 }
 
-/// What is kept of a text of so many bytes, in estimate: the text, what it means, its plan and its certificate.
+/// A text that weighs more is not kept.
+const ENTRY_BYTES_MAX: usize = ANALYSIS_CACHE_BYTES_MAX / 32;
+
+/// What is kept of a text of so many bytes, in estimate: the text, what it means, its plan and its certificate. Wide results come
+/// on top.
 const fn weight(text_bytes: usize) -> usize {
     text_bytes.saturating_mul(16).saturating_add(4_096)
 }
 
 impl Cache {
-    /// Counts one more entry for a text of so many bytes. A full cache starts over.
-    fn make_room(&mut self, text_bytes: usize) {
-        let bytes = weight(text_bytes);
+    /// Counts one more entry of so many bytes. A full cache starts over.
+    fn make_room(&mut self, bytes: usize) {
         if self.count >= ANALYSIS_CACHE_ENTRIES_MAX || self.bytes.saturating_add(bytes) > ANALYSIS_CACHE_BYTES_MAX {
             self.entries.clear();
             self.shapes.clear();
@@ -321,16 +345,107 @@ pub(crate) struct Databases {
 struct ByPlace {
     courses: HashMap<(String, String), Arc<Course>>,
     shared: HashMap<(String, String, String), Arc<Shared>>,
+    /// At how many it is worth looking for some that nobody uses.
+    look_at: usize,
+}
+
+impl ByPlace {
+    /// Forgets databases that no session is on. Whoever comes next asks the target first, as the first of all did.
+    fn forget_unused(&mut self, now: Timestamp) {
+        // Nobody gets hold of one meanwhile: that goes through here.
+        self.shared.retain(|_, shared| Arc::strong_count(shared) > 1 || !shared.alterations.course().is_quiet(now));
+        self.courses.retain(|_, course| Arc::strong_count(course) > 1);
+        self.look_at = self.shared.len().saturating_mul(2);
+    }
 }
 
 impl Databases {
     /// What sessions of this target share on a database at a place.
-    pub(crate) fn get(&self, target: &str, place: &str, database: &str) -> Arc<Shared> {
+    pub(crate) fn get(&self, target: &str, place: &str, database: &str, now: Timestamp) -> Arc<Shared> {
         let mut known = lock(&self.known);
+        if known.shared.len() >= known.look_at.max(PG_DATABASES_KEPT) {
+            known.forget_unused(now);
+        }
         let course = known.courses.entry((place.to_owned(), database.to_owned())).or_default();
         let course = Arc::clone(course);
         let key = (target.to_owned(), place.to_owned(), database.to_owned());
         let on = || Arc::new(Shared { alterations: Alterations::on(course), ..Shared::default() });
         Arc::clone(known.shared.entry(key).or_insert_with(on))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000).plus_millis(ms)
+    }
+
+    #[test]
+    fn databases_that_nobody_is_on_are_forgotten() {
+        let all = Databases::default();
+        let used = all.get("shop", "db:5432", "used", at(0));
+        for n in 0..PG_DATABASES_KEPT * 3 {
+            drop(all.get("shop", "db:5432", &format!("tenant{n}"), at(0)));
+        }
+        let known = lock(&all.known);
+        assert!(known.shared.len() <= PG_DATABASES_KEPT + 1, "{} are kept", known.shared.len());
+        assert!(known.courses.len() <= PG_DATABASES_KEPT + 1);
+        drop(known);
+        assert!(Arc::ptr_eq(&used, &all.get("shop", "db:5432", "used", at(0))), "one in use stays the same for all");
+    }
+
+    #[test]
+    fn paths_are_counted_by_what_they_take() {
+        let shared = Shared::default();
+        let path = |n: usize| (0..1_000).map(|at| format!("a_tenant_{}", (n + at) % 1_000)).collect::<Vec<_>>();
+        let first = shared.path_id(&path(0));
+        assert_eq!(shared.path_id(&path(0)), first);
+        for n in 1..1_000 {
+            assert_ne!(shared.path_id(&path(n)), first);
+        }
+        let state = lock(&shared.state);
+        let bytes: usize = state.paths.keys().flatten().map(String::len).sum();
+        assert!(bytes <= SEARCH_PATHS_BYTES_MAX && state.paths_bytes <= SEARCH_PATHS_BYTES_MAX, "{bytes}");
+        assert!(!state.paths.is_empty());
+    }
+
+    #[test]
+    fn an_answer_is_as_old_as_its_question() {
+        let shared = Shared::default();
+        let snapshot = |at: i64| {
+            let asked = shared.alterations.ask(self::at(at));
+            let catalog = Catalog::build(CatalogFacts::default(), &[], &[]);
+            (asked, Arc::new(Snapshot::new(catalog, 0, 0)))
+        };
+        let (asked, first) = snapshot(0);
+        shared.replace(Arc::clone(&first), &asked, at(10));
+        assert!(shared.is_fresh(at(400)));
+        let (asked, _) = snapshot(1_000);
+        shared.confirm(&first, &asked, at(9_000));
+        assert!(!shared.is_fresh(at(9_001)), "it is of eight seconds ago");
+        let (late, _) = snapshot(9_100);
+        let (asked, _) = snapshot(9_200);
+        shared.confirm(&first, &asked, at(9_210));
+        shared.confirm(&first, &late, at(9_220));
+        assert!(shared.is_fresh(at(9_650)), "one that was asked later was answered before");
+    }
+
+    #[test]
+    fn what_a_session_left_running_is_remembered_until_it_must_be_over() {
+        let all = Databases::default();
+        let left = all.get("shop", "db:5432", "left", at(0));
+        let open = left.alterations.begin(crate::alterations::Manner::default(), None);
+        left.alterations.abandon(open, at(0));
+        drop(left);
+        let kept = |now: i64| {
+            for n in 0..PG_DATABASES_KEPT * 3 {
+                drop(all.get("shop", "db:5432", &format!("tenant{n}"), at(now)));
+            }
+            lock(&all.known).shared.keys().any(|(.., database)| database == "left")
+        };
+        assert!(kept(1));
+        assert!(!kept(lockgate_core::limits::ALTERATION_LINGER_MS));
     }
 }

@@ -19,7 +19,7 @@ fn asked(peer: &str, tls: bool, wish: Option<&str>, provider: bool) -> String {
     if tls {
         let mut request = BytesMut::from(&[0, 0, 0, 8, 4, 210, 22, 47][..]);
         wire.on(Event::Client(&mut request), &mut io);
-        assert!(matches!(io.asks.pop(), Some(Ask::ClientTls)));
+        assert!(matches!(io.asks.pop(), Some(Ask::ClientTls(_))));
         let facts = TlsFacts { alpn: None, server_end_point: Some(vec![3; 32]) };
         wire.on(Event::ClientTls(facts), &mut io);
     }

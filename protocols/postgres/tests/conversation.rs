@@ -209,6 +209,7 @@ impl Scene {
             directories: Vec::new(),
             on_behalf_of: Vec::new(),
             token_id: None,
+            actions: None,
         })
     }
 

@@ -13,14 +13,18 @@
 )]
 
 use bytes::BytesMut;
-use lockgate_core::Secret;
+use lockgate_core::{Fault, Identity, IdentityKind, Secret, Timestamp};
+use lockgate_postgres::Postgres;
 use lockgate_postgres::client_auth::{AuthStep, ClientAuth, Method, ScramOffer};
 use lockgate_postgres::frame::{self, Peer};
 use lockgate_postgres::scram::ScramVerifier;
 use lockgate_postgres::startup::{StartupMachine, StartupStep};
 use lockgate_postgres::target_login::{LoginConfig, LoginStep, TargetLogin};
+use lockgate_session::wire::{Ask, Event, Io, LoginLink, Protocol, Refusal};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Takes what the peer sends and returns what the machine answers, a line each.
 type Machine = Box<dyn FnMut(&[u8]) -> Vec<String>>;
@@ -141,6 +145,59 @@ fn target_login(protected: bool, channel_binding: bool) -> (Machine, String) {
     (machine, first)
 }
 
+/// A connection that waits for a person with a browser. Beside a client's bytes it takes, in brackets, what the gateway says.
+fn link(in_clear_from: &str) -> Machine {
+    let mut wire = Postgres::new("https://gateway").accept(in_clear_from.parse().unwrap(), true);
+    let refusal = || Refusal {
+        fault: Fault::Client,
+        public: "nobody has logged in".to_owned(),
+        hint: None,
+        internal: "for the log".to_owned(),
+    };
+    let alice = || Identity {
+        user: "alice".to_owned(),
+        groups: BTreeSet::new(),
+        directories: Vec::new(),
+        kind: IdentityKind::Human,
+        on_behalf_of: Vec::new(),
+        token_id: None,
+        actions: None,
+    };
+    let mut buf = BytesMut::new();
+    Box::new(move |bytes| {
+        let mut io = Io::new(Timestamp::from_millis(0), |into| into.fill(7));
+        let event = match bytes {
+            b"(link)" => Event::Linked(Ok(LoginLink {
+                url: "https://gateway/link/7vddtarptk2r".to_owned(),
+                code: "BCDF-GHJK".to_owned(),
+                waits_ms: 300_000,
+            })),
+            b"(no link)" => Event::Linked(Err(refusal())),
+            b"(tick)" => Event::Tick,
+            b"(confirmed)" => Event::Proven(Ok(Arc::new(alice()))),
+            b"(denied)" => Event::Proven(Err(refusal())),
+            bytes => {
+                buf.extend_from_slice(bytes);
+                Event::Client(&mut buf)
+            }
+        };
+        wire.on(event, &mut io);
+        let sent = io.client.take();
+        let mut lines: Vec<String> = if sent.is_empty() { Vec::new() } else { vec![sends(&sent)] };
+        lines.extend(io.asks.iter().map(|ask| match ask {
+            Ask::Link { user, database } => format!("ask for a link for {user} to {database}"),
+            Ask::Open { identity, database, .. } => format!("open {database} for {}", identity.user),
+            Ask::Close { reason, .. } => format!("close: {reason}"),
+            Ask::LoginFailed { reason, .. } => format!("put on record: {reason}"),
+            Ask::Verifiers { user } => format!("fetch the verifiers of {user}"),
+            _ => "ask for something else".to_owned(),
+        }));
+        lines.extend(io.wake_in_ms.map(|ms| format!("wake in {ms} ms")));
+        lines.push(if io.read_client { "read on".to_owned() } else { "read nothing".to_owned() });
+        lines
+    })
+}
+
 fn machine(name: &str) -> (Machine, Option<String>) {
     let with_first = |(machine, first)| (machine, Some(first));
     match name {
@@ -149,6 +206,8 @@ fn machine(name: &str) -> (Machine, Option<String>) {
         "client in clear" => with_first(client_auth(false, false)),
         "client by SCRAM" => with_first(client_auth(true, false)),
         "client by SCRAM in TLS" => with_first(client_auth(true, true)),
+        "link on loopback" => (link("127.0.0.1:5000"), None),
+        "link in clear from elsewhere" => (link("192.0.2.1:5000"), None),
         "target" => with_first(target_login(false, false)),
         "target on loopback" => with_first(target_login(true, false)),
         "target in TLS" => with_first(target_login(true, true)),

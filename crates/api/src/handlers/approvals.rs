@@ -173,6 +173,24 @@ pub(crate) async fn decide(
     reason: Option<String>,
 ) -> Result<Decided, ApiError> {
     let row = find(state, caller, id).await?;
+    // What others do is none of the actions that a token can be for.
+    if caller.token.actions.is_some() {
+        return Err(ApiError::forbidden(
+            "this token is limited to actions and cannot decide",
+            "use a token without such a limit",
+        ));
+    }
+    if choice == Choice::Approve {
+        // Whose word was counted and who may do nothing any more has approved nothing.
+        for vote in &row.votes {
+            if state.store.account(&vote.user).await?.refusal().is_some() {
+                return Err(ApiError::conflict(
+                    format!("`{}`, who has approved this, may not do anything any more", vote.user),
+                    "deny it, so that it is asked again",
+                ));
+            }
+        }
+    }
     let reason = reason.as_deref().map(str::trim).filter(|r| !r.is_empty());
     let after = state.approvals.decide(&row.id, &caller.identity, choice, reason, clock::now()).await?;
     state.access.decided(&DecisionMade {
@@ -200,13 +218,13 @@ pub(crate) async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<
 
 fn is_visible(caller: &Caller, row: &ApprovalInfo) -> bool {
     let concerned =
-        caller.sees_all() || row.requester.involves(&caller.identity.user) || row.is_asked(&caller.identity);
+        caller.sees_all() || caller.is_concerned(&row.requester, row.opened) || row.is_asked(&caller.identity);
     concerned && caller.covers(&row.target)
 }
 
 fn view(caller: &Caller, row: ApprovalInfo) -> ApprovalView {
     ApprovalView {
-        may_decide: row.may_decide(&caller.identity).is_ok(),
+        may_decide: caller.token.actions.is_none() && row.may_decide(&caller.identity).is_ok(),
         digest: row.digest.iter().fold(String::new(), |mut text, byte| {
             // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}");

@@ -68,7 +68,7 @@ pub(crate) async fn detokenize(
         return Err(ApiError::bad_request(format!("send between 1 and {most} tokens at a time")));
     }
     let now = clock::now();
-    if let Err(wait_s) = state.allowance.take(&caller.identity.user, tokens.len(), now) {
+    if let Err(wait_s) = state.allowance.take(&caller.identity, tokens.len(), now) {
         return Err(ApiError::too_fast("too many tokens in a short time", wait_s));
     }
     let asked = Detokenize {

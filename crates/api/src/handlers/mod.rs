@@ -2,6 +2,7 @@
 
 pub(crate) mod approvals;
 pub(crate) mod detokenize;
+pub(crate) mod logins;
 pub(crate) mod sessions;
 pub(crate) mod system;
 pub(crate) mod tokens;

@@ -12,7 +12,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use lockgate_core::{SessionId, Timestamp};
-use lockgate_store::{SessionFilter, SessionRow, TokenState, clock};
+use lockgate_store::{PersonLease, SessionFilter, SessionRow, TokenState, clock};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -114,7 +114,7 @@ pub(crate) async fn list(
     let rows = state.store.list_sessions(&filter).await?;
     let live = state.sessions.live();
     let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.to_string());
-    let sessions = rows.into_iter().filter(|row| caller.covers(&row.target)).map(|row| view(row, &live)).collect();
+    let sessions = rows.into_iter().filter(|row| is_visible(&caller, row)).map(|row| view(row, &live)).collect();
     Ok(Json(Sessions { sessions, next }))
 }
 
@@ -142,7 +142,9 @@ pub(crate) async fn events(
 ) -> Result<Response, ApiError> {
     let follow = body::query(query)?.follow.unwrap_or(false);
     let row = find(&state, &caller, &id).await?;
-    let view = if row.identity.user == caller.identity.user { EventView::Whole } else { EventView::WithoutResults };
+    // Whoever may less than the one who saw the rows, or acts for somebody else, does not get them from here.
+    let own = row.identity.is_alike(&caller.identity) && caller.is_concerned(&row.identity, row.opened);
+    let view = if own { EventView::Whole } else { EventView::WithoutResults };
     let still_may = if follow { Some(still_may(&state, &caller).await?) } else { None };
     let stream = state.journal.events(row.id, view, still_may).await.map_err(|e| {
         tracing::error!(error = %e, session = %row.id, "cannot read a recording");
@@ -152,11 +154,25 @@ pub(crate) async fn events(
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::new(EventBody(stream))).into_response())
 }
 
-/// Whoever follows a session loses it with the token, and with the right to see other people's.
+/// Whoever follows a session loses it with the token, with the right to see other people's, and with any word of a directory about
+/// them or whom they act for.
 async fn still_may(state: &ApiState, caller: &Caller) -> Result<StillMay, ApiError> {
     let now = clock::now();
     let (access, identity, by_role) = (Arc::clone(&state.access), caller.identity.clone(), caller.sees_all());
-    let may_see = move || !by_role || access.is_admin(&identity) || access.is_auditor(&identity);
+    let mut people = Vec::new();
+    for user in caller.identity.users() {
+        people.push(state.store.lease_person(user).await?);
+    }
+    let changes = |people: &[PersonLease]| people.iter().fold(0_u64, |sum, lease| sum.wrapping_add(lease.changes()));
+    let seen = changes(&people);
+    // What was said before they were watched counts too.
+    if state.access.stand(caller.proven.clone()).await.ok().as_ref() != Some(&caller.identity) {
+        return Err(ApiError::unauthenticated("the token is not valid"));
+    }
+    let may_see = move || {
+        let stands = changes(&people) == seen && people.iter().all(|lease| lease.account().is_some());
+        stands && (!by_role || access.is_admin(&identity) || access.is_auditor(&identity))
+    };
     if let Some(counts) = state.providers.still_counts(&caller.token.id) {
         return Ok(Box::new(move || counts() && may_see()));
     }
@@ -175,8 +191,15 @@ pub(crate) async fn kill(
     Path(id): Path<String>,
 ) -> Result<Json<Killed>, ApiError> {
     let row = find(&state, &caller, &id).await?;
-    if !caller.admin && !row.identity.involves(&caller.identity.user) {
+    if !caller.admin && !caller.is_concerned(&row.identity, row.opened) {
         return Err(ApiError::forbidden("an auditor ends nobody's session", "ask a member of `identity.admins`"));
+    }
+    // What else somebody does is nothing that a token for some actions is for.
+    if caller.token.actions.is_some() && row.identity.token_id.as_ref() != Some(&caller.token.id) {
+        return Err(ApiError::forbidden(
+            "this token is limited to actions and ends no session but its own",
+            "use a token without such a limit",
+        ));
     }
     if !state.sessions.kill(row.id, &caller.identity.user) {
         return Err(ApiError::conflict("the session has ended already", "list live sessions"));
@@ -190,8 +213,11 @@ async fn find(state: &ApiState, caller: &Caller, id: &str) -> Result<SessionRow,
     let nothing = || ApiError::not_found("session");
     let id: SessionId = id.parse().map_err(|_| nothing())?;
     let row = state.store.session(id).await?.ok_or_else(nothing)?;
-    let visible = (caller.sees_all() || row.identity.involves(&caller.identity.user)) && caller.covers(&row.target);
-    if visible { Ok(row) } else { Err(nothing()) }
+    if is_visible(caller, &row) { Ok(row) } else { Err(nothing()) }
+}
+
+fn is_visible(caller: &Caller, row: &SessionRow) -> bool {
+    (caller.sees_all() || caller.is_concerned(&row.identity, row.opened)) && caller.covers(&row.target)
 }
 
 fn view(row: SessionRow, live: &HashSet<SessionId>) -> SessionView {

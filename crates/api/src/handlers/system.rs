@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use lockgate_core::Action;
 use lockgate_store::clock;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +66,9 @@ pub(crate) struct TokenBrief {
     /// The only targets it may be used for; absent when it is not limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     targets: Option<Vec<String>>,
+    /// The only actions it may be used for, beside `connect`; absent when it is not limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actions: Option<Vec<&'static str>>,
 }
 
 /// Who the token stands for.
@@ -82,6 +86,7 @@ pub(crate) async fn whoami(Extension(caller): Extension<Caller>) -> Json<Whoami>
             id: caller.token.id,
             expires: caller.token.expires.to_string(),
             targets: caller.token.targets.map(|all| all.iter().map(ToString::to_string).collect()),
+            actions: caller.token.actions.map(|all| all.into_iter().map(Action::name).collect()),
         },
     })
 }

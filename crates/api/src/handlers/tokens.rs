@@ -10,7 +10,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use lockgate_core::{Principal, TargetName};
+use lockgate_core::{Action, Principal, TargetName};
 use lockgate_store::{NewToken, TokenFilter, TokenInfo, clock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -49,6 +49,8 @@ pub(crate) struct TokenView {
     kind: &'static str,
     on_behalf_of: Vec<Party>,
     targets: Option<Vec<String>>,
+    /// The only actions it may be used for, beside `connect`; `null` for all.
+    actions: Option<Vec<&'static str>>,
     /// `live`, `expired` or `revoked`
     state: &'static str,
     created: String,
@@ -73,6 +75,9 @@ pub(crate) struct TokenRequest {
     /// The only targets it may be used for; absent for no such limit.
     #[serde(default)]
     targets: Option<BTreeSet<String>>,
+    /// The only actions it may be used for; `connect` is always among them. Absent for no such limit.
+    #[serde(default)]
+    actions: Option<BTreeSet<String>>,
     /// How long it counts.
     ttl_seconds: u32,
 }
@@ -111,7 +116,9 @@ pub(crate) async fn list(
     };
     let rows = state.store.list_tokens(&filter).await?;
     let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.clone());
-    Ok(Json(Tokens { tokens: rows.into_iter().map(view).collect(), next }))
+    // An agent is not told whom else it acts for.
+    let is_visible = |info: &TokenInfo| caller.sees_all() || caller.is_concerned(&info.identity(), info.created);
+    Ok(Json(Tokens { tokens: rows.into_iter().filter(is_visible).map(view).collect(), next }))
 }
 
 /// Makes a token.
@@ -134,6 +141,7 @@ pub(crate) async fn create(
     };
     let targets =
         request.targets.map(|names| names.iter().map(|n| n.parse()).collect::<Result<BTreeSet<TargetName>, _>>());
+    let actions = request.actions.map(|names| names.iter().map(|n| n.parse()).collect::<Result<BTreeSet<Action>, _>>());
     let now = clock::now();
     let new = NewToken {
         user: request.user,
@@ -141,6 +149,7 @@ pub(crate) async fn create(
         kind: named,
         on_behalf_of: request.on_behalf_of.into_iter().map(principal).collect::<Result<_, ApiError>>()?,
         targets: targets.transpose().map_err(|e| ApiError::bad_request(e.to_string()))?,
+        actions: actions.transpose().map_err(|e| ApiError::bad_request(e.to_string()))?,
         expires: now.plus_millis(i64::from(request.ttl_seconds) * 1_000),
     };
     let (secret, info) = state.store.create_token(new, &caller.identity.display_chain(), now).await?;
@@ -183,7 +192,8 @@ pub(crate) struct TokensRevoked {
     revoked: Vec<String>,
 }
 
-/// Revokes every token of a user, and of everybody who acts for that user. Their live sessions end within a second.
+/// Revokes every token of a user, and of everybody who acts for that user; what identity providers signed for the user until now counts
+/// no more. Their live sessions end within a second.
 #[utoipa::path(delete, path = "/api/v1/tokens", operation_id = "revoke_tokens_of_user", tag = "tokens", params(RevokeQuery),
     responses((status = 200, body = TokensRevoked), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
               (status = 403, body = ErrorBody)))]
@@ -207,6 +217,7 @@ fn view(info: TokenInfo) -> TokenView {
         kind: info.kind.name(),
         on_behalf_of: parties(&info.on_behalf_of),
         targets: info.targets.map(|all| all.iter().map(ToString::to_string).collect()),
+        actions: info.actions.map(|all| all.into_iter().map(Action::name).collect()),
         created: info.created.to_string(),
         expires: info.expires.to_string(),
         revoked: time(info.revoked_at),

@@ -13,7 +13,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use lockgate_core::{IdentityKind, Secret, limits};
+use lockgate_core::{IdentityKind, Secret, is_same_name, limits};
 use lockgate_store::{LOCAL, NewPerson, PeopleFilter, Person, PersonChange, clock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -127,7 +127,7 @@ pub(crate) async fn show(
     Extension(caller): Extension<Caller>,
     Path(user): Path<String>,
 ) -> Result<Json<UserView>, ApiError> {
-    if !caller.sees_all() && user != caller.identity.user {
+    if !caller.sees_all() && !is_same_name(&user, &caller.identity.user) {
         return Err(ApiError::not_found("user"));
     }
     let person = local(&state, &user).await?;
@@ -158,6 +158,8 @@ pub(crate) async fn create(
         verifier,
     };
     let person = state.store.create_person(new, &caller.identity.display_chain(), clock::now()).await?;
+    // A directory that did not know somebody until now may take from them what they have.
+    state.access.people_changed();
     Ok((StatusCode::CREATED, one(&state, person).await?))
 }
 
@@ -200,6 +202,7 @@ pub(crate) async fn set_groups(
     let person = local(&state, &user).await?;
     let by = caller.identity.display_chain();
     state.store.set_groups(LOCAL, &person.id, &request.groups, &by, clock::now()).await?;
+    state.access.people_changed();
     one(&state, person).await
 }
 
@@ -218,14 +221,14 @@ pub(crate) async fn set_password(
 ) -> Result<Json<PasswordSet>, ApiError> {
     let request: PasswordRequest = body::json(body)?;
     let password = Secret::new(request.password);
-    let own = user.to_lowercase() == caller.identity.user.to_lowercase();
+    let own = is_same_name(&user, &caller.identity.user);
     if !own && !caller.admin {
         return Err(ApiError::not_found("user"));
     }
     let person = local(&state, &user).await?;
     if own {
         let in_person = caller.identity.kind == IdentityKind::Human && caller.identity.on_behalf_of.is_empty();
-        if !in_person || caller.token.targets.is_some() {
+        if !in_person || caller.token.is_limited() {
             return Err(ApiError::forbidden("this token cannot change a password", "sign in yourself"));
         }
         let Some(current) = request.current.map(Secret::new) else {
@@ -247,6 +250,7 @@ async fn set_active(state: &ApiState, caller: &Caller, user: &str, active: bool)
     let change = PersonChange { active: Some(active), ..PersonChange::default() };
     let by = caller.identity.display_chain();
     let changed = state.store.change_person(LOCAL, &person.id, change, &by, clock::now()).await?;
+    state.access.people_changed();
     one(state, changed.ok_or_else(|| ApiError::not_found("user"))?).await
 }
 

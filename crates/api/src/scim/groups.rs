@@ -1,27 +1,21 @@
 //! `/Groups`: groups of the directory that calls, and who is in them.
 
 use super::error::ScimError;
-use super::filter::Query;
-use super::{Answer, Directory, listed, object, patch};
+use super::{Answer, Asked, Body, Directory, One, asked, listed, object, patch, resource};
 use crate::state::ApiState;
 use axum::Extension;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use lockgate_core::limits;
-use lockgate_store::{Group, GroupFilter, NewGroup, PeopleFilter, clock};
+use lockgate_store::{Group, GroupChange, GroupFilter, NewGroup, PeopleFilter, clock};
 use serde_json::{Value, json};
-
-type Body = Result<Bytes, BytesRejection>;
-type Asked = Result<axum::extract::Query<Query>, QueryRejection>;
 
 pub(super) async fn list(
     State(state): State<ApiState>,
     Extension(directory): Extension<Directory>,
     query: Asked,
 ) -> Result<Answer, ScimError> {
-    let query = query.map_err(|error| ScimError::bad("invalidValue", error.body_text()))?.0;
+    let query = asked(query)?;
     let mut filter = GroupFilter { source: Some(directory.source.clone()), ..GroupFilter::default() };
     let (start, count) = (query.start(), query.count());
     let (total, groups) = match query.comparison(&["displayName", "externalId", "id"])? {
@@ -71,56 +65,31 @@ pub(super) async fn create(
     Ok(Answer(StatusCode::CREATED, view(&group, members)))
 }
 
-pub(super) async fn show(
-    State(state): State<ApiState>,
-    Extension(directory): Extension<Directory>,
-    Path(id): Path<String>,
-    query: Asked,
-) -> Result<Answer, ScimError> {
+pub(super) async fn show(one: One, query: Asked) -> Result<Answer, ScimError> {
     let without = query.is_ok_and(|query| query.excludes("members"));
-    let group = state.store.group(&directory.source, &id).await?.ok_or_else(|| ScimError::not_found(&id))?;
-    let members = if without { None } else { members(&state, &group).await? };
+    let group = one.found(one.state.store.group(&one.source, &one.id).await?)?;
+    let members = if without { None } else { members(&one.state, &group).await? };
     Ok(Answer(StatusCode::OK, view(&group, members)))
 }
 
-pub(super) async fn replace(
-    State(state): State<ApiState>,
-    Extension(directory): Extension<Directory>,
-    Path(id): Path<String>,
-    body: Body,
-) -> Result<Answer, ScimError> {
-    let change = patch::group(&object(body)?)?;
-    let source = directory.source;
-    let group = state.store.change_group(&source, &id, change, &source, clock::now()).await?;
-    let group = group.ok_or_else(|| ScimError::not_found(&id))?;
-    let members = members(&state, &group).await?;
+pub(super) async fn replace(one: One, body: Body) -> Result<Answer, ScimError> {
+    let group = change(&one, patch::group(&object(body)?)?).await?;
+    let members = members(&one.state, &group).await?;
     Ok(Answer(StatusCode::OK, view(&group, members)))
 }
 
-pub(super) async fn patch(
-    State(state): State<ApiState>,
-    Extension(directory): Extension<Directory>,
-    Path(id): Path<String>,
-    body: Body,
-) -> Result<StatusCode, ScimError> {
-    let change = patch::group_patch(&object(body)?)?;
-    let source = directory.source;
-    match state.store.change_group(&source, &id, change, &source, clock::now()).await? {
-        Some(_) => Ok(StatusCode::NO_CONTENT),
-        None => Err(ScimError::not_found(&id)),
-    }
+pub(super) async fn patch(one: One, body: Body) -> Result<StatusCode, ScimError> {
+    change(&one, patch::group_patch(&object(body)?)?).await.map(|_| StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn remove(
-    State(state): State<ApiState>,
-    Extension(directory): Extension<Directory>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ScimError> {
-    let source = directory.source;
-    match state.store.remove_group(&source, &id, &source, clock::now()).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(ScimError::not_found(&id)),
-    }
+async fn change(one: &One, change: GroupChange) -> Result<Group, ScimError> {
+    let One { state, source, id } = one;
+    one.found(state.store.change_group(source, id, change, source, clock::now()).await?)
+}
+
+pub(super) async fn remove(one: One) -> Result<StatusCode, ScimError> {
+    let One { state, source, id } = &one;
+    one.removed(state.store.remove_group(source, id, source, clock::now()).await?)
 }
 
 /// Who is in a group. `None` where that is more than one answer holds: it is left out then, never cut short.
@@ -146,20 +115,7 @@ async fn members(state: &ApiState, group: &Group) -> Result<Option<Vec<Value>>, 
 }
 
 fn view(group: &Group, members: Option<Vec<Value>>) -> Value {
-    let mut view = json!({
-        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"],
-        "id": group.id,
-        "displayName": group.name,
-        "meta": {
-            "resourceType": "Group",
-            "created": group.created.to_string(),
-            "lastModified": group.updated.to_string(),
-            "location": format!("/scim/v2/Groups/{}", group.id),
-        },
-    });
-    if let Some(view) = view.as_object_mut() {
-        view.extend(group.external_id.iter().map(|text| ("externalId".to_owned(), text.as_str().into())));
-        view.extend(members.map(|members| ("members".to_owned(), members.into())));
-    }
-    view
+    let members = members.map(|members| ("members", members.into()));
+    let own = [("displayName", json!(group.name))].into_iter().chain(members);
+    resource("Group", &group.id, (group.created, group.updated), group.external_id.as_deref(), own)
 }

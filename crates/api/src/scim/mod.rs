@@ -15,15 +15,17 @@ mod users;
 use crate::auth;
 use crate::state::{ApiState, PeerAddr};
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use error::ScimError;
-use lockgate_core::limits;
+use filter::Query;
+use lockgate_core::{Timestamp, limits};
 use lockgate_store::clock;
 use serde_json::{Map, Value, json};
 use std::net::{IpAddr, Ipv4Addr};
@@ -33,6 +35,46 @@ use std::net::{IpAddr, Ipv4Addr};
 struct Directory {
     /// As the store names it: `scim:NAME`.
     source: String,
+}
+
+/// A resource that a directory asks for, or changes.
+struct One {
+    state: ApiState,
+    /// The directory, as the store names it.
+    source: String,
+    id: String,
+}
+
+impl FromRequestParts<ApiState> for One {
+    type Rejection = ScimError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ScimError> {
+        let directory = parts.extensions.get::<Directory>().cloned();
+        let Directory { source } =
+            directory.ok_or_else(|| ScimError::unauthenticated("no directory has shown itself"))?;
+        let id = Path::<String>::from_request_parts(parts, state).await.map_err(|_| ScimError::not_found(""))?.0;
+        Ok(One { state: state.clone(), source, id })
+    }
+}
+
+impl One {
+    /// What the store has, or had and changed.
+    fn found<T>(&self, found: Option<T>) -> Result<T, ScimError> {
+        found.ok_or_else(|| ScimError::not_found(&self.id))
+    }
+
+    /// The answer to who has it removed.
+    fn removed(&self, removed: bool) -> Result<StatusCode, ScimError> {
+        self.found(removed.then_some(StatusCode::NO_CONTENT))
+    }
+}
+
+type Body = Result<Bytes, BytesRejection>;
+type Asked = Result<axum::extract::Query<Query>, QueryRejection>;
+
+/// Which resources of a list are asked for.
+fn asked(query: Asked) -> Result<Query, ScimError> {
+    query.map(|query| query.0).map_err(|error| ScimError::bad("invalidValue", error.body_text()))
 }
 
 /// An answer in SCIM's own type.
@@ -80,14 +122,13 @@ async fn guard(
 ) -> Result<Response, ScimError> {
     let now = clock::now();
     let source = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Extension(PeerAddr(addr))| addr.ip());
-    if state.throttle.wait_s(source, now).is_some() {
-        return Err(ScimError::new(StatusCode::TOO_MANY_REQUESTS, None, "too many refused logins from here"));
-    }
     let secret = auth::bearer(request.headers()).map_err(|error| ScimError::unauthenticated(error.message))?;
     let Some(name) = state.access.directory(secret) else {
-        state.throttle.refused(source, now);
-        state.access.login_refused(source, "no directory has this secret");
-        return Err(ScimError::unauthenticated("the secret is not a directory's"));
+        // A right secret is never kept waiting: it may be what disables somebody.
+        return Err(match auth::note_refused(&state, source, "no directory has this secret", now) {
+            Some(_) => ScimError::new(StatusCode::TOO_MANY_REQUESTS, None, "too many refused logins from here"),
+            None => ScimError::unauthenticated("the secret is not a directory's"),
+        });
     };
     request.extensions_mut().insert(Directory { source: format!("scim:{name}") });
     let changes = *request.method() != Method::GET;
@@ -100,7 +141,7 @@ async fn guard(
 }
 
 /// The JSON object of a request.
-fn object(body: Result<Bytes, BytesRejection>) -> Result<Map<String, Value>, ScimError> {
+fn object(body: Body) -> Result<Map<String, Value>, ScimError> {
     let body = body.map_err(|rejection| ScimError::new(rejection.status(), None, "the body cannot be read"))?;
     let invalid = |why: String| ScimError::bad("invalidSyntax", why);
     match serde_json::from_slice(&body).map_err(|error| invalid(error.to_string()))? {
@@ -109,13 +150,37 @@ fn object(body: Result<Bytes, BytesRejection>) -> Result<Map<String, Value>, Sci
     }
 }
 
-/// The value of an attribute, whose name is compared without regard to case (RFC 7643, 2.1).
+/// The value of an attribute, whose name is compared without regard to case (RFC 7643, 2.1), and may be written in full.
 fn attribute<'v>(object: &'v Map<String, Value>, name: &str) -> Result<Option<&'v Value>, ScimError> {
-    let mut found = object.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let is_it = |key: &str| patch::bare(key).eq_ignore_ascii_case(name);
+    let mut found = object.iter().filter(|(key, _)| is_it(key)).map(|(_, value)| value);
     match (found.next(), found.next()) {
         (value, None) => Ok(value),
         _ => Err(ScimError::bad("invalidSyntax", format!("`{name}` is there twice"))),
     }
+}
+
+/// A resource: what each says of itself, and what this kind has besides.
+fn resource(
+    kind: &str,
+    id: &str,
+    (created, updated): (Timestamp, Timestamp),
+    external_id: Option<&str>,
+    own: impl IntoIterator<Item = (&'static str, Value)>,
+) -> Value {
+    let meta = json!({
+        "resourceType": kind,
+        "created": created.to_string(),
+        "lastModified": updated.to_string(),
+        "location": format!("/scim/v2/{kind}s/{id}"),
+    });
+    let all = [
+        ("schemas", json!([format!("urn:ietf:params:scim:schemas:core:2.0:{kind}")])),
+        ("id", json!(id)),
+        ("meta", meta),
+    ];
+    let external_id = external_id.map(|text| ("externalId", json!(text)));
+    all.into_iter().chain(external_id).chain(own).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// A page of resources.

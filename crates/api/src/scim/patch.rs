@@ -279,6 +279,22 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_person_may_be_written_with_full_names() {
+        for (body, active) in [
+            (json!({"userName": "a", "active": "False"}), Ok(Some(false))),
+            (json!({"USERNAME": "a", "urn:ietf:params:scim:schemas:core:2.0:User:active": false}), Ok(Some(false))),
+            (json!({"userName": "a"}), Ok(None)),
+            (
+                json!({"userName": "a", "active": true, "urn:ietf:params:scim:schemas:core:2.0:User:active": false}),
+                Err(()),
+            ),
+        ] {
+            let written = person(body.as_object().unwrap());
+            assert_eq!(written.map(|change| change.active).map_err(|_| ()), active, "{body}");
+        }
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
         for operations in [
             json!([{"op": "replace", "path": "active", "value": "no"}]),

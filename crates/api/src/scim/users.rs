@@ -1,25 +1,20 @@
 //! `/Users`: people of the directory that calls.
 
 use super::error::ScimError;
-use super::filter::Query;
-use super::{Answer, Directory, listed, object, patch};
+use super::{Answer, Asked, Body, Directory, One, asked, listed, object, patch, resource};
 use crate::state::ApiState;
 use axum::Extension;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use lockgate_store::{GroupFilter, NewPerson, PeopleFilter, Person, clock};
+use lockgate_store::{GroupFilter, NewPerson, PeopleFilter, Person, PersonChange, clock};
 use serde_json::{Value, json};
-
-type Body = Result<Bytes, BytesRejection>;
 
 pub(super) async fn list(
     State(state): State<ApiState>,
     Extension(directory): Extension<Directory>,
-    query: Result<axum::extract::Query<Query>, QueryRejection>,
+    query: Asked,
 ) -> Result<Answer, ScimError> {
-    let query = query.map_err(|error| ScimError::bad("invalidValue", error.body_text()))?.0;
+    let query = asked(query)?;
     let mut filter = PeopleFilter { source: Some(directory.source.clone()), ..PeopleFilter::default() };
     match query.comparison(&["userName", "externalId", "id"])? {
         Some(("userName", name)) => filter.user = Some(name),
@@ -59,49 +54,28 @@ pub(super) async fn create(
     Ok(Answer(StatusCode::CREATED, view(&person, Vec::new())))
 }
 
-pub(super) async fn show(
-    State(state): State<ApiState>,
-    Extension(directory): Extension<Directory>,
-    Path(id): Path<String>,
-) -> Result<Answer, ScimError> {
-    let person = state.store.person(&directory.source, &id).await?.ok_or_else(|| ScimError::not_found(&id))?;
-    shown(&state, &person).await
+pub(super) async fn show(one: One) -> Result<Answer, ScimError> {
+    let person = one.found(one.state.store.person(&one.source, &one.id).await?)?;
+    shown(&one.state, &person).await
 }
 
-pub(super) async fn replace(
-    State(state): State<ApiState>,
-    Extension(directory): Extension<Directory>,
-    Path(id): Path<String>,
-    body: Body,
-) -> Result<Answer, ScimError> {
-    let change = patch::person(&object(body)?)?;
-    let source = directory.source;
-    let person = state.store.change_person(&source, &id, change, &source, clock::now()).await?;
-    shown(&state, &person.ok_or_else(|| ScimError::not_found(&id))?).await
+pub(super) async fn replace(one: One, body: Body) -> Result<Answer, ScimError> {
+    change(one, patch::person(&object(body)?)?).await
 }
 
-pub(super) async fn patch(
-    State(state): State<ApiState>,
-    Extension(directory): Extension<Directory>,
-    Path(id): Path<String>,
-    body: Body,
-) -> Result<Answer, ScimError> {
-    let change = patch::person_patch(&object(body)?)?;
-    let source = directory.source;
-    let person = state.store.change_person(&source, &id, change, &source, clock::now()).await?;
-    shown(&state, &person.ok_or_else(|| ScimError::not_found(&id))?).await
+pub(super) async fn patch(one: One, body: Body) -> Result<Answer, ScimError> {
+    change(one, patch::person_patch(&object(body)?)?).await
 }
 
-pub(super) async fn remove(
-    State(state): State<ApiState>,
-    Extension(directory): Extension<Directory>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ScimError> {
-    let source = directory.source;
-    match state.store.remove_person(&source, &id, &source, clock::now()).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(ScimError::not_found(&id)),
-    }
+async fn change(one: One, change: PersonChange) -> Result<Answer, ScimError> {
+    let One { state, source, id } = &one;
+    let person = one.found(state.store.change_person(source, id, change, source, clock::now()).await?)?;
+    shown(state, &person).await
+}
+
+pub(super) async fn remove(one: One) -> Result<StatusCode, ScimError> {
+    let One { state, source, id } = &one;
+    one.removed(state.store.remove_person(source, id, source, clock::now()).await?)
 }
 
 async fn shown(state: &ApiState, person: &Person) -> Result<Answer, ScimError> {
@@ -113,24 +87,10 @@ async fn shown(state: &ApiState, person: &Person) -> Result<Answer, ScimError> {
 }
 
 fn view(person: &Person, groups: Vec<Value>) -> Value {
-    let mut view = json!({
-        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
-        "id": person.id,
-        "userName": person.user,
-        "active": person.active,
-        "meta": {
-            "resourceType": "User",
-            "created": person.created.to_string(),
-            "lastModified": person.updated.to_string(),
-            "location": format!("/scim/v2/Users/{}", person.id),
-        },
-    });
-    if let Some(view) = view.as_object_mut() {
-        view.extend(person.display.iter().map(|text| ("displayName".to_owned(), text.as_str().into())));
-        view.extend(person.external_id.iter().map(|text| ("externalId".to_owned(), text.as_str().into())));
-        if !groups.is_empty() {
-            view.insert("groups".to_owned(), groups.into());
-        }
-    }
-    view
+    let own = [("userName", json!(person.user)), ("active", json!(person.active))];
+    let display = person.display.as_ref().map(|text| ("displayName", json!(text)));
+    let groups = (!groups.is_empty()).then(|| ("groups", groups.into()));
+    let times = (person.created, person.updated);
+    let own = own.into_iter().chain(display).chain(groups);
+    resource("User", &person.id, times, person.external_id.as_deref(), own)
 }

@@ -137,15 +137,19 @@ pub(super) fn check_visitor(state: &ApiState, headers: &HeaderMap, token: &str) 
     check_form(state, headers, &cookie(headers, VISITOR).unwrap_or_default(), token)
 }
 
-/// The browser's sign-in, if it has one that counts.
+/// The browser's sign-in, if it has one that counts, of somebody who may still do anything.
 pub(super) async fn signed_in(
     state: &ApiState,
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Option<Browser>, ApiError> {
     let Some(secret) = cookie(headers, SESSION) else { return Ok(None) };
-    let login = state.store.browser_login(&secret, now).await?;
-    Ok(login.map(|login| Browser { login, secret: Secret::new(secret) }))
+    let Some(login) = state.store.browser_login(&secret, now).await? else { return Ok(None) };
+    if let Err(why) = state.access.stand(login.identity()).await {
+        tracing::info!(user = ?login.user, login = %login.id, "a browser that is signed in is sent away: {why}");
+        return Ok(None);
+    }
+    Ok(Some(Browser { login, secret: Secret::new(secret) }))
 }
 
 /// What a browser that is not known to be signed in holds under the session's name.

@@ -57,11 +57,9 @@ pub(crate) async fn confirm(State(state): State<ApiState>, Path(id): Path<String
 pub(crate) async fn device(
     State(state): State<ApiState>,
     headers: HeaderMap,
-    peer: Option<Extension<PeerAddr>>,
     query: Result<Query<Typed>, QueryRejection>,
 ) -> Response {
     let now = clock::now();
-    let source = browser::source(peer.map(|Extension(p)| p));
     let code = query.ok().and_then(|query| query.0.code).filter(|code| !code.trim().is_empty());
     let browser = match browser::signed_in(&state, &headers, now).await {
         Ok(Some(browser)) => browser,
@@ -73,14 +71,14 @@ pub(crate) async fn device(
         Err(e) => return failure(&e),
     };
     let Some(code) = code.filter(|code| code != "-") else { return ask_code(&browser, None) };
-    if let Some(wait_s) = state.throttle.wait_s(source, now) {
+    if let Some(wait_s) = state.throttle.person_wait_s(&browser.login.user, now) {
         return failure(&ApiError::too_many(wait_s));
     }
     match state.store.device_request(&code, now).await {
         Ok(Some(request)) => show(&state, &browser, &request, now),
         Ok(None) => {
-            // Somebody who tries codes out meets the limit for refused logins.
-            state.throttle.refused(source, now);
+            // Who tries codes out is somebody who has signed in, and is kept waiting alone.
+            state.throttle.person_refused(&browser.login.user, now);
             ask_code(&browser, Some("Nothing waits under this code. It may be mistyped or too old."))
         }
         Err(e) => failure(&e.into()),
@@ -101,7 +99,7 @@ pub(crate) async fn decide(
         Ok(response) => response,
         Err(NotDecided::Page(e)) => failure(&e),
         Err(NotDecided::Request(RequestError::WrongUser { asked, found })) => {
-            state.throttle.refused(source, now);
+            state.throttle.person_refused(&found, now);
             let reason = format!("`{found}` wanted to confirm a connection as `{asked}`");
             state.sign_in.refused(source, &asked, &reason);
             let text = format!(

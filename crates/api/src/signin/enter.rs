@@ -1,7 +1,7 @@
 //! The way in: the choice of providers, the way to one and back, and out again.
 
 use super::browser::{self, Next};
-use super::{Answer, Choice, NotSignedIn, Protocol, Way};
+use super::{Answer, Choice, NotSignedIn, Protocol, Way, login_of};
 use crate::body;
 use crate::error::ApiError;
 use crate::html::{escape, page};
@@ -9,7 +9,7 @@ use crate::state::{ApiState, NotProven, PeerAddr};
 use axum::Extension;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use lockgate_core::{Secret, Timestamp};
 use lockgate_store::{LOCAL, LoginInfo, NewLogin, PeopleFilter, clock};
@@ -142,19 +142,8 @@ pub(crate) async fn local(
         Err(NotProven::Busy) => return failure(&ApiError::unavailable("too many passwords are looked at now")),
         Err(NotProven::Failed) => return failure(&ApiError::unavailable("the password cannot be looked at now")),
     };
-    let new = NewLogin {
-        provider: proven.provider,
-        issuer: proven.issuer,
-        subject: proven.subject,
-        user: proven.user,
-        groups: proven.groups,
-        kind: proven.kind,
-        on_behalf_of: proven.on_behalf_of,
-        source: source.to_string(),
-        expires: state.sign_in.login_expires(now),
-        refresh_token: None,
-    };
-    keep(&state, &headers, new, &next, now).await
+    let new = login_of(proven, source.to_string(), state.sign_in.login_expires(now));
+    keep(&state, source, &headers, new, &next, now).await
 }
 
 /// Sends the browser to a provider of OpenID Connect.
@@ -182,12 +171,9 @@ pub(crate) async fn start_saml(
 async fn start(state: &ApiState, protocol: Protocol, name: &str, source: IpAddr, onward: Onward) -> Response {
     let now = clock::now();
     let next = Next::new(onward.request, onward.code);
-    if let Some(wait_s) = state.throttle.wait_s(source, now) {
-        return failure(&ApiError::too_many(wait_s));
-    }
     let begun = match state.sign_in.begin(protocol, name, now).await {
         Ok(begun) => begun,
-        Err(why) => return not_signed_in(state, source, why, now),
+        Err(why) => return not_signed_in(state, source, "", why, now),
     };
     let mut response = match &begun.way {
         Way::Redirect(address) => Redirect::to(address).into_response(),
@@ -224,24 +210,27 @@ pub(crate) async fn callback(
 ) -> Response {
     let now = clock::now();
     let source = browser::source(peer.map(|Extension(p)| p));
-    if let Some(wait_s) = state.throttle.wait_s(source, now) {
-        return failure(&ApiError::too_many(wait_s));
-    }
     let mut response = match query {
         Err(_) => failure(&ApiError::bad_request("this is not the answer of an identity provider")),
         Ok(Query(returned)) => match (browser::flow(&state, &headers, &format!("oidc/{name}"), now), returned) {
             (None, _) => {
                 let why = NotSignedIn::Refused(format!("{name}: no sign-in was begun in this browser"));
-                not_signed_in(&state, source, why, now)
+                not_signed_in(&state, source, "", why, now)
             }
             (Some(_), Returned { error: Some(error), .. }) => {
                 let error: String = error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(64).collect();
                 let why = NotSignedIn::Refused(format!("{name}: the provider said `{error}`"));
-                not_signed_in(&state, source, why, now)
+                not_signed_in(&state, source, "", why, now)
             }
             (Some(flow), Returned { code: Some(code), state: Some(back), iss, .. }) => {
-                let answer = Answer::Oidc { code: &code, state: &back, issuer: iss.as_deref() };
-                enter(&state, source, &headers, &name, Some(flow), answer, now).await
+                // Each costs the provider a question. Nobody brings wrong ones by mistake, one after the other.
+                match state.exchanges.wait_s(source, now) {
+                    Some(wait_s) => failure(&ApiError::too_many(wait_s)),
+                    None => {
+                        let answer = Answer::Oidc { code: &code, state: &back, issuer: iss.as_deref() };
+                        enter(&state, source, &headers, &name, Some(flow), answer, now).await
+                    }
+                }
             }
             (Some(_), _) => failure(&ApiError::bad_request("this is not the answer of an identity provider")),
         },
@@ -260,9 +249,6 @@ pub(crate) async fn acs(
 ) -> Response {
     let now = clock::now();
     let source = browser::source(peer.map(|Extension(p)| p));
-    if let Some(wait_s) = state.throttle.wait_s(source, now) {
-        return failure(&ApiError::too_many(wait_s));
-    }
     let mut response = match body::form(form) {
         Err(e) => failure(&e),
         Ok(posted) => {
@@ -295,11 +281,15 @@ pub(crate) async fn leave(
         let leaving = body::form(form)?;
         let Some(browser) = browser::signed_in(&state, &headers, now).await? else { return Ok::<(), ApiError>(()) };
         browser.check_form(&state, &headers, &leaving.form)?;
+        let LoginInfo { id, user, .. } = &browser.login;
         match leaving.everywhere {
             Some(_) => {
-                state.store.end_login(&browser.login.id, "signed out", now).await?;
+                state.store.end_login(id, user, "signed out", now).await?;
             }
-            None => state.store.sign_out(browser.secret()).await?,
+            None => {
+                state.store.sign_out(browser.secret()).await?;
+                state.store.end_login_if_idle(id, user, now).await?;
+            }
         }
         Ok(())
     };
@@ -329,14 +319,30 @@ async fn enter(
     };
     let mut proven = match state.sign_in.finish(name, memory.as_ref(), answer, now).await {
         Ok(proven) => proven,
-        Err(why) => return not_signed_in(state, source, why, now),
+        Err(why) => {
+            if matches!((&why, answer), (NotSignedIn::Refused(_), Answer::Oidc { .. })) {
+                state.exchanges.refused(source, now);
+            }
+            return not_signed_in(state, source, "", why, now);
+        }
     };
     proven.source = source.to_string();
-    keep(state, headers, proven, &next, now).await
+    keep(state, source, headers, proven, &next, now).await
 }
 
 /// Makes the login, and signs the browser in with it.
-async fn keep(state: &ApiState, headers: &HeaderMap, proven: NewLogin, next: &Next, now: Timestamp) -> Response {
+async fn keep(
+    state: &ApiState,
+    source: IpAddr,
+    headers: &HeaderMap,
+    proven: NewLogin,
+    next: &Next,
+    now: Timestamp,
+) -> Response {
+    // Whom a directory has disabled no provider signs in.
+    if let Err(why) = stand(state, &proven, now).await {
+        return not_signed_in(state, source, &proven.user, NotSignedIn::Refused(why), now);
+    }
     // Always a new secret: one that somebody else put into this browser is good for nothing.
     let before = browser::session_text(headers);
     match state.store.sign_in(proven, before.as_deref(), now).await {
@@ -350,7 +356,18 @@ async fn keep(state: &ApiState, headers: &HeaderMap, proven: NewLogin, next: &Ne
     }
 }
 
-fn not_signed_in(state: &ApiState, source: IpAddr, why: NotSignedIn, now: Timestamp) -> Response {
+/// Whether somebody may do anything. Whom this provider refused earlier it vouches for now.
+async fn stand(state: &ApiState, proven: &NewLogin, now: Timestamp) -> Result<(), String> {
+    let Err(why) = state.access.stand(proven.identity()).await else { return Ok(()) };
+    let NewLogin { provider, issuer, user, .. } = proven;
+    match state.store.lift_suspension(provider, issuer, user, user, now).await {
+        Ok(true) => state.access.stand(proven.identity()).await.map(|_| ()),
+        Ok(false) => Err(why),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn not_signed_in(state: &ApiState, source: IpAddr, user: &str, why: NotSignedIn, now: Timestamp) -> Response {
     match why {
         NotSignedIn::NoProvider => failure(&ApiError::not_found("identity provider")),
         NotSignedIn::Away(why) => {
@@ -358,8 +375,12 @@ fn not_signed_in(state: &ApiState, source: IpAddr, why: NotSignedIn, now: Timest
             failure(&ApiError::unavailable("your identity provider does not answer"))
         }
         NotSignedIn::Refused(why) => {
+            // After looking, so that strangers behind the same address keep nobody out.
+            if let Some(wait_s) = state.throttle.wait_s(source, now) {
+                return failure(&ApiError::too_many(wait_s));
+            }
             state.throttle.refused(source, now);
-            state.sign_in.refused(source, "", &why);
+            state.sign_in.refused(source, user, &why);
             failure(&ApiError::forbidden(
                 "you could not be signed in",
                 "begin again; if it keeps failing, ask the gateway's administrator to look into its log",
@@ -375,7 +396,11 @@ pub(super) fn failure(e: &ApiError) -> Response {
         escape(&sentence(&e.message)),
         escape(&sentence(&e.hint))
     );
-    page(e.status, "Sign in", &text)
+    let mut response = page(e.status, "Sign in", &text);
+    if let Some(seconds) = e.retry_after_s {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }
 
 /// The text with a capital letter, as sentences have on pages.

@@ -21,8 +21,25 @@ pub(crate) use requests::{ask, logout, redeem};
 
 use crate::state::BoxFuture;
 use lockgate_core::{Secret, Timestamp};
+use lockgate_identity::Proven;
 use lockgate_store::{LoginInfo, NewLogin};
 use std::net::IpAddr;
+
+/// The login that a proof makes. The proof's own end says how long it may be shown to us, not how long the person stays who they are.
+pub fn login_of(proven: Proven, source: String, expires: Timestamp) -> NewLogin {
+    NewLogin {
+        provider: proven.provider,
+        issuer: proven.issuer,
+        subject: proven.subject,
+        user: proven.user,
+        groups: proven.groups,
+        kind: proven.kind,
+        on_behalf_of: proven.on_behalf_of,
+        source,
+        expires,
+        refresh_token: proven.refresh_token,
+    }
+}
 
 /// How a provider proves people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

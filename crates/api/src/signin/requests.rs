@@ -104,9 +104,6 @@ pub(crate) async fn ask(
     let ask: Ask = body::json(body)?;
     let now = clock::now();
     let source = browser::source(peer.map(|Extension(p)| p));
-    if let Some(wait_s) = state.throttle.wait_s(source, now) {
-        return Err(ApiError::too_many(wait_s));
-    }
     let asker = match (ask.challenge, ask.redirect, ask.state) {
         (Some(challenge), Some(redirect), Some(word)) => {
             if challenge.len() != 43 || !is_word(&challenge) {
@@ -158,9 +155,6 @@ pub(crate) async fn redeem(
     let brought: ClaimBody = body::json(body)?;
     let now = clock::now();
     let source = browser::source(peer.map(|Extension(p)| p));
-    if let Some(wait_s) = state.throttle.wait_s(source, now) {
-        return Err(ApiError::too_many(wait_s));
-    }
     let claim = match (&brought.code, &brought.verifier, &brought.secret) {
         (Some(code), Some(verifier), None) => LoginClaim::Browser { code, verifier },
         (None, None, Some(secret)) => LoginClaim::Device { secret },
@@ -183,7 +177,10 @@ pub(crate) async fn redeem(
         }
         Err(RequestError::Store(e)) => Err(e.into()),
         Err(why) => {
-            // One answer, so that nobody learns which ids there are; and trying them out costs.
+            // One answer, so that nobody learns which ids there are; and trying them out costs. Who asked is never kept waiting.
+            if let Some(wait_s) = state.throttle.wait_s(source, now) {
+                return Err(ApiError::too_many(wait_s));
+            }
             state.throttle.refused(source, now);
             state.sign_in.refused(source, "", &why.to_string());
             Err(ApiError::not_found("login request"))
@@ -205,12 +202,16 @@ pub(crate) async fn logout(
     if id.contains(':') {
         return Err(ApiError::bad_request("the token is your identity provider's, which alone can take it back"));
     }
-    match caller.token.login.filter(|_| query.everywhere == Some(true)) {
-        Some(login) => {
-            state.store.end_login(&login, "logged out", now).await?;
+    let by = &caller.identity.user;
+    match &caller.token.login {
+        Some(login) if query.everywhere == Some(true) => {
+            state.store.end_login(login, by, "logged out", now).await?;
         }
-        None => {
-            state.store.revoke_token(&id, &caller.identity.user, now).await?;
+        login => {
+            state.store.revoke_token(&id, by, now).await?;
+            if let Some(login) = login {
+                state.store.end_login_if_idle(login, by, now).await?;
+            }
         }
     }
     tracing::info!(token = %id, user = %caller.identity.user, "logged out");

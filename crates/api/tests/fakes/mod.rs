@@ -26,6 +26,15 @@ impl Access for Nothing {
     fn targets(&self) -> Vec<TargetInfo> {
         Vec::new()
     }
+    /// A directory has switched `otto` off.
+    fn stand(&self, proven: Identity) -> BoxFuture<'_, Result<Identity, String>> {
+        Box::pin(async move {
+            match proven.involves("otto") {
+                true => Err("`otto` is disabled in `scim:corp`".to_owned()),
+                false => Ok(proven),
+            }
+        })
+    }
 }
 
 impl LiveSessions for Nothing {

@@ -2,7 +2,7 @@
 //! for the running gateway to find out.
 
 use super::Checker;
-use crate::model::{ALGORITHMS, ALGORITHMS_USUAL, Admin, Oidc, Saml, SamlSigned, Scim};
+use crate::model::{ALGORITHMS, ALGORITHMS_USUAL, Admin, Oidc, Saml, SamlSigned, Scim, TokenCheck};
 use crate::raw::{self, OneOrMore, Text};
 use lockgate_core::{IdentityKind, Secret, is_name, limits};
 use lockgate_policy::nearest;
@@ -119,6 +119,15 @@ impl Checker<'_, '_> {
         let groups = self.groups(&raw.groups);
         let kinds = ["human", "service", "agent"].map(|name| (name, name));
         let kind = self.word(raw.kind.as_ref(), "a kind of identity", &kinds, "human");
+        let checks = [
+            ("introspection", Some(TokenCheck::Introspection)),
+            ("userinfo", Some(TokenCheck::Userinfo)),
+            ("no", None),
+        ];
+        let token_check = self.word(raw.token_check.as_ref(), "a way to ask about a token", &checks, None);
+        if let (Some(TokenCheck::Introspection), Some(text), None) = (token_check, &raw.token_check, &client_secret) {
+            self.wrong(text, "`introspection` takes a `client_secret`: nobody else is told about tokens");
+        }
         let ca = raw.ca.as_ref().and_then(|text| self.file(text));
         let client_id = client_id?;
         Some(Oidc {
@@ -137,6 +146,7 @@ impl Checker<'_, '_> {
             groups,
             kind: IdentityKind::from_name(kind).unwrap_or_default(),
             kind_claim,
+            token_check,
             ca,
         })
     }

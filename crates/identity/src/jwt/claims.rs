@@ -86,6 +86,16 @@ pub(super) fn check(claims: &Object, rules: &Rules, expected: Expected<'_>, now:
     Ok(Life { subject, issued, expires })
 }
 
+/// Whether a token is for these rules: from the issuer, for an audience of theirs, and with the claims that they require.
+pub(super) fn is_for(claims: &Object, rules: &Rules, expected: Expected<'_>) -> bool {
+    claims.get("iss").and_then(Json::text) == Some(&rules.issuer)
+        && audience(claims, rules, expected).is_ok()
+        && rules
+            .required
+            .iter()
+            .all(|required| required.claim.find(claims).is_some_and(|value| required.accepts(value)))
+}
+
 fn audience(claims: &Object, rules: &Rules, expected: Expected<'_>) -> Result<(), JwtError> {
     let audiences: Vec<&str> = match claims.get("aud") {
         Some(Json::Text(one)) => vec![one],

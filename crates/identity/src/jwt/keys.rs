@@ -223,7 +223,7 @@ impl Key {
             }
             ("OKP", Some("Ed25519")) => {
                 let x = bytes("x")?;
-                if x.len() != 32 || !fits(&Algorithm::EdDsa) {
+                if x.len() != 32 || is_of_small_order(&x) || !fits(&Algorithm::EdDsa) {
                     return None;
                 }
                 vec![(Algorithm::EdDsa, ParsedPublicKey::new(&signature::ED25519, x).ok()?)]
@@ -231,5 +231,70 @@ impl Key {
             _ => return None,
         };
         (!ready.is_empty()).then_some(Key { kid, ready })
+    }
+}
+
+/// Whether a point of Ed25519 is one of the few for which signatures can be made without a secret (RFC 8032, 5.1.7, leaves these to whoever
+/// verifies). They are known by `y`, in whichever of its forms; the sign of `x`, which is the highest bit, does not matter.
+fn is_of_small_order(point: &[u8]) -> bool {
+    const PRIME_LOW: u8 = 0xed;
+    const ORDER_EIGHT: [[u8; 32]; 2] = [
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+            0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
+            0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+        ],
+    ];
+    let Some((high, low)) = point.split_last() else { return true };
+    let high = high & 0x7f;
+    let Some((first, middle)) = low.split_first() else { return true };
+    let is_zero_or_one = *first <= 1 && middle.iter().all(|byte| *byte == 0) && high == 0;
+    // The prime less one, the prime, and the prime and one: minus one, and two other ways to write zero and one.
+    let is_near_the_prime =
+        (PRIME_LOW - 1..=PRIME_LOW + 1).contains(first) && middle.iter().all(|byte| *byte == 0xff) && high == 0x7f;
+    let is_of_order_eight = ORDER_EIGHT.iter().any(|y| y.split_last() == Some((&high, low)));
+    is_zero_or_one || is_near_the_prime || is_of_order_eight
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_anybody_can_sign_with_are_left_out() {
+        let whole = |first: u8, middle: u8, high: u8| {
+            let mut point = [middle; 32];
+            point[0] = first;
+            point[31] = high;
+            point
+        };
+        let order_eight = |sign: u8| {
+            let mut y = [0; 32];
+            let digits = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05";
+            for (at, byte) in y.iter_mut().enumerate() {
+                *byte = u8::from_str_radix(&digits[at * 2..at * 2 + 2], 16).unwrap();
+            }
+            y[31] |= sign;
+            y
+        };
+        for (point, small) in [
+            (whole(0, 0, 0), true),
+            (whole(0, 0, 0x80), true),
+            (whole(1, 0, 0), true),
+            (whole(1, 0, 0x80), true),
+            (whole(0xec, 0xff, 0x7f), true),
+            (whole(0xed, 0xff, 0x7f), true),
+            (whole(0xee, 0xff, 0xff), true),
+            (order_eight(0), true),
+            (order_eight(0x80), true),
+            (whole(2, 0, 0), false),
+            (whole(0xeb, 0xff, 0x7f), false),
+            (whole(9, 7, 5), false),
+        ] {
+            assert_eq!(is_of_small_order(&point), small, "{point:02x?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{JwtError, Rules, shown, wrong_claim};
 use crate::json::{Json, Object};
-use lockgate_core::{IdentityKind, Principal, is_name, limits};
+use lockgate_core::{IdentityKind, Principal, is_name, limits, name_key};
 use std::collections::BTreeSet;
 
 /// Where a claim is: its name, names joined by dots (`realm_access.roles`), or a JSON pointer (`/realm_access/roles`, RFC 6901).
@@ -34,6 +34,15 @@ impl ClaimPath {
     /// The outermost claim.
     fn first(&self) -> &str {
         self.steps.first().map_or(&self.written, String::as_str)
+    }
+
+    /// What stands beside the claim under another name, where the claim's own last name is `own`.
+    fn beside<'c>(&self, claims: &'c Object, own: &str, other: &str) -> Option<&'c Json> {
+        if claims.contains_key(&self.written) {
+            return claims.get(other).filter(|_| self.written == own);
+        }
+        let (_, outer) = self.steps.split_last().filter(|(last, _)| *last == own)?;
+        outer.iter().try_fold(claims, |within, step| within.get(step)?.object())?.get(other)
     }
 
     pub(super) fn find<'c>(&self, claims: &'c Object) -> Option<&'c Json> {
@@ -77,24 +86,22 @@ pub(super) fn party(claims: &Object, rules: &Rules) -> Result<Party, JwtError> {
     let Some((user, groups, kind)) = chain.next() else { return Err(wrong_claim("act", "names nobody")) };
     let principal = |(user, groups, kind)| Principal { user, kind, groups: Some(groups), directories: Vec::new() };
     let on_behalf_of: Vec<Principal> = chain.map(principal).collect();
-    let mut names: BTreeSet<&str> = on_behalf_of.iter().map(|party| party.user.as_str()).collect();
-    if !names.insert(&user) || names.len() != on_behalf_of.len() + 1 {
+    let mut names: BTreeSet<String> = on_behalf_of.iter().map(|party| name_key(&party.user)).collect();
+    if !names.insert(name_key(&user)) || names.len() != on_behalf_of.len() + 1 {
         return Err(wrong_claim("act", "has somebody act for itself"));
     }
     Ok(Party { user, groups, kind, on_behalf_of })
 }
 
-fn user(claims: &Object, rules: &Rules) -> Result<String, JwtError> {
+pub(super) fn user(claims: &Object, rules: &Rules) -> Result<String, JwtError> {
     let path = &rules.user_claim;
     let value =
         path.find(claims).ok_or_else(|| wrong_claim(path.as_str(), "is missing, and it is the `user_claim`"))?;
     // Whoever may type in any address may not become the one whose address it is.
-    if path.as_str() == "email" {
-        match claims.get("email_verified") {
-            None | Some(Json::Bool(true)) => {}
-            Some(Json::Text(text)) if text == "true" => {}
-            Some(_) => return Err(wrong_claim("email", "is not verified (`email_verified`)")),
-        }
+    match path.beside(claims, "email", "email_verified") {
+        None | Some(Json::Bool(true)) => {}
+        Some(Json::Text(text)) if text == "true" => {}
+        Some(_) => return Err(wrong_claim("email", "is not verified (`email_verified`)")),
     }
     name(value, path.as_str(), &rules.user_prefix)
 }
@@ -120,7 +127,7 @@ fn name(value: &Json, claim: &str, prefix: &str) -> Result<String, JwtError> {
     }
 }
 
-fn groups(claims: &Object, rules: &Rules) -> Result<BTreeSet<String>, JwtError> {
+pub(super) fn groups(claims: &Object, rules: &Rules) -> Result<BTreeSet<String>, JwtError> {
     let mut groups = named_groups(claims, rules)?;
     groups.extend(rules.groups.iter().cloned());
     Ok(groups)

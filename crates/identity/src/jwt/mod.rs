@@ -137,6 +137,12 @@ impl<'t> Jwt<'t> {
         self.claims.get("iss").and_then(Json::text)
     }
 
+    /// Whether these rules are the ones to judge it by: of several for one issuer, the first that it is for. What it lacks beyond that is
+    /// no reason to judge it by others.
+    pub fn is_for(&self, rules: &Rules, expected: Expected<'_>) -> bool {
+        claims::is_for(&self.claims, rules, expected)
+    }
+
     /// Whether it would prove something if its signature were right. Asked before anything is fetched on account of a token, so
     /// that a stranger cannot make the gateway work for nothing.
     ///
@@ -272,6 +278,16 @@ fn is_accepted_type(typ: &str) -> bool {
     let typ = typ.to_ascii_lowercase();
     let typ = typ.strip_prefix("application/").unwrap_or(&typ);
     matches!(typ, "jwt" | "at+jwt")
+}
+
+/// The user that a provider tells apart from a token, where it names one.
+pub(crate) fn user_told(told: &Object, rules: &Rules) -> Result<Option<String>, JwtError> {
+    rules.user_claim.find(told).is_some().then(|| mapping::user(told, rules)).transpose()
+}
+
+/// The groups that a provider tells apart from a token, where it tells any.
+pub(crate) fn groups_told(told: &Object, rules: &Rules) -> Result<Option<BTreeSet<String>>, JwtError> {
+    rules.groups_claim.find(told).is_some().then(|| mapping::groups(told, rules)).transpose()
 }
 
 /// Base64url without padding, in the one way that its bytes can be written.

@@ -52,6 +52,17 @@ impl Http {
         }
     }
 
+    /// A document that is for the holder of a token; `None` where the token is not taken.
+    pub(super) async fn shown_to(&self, url: &Url, token: &Secret) -> Result<Option<Vec<u8>>, ProviderError> {
+        let request = self.client.get(url.clone()).header(header::ACCEPT, "application/json");
+        let answer = send(request.bearer_auth(token.expose()), url).await?;
+        match answer.status {
+            StatusCode::OK => Ok(Some(answer.body)),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(None),
+            status => Err(ProviderError::Unreachable(format!("{url} answered {status}"))),
+        }
+    }
+
     /// A form; the answer may be an error that the caller understands.
     pub(super) async fn form(
         &self,

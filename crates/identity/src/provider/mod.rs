@@ -16,7 +16,7 @@ use crate::jwt::{Expected, Jwt, JwtError, KeySet, Rules};
 use crate::proven::Proven;
 use http::Http;
 use keyring::Keyring;
-use lockgate_core::{Secret, Timestamp, limits};
+use lockgate_core::{Secret, Timestamp, is_same_name, limits};
 use reqwest::Url;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +24,15 @@ use tokio::time::Instant;
 
 /// Why there are no keys before the first try.
 const NOT_ASKED: &str = "it has not been asked yet";
+
+/// How a provider is asked again about a token that somebody showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenCheck {
+    /// It is asked for the token's state (RFC 7662).
+    Introspection,
+    /// The token is shown to it, to be told about its user (OpenID Connect Core, 5.3).
+    Userinfo,
+}
 
 /// All that is configured of a provider.
 #[derive(Clone)]
@@ -34,6 +43,8 @@ pub struct Settings {
     pub client_secret: Option<Secret>,
     /// What a login asks for, besides `openid`.
     pub scopes: Vec<String>,
+    /// How it is asked again about tokens that somebody showed; `None` for not at all.
+    pub token_check: Option<TokenCheck>,
     /// The certificates (PEM) that its own is checked against; `None` for the system's.
     pub ca: Option<Vec<u8>>,
 }
@@ -41,7 +52,11 @@ pub struct Settings {
 impl PartialEq for Settings {
     fn eq(&self, other: &Self) -> bool {
         let secret = |settings: &Settings| settings.client_secret.as_ref().map(|secret| secret.expose().to_owned());
-        self.rules == other.rules && secret(self) == secret(other) && self.scopes == other.scopes && self.ca == other.ca
+        self.rules == other.rules
+            && secret(self) == secret(other)
+            && self.scopes == other.scopes
+            && self.token_check == other.token_check
+            && self.ca == other.ca
     }
 }
 
@@ -347,12 +362,53 @@ impl Provider {
     /// # Errors
     /// When it cannot be asked.
     pub async fn introspect(&self, token: &Secret) -> Result<bool, ProviderError> {
+        Ok(self.introspection(token).await?.is_some())
+    }
+
+    /// Whether a token that somebody showed still counts, and says of its holder what it said. One that cannot be asked about does
+    /// until it expires.
+    ///
+    /// # Errors
+    /// When the provider cannot be asked.
+    pub async fn still_counts(&self, token: &Secret, proven: &Proven) -> Result<bool, ProviderError> {
+        let told = match self.settings.token_check {
+            None => return Ok(true),
+            Some(TokenCheck::Introspection) => self.introspection(token).await?,
+            Some(TokenCheck::Userinfo) => {
+                let metadata = self.metadata().await?;
+                let endpoint = metadata.userinfo.as_ref().ok_or(ProviderError::NotOffered("userinfo"))?;
+                let body = self.http.shown_to(endpoint, token).await?;
+                body.map(|body| Json::read_object(&body).map_err(ProviderError::Document)).transpose()?
+            }
+        };
+        let Some(told) = told else { return Ok(false) };
+        let subject = told.get("sub").and_then(Json::text);
+        // Userinfo always names it (OpenID Connect Core, 5.3.2), introspection may.
+        let same = match self.settings.token_check {
+            Some(TokenCheck::Userinfo) => subject == Some(&proven.subject),
+            Some(TokenCheck::Introspection) | None => subject.is_none_or(|subject| subject == proven.subject),
+        };
+        // It is told of the subject, whom a token with an actor is for.
+        let (user, groups) = match proven.on_behalf_of.last() {
+            None => (&proven.user, Some(&proven.groups)),
+            Some(party) => (&party.user, party.groups.as_ref()),
+        };
+        let same_name = match crate::jwt::user_told(&told, self.rules()) {
+            Ok(named) => named.is_none_or(|named| is_same_name(&named, user)),
+            Err(_) => false,
+        };
+        let groups_now = crate::jwt::groups_told(&told, self.rules())?;
+        Ok(same && same_name && groups_now.is_none_or(|now| groups == Some(&now)))
+    }
+
+    /// What is told of a token that counts.
+    async fn introspection(&self, token: &Secret) -> Result<Option<crate::json::Object>, ProviderError> {
         let metadata = self.metadata().await?;
         let endpoint = metadata.introspection.as_ref().ok_or(ProviderError::NotOffered("introspection"))?;
         let body = self.post(endpoint, &[("token", token.expose().to_owned())]).await?;
         let answer = Json::read_object(&body).map_err(ProviderError::Document)?;
         match answer.get("active") {
-            Some(Json::Bool(active)) => Ok(*active),
+            Some(Json::Bool(active)) => Ok(active.then_some(answer)),
             _ => Err(ProviderError::Document("its answer does not say whether the token is active".to_owned())),
         }
     }

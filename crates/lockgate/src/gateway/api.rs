@@ -12,7 +12,8 @@ use lockgate_api::{
 use lockgate_config::Admin;
 use lockgate_core::{Identity, SessionId, Standing, TargetName, Timestamp};
 use lockgate_record::{
-    ApprovalDecided, DamageKind, Digest, Event, HoldOutcome, JsonLines, ReadError, SessionCut, TokenUsed,
+    ApprovalDecided, DamageKind, Digest, Done, Event, Failure, HoldOutcome, JsonLines, Notice, ReadError, Recorded,
+    SessionCut, TokenUsed,
 };
 use lockgate_session::wire::Cut;
 use lockgate_session::{Judge, Ruling};
@@ -32,6 +33,8 @@ const READY_LOOK: Duration = Duration::from_millis(500);
 const LINES_QUEUE: usize = 64;
 /// How often a session that is followed is looked at.
 const FOLLOW_LOOK: Duration = Duration::from_millis(250);
+/// What stands in the place of a text of the target for those who see what was done and not what came of it.
+const LEFT_OUT: &str = "(the target's text is shown to whose session it was)";
 /// How long nothing may be sent to who follows a session.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
@@ -54,9 +57,11 @@ impl Gateway {
         let state = ApiState::new(store, approvals, access, sessions, journal, detokenizer, readiness)
             .with_providers(providers)
             .with_sign_in(sign_in)
-            .with_passwords(passwords);
+            .with_passwords(passwords)
+            .with_late(Arc::clone(&self.late));
         let tls = Arc::clone(&self.tls.config);
-        tokio::spawn(lockgate_api::serve(tcp, tls, lockgate_api::router(state), told(stopped)))
+        let late = Arc::clone(&self.late);
+        tokio::spawn(lockgate_api::serve(tcp, tls, late, lockgate_api::router(state), told(stopped)))
     }
 
     /// Serves the metrics until told to stop.
@@ -142,7 +147,7 @@ impl Access for Gateway {
     }
 
     fn login_refused(&self, source: IpAddr, reason: &str) {
-        self.note_refusal("https", &source, "", "", reason);
+        self.note_refusal("https", source, &source, ("", ""), reason);
     }
 
     fn targets(&self) -> Vec<TargetInfo> {
@@ -293,8 +298,14 @@ impl Reading {
         let mut sent = Sent::Nothing;
         for event in self.events.by_ref() {
             let line = match event {
-                Ok(event) if self.view == EventView::WithoutResults && is_data(&event.event) => continue,
-                Ok(event) => self.format.line(&event).map_err(|error| error.to_string()),
+                Ok(event) => {
+                    let event = match self.view {
+                        EventView::Whole => Some(event),
+                        EventView::WithoutResults => without_answers(event),
+                    };
+                    let Some(event) = event else { continue };
+                    self.format.line(&event).map_err(|error| error.to_string())
+                }
                 // The end of a session that lives.
                 Err(ReadError::Damaged(damage)) if damage.kind == DamageKind::Torn => return sent,
                 Err(error) => Err(error.to_string()),
@@ -313,7 +324,62 @@ impl Reading {
     }
 }
 
-/// What holds values of the target.
-fn is_data(event: &Event<'_>) -> bool {
-    matches!(event, Event::Rows(_) | Event::Input(_))
+/// An event without what the target answered and what was sent to it in bulk. Its errors and notices quote values as freely as rows
+/// hold them, so that only their codes are left; what the gateway itself said stays.
+fn without_answers(recorded: Recorded<'_>) -> Option<Recorded<'_>> {
+    let event = match recorded.event {
+        Event::Rows(_) | Event::Input(_) => return None,
+        Event::Notice(notice) => Event::Notice(Notice { message: LEFT_OUT.into(), ..notice }),
+        Event::Done(done) => {
+            let ours = |error: &Failure<'_>| matches!(&*error.fault, "policy" | "us");
+            let error = done.error.map(|error| match ours(&error) {
+                true => error,
+                false => Failure { message: LEFT_OUT.into(), ..error },
+            });
+            Event::Done(Done { error, ..done })
+        }
+        event => event,
+    };
+    Some(Recorded { event, ..recorded })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use lockgate_record::{DoneKind, Rows};
+
+    #[test]
+    fn who_may_not_see_data_is_not_told_it_by_errors_and_notices() {
+        let left = |event: Event<'static>| {
+            let recorded = Recorded { seq: 1, time: Timestamp::from_millis(0), event };
+            without_answers(recorded).map(|recorded| format!("{:?}", recorded.event))
+        };
+        let done = |fault: &'static str| {
+            Event::Done(Done {
+                request: 1,
+                outcome: DoneKind::Failed,
+                tag: "".into(),
+                rows: 0,
+                bytes: 0,
+                error: Some(Failure { code: "22P02".into(), message: "of \"CANARY\"".into(), fault: fault.into() }),
+                duration_us: 1,
+            })
+        };
+        assert_eq!(left(Event::Rows(Rows { request: 1, count: 1, data: b"CANARY".as_slice().into() })), None);
+        let notice =
+            Notice { request: Some(1), severity: "NOTICE".into(), code: "00000".into(), message: "CANARY".into() };
+        for (event, told) in [
+            (Event::Notice(notice), false),
+            (done("client"), false),
+            (done("target"), false),
+            (done("somebody"), false),
+            (done("policy"), true),
+            (done("us"), true),
+        ] {
+            let shown = left(event).unwrap();
+            assert_eq!(shown.contains("CANARY"), told, "{shown}");
+            assert!(shown.contains("00000") || shown.contains("22P02"), "{shown}");
+        }
+    }
 }

@@ -60,6 +60,7 @@ fn opened(id: SessionId, opening: &Opening<'_>, at: Timestamp) -> Option<Session
                 })
                 .collect(),
             token_id: opening.token_id.as_deref().map(str::to_owned),
+            actions: None,
         },
         protocol: opening.protocol.to_string().into(),
         target: opening.target.parse().ok()?,

@@ -5,9 +5,8 @@
 
 use super::{Gateway, public_url};
 use crate::when;
-use lockgate_core::{Database, Fault, limits};
+use lockgate_core::{Database, Fault, Place, limits};
 use lockgate_relay::Linked;
-use lockgate_relay::listener::PreauthPlace;
 use lockgate_session::wire::{LoginLink, Refusal};
 use lockgate_store::{Asker, LOCAL, LoginClaim, PeopleFilter, RequestError, Store};
 use std::net::SocketAddr;
@@ -21,7 +20,7 @@ const COUNTED_AS: &str = "\0link";
 struct Waiting {
     store: Store,
     id: String,
-    _place: PreauthPlace,
+    _place: Place,
 }
 
 impl Drop for Waiting {
@@ -46,7 +45,7 @@ impl Gateway {
         database: &str,
     ) -> Result<Linked, Refusal> {
         let no_link = |public: &str, hint: Option<&str>, reason: &str| {
-            self.note_refusal(protocol, &peer, user, database, reason);
+            self.note_refusal(protocol, peer.ip(), &peer, (user, database), reason);
             Refusal {
                 fault: Fault::Client,
                 public: public.to_owned(),
@@ -61,7 +60,7 @@ impl Gateway {
         let Ok(asked) = database.parse::<Database>() else {
             return Err(no_link("this is not the name of a target", None, "not the name of a target"));
         };
-        let Some(place) = self.links.take(peer.ip().to_canonical()) else {
+        let Some(place) = self.links.take(peer.ip()) else {
             return Err(no_link(
                 "too many connections wait for a browser",
                 Some("try again later"),
@@ -69,7 +68,7 @@ impl Gateway {
             ));
         };
         // Each costs a write, so those who ask again and again wait longer and longer.
-        tokio::time::sleep(self.throttle.failed(peer.ip(), COUNTED_AS, when::now())).await;
+        tokio::time::sleep(self.throttle.asked(peer.ip(), COUNTED_AS, when::now())).await;
         let now = when::now();
         let expires = now.plus_millis(i64::try_from(limits::LINK_MS_MAX).unwrap_or(i64::MAX));
         let asker = Asker::Link { user: user.to_owned(), target: asked.target };
@@ -102,7 +101,7 @@ impl Gateway {
                 Err(error) => {
                     let reason = error.to_string();
                     if let Some(gateway) = gateway {
-                        gateway.note_refusal(protocol, &peer, &user, &database, &reason);
+                        gateway.note_refusal(protocol, peer.ip(), &peer, (&user, &database), &reason);
                     }
                     let public = match error {
                         RequestError::Denied => "the login was denied in the browser",

@@ -11,14 +11,17 @@
 mod api;
 mod detokenize;
 mod directories;
+mod give_back;
 mod index;
 mod labels;
 mod links;
 mod log;
 mod passwords;
 mod providers;
+mod questions;
 mod recheck;
 mod reload;
+mod reprove;
 mod rules;
 mod saml;
 mod services;
@@ -29,6 +32,7 @@ pub use index::summarize;
 pub use reload::watch;
 pub use rules::{Version, build as build_version};
 
+use crate::refusals::Refusals;
 use crate::throttle::Throttle;
 use crate::uses::Uses;
 use crate::when;
@@ -37,10 +41,9 @@ use arc_swap::ArcSwap;
 use directories::People;
 use lockgate_config::{Config, Durability, Loaded};
 use lockgate_core::limits::{LINKS_MAX, LINKS_PER_SOURCE_MAX};
-use lockgate_core::{Identity, SessionId, Timestamp};
+use lockgate_core::{Identity, Late, Places, SessionId, Timestamp};
 use lockgate_mask::MaskKeys;
 use lockgate_record::{Digest, GatewayStarted, GatewayStopped, PolicyLoaded, RecorderOptions};
-use lockgate_relay::listener::Preauth;
 use lockgate_relay::live::Live;
 use lockgate_relay::tls::{ServerTls, private_ca};
 use lockgate_session::{Counts, RulesHandle};
@@ -83,10 +86,14 @@ pub struct Gateway {
     live: Arc<Live>,
     tls: ServerTls,
     throttle: Throttle,
+    /// Refusals that are told late, on every way in.
+    late: Arc<Late>,
+    refusals: Refusals,
     comparing: Comparing,
+    answers: signin::Answers,
     uses: Uses,
     /// The places of connections that wait for a person with a browser.
-    links: Arc<Preauth>,
+    links: Arc<Places>,
     /// Sessions whose object exists, which may be a moment before and after they are in `live`.
     open: Mutex<HashMap<SessionId, Open>>,
     indexer: Mutex<Option<Indexer>>,
@@ -185,9 +192,12 @@ impl Gateway {
             live: Arc::new(Live::default()),
             tls,
             throttle: Throttle::default(),
+            late: Arc::default(),
+            refusals: Refusals::default(),
             comparing: Comparing::default(),
+            answers: signin::Answers::default(),
             uses: Uses::default(),
-            links: Arc::new(Preauth::new(LINKS_MAX, LINKS_PER_SOURCE_MAX)),
+            links: Arc::new(Places::new(LINKS_MAX, LINKS_PER_SOURCE_MAX).with_many_on_loopback()),
             open: Mutex::new(HashMap::new()),
             indexer: Mutex::new(Some(Indexer { gone, task })),
             config_path,
@@ -209,6 +219,11 @@ impl Gateway {
         &self.live
     }
 
+    /// Refusals that are told late.
+    pub fn late(&self) -> &Late {
+        &self.late
+    }
+
     /// Says whether new connections are welcome.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Release);
@@ -219,10 +234,10 @@ impl Gateway {
         self.providers.load().start(None);
         let store = self.store.clone();
         tokio::spawn(async move { store.watch_tokens().await });
-        let gateway = Arc::clone(self);
-        tokio::spawn(async move { gateway.end_orphaned_logins().await });
         tokio::spawn(sweep::run(Arc::clone(self)));
         tokio::spawn(recheck::run(Arc::clone(self)));
+        tokio::spawn(give_back::run(Arc::clone(self)));
+        tokio::spawn(reprove::run(Arc::clone(self)));
     }
 
     /// Writes the last words. Sessions must have ended, or are left to the next start.

@@ -77,7 +77,7 @@ impl Gateway {
             tracing::debug!(%source, wait_ms, "a password came too soon");
             NotProven::TooSoon(u64::try_from(wait_ms).unwrap_or(0).div_ceil(1_000))
         })?;
-        let refused = |user: &str, reason: &str| self.note_refusal("sign-in", &source, user, "", reason);
+        let refused = |user: &str, reason: &str| self.note_refusal("sign-in", source, &source, (user, ""), reason);
         let person = match self.compare(user, password).await {
             Ok(Ok(person)) => person,
             Ok(Err(who)) => {
@@ -95,12 +95,12 @@ impl Gateway {
             }
         };
         self.comparing.guesses.right(guess, when::now());
-        let standing = self.store.standing(&person.user).await.map_err(|error| failed(&error))?;
-        if let Some(why) = standing.refusal() {
+        let account = self.store.account(&person.user).await.map_err(|error| failed(&error))?;
+        if let Some(why) = account.refusal() {
             refused(&person.user, &why);
             return Err(NotProven::Wrong);
         }
-        let groups = standing.in_source(LOCAL).map(|record| record.groups.clone()).unwrap_or_default();
+        let groups = account.in_source(LOCAL).map(|record| record.groups.clone()).unwrap_or_default();
         Ok(Proven {
             provider: LOCAL.to_owned(),
             issuer: LOCAL.to_owned(),

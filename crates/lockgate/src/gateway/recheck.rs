@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   login ──► identity.recheck over ──► refresh ──► holds: groups of now, judged now
-//!                    ▲                     ├──────► no, or somebody else: the login ends, and all that was made of it
+//!                    ▲                     ├──────► no, or somebody else: the login ends, and all that was made of it; with the
+//!                    │                     │        last one to ask about, the person, and who acts for them, until a new login
 //!                    └── asked again ◄─────┘ cannot be asked: holds for identity.grace at most, then ends
 //! ```
 //!
@@ -11,28 +12,67 @@
 
 use super::Gateway;
 use super::providers::Providers;
+use super::questions::Questions;
 use crate::when;
-use lockgate_core::limits;
+use lockgate_core::Timestamp;
 use lockgate_identity::Proven;
+use lockgate_identity::jwt::JwtError;
 use lockgate_identity::provider::ProviderError;
-use lockgate_store::{LOCAL, LoginFilter, LoginInfo};
+use lockgate_store::{DirectoryPeople, GATEWAY, LOCAL, LoginFilter, LoginInfo};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 /// How often it is looked whose time has come.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long after a question that was not answered the next one comes.
 const AGAIN: Duration = Duration::from_secs(10);
+/// How long it is remembered that a login was asked about, so that others have their turn first.
+const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// What comes of asking about a login.
 enum Word {
     Holds(Box<Proven>),
+    /// This login counts no more, whatever the provider says of the person.
     Ends(String),
+    /// The provider has refused the person.
+    Refused(String),
     /// The provider cannot be asked, or does not know what it says.
     Unsure(String),
+}
+
+/// Questions that are under way, and those that were not answered.
+#[derive(Default)]
+struct Asking {
+    questions: Questions,
+    /// When a login was last asked about, and how it was judged then: a judgement since is the answer.
+    asked: HashMap<String, (Instant, Timestamp)>,
+}
+
+impl Asking {
+    /// Takes note of the answers that came.
+    fn settle(&mut self) {
+        self.questions.settle();
+        self.asked.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
+    }
+
+    /// When a login was asked about in vain.
+    fn in_vain(&self, login: &LoginInfo) -> Option<Instant> {
+        self.asked.get(&login.id).filter(|(_, judged)| *judged == login.judged).map(|(at, _)| *at)
+    }
+
+    /// Of the logins that are due, oldest first, those to ask about now: first whoever was never asked about in vain.
+    fn turn(&self, due: Vec<LoginInfo>, room: usize) -> Vec<LoginInfo> {
+        let under_way: HashSet<&str> = self.questions.about().collect();
+        let waits = |login: &LoginInfo| {
+            under_way.contains(login.id.as_str()) || self.in_vain(login).is_some_and(|at| at.elapsed() < AGAIN)
+        };
+        let mut turn: Vec<LoginInfo> = due.into_iter().filter(|login| !waits(login)).collect();
+        turn.sort_by_key(|login| self.in_vain(login));
+        turn.truncate(room);
+        turn
+    }
 }
 
 /// Looks until the process ends.
@@ -40,8 +80,7 @@ pub async fn run(gateway: Arc<Gateway>) {
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut providers: Option<Arc<Providers>> = None;
-    // When a login was last asked about in vain.
-    let mut asked: HashMap<String, Instant> = HashMap::new();
+    let mut asking = Asking::default();
     loop {
         ticks.tick().await;
         let current = gateway.providers.load_full();
@@ -49,13 +88,13 @@ pub async fn run(gateway: Arc<Gateway>) {
         {
             providers = Some(Arc::clone(&current));
         }
-        gateway.recheck(&current, &mut asked).await;
+        gateway.recheck(&current, &mut asking).await;
     }
 }
 
 impl Gateway {
     /// Ends the logins of providers that are configured no more. Whether all of them were seen.
-    async fn end_orphans(&self, providers: &Providers) -> bool {
+    pub(super) async fn end_orphans(&self, providers: &Providers) -> bool {
         let now = when::now();
         let mut filter = LoginFilter { live_at: Some(now), ..LoginFilter::default() };
         loop {
@@ -66,48 +105,86 @@ impl Gateway {
                     return false;
                 }
             };
-            let Some(last) = page.last() else { return true };
+            let Some(last) = page.last() else { return self.end_orphaned_suspensions(providers, now).await };
             filter.after = Some(last.id.clone());
-            for login in page.iter().filter(|login| !providers.knows(&login.provider)) {
+            for login in page.iter().filter(|login| !providers.knows(login)) {
                 self.end(login, "its identity provider is not configured any more").await;
             }
         }
     }
 
-    /// Asks about the logins whose time has come, a few at once.
-    async fn recheck(self: &Arc<Self>, providers: &Arc<Providers>, asked: &mut HashMap<String, Instant>) {
-        let now = when::now();
-        let config = self.config();
-        let recheck_ms = i64::try_from(config.recheck_ms).unwrap_or(i64::MAX);
-        let filter = LoginFilter {
-            live_at: Some(now),
-            judged_before: Some(now.plus_millis(-recheck_ms)),
-            askable: true,
-            ..LoginFilter::default()
+    /// Who was refused by a provider that is configured no more cannot be vouched for by it any more. What they had is revoked for
+    /// good, and the name is free for whom another provider vouches for. Whether all of them were seen.
+    async fn end_orphaned_suspensions(&self, providers: &Providers, now: Timestamp) -> bool {
+        let suspensions = match self.store.suspensions().await {
+            Ok(suspensions) => suspensions,
+            Err(error) => {
+                tracing::error!(%error, "it cannot be read whom providers refused");
+                return false;
+            }
         };
-        let due = match self.store.logins(&filter).await {
-            Ok(due) => due,
-            Err(error) => return tracing::error!(%error, "logins cannot be read, so nobody is asked about them"),
-        };
-        let ids: HashSet<&str> = due.iter().map(|login| login.id.as_str()).collect();
-        asked.retain(|id, _| ids.contains(id.as_str()));
-        let turn: Vec<LoginInfo> = due
-            .into_iter()
-            .filter(|login| asked.get(&login.id).is_none_or(|at| at.elapsed() >= AGAIN))
-            .take(limits::RECHECKS_AT_ONCE)
-            .collect();
-        let mut asking = JoinSet::new();
-        for login in turn {
-            asked.insert(login.id.clone(), Instant::now());
-            let (gateway, providers) = (Arc::clone(self), Arc::clone(providers));
-            asking.spawn(async move {
-                let word = gateway.ask_about(&login, &providers).await;
-                gateway.settle(login, word).await;
-            });
+        for gone in suspensions.iter().filter(|s| !providers.has(&s.provider, &s.issuer)) {
+            let revoked = self.store.revoke_tokens_of(&gone.user, GATEWAY, now).await;
+            let lifted = match revoked {
+                Ok(_) => self.store.lift_suspension(&gone.provider, &gone.issuer, &gone.user, GATEWAY, now).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = lifted {
+                tracing::error!(%error, user = ?gone.user, "what a user had who was refused cannot be revoked");
+                return false;
+            }
         }
-        while let Some(done) = asking.join_next().await {
-            if let Err(error) = done {
-                tracing::error!(%error, "a login was not asked about");
+        self.tell_orphaned_directories().await;
+        true
+    }
+
+    /// Says which directories are configured no more and still count.
+    async fn tell_orphaned_directories(&self) {
+        let known = match self.store.directories().await {
+            Ok(known) => known,
+            Err(error) => return tracing::error!(%error, "it cannot be read which directories people are known of"),
+        };
+        let config = self.config();
+        for gone in known.iter().filter(|gone| !config.scim.iter().any(|scim| scim.name == gone.directory)) {
+            let DirectoryPeople { directory, people, refused } = gone;
+            tracing::warn!(
+                %directory,
+                "the directory is not configured any more, and what it last said of {people} people still counts, {refused} of whom are refused: \
+                 lockgate user forget --directory {directory}"
+            );
+        }
+    }
+
+    /// Begins to ask about the logins whose time has come, a few of each provider at once.
+    async fn recheck(self: &Arc<Self>, providers: &Arc<Providers>, asking: &mut Asking) {
+        asking.settle();
+        let now = when::now();
+        let recheck_ms = i64::try_from(self.config().recheck_ms).unwrap_or(i64::MAX);
+        let names = providers.names().filter(|(_, saml)| !saml).map(|(name, _)| name);
+        for provider in names.chain([LOCAL]) {
+            let room = asking.questions.room(provider);
+            if room == 0 {
+                continue;
+            }
+            let filter = LoginFilter {
+                provider: Some(provider.to_owned()),
+                live_at: Some(now),
+                judged_before: Some(now.plus_millis(-recheck_ms)),
+                askable: true,
+                ..LoginFilter::default()
+            };
+            let due = match self.store.logins(&filter).await {
+                Ok(due) => due,
+                Err(error) => return tracing::error!(%error, "logins cannot be read, so nobody is asked about them"),
+            };
+            for login in asking.turn(due, room) {
+                asking.asked.insert(login.id.clone(), (Instant::now(), login.judged));
+                let (about, provider) = (login.id.clone(), login.provider.clone());
+                let (gateway, providers) = (Arc::clone(self), Arc::clone(providers));
+                asking.questions.ask(&about, &provider, async move {
+                    let word = gateway.ask_about(&login, &providers).await;
+                    gateway.settle(login, word).await;
+                });
             }
         }
     }
@@ -115,6 +192,10 @@ impl Gateway {
     async fn ask_about(&self, login: &LoginInfo, providers: &Providers) -> Word {
         if login.provider == LOCAL {
             return self.ask_ourselves(login).await;
+        }
+        // What one provider gave is not shown to another that took its name.
+        if !providers.knows(login) {
+            return Word::Ends("its identity provider is not configured any more".to_owned());
         }
         let Some(provider) = providers.oidc(&login.provider) else {
             return Word::Unsure("the provider has no way to be asked".to_owned());
@@ -142,11 +223,15 @@ impl Gateway {
                     && fresh.user == earlier.user
                     && fresh.kind == earlier.kind
                     && fresh.on_behalf_of == earlier.on_behalf_of;
+                let why = "the identity provider says that it is somebody else's";
                 match same {
                     true => Word::Holds(Box::new(fresh)),
-                    false => Word::Ends("the identity provider says that it is somebody else's".to_owned()),
+                    // Whoever had the name has another one, or it is another's.
+                    false if fresh.user != earlier.user => Word::Refused(why.to_owned()),
+                    false => Word::Ends(why.to_owned()),
                 }
             }
+            Err(error) if refuses_person(&error) => Word::Refused(error.to_string()),
             Err(error) if is_no(&error) => Word::Ends(error.to_string()),
             Err(error) => Word::Unsure(error.to_string()),
         }
@@ -154,11 +239,11 @@ impl Gateway {
 
     /// A local user is known here.
     async fn ask_ourselves(&self, login: &LoginInfo) -> Word {
-        let standing = match self.store.standing(&login.user).await {
-            Ok(standing) => standing,
+        let account = match self.store.account(&login.user).await {
+            Ok(account) => account,
             Err(error) => return Word::Unsure(error.to_string()),
         };
-        match (standing.refusal(), standing.in_source(LOCAL)) {
+        match (account.refusal(), account.in_source(LOCAL)) {
             (Some(why), _) => Word::Ends(why),
             (None, None) => Word::Ends("the user is not there any more".to_owned()),
             (None, Some(record)) => Word::Holds(Box::new(Proven {
@@ -191,6 +276,7 @@ impl Gateway {
                 }
             }
             Word::Ends(why) => self.end(&login, &why).await,
+            Word::Refused(why) => self.refuse(&login, &why, now).await,
             Word::Unsure(why) => {
                 let config = self.config();
                 let longest = config.recheck_ms.saturating_add(config.grace_ms);
@@ -204,9 +290,24 @@ impl Gateway {
         }
     }
 
+    /// Ends a login that its provider refused, and, where there is no other to ask about, everything of the person.
+    async fn refuse(&self, login: &LoginInfo, why: &str, now: Timestamp) {
+        let (user, provider) = (&login.user, &login.provider);
+        tracing::info!(?user, login = %login.id, %provider, "a login ended: {why}");
+        let due = now.plus_millis(-i64::try_from(self.config().recheck_ms).unwrap_or(i64::MAX)).plus_millis(-1);
+        match self.store.refuse_login(login, why, due, now).await {
+            Ok(true) => {
+                tracing::warn!(?user, %provider, "a user, and who acts for them, counts no more until signing in there again");
+                self.sweep_people();
+            }
+            Ok(false) => tracing::info!(?user, %provider, "the user's other logins there are asked about at once"),
+            Err(error) => tracing::error!(%error, "a login that holds no more cannot be ended"),
+        }
+    }
+
     async fn end(&self, login: &LoginInfo, why: &str) {
         tracing::info!(user = ?login.user, login = %login.id, provider = %login.provider, "a login ended: {why}");
-        if let Err(error) = self.store.end_login(&login.id, why, when::now()).await {
+        if let Err(error) = self.store.end_login(&login.id, GATEWAY, why, when::now()).await {
             tracing::error!(%error, "a login that holds no more cannot be ended");
         }
     }
@@ -219,7 +320,11 @@ fn is_no(error: &ProviderError) -> bool {
             error.as_str(),
             "invalid_grant" | "access_denied" | "login_required" | "interaction_required" | "consent_required"
         ),
-        ProviderError::Token(_) | ProviderError::NotThisLogin(_) => true,
+        // What a fresh token says of the person is the provider's word. One that cannot be checked says nothing: the keys may be
+        // changing and not be to be had, or a clock be wrong.
+        ProviderError::Token(JwtError::Claim { claim, .. }) => !matches!(claim.as_str(), "exp" | "nbf" | "iat"),
+        ProviderError::Token(_) => false,
+        ProviderError::NotThisLogin(_) => true,
         ProviderError::Unreachable(_)
         | ProviderError::NoKeys(_)
         | ProviderError::Document(_)
@@ -227,25 +332,81 @@ fn is_no(error: &ProviderError) -> bool {
     }
 }
 
+/// Whether that may be about the person, and not only about this login. A fresh token that cannot be believed, by a clock that is
+/// wrong for example, is not.
+fn refuses_person(error: &ProviderError) -> bool {
+    matches!(error, ProviderError::Refused { error, .. } if matches!(error.as_str(), "invalid_grant" | "access_denied"))
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     #[test]
     fn only_a_word_of_the_provider_is_a_no() {
+        let claim = |claim: &str| JwtError::Claim { claim: claim.to_owned(), problem: "is another".to_owned() };
         let refused = |error: &str| ProviderError::Refused { error: error.to_owned(), description: None };
-        for (error, no) in [
-            (refused("invalid_grant"), true),
-            (refused("access_denied"), true),
-            (refused("invalid_client"), false),
-            (refused("temporarily_unavailable"), false),
-            (ProviderError::Unreachable("it is away".to_owned()), false),
-            (ProviderError::NoKeys("it is away".to_owned()), false),
-            (ProviderError::Document("what is that".to_owned()), false),
-            (ProviderError::NotOffered("ID token"), false),
-            (ProviderError::NotThisLogin("the fresh token is another subject's"), true),
+        for (error, no, of_the_person) in [
+            (refused("invalid_grant"), true, true),
+            (refused("access_denied"), true, true),
+            (refused("login_required"), true, false),
+            (refused("invalid_client"), false, false),
+            (refused("temporarily_unavailable"), false, false),
+            (ProviderError::Unreachable("it is away".to_owned()), false, false),
+            (ProviderError::NoKeys("it is away".to_owned()), false, false),
+            (ProviderError::Document("what is that".to_owned()), false, false),
+            (ProviderError::NotOffered("ID token"), false, false),
+            (ProviderError::NotThisLogin("the fresh token is another subject's"), true, false),
+            (ProviderError::Token(claim("repository")), true, false),
+            (ProviderError::Token(claim("email")), true, false),
+            (ProviderError::Token(claim("exp")), false, false),
+            (ProviderError::Token(claim("iat")), false, false),
+            (ProviderError::Token(JwtError::UnknownKey("k2".to_owned())), false, false),
+            (ProviderError::Token(JwtError::Signature), false, false),
+            (ProviderError::Token(JwtError::Malformed("no".to_owned())), false, false),
         ] {
-            assert_eq!(is_no(&error), no, "{error}");
+            assert_eq!((is_no(&error), refuses_person(&error)), (no, of_the_person), "{error}");
         }
+    }
+
+    fn login(id: &str, provider: &str) -> LoginInfo {
+        let at = Timestamp::from_millis;
+        LoginInfo {
+            id: id.to_owned(),
+            provider: provider.to_owned(),
+            issuer: String::new(),
+            subject: String::new(),
+            user: String::new(),
+            groups: [].into(),
+            kind: lockgate_core::IdentityKind::Human,
+            on_behalf_of: Vec::new(),
+            source: String::new(),
+            created: at(0),
+            expires: at(i64::MAX),
+            judged: at(0),
+            ended: None,
+            end_reason: None,
+            refreshable: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn one_login_keeps_no_other_of_its_provider_waiting() {
+        let mut asking = Asking::default();
+        asking.questions.ask("h0", "answers", std::future::pending());
+        // Who was asked about in vain comes after the others, and not at once.
+        let due = || ["h0", "new", "old", "older"].map(|id| login(id, "answers")).to_vec();
+        let ids = |asking: &Asking, room| asking.turn(due(), room).into_iter().map(|l| l.id).collect::<Vec<_>>();
+        let ago =
+            |seconds| (Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap(), Timestamp::from_millis(0));
+        asking.asked.insert("old".to_owned(), ago(20));
+        asking.asked.insert("older".to_owned(), ago(30));
+        assert_eq!(ids(&asking, 9), ["new", "older", "old"]);
+        assert_eq!(ids(&asking, 1), ["new"]);
+        asking.asked.insert("new".to_owned(), ago(1));
+        assert_eq!(ids(&asking, 9), ["older", "old"]);
+        asking.asked.insert("new".to_owned(), (ago(1).0, Timestamp::from_millis(-7)));
+        assert_eq!(ids(&asking, 1), ["new"], "it was judged since, and is due again");
     }
 }

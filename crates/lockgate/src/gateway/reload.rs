@@ -6,9 +6,9 @@ use super::providers::Providers;
 use super::rules::{self, Version};
 use super::{Gateway, digest_of, policies_digest};
 use crate::{place, when};
-use lockgate_config::{Config, Loaded};
+use lockgate_config::{Admin, Config, Loaded};
 use lockgate_record::{ConfigReloaded, Digest, PolicyLoaded};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -84,6 +84,7 @@ impl Gateway {
             tracing::warn!("{warning}");
         }
         let needs_restart = needs_restart(&self.config(), &loaded);
+        let roles = changed_roles(&self.config(), &loaded.config);
         let before = self.rules.load_full();
         let number = self.versions.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let known = self.providers.load_full();
@@ -102,10 +103,10 @@ impl Gateway {
         let Version { rules, targets } = version;
         self.targets.store(Arc::new(targets));
         providers.start(Some(&known));
+        let providers = Arc::new(providers);
+        self.providers.store(Arc::clone(&providers));
+        // After the new ones are there: what is proven from now on is proven by them, or looks again.
         self.proofs.judge_again(&providers);
-        self.providers.store(Arc::new(providers));
-        let gateway = Arc::clone(self);
-        tokio::spawn(async move { gateway.end_orphaned_logins().await });
         self.rules.store(Arc::new(rules));
         let detail = match needs_restart.is_empty() {
             true => String::new(),
@@ -116,10 +117,36 @@ impl Gateway {
         } else {
             tracing::warn!("configuration and {count} policies taken; {detail}");
         }
-        self.log.note(ConfigReloaded { accepted: true, config, detail: detail.into() }, now);
+        if !roles.is_empty() {
+            tracing::warn!("roles in the gateway itself have changed: {}", roles.join("; "));
+        }
+        let detail: Vec<String> = Some(detail).filter(|detail| !detail.is_empty()).into_iter().chain(roles).collect();
+        self.log.note(ConfigReloaded { accepted: true, config, detail: detail.join("; ").into() }, now);
         self.log.note(PolicyLoaded { accepted: true, policies, count, detail: "".into() }, now);
         Some(sources)
     }
+}
+
+/// Who has come to or lost a role of the gateway itself.
+fn changed_roles(old: &Config, new: &Config) -> Vec<String> {
+    let words = |holders: &[Admin]| -> BTreeSet<String> {
+        let word = |holder: &Admin| match holder {
+            Admin::User(user) => format!("user:{user}"),
+            Admin::Group(group) => format!("group:{group}"),
+        };
+        holders.iter().map(word).collect()
+    };
+    let mut changed = Vec::new();
+    for (role, old, new) in [("administrators", &old.admins, &new.admins), ("auditors", &old.auditors, &new.auditors)] {
+        let (old, new) = (words(old), words(new));
+        let moved = |word: &str, names: Vec<&String>| {
+            let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+            (!names.is_empty()).then(|| format!("{role} {word} {}", names.join(", ")))
+        };
+        changed.extend(moved("with", new.difference(&old).collect()));
+        changed.extend(moved("without", old.difference(&new).collect()));
+    }
+    changed
 }
 
 /// Settings that are bound to what the process opened at its start.

@@ -49,6 +49,7 @@ pub fn build(
         let fresh = TargetRules::new(target.facts(), columns, target.safe_functions.clone(), labelled)
             .rewriting(Rewrites { everybody, groups, kinds })
             .propagating(target.propagates)
+            .leading_to(format!("{}:{}", target.address.host.to_ascii_lowercase(), target.address.port))
             .with_content(content_rules(&config));
         rules.insert(target.name.clone(), Arc::new(fresh));
         let client = match target.tls {

@@ -16,7 +16,7 @@ use lockgate_sql::CarriedLabel;
 use lockgate_store::approvals::{Decision, Need, NewApproval};
 use lockgate_store::{SessionOpened, TokenError};
 use rustls::ServerConfig;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// What a refused login is told, whatever the reason.
@@ -123,7 +123,7 @@ impl Services for Gateway {
     }
 
     async fn login_failed(&self, protocol: &'static str, peer: SocketAddr, user: &str, target: &str, reason: &str) {
-        self.note_refusal(protocol, &peer, user, target, reason);
+        self.note_refusal(protocol, peer.ip(), &peer, (user, target), reason);
         self.slow_down(peer, user).await;
     }
 
@@ -138,7 +138,7 @@ impl Services for Gateway {
         let now = when::now();
         let lease = self.lease(peer, &identity, database, now).await?;
         let refused = |why: String| self.refused_login(peer, &identity.user, database, &why);
-        let people = self.lease_people(&identity).await.map_err(refused)?;
+        let people = self.lease_people(&identity, now).await.map_err(refused)?;
         // Each session has its identity to itself, so that its going away can be seen.
         let identity = Arc::new(people.identity().clone());
         let no_access = |reason: &str| self.refused_target(peer, &identity, database, reason);
@@ -280,14 +280,19 @@ impl Gateway {
     }
 
     /// The answer to a login that is refused waits here: guessing slows down, while a right token is never late. It counts
-    /// before the wait, so that guesses side by side are late as well.
+    /// before the wait, so that guesses side by side are late as well. A source that has as many late answers as it may gets this
+    /// one at once: what it sends next waits for its turn.
     async fn slow_down(&self, peer: SocketAddr, user: &str) {
         let delay = self.throttle.failed(peer.ip(), user, when::now());
+        if delay.is_zero() {
+            return;
+        }
+        let Some(_place) = self.late.hold(peer.ip()) else { return };
         tokio::time::sleep(delay).await;
     }
 
     fn refused_login(&self, peer: SocketAddr, user: &str, target: &str, reason: &str) -> Refusal {
-        self.note_refusal("postgres", &peer, user, target, reason);
+        self.note_refusal("postgres", peer.ip(), &peer, (user, target), reason);
         Refusal {
             fault: Fault::Client,
             public: LOGIN_REFUSED.to_owned(),
@@ -298,7 +303,7 @@ impl Gateway {
 
     /// One answer for a target that does not exist and one that is not for this identity.
     fn refused_target(&self, peer: SocketAddr, identity: &Identity, database: &str, reason: &str) -> Refusal {
-        self.note_refusal("postgres", &peer, &identity.user, database, reason);
+        self.note_refusal("postgres", peer.ip(), &peer, (&identity.user, database), reason);
         let shown: String = database.chars().take(limits::TARGET_NAME_BYTES_MAX * 2).collect();
         Refusal {
             fault: Fault::Policy,
@@ -308,18 +313,24 @@ impl Gateway {
         }
     }
 
-    /// Puts a refused login on record. Whoever calls makes sure that strangers cannot do this without end.
+    /// Puts a refused login on record; of a flood the first ones ([`crate::refusals::Refusals`]).
     pub(super) fn note_refusal(
         &self,
         protocol: &'static str,
+        source: IpAddr,
         peer: &dyn std::fmt::Display,
-        user: &str,
-        target: &str,
+        (user, target): (&str, &str),
         reason: &str,
     ) {
-        let shown_user: String = user.chars().take(limits::NAME_BYTES_MAX).collect();
-        tracing::info!(%peer, user = ?shown_user, target_name = ?target, "login refused: {reason}");
         metrics::counter!(names::LOGINS_REFUSED_TOTAL, "protocol" => protocol).increment(1);
+        let now = when::now();
+        if !self.refusals.is_noted(source, now) {
+            return;
+        }
+        let shown_user: String = user.chars().take(limits::NAME_BYTES_MAX).collect();
+        // A stranger's words may be in it, and are to stay on one line of the log.
+        let reason = &*lockgate_record::visible_line(reason);
+        tracing::info!(%peer, user = ?shown_user, target_name = ?target, "login refused: {reason}");
         let event = LoginFailed {
             client: peer.to_string().into(),
             protocol: protocol.into(),
@@ -327,7 +338,24 @@ impl Gateway {
             target: target.into(),
             reason: reason.into(),
         };
-        self.log.note(event, when::now());
+        self.log.note(event, now);
+    }
+
+    /// Says how many refusals were left out of the record.
+    pub(super) fn tell_left_out(&self, now: Timestamp) {
+        for (source, count) in self.refusals.left_out(now) {
+            let client = source.map_or_else(|| "several".to_owned(), |source| source.to_string());
+            tracing::warn!(%client, "{count} more logins were refused within a minute");
+            let reason = format!("{count} more were refused within a minute");
+            let event = LoginFailed {
+                client: client.into(),
+                protocol: "several".into(),
+                user: "".into(),
+                target: "".into(),
+                reason: reason.into(),
+            };
+            self.log.note(event, now);
+        }
     }
 }
 

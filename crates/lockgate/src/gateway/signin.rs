@@ -2,14 +2,43 @@
 //! counts once.
 
 use super::{Gateway, public_url};
-use crate::when;
-use lockgate_api::{Answer, Begun, BoxFuture, Choice, NotSignedIn, Protocol, SignIn, Way};
+use lockgate_api::{Answer, Begun, BoxFuture, Choice, NotSignedIn, Protocol, SignIn, Way, login_of};
 use lockgate_core::{IdentityKind, Secret, Timestamp, limits};
 use lockgate_identity::ProviderError;
 use lockgate_identity::provider::Login;
 use lockgate_saml::{Expected, Outgoing, RequestId, Use};
-use lockgate_store::{LOCAL, LoginInfo, NewLogin, OneUse};
+use lockgate_store::{LoginInfo, NewLogin, OneUse};
+use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+/// What states of OpenID Connect are remembered as.
+const OIDC_STATE: &str = "oidc state";
+/// What is said to the second answer.
+const ANSWERED: &str = "this sign-in was answered before";
+
+/// The answers that a provider is asked about now, by their states: each once at a time.
+#[derive(Default)]
+pub(super) struct Answers(Mutex<HashSet<String>>);
+
+/// One of them, as long as it is there.
+struct Turn<'a> {
+    answers: &'a Answers,
+    state: String,
+}
+
+impl Answers {
+    fn begin(&self, state: &str) -> Option<Turn<'_>> {
+        let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.insert(state.to_owned()).then(|| Turn { answers: self, state: state.to_owned() })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.answers.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.state);
+    }
+}
 
 impl SignIn for Gateway {
     fn choices(&self) -> Vec<Choice> {
@@ -83,7 +112,7 @@ impl SignIn for Gateway {
     }
 
     fn refused(&self, source: IpAddr, user: &str, reason: &str) {
-        self.note_refusal("https", &source, user, "", reason);
+        self.note_refusal("https", source, &source, (user, ""), reason);
     }
 }
 
@@ -104,24 +133,20 @@ impl Gateway {
         let provider = providers.oidc(name).ok_or(NotSignedIn::NoProvider)?;
         let refused = |why: &str| NotSignedIn::Refused(format!("{name}: {why}"));
         let login = memory.and_then(Login::from_kept).ok_or_else(|| refused("no sign-in was begun in this browser"))?;
-        self.spend("oidc state", login.state(), now.plus_millis(limits::SIGN_IN_MS_MAX), now)
-            .await
-            .map_err(|why| refused(&why))?;
+        // Only what the provider vouched for is remembered: strangers, who can begin sign-ins and answer them as they like, would
+        // fill that memory, and nobody could be signed in any more. Nor is the provider asked about one answer twice.
+        let _turn = self.answers.begin(login.state()).ok_or_else(|| refused(ANSWERED))?;
+        match self.store.was_used(OIDC_STATE, login.state()).await {
+            Ok(false) => {}
+            Ok(true) => return Err(refused(ANSWERED)),
+            Err(error) => return Err(NotSignedIn::Away(error.to_string())),
+        }
         let proven = provider.exchange_code(&login, &self.redirect(name), brought, now).await;
         let proven = proven.map_err(|error| not_signed_in(name, &error))?;
-        Ok(NewLogin {
-            provider: proven.provider,
-            issuer: proven.issuer,
-            subject: proven.subject,
-            user: proven.user,
-            groups: proven.groups,
-            kind: proven.kind,
-            on_behalf_of: proven.on_behalf_of,
-            source: String::new(),
-            // The token's own end says how long it may be shown to us, not how long the person stays who they are.
-            expires: self.login_expires(now),
-            refresh_token: proven.refresh_token,
-        })
+        self.spend(OIDC_STATE, login.state(), now.plus_millis(limits::SIGN_IN_MS_MAX), now)
+            .await
+            .map_err(|why| refused(&why))?;
+        Ok(login_of(proven, String::new(), self.login_expires(now)))
     }
 
     async fn finish_saml(
@@ -136,13 +161,13 @@ impl Gateway {
         let refused = |why: &dyn std::fmt::Display| NotSignedIn::Refused(format!("{name}: {why}"));
         let asked = memory.map(|memory| RequestId::from_kept(memory.expose()));
         let expected = asked.as_ref().map_or(Expected::Unsolicited, Expected::AnswerTo);
+        let unspent = provider.service().receive(response, expected, now).map_err(|error| refused(&error))?;
         if let Some(asked) = &asked {
-            // A request has one answer, whatever the provider says.
+            // A request has one answer, whatever else the provider says. What it did not sign is none.
             self.spend("saml request", asked.as_str(), now.plus_millis(limits::SIGN_IN_MS_MAX), now)
                 .await
                 .map_err(|why| refused(&why))?;
         }
-        let unspent = provider.service().receive(response, expected, now).map_err(|error| refused(&error))?;
         let ticket = unspent.ticket();
         let sort = format!("saml assertion of {}", ticket.issuer);
         let answer = self.store.use_once(&sort, &ticket.id, ticket.until, now).await;
@@ -171,35 +196,9 @@ impl Gateway {
     async fn spend(&self, sort: &str, id: &str, until: Timestamp, now: Timestamp) -> Result<(), String> {
         match self.store.use_once(sort, id, until, now).await {
             Ok(OneUse::First) => Ok(()),
-            Ok(OneUse::Again) => Err("this sign-in was answered before".to_owned()),
+            Ok(OneUse::Again) => Err(ANSWERED.to_owned()),
             Ok(OneUse::Full) => Err("too many sign-ins are remembered".to_owned()),
             Err(error) => Err(error.to_string()),
-        }
-    }
-
-    /// Ends the logins whose provider the configuration does not name any more.
-    pub(super) async fn end_orphaned_logins(&self) {
-        let providers = self.providers.load_full();
-        let now = when::now();
-        let mut filter = lockgate_store::LoginFilter { live_at: Some(now), ..Default::default() };
-        loop {
-            let page = match self.store.logins(&filter).await {
-                Ok(page) => page,
-                Err(error) => return tracing::error!(%error, "logins cannot be looked through"),
-            };
-            let Some(last) = page.last() else { return };
-            filter.after = Some(last.id.clone());
-            for login in page {
-                if login.provider == LOCAL || providers.names().any(|(name, _)| name == login.provider) {
-                    continue;
-                }
-                match self.store.end_login(&login.id, "its provider is no longer configured", now).await {
-                    Ok(_) => {
-                        tracing::info!(login = %login.id, user = ?login.user, "login ended: no such provider any more")
-                    }
-                    Err(error) => tracing::error!(%error, login = %login.id, "a login cannot be ended"),
-                }
-            }
         }
     }
 }

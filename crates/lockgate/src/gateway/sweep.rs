@@ -13,7 +13,7 @@ use lockgate_relay::live::LiveSession;
 use lockgate_session::wire::Cut;
 use lockgate_session::{Judge, Rules, Ruling};
 use lockgate_store::acts::{Act, TOKEN_CREATED, TOKEN_REVOKED};
-use lockgate_store::{SessionCounts, TokenState};
+use lockgate_store::{SessionCounts, TokenInfo, TokenState};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,8 +42,9 @@ pub async fn run(gateway: Arc<Gateway>) {
         ticks.tick().await;
         let now = when::now();
         gateway.sweep_gone();
-        gateway.sweep_tokens(now);
+        // Who was removed is told so, and not that the token went with them.
         gateway.sweep_people();
+        gateway.sweep_tokens(now);
         let rules = gateway.rules.load_full();
         let second = slow.elapsed() >= SECOND;
         if rules.version != judged_by || (second && rules.policies.depends_on_time()) {
@@ -54,6 +55,7 @@ pub async fn run(gateway: Arc<Gateway>) {
             slow = Instant::now();
             gateway.tick_journal(now).await;
             gateway.list_counts();
+            gateway.tell_left_out(now);
             gateway.look_at_tokens(&mut tokens, &mut regrouped).await;
             gateway.sweep_regrouped(&mut regrouped);
             gateway.note_acts(now).await;
@@ -118,16 +120,12 @@ impl Gateway {
     /// Sees which tokens stand for others by now.
     async fn look_at_tokens(&self, generation: &mut i64, regrouped: &mut Regrouped) {
         let Ok(changes) = self.store.tokens_changed_since(*generation).await else { return };
-        for id in changes.ids {
-            match self.store.token(&id).await {
-                Ok(Some(token)) if token.revoked_at.is_none() => {
-                    regrouped.insert(id, (Instant::now(), token.identity()));
-                }
-                Ok(_) => {}
-                // All of them once more, at the next look.
-                Err(_) => return,
-            }
-        }
+        let ids: Vec<&str> = changes.ids.iter().map(String::as_str).collect();
+        // All of them once more, at the next look, where they cannot be read.
+        let Ok(tokens) = self.store.tokens(&ids).await else { return };
+        let since = Instant::now();
+        let live = tokens.into_iter().filter(|token| token.revoked_at.is_none());
+        regrouped.extend(live.map(|token| (token.id.clone(), (since, token.identity()))));
         *generation = changes.generation;
     }
 
@@ -139,12 +137,18 @@ impl Gateway {
                 Ok(acts) => acts,
                 Err(error) => return tracing::error!(%error, "what administrators did cannot be read"),
             };
+            let made: Vec<&str> =
+                acts.iter().filter(|act| act.what == TOKEN_CREATED).map(|act| act.subject.as_str()).collect();
+            let made = match self.store.tokens(&made).await {
+                Ok(made) => made.into_iter().map(|token| (token.id.clone(), token)).collect(),
+                Err(error) => return tracing::error!(%error, "what administrators did cannot be read"),
+            };
             for act in &acts {
                 // One that was recorded and could not be deleted.
                 if act.number <= self.acts_noted.load(Ordering::Acquire) {
                     continue;
                 }
-                if !self.note_act(act, now).await {
+                if !self.note_act(act, &made, now) {
                     break;
                 }
                 self.acts_noted.store(act.number, Ordering::Release);
@@ -159,16 +163,17 @@ impl Gateway {
         }
     }
 
-    /// Whether it is on record.
-    async fn note_act(&self, act: &Act, now: Timestamp) -> bool {
+    /// Whether it is on record. `made` are the tokens that were made, by their ids.
+    fn note_act(&self, act: &Act, made: &HashMap<String, TokenInfo>, now: Timestamp) -> bool {
         match act.what.as_str() {
             TOKEN_CREATED => {
-                let Ok(token) = self.store.token(&act.subject).await else { return false };
                 // Nothing is left to say of a token that is not there any more.
-                let Some(token) = token else { return true };
+                let Some(token) = made.get(&act.subject) else { return true };
                 let groups: Vec<Cow<'_, str>> = token.groups.iter().map(|g| Cow::Borrowed(g.as_str())).collect();
                 let targets: Vec<Cow<'_, str>> =
                     token.targets.iter().flatten().map(|t| Cow::Borrowed(t.as_str())).collect();
+                let actions: Vec<Cow<'_, str>> =
+                    token.actions.iter().flatten().map(|action| Cow::Borrowed(action.name())).collect();
                 let event = TokenCreated {
                     token_id: token.id.as_str().into(),
                     user: token.user.as_str().into(),
@@ -177,6 +182,8 @@ impl Gateway {
                     targets: targets.into(),
                     expires: Some(token.expires),
                     by: act.by.as_str().into(),
+                    actions: actions.into(),
+                    on_behalf_of: token.on_behalf_of.iter().map(|party| Cow::Borrowed(party.user.as_str())).collect(),
                 };
                 self.log.take_over(event, now)
             }

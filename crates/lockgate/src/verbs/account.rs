@@ -28,6 +28,8 @@ struct TokenBrief {
     expires: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     targets: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    actions: Option<Vec<String>>,
 }
 
 /// A target as listed.
@@ -52,6 +54,7 @@ pub async fn whoami(global: &Global, output: Output) -> anyhow::Result<()> {
         ("token", me.token.id.clone()),
         ("expires", short(&me.token.expires)),
         ("targets", me.token.targets.as_ref().map_or_else(|| "all".to_owned(), names)),
+        ("actions", me.token.actions.as_ref().map_or_else(|| "all".to_owned(), names)),
         ("role", me.role.clone()),
     ];
     output.item(&me, &fields)

@@ -8,10 +8,18 @@ use crate::verbs::account::{Me, TargetView};
 use lockgate_core::Database;
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 /// The port that a gateway listens on for PostgreSQL clients unless something says otherwise.
 const POSTGRES_PORT: u16 = 6432;
+/// Where systems keep the authorities that they trust, in one file.
+const SYSTEM_AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
 
 /// Replaces this process by the client.
 pub async fn run(global: &Global, args: ConnectArgs) -> anyhow::Result<ExitCode> {
@@ -35,13 +43,11 @@ pub async fn run(global: &Global, args: ConnectArgs) -> anyhow::Result<ExitCode>
         .env("PGPORT", port.to_string())
         .env("PGUSER", &me.identity.user)
         .env("PGDATABASE", &args.target)
-        // A client that falls back to clear text would show the token to whoever listens.
-        .env("PGSSLMODE", "require")
+        // What the token is shown to is the gateway that was just asked, and nobody in between.
+        .env("PGSSLMODE", "verify-full")
+        .env("PGSSLROOTCERT", authorities(global))
         .env_remove("LOCKGATE_TOKEN")
         .args(&args.client);
-    if let Some(ca) = &global.ca {
-        psql.env("PGSSLROOTCERT", ca).env("PGSSLMODE", "verify-full");
-    }
     let error = psql.exec();
     Err(match error.kind() {
         ErrorKind::NotFound => Ended::new(Code::Failed, "psql is not installed")
@@ -49,6 +55,13 @@ pub async fn run(global: &Global, args: ConnectArgs) -> anyhow::Result<ExitCode>
             .into(),
         _ => anyhow::Error::new(error).context("psql cannot be started"),
     })
+}
+
+/// What libpq verifies the gateway by: the same authorities as its API was verified by.
+fn authorities(global: &Global) -> PathBuf {
+    let of_the_system = || SYSTEM_AUTHORITIES.iter().map(PathBuf::from).find(|file| file.exists());
+    // Since version 16 libpq knows for itself where the system has them.
+    place::authority_file(global).or_else(of_the_system).unwrap_or_else(|| PathBuf::from("system"))
 }
 
 /// On the gateway's machine the configuration knows the port.

@@ -14,7 +14,7 @@ use lockgate_policy::{Miss, Question, RequestContext, Resource, SqlContext};
 use lockgate_record::{Certificate, Certified, CertifiedRule, Origin};
 use lockgate_session::{Judge, Judgement, Ruling, TargetRules, certified_rules, certify};
 use lockgate_sql::facts::CatalogFacts;
-use lockgate_sql::{Batch, Catalog, Context, Unparsable};
+use lockgate_sql::{Batch, Catalog, Context, Outputs, Taint, Unparsable};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -75,7 +75,10 @@ struct MaskView {
 
 /// Runs the verb.
 pub async fn run(global: &Global, output: Output, args: ExplainArgs) -> anyhow::Result<()> {
-    let (loaded, _) = place::load_here(&place::config_path(global)?)?;
+    let (loaded, missing) = place::load_here(&place::config_path(global)?)?;
+    for name in missing {
+        output::words(&format!("warning: `{name}` is not set here"))?;
+    }
     let database: Database = args.target.parse().map_err(|error| Ended::new(Code::Usage, format!("{error}")))?;
     let identity = Identity {
         user: args.user,
@@ -84,6 +87,7 @@ pub async fn run(global: &Global, output: Output, args: ExplainArgs) -> anyhow::
         directories: Vec::new(),
         on_behalf_of: args.chain.principals(),
         token_id: None,
+        actions: None,
     };
     // What `hash` and `token` would give is not shown, so any key serves.
     let Version { rules, targets } = build_version(loaded, 1, Arc::new(MaskKeys::new(&[0; 32])), None)?;
@@ -96,7 +100,8 @@ pub async fn run(global: &Global, output: Output, args: ExplainArgs) -> anyhow::
         Ok(facts) => (facts, true),
         Err(error) => {
             output::words(&format!(
-                "the catalog of {} cannot be read ({error:#}): every name in the statement counts as unknown",
+                "the catalog of {} cannot be read ({error:#}): every column counts as labelled, and what a condition looks at is \
+                 not seen here",
                 database.target
             ))?;
             (CatalogFacts::default(), false)
@@ -107,7 +112,10 @@ pub async fn run(global: &Global, output: Output, args: ExplainArgs) -> anyhow::
     let now = when::now();
     let judge = |rules| Judge::new(rules, target, &identity, args.client_ip, now);
     let connect = judge(&rules).connect();
-    let analysed = lockgate_sql::analyze(&args.sql, &context);
+    let mut analysed = lockgate_sql::analyze(&args.sql, &context);
+    if let (false, Ok(batch)) = (live, &mut analysed) {
+        batch.statements.iter_mut().for_each(|statement| doubt(&mut statement.outputs));
+    }
     let judgement = match (&connect.ruling, &analysed) {
         (Ruling::Deny(_), _) => connect,
         (_, Ok(batch)) => judge(&rules).batch(&catalog, batch),
@@ -134,6 +142,19 @@ pub async fn run(global: &Global, output: Output, args: ExplainArgs) -> anyhow::
         Ruling::Allow => Ok(()),
         Ruling::Deny(_) => Err(Ended::quietly(Code::Denied).into()),
         Ruling::Hold(_) => Err(Ended::quietly(Code::Waiting).into()),
+    }
+}
+
+/// Nobody could be asked what a statement's names stand for: any labelled value may be in its columns.
+fn doubt(outputs: &mut Outputs) {
+    match outputs {
+        Outputs::NoRows => {}
+        Outputs::Known(outputs) => {
+            for output in outputs {
+                (output.value, output.plain) = (Taint::UNKNOWN, false);
+            }
+        }
+        Outputs::Each(taint) => *taint = Taint::UNKNOWN,
     }
 }
 

@@ -4,14 +4,15 @@ use crate::cli::{Global, PolicyVerb};
 use crate::exit::{Code, Ended};
 use crate::output::{self, Output};
 use crate::place;
+use crate::verbs::against;
 use lockgate_policy::{Decision, Expected, ExpectedVerdict, MaskMethod, Outcome};
 use serde::Serialize;
 use std::path::Path;
 
 /// Runs the verb.
-pub fn run(global: &Global, output: Output, verb: PolicyVerb) -> anyhow::Result<()> {
+pub async fn run(global: &Global, output: Output, verb: PolicyVerb) -> anyhow::Result<()> {
     match verb {
-        PolicyVerb::Check => check(global, output),
+        PolicyVerb::Check { targets } => check(global, output, targets).await,
         PolicyVerb::Test { cases } => test(global, output, &cases),
     }
 }
@@ -24,12 +25,16 @@ struct Checked {
     warnings: Vec<String>,
 }
 
-fn check(global: &Global, output: Output) -> anyhow::Result<()> {
+async fn check(global: &Global, output: Output, of_targets: bool) -> anyhow::Result<()> {
     let path = place::config_path(global)?;
     let (loaded, missing) = place::load_here(&path)?;
-    let mut warnings = loaded.warnings;
+    let mut warnings = loaded.warnings.clone();
     warnings.extend(missing.iter().map(|name| format!("`{name}` is not set here; the gateway will need it")));
-    let checked = Checked { policies: loaded.policies.list().count(), targets: loaded.config.targets.len(), warnings };
+    let (policies, targets) = (loaded.policies.list().count(), loaded.config.targets.len());
+    if of_targets {
+        warnings.extend(against::warnings(loaded).await?);
+    }
+    let checked = Checked { policies, targets, warnings };
     if !output.is_table() {
         return output.data(&checked);
     }

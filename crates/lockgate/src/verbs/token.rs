@@ -53,7 +53,7 @@ pub async fn run(global: &Global, output: Output, verb: TokenVerb) -> anyhow::Re
                 Place::Here(loaded) => list_here(&loaded, user).await?,
                 Place::There(client) => list_there(&client, user).await?,
             };
-            let head = ["id", "user", "groups", "targets", "state", "expires", "last used"];
+            let head = ["id", "user", "groups", "targets", "actions", "state", "expires", "last used"];
             output.list(&tokens, &head, row, "there are no tokens")
         }
         TokenVerb::Revoke { id: None, user } => {
@@ -64,7 +64,7 @@ pub async fn run(global: &Global, output: Output, verb: TokenVerb) -> anyhow::Re
             };
             if output.is_table() {
                 return output::words(&format!(
-                    "revoked {} tokens of {user} and who acts for {user}",
+                    "revoked {} tokens of {user} and who acts for {user}, and what identity providers signed for {user} until now",
                     revoked.revoked.len()
                 ));
             }
@@ -89,6 +89,7 @@ fn row(token: &TokenView) -> Vec<String> {
         token.identity.chain(),
         names(&token.identity.groups),
         token.targets.as_ref().map_or_else(|| "all".to_owned(), names),
+        token.actions.as_ref().map_or_else(|| "all".to_owned(), names),
         token.state.clone(),
         short(&token.expires),
         token.last_used.as_deref().map_or_else(|| "never".to_owned(), short),
@@ -106,6 +107,7 @@ async fn create_here(loaded: &Loaded, args: TokenCreateArgs) -> anyhow::Result<C
         kind: args.kind,
         on_behalf_of: args.chain.principals(),
         targets: (!targets.is_empty()).then_some(targets),
+        actions: (!args.actions.is_empty()).then(|| args.actions.into_iter().collect()),
         expires: now.plus_millis(ttl_ms),
     };
     let store = Store::open(&loaded.config.data_dir).await?;
@@ -130,12 +132,14 @@ fn known_target(loaded: &Loaded, name: &str) -> Result<TargetName, Ended> {
 
 async fn create_there(client: &Client, args: &TokenCreateArgs) -> anyhow::Result<Created> {
     let parties: Vec<PartyView> = args.chain.clone().principals().iter().map(PartyView::from).collect();
+    let actions: BTreeSet<&str> = args.actions.iter().map(|action| action.name()).collect();
     let body = json!({
         "user": args.user,
         "groups": args.groups,
         "kind": args.kind.name(),
         "on_behalf_of": parties,
         "targets": if args.targets.is_empty() { None } else { Some(&args.targets) },
+        "actions": if actions.is_empty() { None } else { Some(actions) },
         "ttl_seconds": args.ttl.as_secs(),
     });
     client.send_json(Method::POST, "/api/v1/tokens", Some(&body)).await

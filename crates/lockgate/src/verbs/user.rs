@@ -10,7 +10,7 @@ use crate::place::{self, Place};
 use crate::view::{UserView, names, short};
 use crate::when;
 use lockgate_config::Loaded;
-use lockgate_core::Secret;
+use lockgate_core::{Secret, is_same_name};
 use lockgate_identity::password;
 use lockgate_store::{LOCAL, NewPerson, PeopleFilter, Person, PersonChange, Store, StoreError};
 use reqwest::Method;
@@ -35,7 +35,11 @@ enum Users {
 
 /// Runs the verb.
 pub async fn run(global: &Global, output: Output, verb: UserVerb) -> anyhow::Result<()> {
-    let users = match Place::find(global)? {
+    let place = Place::find(global)?;
+    if let UserVerb::Forget { directory } = &verb {
+        return forget(output, place, directory).await;
+    }
+    let users = match place {
         Place::Here(loaded) => Users::Here(Store::open(&loaded.config.data_dir).await?),
         Place::There(client) => Users::There(client),
     };
@@ -104,6 +108,8 @@ impl Users {
                 let said = format!("enabled user {}", user.user);
                 say(output, user, None, &said)
             }
+            // Done before: it is of a directory, and of no user.
+            UserVerb::Forget { .. } => Ok(()),
         }
     }
 
@@ -135,7 +141,7 @@ impl Users {
             }
             Users::There(client) => {
                 let me: Value = client.get("/api/v1/whoami", &[]).await?;
-                let own = me.get("user").and_then(Value::as_str) == Some(shown.user.as_str());
+                let own = me.get("user").and_then(Value::as_str).is_some_and(|me| is_same_name(me, &shown.user));
                 let current = own.then(|| ask::password("the password until now")).transpose()?;
                 let password = chosen(&shown.user, args)?;
                 let body = json!({"password": password.expose(), "current": current.as_ref().map(Secret::expose)});
@@ -218,6 +224,32 @@ impl Users {
         users.sort_by(|a, b| (&a.user, &a.source).cmp(&(&b.user, &b.source)));
         Ok(users)
     }
+}
+
+/// Forgets a directory that is configured no more. One that is would push its people again, and who it has disabled would be let in
+/// until then.
+async fn forget(output: Output, place: Place, directory: &str) -> anyhow::Result<()> {
+    let Place::Here(loaded) = place else {
+        let why = "a directory is forgotten on the gateway's machine: `-c` with its configuration";
+        return Err(Ended::new(Code::Usage, why).into());
+    };
+    if loaded.config.scim.iter().any(|known| known.name == directory) {
+        let why = format!("`{directory}` is under `identity.scim` in the configuration");
+        return Err(Ended::new(Code::Usage, why).with_hint("take it out first").into());
+    }
+    let store = Store::open(&loaded.config.data_dir).await?;
+    let forgotten = store.forget_directory(directory, &place::whoever_runs(), when::now()).await;
+    store.close().await;
+    let Some(known) = forgotten? else {
+        return Err(Ended::new(Code::Failed, format!("nobody is known of a directory `{directory}`")).into());
+    };
+    if output.is_table() {
+        let (people, refused) = (known.people, known.refused);
+        return output::words(&format!(
+            "forgot {people} people of {directory}; what {refused} had who were disabled or removed is revoked"
+        ));
+    }
+    output.data(&json!({"directory": known.directory, "people": known.people, "refused": known.refused}))
 }
 
 fn row(user: &UserView) -> Vec<String> {

@@ -70,6 +70,12 @@ wire_struct! {
         /// Who made it.
         pub by: Cow<'a, str>,
     }
+    later {
+        /// The actions it is for, beside `connect`; empty means all.
+        pub actions: List<'a, Cow<'a, str>>,
+        /// The users that it acts for, nearest first.
+        pub on_behalf_of: List<'a, Cow<'a, str>>,
+    }
 }
 
 wire_struct! {

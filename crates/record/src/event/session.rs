@@ -55,6 +55,10 @@ wire_struct! {
         /// The gateway's version.
         pub gateway: Cow<'a, str>,
     }
+    later {
+        /// The only actions that the proof is for, beside `connect`; empty means all.
+        pub actions: List<'a, Cow<'a, str>>,
+    }
 }
 
 impl<'a> SessionOpened<'a> {
@@ -90,6 +94,7 @@ impl<'a> SessionOpened<'a> {
             protocol: protocol.into(),
             parameters: List::default(),
             gateway: Cow::Borrowed(env!("CARGO_PKG_VERSION")),
+            actions: identity.actions.iter().flatten().map(|action| Cow::Borrowed(action.name())).collect(),
         }
     }
 }

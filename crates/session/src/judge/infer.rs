@@ -3,7 +3,8 @@
 
 use super::{Judge, Masks, Reveal};
 use crate::denial::{Denial, Inference};
-use lockgate_core::{Action, Label};
+use crate::rules::TargetRules;
+use lockgate_core::{Action, Identity, Label};
 use lockgate_policy::{DenyReason, InferMode, Outcome, PolicyRef, Question, Resource};
 use lockgate_sql::{Catalog, How, Statement, Taint, Use};
 
@@ -106,6 +107,7 @@ impl Judge<'_> {
             });
             self.note(&decision.policies, &decision.alerts, &decision.observed, decision.depends_on_time);
             let fits = decision.infer.allows(mode);
+            let out_of_scope = decision.outcome == Outcome::Deny(DenyReason::OutOfScope);
             let policy = match decision.outcome {
                 Outcome::Allow | Outcome::Approve(_) if fits => {
                     if let Outcome::Approve(needs) = decision.outcome {
@@ -122,8 +124,14 @@ impl Judge<'_> {
                 _ => None,
             };
             let place = if used.place.is_empty() { used.how.name() } else { used.place.as_str() };
+            let named = column.as_deref().unwrap_or("of unknown origin");
+            if out_of_scope {
+                let object = format!("column {named}, labelled {label}, in {place}");
+                self.deny(Denial::out_of_scope(self.identity, Action::Infer, &object));
+                continue;
+            }
             self.deny(Denial::infer(&Inference {
-                column: column.as_deref().unwrap_or("of unknown origin"),
+                column: named,
                 label: label.as_str(),
                 place,
                 who: &self.whom(decision.lacking.as_deref()),
@@ -187,16 +195,24 @@ impl Judge<'_> {
             return false;
         }
         self.note(&decision.policies, &decision.alerts, &decision.observed, decision.depends_on_time);
+        // Another token of the same person may be for what this one is not for.
+        let anyhow = Identity { actions: None, ..self.identity.clone() };
         taint.columns().iter().filter_map(|id| catalog.labelled(*id)).all(|column| {
             let name = format!("{}.{}", column.schema, column.table);
-            let write = self.rules.policies.decide(&Question {
-                identity: self.identity,
-                action: Action::Write,
-                resource: Resource::Table { target: &self.target.facts, name: &name },
-                context: &self.context,
-            });
-            self.depends_on_time |= write.depends_on_time;
-            matches!(write.outcome, Outcome::Deny(_))
+            let (rules, here) = (self.rules, self.target);
+            let all = rules.targets.values().map(AsRef::as_ref);
+            let leads_here = |other: &&TargetRules| other.facts.name != here.facts.name && other.place == here.place;
+            let elsewhere = all.filter(leads_here).filter(|other| !other.place.is_empty());
+            std::iter::once(here).chain(elsewhere).map(|target| &target.facts).all(|target| {
+                let write = rules.policies.decide(&Question {
+                    identity: &anyhow,
+                    action: Action::Write,
+                    resource: Resource::Table { target, name: &name },
+                    context: &self.context,
+                });
+                self.depends_on_time |= write.depends_on_time;
+                matches!(write.outcome, Outcome::Deny(_))
+            })
         })
     }
 }

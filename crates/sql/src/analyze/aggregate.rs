@@ -171,7 +171,10 @@ impl<'t> Analyzer<'t> {
     fn compared_rows(&self, e: &'t AExpr, source: &Source<'t>) -> Option<String> {
         let (schema, name) = tree::qualified(&e.name);
         let (left, right) = (e.lexpr.as_deref()?, e.rexpr.as_deref()?);
-        if !matches!(schema, "" | "pg_catalog") || !self.catalog.operators_named(name).is_empty() {
+        // Those of extensions are for types of their own.
+        let mut own = self.catalog.operators_named(name).iter().map(|(_, function)| self.catalog.function(*function));
+        let own = own.any(|function| function.is_none_or(|f| f.facts.extension.is_none()));
+        if !matches!(schema, "" | "pg_catalog") || own {
             return None;
         }
         let column = |node: &'t Node| match tree::kind(node) {

@@ -10,6 +10,7 @@ use super::operator::CONDITION;
 use super::scope::{Scope, Val};
 use super::size;
 use super::total::Given;
+use super::unify::MEETING;
 use super::{Analyzer, Resolved, settings, tree, types};
 use crate::builtins::{self, Builtin, Class};
 use crate::statement::{How, Later};
@@ -91,6 +92,11 @@ const SERVER_TYPES: &[&str] = &[
     "xml",
 ];
 
+/// Whether what such a function gives is nothing that this crate knows the length of.
+fn is_followed_no_further(class: Class) -> bool {
+    matches!(class, Class::RunsText | Class::Dynamic | Class::Writes | Class::Leaky | Class::Administers)
+}
+
 impl<'t> Analyzer<'t> {
     /// User functions that a call may reach: by name, schema or path, and number of arguments.
     pub(super) fn candidates(&self, schema: &str, name: &str, arguments: usize) -> Vec<usize> {
@@ -125,6 +131,9 @@ impl<'t> Analyzer<'t> {
         if (call.agg_distinct || call.agg_within_group) && !arguments.iter().all(|a| self.compares(a.type_oid)) {
             self.may_fail(&given, "a comparison that may fail", call.location);
         }
+        if call.agg_within_group {
+            self.ordered_among(&call.args, &arguments, &call.agg_order, scope, call.location);
+        }
         let extras =
             self.aggregate_extras(&call.agg_order, &call.agg_filter, call.over.as_deref(), scope, call.location);
         let users = self.candidates(schema, name, arguments.len());
@@ -140,6 +149,13 @@ impl<'t> Analyzer<'t> {
             let sure = self.sure;
             let may_fail = if same { &Taint::CLEAN } else { &given };
             let called = self.call_user(*function, name, may_fail, call.location);
+            if sum > size::ARGUMENTS {
+                // In the body it counts as a parameter does.
+                self.may_fail(&called.value, size::PLACE, call.location);
+            }
+            if self.catalog.function(*function).is_some_and(|f| f.facts.returns_set) {
+                self.times = self.times.saturating_mul(size::TABLE_ROWS);
+            }
             if same {
                 self.sure = sure;
             }
@@ -166,8 +182,9 @@ impl<'t> Analyzer<'t> {
         }
         value.size = match builtin {
             // What a query within a text makes is not followed any further.
-            Some(builtin) if builtin.class == Class::RunsText && value.taint.is_clean() => size::ANY,
-            Some(_) => size::of_call(name, call, &arguments, sum, scope.from.rows),
+            Some(builtin) if value.taint.is_clean() && is_followed_no_further(builtin.class) => size::ANY,
+            Some(builtin) if !matches!(builtin.class, Class::Total | Class::Conditional | Class::Pure) => sum,
+            Some(_) => self.length_of_call(name, call, &arguments, scope.from.rows),
             None => sum.saturating_add(size::STORED),
         };
         if users.is_empty() && builtin.is_none() {
@@ -179,6 +196,33 @@ impl<'t> Analyzer<'t> {
             value.row = None;
         }
         value
+    }
+
+    /// `rank(value) WITHIN GROUP (ORDER BY key)`: the server makes one type of the value and the key it is compared with.
+    fn ordered_among(
+        &mut self,
+        args: &'t [Node],
+        values: &[Val<'t>],
+        order: &'t [Node],
+        scope: &Scope<'t, '_>,
+        location: i32,
+    ) {
+        if args.len() != order.len() {
+            // Not of that kind: what it is given has types of its own.
+            return;
+        }
+        for (value, key) in values.iter().zip(order) {
+            let key = match tree::kind(key) {
+                Some(NodeEnum::SortBy(sort)) => sort.node.as_deref(),
+                _ => Some(key),
+            };
+            let Some(key) = key.map(|key| self.expr(key, scope)) else { continue };
+            let meeting = self.meet(value.met_as(), key.met_as());
+            if !meeting.sure || !self.compares(meeting.type_oid) {
+                let taint = value.taint.clone().with(&key.taint);
+                self.may_fail(&taint, MEETING, location);
+            }
+        }
     }
 
     /// No function of this name: a column in functional notation, a cast written as a call, or nothing known.
@@ -390,7 +434,11 @@ impl<'t> Analyzer<'t> {
 
     /// `set_config(name, value, local)` does what SET does.
     fn set_config(&mut self, args: &'t [Node]) {
-        let name = tree::argument(args, 0).and_then(|arg| self.literal(arg));
+        let name = tree::argument(args, 0).and_then(|arg| match self.only_name(arg) {
+            // pg_dump sets what the server has of such a name.
+            Some("name") => self.asks_setting,
+            _ => self.literal(arg),
+        });
         let value = tree::argument(args, 1).and_then(|arg| self.literal(arg));
         match name.map(str::to_ascii_lowercase) {
             None => {
@@ -451,6 +499,8 @@ impl<'t> Analyzer<'t> {
                 }
                 self.tables.extend(tables);
                 self.touches.join(&value);
+                // What becomes of the rows is the function's: it refuses some values, and makes rows of others.
+                self.may_fail(&value, name, location);
                 value
             }
             None => {

@@ -4,12 +4,12 @@
 use lockgate_core::Action;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    DeclareCursorStmt, DiscardMode, ExplainStmt, IntoClause, ObjectType, RangeVar, ReindexObjectType, SelectStmt,
-    TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
+    DeclareCursorStmt, DiscardMode, DropBehavior, ExplainStmt, IntoClause, ObjectType, RangeVar, ReindexObjectType,
+    SelectStmt, TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
 };
 
 use super::scope::{Col, Rel, Scope};
-use super::size::Rows;
+use super::size::{self, Rows};
 use super::{Analyzer, query, settings, tree, verb};
 use crate::statement::{Aggregation, Carry, CarryColumn, Effect, How, NewPath, Object};
 use crate::taint::Taint;
@@ -41,14 +41,17 @@ impl<'t> Outcome<'t> {
     /// A result of its own columns that hold nothing of any table.
     fn telling(verb: &'static str, columns: &[&'static str]) -> Outcome<'t> {
         let cols = columns.iter().map(|name| Col::new(*name, Taint::CLEAN)).collect();
-        Outcome { result: Some(Rel { cols, open: None, bounded: true, rows: Rows::TABLE }), ..Outcome::of(verb) }
+        Outcome { result: Some(Rel::of_columns(cols)), ..Outcome::of(verb) }
     }
 
     pub(super) fn unknown() -> Outcome<'t> {
-        let rel = Rel { cols: Vec::new(), open: Some(Taint::UNKNOWN), bounded: false, rows: Rows::TABLE };
+        let rel = Rel::unknown(Taint::UNKNOWN);
         Outcome { result: Some(rel), ..Outcome::of("unknown") }
     }
 }
+
+/// `AccessShareLock` of the server's `storage/lockdefs.h`.
+const ACCESS_SHARE: i32 = 1;
 
 impl<'t> Analyzer<'t> {
     pub(super) fn command(&mut self, kind: &'t NodeEnum, scope: &Scope<'t, '_>) -> Outcome<'t> {
@@ -102,7 +105,7 @@ impl<'t> Analyzer<'t> {
             NodeEnum::VariableShowStmt(s) => {
                 // The server spells the name its own way.
                 let col = Col { guessed: true, ..Col::new(s.name.as_str(), Taint::CLEAN) };
-                let rel = Rel { cols: vec![col], open: None, bounded: true, rows: Rows::TABLE };
+                let rel = Rel::of_columns(vec![col]);
                 Outcome { result: Some(rel), ..Outcome::of("show") }
             }
             NodeEnum::ConstraintsSetStmt(_) => Outcome::of("set_constraints"),
@@ -117,8 +120,9 @@ impl<'t> Analyzer<'t> {
             }
             NodeEnum::NotifyStmt(_) => Outcome::of("notify"),
             NodeEnum::LockStmt(s) => {
-                // A lock keeps others from writing; it shows nothing.
-                self.on_relations(&s.relations, Action::Write);
+                // A lock keeps others from writing; it shows nothing. The weakest is the one that reading takes.
+                let action = if s.mode == ACCESS_SHARE { Action::Read } else { Action::Write };
+                self.on_relations(&s.relations, action);
                 Outcome::of("lock_table")
             }
             NodeEnum::DoStmt(s) => {
@@ -134,12 +138,13 @@ impl<'t> Analyzer<'t> {
                 // The values of INOUT arguments come from the procedure's code.
                 let open = Some(value.with(&self.unknown()));
                 Outcome {
-                    result: Some(Rel { cols: Vec::new(), open, bounded: false, rows: Rows::TABLE }),
+                    result: Some(Rel { open, bounded: false, rows: Rows::TABLE, ..Rel::default() }),
                     ..Outcome::defines("call")
                 }
             }
             NodeEnum::TruncateStmt(s) => {
                 self.on_relations(&s.relations, Action::Define);
+                self.truncates(s);
                 for relation in &s.relations {
                     if let Some(NodeEnum::RangeVar(var)) = tree::kind(relation) {
                         let known = self.found(Some(var)).and_then(|i| self.catalog.relation(i));
@@ -155,7 +160,9 @@ impl<'t> Analyzer<'t> {
                     _ if s.is_select_into => "select_into",
                     _ => "create_table_as",
                 };
-                self.defines_at(s.into.as_ref().and_then(|i| i.rel.as_ref()));
+                let made = s.into.as_ref().and_then(|i| i.rel.as_ref());
+                self.defines_at(made);
+                self.temporary = made.is_some_and(|rel| rel.relpersistence == "t");
                 match tree::kind_of(&s.query) {
                     Some(NodeEnum::ExecuteStmt(_)) | None => {
                         self.cannot_see("rows of a prepared statement");
@@ -190,13 +197,19 @@ impl<'t> Analyzer<'t> {
             NodeEnum::IndexStmt(s) => self.index(s, scope),
             NodeEnum::CreateStmt(s) => {
                 self.create_table(s, scope);
+                let temporary = s.relation.as_ref().is_some_and(|rel| rel.relpersistence == "t");
+                self.temporary = temporary && s.inh_relations.is_empty();
                 Outcome::defines("create_table")
             }
             NodeEnum::AlterTableStmt(s) => self.alter_table(s, scope),
             NodeEnum::RenameStmt(s) => {
                 self.on_relation(s.relation.as_ref(), Action::Define);
                 // Labels are found by name: under another name a column would have none.
-                self.relabels(s.relation.as_ref());
+                match s.rename_type() {
+                    ObjectType::ObjectColumn => self.relabels_column(s.relation.as_ref(), &s.subname),
+                    ObjectType::ObjectTabconstraint => {}
+                    _ => self.relabels(s.relation.as_ref()),
+                }
                 self.relabels_schema(s.rename_type(), &s.subname);
                 self.named_as_declared(&s.newname);
                 self.need_some_define("a new name");
@@ -204,7 +217,8 @@ impl<'t> Analyzer<'t> {
                     self.need_on_target(Action::Administer, "a kind of object that reaches outside the database");
                 }
                 let kind = match s.rename_type() {
-                    ObjectType::ObjectColumn | ObjectType::ObjectTabconstraint => s.relation_type(),
+                    ObjectType::ObjectColumn => s.relation_type(),
+                    ObjectType::ObjectTabconstraint => ObjectType::ObjectTable,
                     kind => kind,
                 };
                 Outcome::defines(verb::alter(kind))
@@ -220,6 +234,9 @@ impl<'t> Analyzer<'t> {
             }
             NodeEnum::DropStmt(s) => {
                 self.dropped(s.remove_type(), &s.objects);
+                self.temporary = s.remove_type() == ObjectType::ObjectTable
+                    && s.behavior() == DropBehavior::DropRestrict
+                    && s.objects.iter().all(|object| self.is_temporary(object));
                 Outcome::defines(verb::drop(s.remove_type()))
             }
             NodeEnum::RuleStmt(s) => {
@@ -430,7 +447,9 @@ impl<'t> Analyzer<'t> {
             ..Outcome::of(if into { "select_into" } else { "select" })
         };
         if into {
-            self.stored_in_new_table(&rel, target.and_then(|i| i.rel.as_ref()), false);
+            let made = target.and_then(|i| i.rel.as_ref());
+            self.temporary = made.is_some_and(|rel| rel.relpersistence == "t");
+            self.stored_in_new_table(&rel, made, false);
             outcome.effect = Effect::Define;
             return outcome;
         }
@@ -463,8 +482,19 @@ impl<'t> Analyzer<'t> {
 
     /// What the prepared statement makes of its parameters was judged without knowing what they hold.
     fn execute_arguments(&mut self, params: &'t [pg_query::protobuf::Node], scope: &Scope<'t, '_>) -> Taint {
-        let arguments = self.parts(params, scope);
+        let (mut arguments, mut large) = (Taint::CLEAN, false);
+        for param in params {
+            let value = self.expr(param, scope);
+            // What is written there is no longer than a message.
+            large |= value.size > size::PARAMETER && tree::literal(param).is_none();
+            arguments.join(&value.taint);
+        }
         self.uses(&arguments, How::Source, "an argument of EXECUTE", -1);
+        if large {
+            // In what was prepared, a parameter counts as what a client sends as one.
+            let all = self.unknown();
+            self.may_fail(&all, size::PLACE, -1);
+        }
         arguments
     }
 
@@ -519,7 +549,7 @@ impl<'t> Analyzer<'t> {
                 let effect = Effect::Execute { name: s.name.clone(), arguments, values, explain: true };
                 // What the plan shows depends on the prepared statement.
                 let open = Some(self.unknown());
-                let rel = Rel { cols: Vec::new(), open, bounded: true, rows: Rows::TABLE };
+                let rel = Rel { open, bounded: true, rows: Rows::TABLE, ..Rel::default() };
                 return Outcome { result: Some(rel), ..Outcome::with_effect("explain", effect) };
             }
             // A plan runs functions it takes for constants, and ANALYZE runs it all: the needs are the statement's.
@@ -540,8 +570,7 @@ impl<'t> Analyzer<'t> {
         if matches!(outcome.effect, Effect::DeclareCursor { .. }) {
             outcome.effect = Effect::None;
         }
-        outcome.result =
-            Some(Rel { cols: vec![Col::new("QUERY PLAN", shown)], open: None, bounded: true, rows: Rows::TABLE });
+        outcome.result = Some(Rel::of_columns(vec![Col::new("QUERY PLAN", shown)]));
         outcome
     }
 
@@ -594,8 +623,9 @@ impl<'t> Analyzer<'t> {
             return Outcome::with_effect(verb, Effect::Set { name: "all".to_owned() });
         }
         if set.kind() == VariableSetKind::VarSetMulti {
-            // SET TRANSACTION and SET SESSION CHARACTERISTICS; a snapshot of another session may be imported.
-            if !matches!(name.as_str(), "transaction" | "session characteristics" | "transaction snapshot") {
+            // SET TRANSACTION and SET SESSION CHARACTERISTICS. With a snapshot of another session the catalog would be that of a
+            // time before this transaction, which is known of its beginning only; to make one takes `administer` too.
+            if !matches!(name.as_str(), "transaction" | "session characteristics") {
                 self.need_on_target(Action::Administer, format!("the setting `{name}`"));
             }
             return Outcome::with_effect("set_transaction", Effect::Set { name });

@@ -6,7 +6,6 @@ use pg_query::protobuf::{CopyStmt, Node, Token};
 
 use super::command::Outcome;
 use super::scope::{Rel, Scope};
-use super::size::Rows;
 use super::{Analyzer, tree};
 use crate::statement::{CopyFormat, CopyKind, Effect, ForceQuote};
 use crate::taint::Taint;
@@ -47,7 +46,7 @@ impl<'t> Analyzer<'t> {
                 outcome.has_limit = rel.bounded && !self.filtered;
                 rel
             }
-            (None, None) => Rel { cols: Vec::new(), open: Some(Taint::UNKNOWN), bounded: false, rows: Rows::TABLE },
+            (None, None) => Rel::unknown(Taint::UNKNOWN),
         };
         if !copy.attlist.is_empty() {
             let mut cols = Vec::new();

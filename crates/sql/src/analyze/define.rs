@@ -155,6 +155,7 @@ impl<'t> Analyzer<'t> {
             Some(NodeEnum::RangeVar(var)) => Some(var),
             _ => None,
         });
+        self.on_relation(relation, Action::Define);
         let inner = self.of_table(relation, scope);
         let mut taint = Taint::CLEAN;
         for element in &create.exprs {
@@ -314,7 +315,9 @@ impl<'t> Analyzer<'t> {
             }
         }
         let lost = if language.eq_ignore_ascii_case("plpgsql") {
-            let stored = self.catalog.code_stores(body, self.stack, self.path, self.path_known);
+            let steps = std::sync::atomic::AtomicUsize::new(self.taken());
+            let stored = self.catalog.code_stores(body, self.stack, (self.path, self.path_known), &steps);
+            self.took(steps.into_inner());
             if stored.dynamic { self.unknown() } else { stored.lost }
         } else {
             self.unknown()
@@ -472,6 +475,17 @@ impl<'t> Analyzer<'t> {
         }
     }
 
+    /// Whether a name to drop is that of a temporary relation of the session.
+    pub(super) fn is_temporary(&self, object: &'t Node) -> bool {
+        let (schema, name) = tree::qualified(tree::items(object));
+        match self.resolve(schema, name) {
+            Resolved::User(index) => {
+                self.catalog.relation(index).is_some_and(|r| r.facts.schema.starts_with("pg_temp_"))
+            }
+            _ => false,
+        }
+    }
+
     /// After this, labels might no longer be found on the relation's columns.
     pub(super) fn relabels(&mut self, var: Option<&'t RangeVar>) {
         if let Some(index) = self.found(var) {
@@ -479,6 +493,16 @@ impl<'t> Analyzer<'t> {
             let name = self.catalog.relation(index).map_or("", |r| r.facts.name.as_str());
             self.uses(&row, How::Source, &format!("a change that takes labels off `{name}`"), -1);
         }
+    }
+
+    /// The same of one of its columns; the others keep their names.
+    pub(super) fn relabels_column(&mut self, var: Option<&'t RangeVar>, column: &str) {
+        let Some(index) = self.found(var) else { return };
+        let Some(relation) = self.catalog.relation(index) else { return };
+        let lineage = self.lineage(index);
+        let at = relation.facts.columns.iter().position(|c| c.name == column);
+        let taint = at.and_then(|at| lineage.columns.get(at)).unwrap_or(&lineage.row).clone();
+        self.uses(&taint, How::Source, &format!("a change that takes labels off `{column}`"), -1);
     }
 
     pub(super) fn relabels_schema(&mut self, kind: ObjectType, schema: &str) {

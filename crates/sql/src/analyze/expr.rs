@@ -7,8 +7,8 @@ use std::rc::Rc;
 use lockgate_core::limits;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AArrayExpr, AConst, CoercionForm, ColumnRef, FuncCall, JsonBehavior, JsonFormatType, JsonOutput, Node, SubLink,
-    SubLinkType, WindowDef, a_const,
+    AArrayExpr, AConst, CoercionForm, ColumnRef, FuncCall, JsonBehavior, JsonFormat, JsonFormatType, JsonOutput, Node,
+    SubLink, SubLinkType, WindowDef, a_const,
 };
 
 use super::operator::CONDITION;
@@ -262,13 +262,21 @@ impl<'t> Analyzer<'t> {
             NodeEnum::JsonScalarExpr(e) => Val::made_of(self.part(&e.expr, scope)),
             NodeEnum::JsonSerializeExpr(e) => {
                 let taint = self.json_value(e.expr.as_deref(), scope);
+                let raw = e.expr.as_deref().and_then(|value| value.raw_expr.as_deref());
+                let type_oid = raw.map_or(types::UNKNOWN, |raw| self.expr(raw, scope).type_oid);
+                if !matches!(self.beneath(type_oid), types::JSON | types::JSONB) {
+                    // A text is read as json first.
+                    self.may_fail(&taint, "json", e.location);
+                }
                 Val::made_of(self.json_returning(e.output.as_ref(), taint, e.location))
             }
             NodeEnum::JsonIsPredicate(e) => {
                 let Some(arg) = e.expr.as_deref() else { return Val::clean() };
                 let value = self.expr(arg, scope);
-                if value.size > size::NESTED {
-                    // It is read level by level, as deep as the server's stack.
+                // It is read level by level, as deep as the server's stack; and bytes have to be text first.
+                let text = types::is_text(value.type_oid)
+                    || matches!(value.type_oid, types::JSON | types::JSONB | types::LITERAL);
+                if value.size > size::NESTED || !text {
                     self.may_fail(&value.taint, "json", e.location);
                 }
                 Val::made_of(value.taint)
@@ -285,7 +293,11 @@ impl<'t> Analyzer<'t> {
                 Some(query) => {
                     let (rel, predicate) = self.subquery(query, scope);
                     let taint = rel.all().with(&predicate);
-                    let size = rel.rows.gathered(size_of(&rel.cols));
+                    if is_read_as_json(e.format.as_ref()) {
+                        self.may_fail(&taint, "json", e.location);
+                    }
+                    let size =
+                        rel.rows.gathered(size_of(&rel.cols).saturating_add(rel.most)).saturating_mul(size::JSON);
                     Val { size, ..Val::made_of(self.json_returning(e.output.as_ref(), taint, e.location)) }
                 }
                 None => Val::clean(),
@@ -296,12 +308,12 @@ impl<'t> Analyzer<'t> {
                     taint = self.json_key(&arg.key, scope);
                     taint.join(&self.json_value(arg.value.as_deref(), scope));
                 }
-                let size = scope.from.rows.gathered(self.parts_size);
+                let size = scope.from.rows.gathered(self.parts_size).saturating_mul(size::JSON);
                 Val { size, ..Val::made_of(self.json_aggregate(e.constructor.as_deref(), taint, scope)) }
             }
             NodeEnum::JsonArrayAgg(e) => {
                 let taint = self.json_value(e.arg.as_deref(), scope);
-                let size = scope.from.rows.gathered(self.parts_size);
+                let size = scope.from.rows.gathered(self.parts_size).saturating_mul(size::JSON);
                 Val { size, ..Val::made_of(self.json_aggregate(e.constructor.as_deref(), taint, scope)) }
             }
             _ => {
@@ -315,9 +327,7 @@ impl<'t> Analyzer<'t> {
     fn json_value(&mut self, value: Option<&'t pg_query::protobuf::JsonValueExpr>, scope: &Scope<'t, '_>) -> Taint {
         let Some(value) = value else { return Taint::CLEAN };
         let taint = self.part(&value.raw_expr, scope).with(&self.part(&value.formatted_expr, scope));
-        let read = value.format.as_ref().is_some_and(|f| f.format_type() != JsonFormatType::JsFormatDefault);
-        if read {
-            // FORMAT JSON: a text that has to be one.
+        if is_read_as_json(value.format.as_ref()) {
             self.may_fail(&taint, "json", -1);
         }
         taint
@@ -554,7 +564,9 @@ impl<'t> Analyzer<'t> {
         }
         match rel.open.take() {
             None => Val::of_row(rel.cols),
-            Some(open) => Val { size: size_of(&rel.cols), ..Val::made_of(open.with(&rel.all())) },
+            Some(open) => {
+                Val { size: size_of(&rel.cols).saturating_add(rel.most), ..Val::made_of(open.with(&rel.all())) }
+            }
         }
     }
 
@@ -602,10 +614,11 @@ impl<'t> Analyzer<'t> {
             return field;
         }
         let mut taint = value.taint.clone();
-        if !self.is_field_of(value.type_oid, name) {
-            taint.join(&self.attribute_call(name, value));
+        if self.is_field_of(value.type_oid, name) {
+            return Val { size: value.size, ..Val::made_of(taint) };
         }
-        Val::made_of(taint)
+        taint.join(&self.attribute_call(name, value));
+        Val { size: self.length_of_attribute(name, value), ..Val::made_of(taint) }
     }
 
     /// The field of a row that is certain to be called so, with those that may be: the server takes the first of a name.
@@ -632,7 +645,11 @@ impl<'t> Analyzer<'t> {
         (!fields.is_empty()).then(|| {
             fields
                 .iter()
-                .map(|(name, oid)| Col { type_oid: *oid, ..Col::new(name.as_str(), value.taint.clone()) })
+                .map(|(name, oid)| Col {
+                    type_oid: *oid,
+                    size: value.size.max(size::STORED),
+                    ..Col::new(name.as_str(), value.taint.clone())
+                })
                 .collect()
         })
     }
@@ -668,6 +685,7 @@ impl<'t> Analyzer<'t> {
     fn bare(&mut self, name: &'t str, scope: &Scope<'t, '_>) -> Val<'t> {
         // Columns further in that are not known, or not by their names: one of them may have the name, or none.
         let mut open: Option<Taint> = None;
+        let mut size = 0;
         for level in scope.levels() {
             self.search(level.from.star.len());
             let mut found: Option<Val<'t>> = None;
@@ -680,13 +698,14 @@ impl<'t> Analyzer<'t> {
             }
             if let Some(value) = found {
                 return match open {
-                    Some(open) => Val { size: value.size, ..Val::made_of(value.taint.with(&open)) },
+                    Some(open) => Val { size: value.size.max(size), ..Val::made_of(value.taint.with(&open)) },
                     None => value,
                 };
             }
             // Beside one that is certain to have the name, another would make the name ambiguous.
             if let Some(more) = level.from.doubt() {
                 open.get_or_insert_default().join(&more);
+                size = size.max(level.from.size_of_doubt());
             }
         }
         let row = self.whole_row(&[name], scope);
@@ -698,7 +717,8 @@ impl<'t> Analyzer<'t> {
                 _ => Taint::CLEAN,
             };
             let variables = self.variables.as_ref().filter(|_| !argument).cloned().unwrap_or_default();
-            return Val::made_of(row.map_or(variables, |row| row.taint).with(&open).with(&place));
+            let size = row.as_ref().map_or(size, |row| row.size.max(size));
+            return Val { size, ..Val::made_of(row.map_or(variables, |row| row.taint).with(&open).with(&place)) };
         }
         if let Some(row) = row {
             return row;
@@ -736,12 +756,16 @@ impl<'t> Analyzer<'t> {
         if let Some(doubt) = rel.doubt() {
             // A column that is not known, or a function of the whole row.
             let called = self.attribute_call(name, &Val::made_of(all.clone()));
+            let size = rel.size_of_doubt().max(self.length_of_attribute(name, &Val::sized(size_of(&rel.cols))));
             let place = match name {
                 ROW_PLACE => all.clone(),
                 PARTITION => self.partitions(),
                 _ => Taint::CLEAN,
             };
-            return Val::made_of(if called.is_clean() { doubt.with(&place) } else { all.with(&called) });
+            return Val {
+                size,
+                ..Val::made_of(if called.is_clean() { doubt.with(&place) } else { all.with(&called) })
+            };
         }
         if SYSTEM_COLUMNS.contains(&name) {
             return Val::made_of(match name {
@@ -751,7 +775,8 @@ impl<'t> Analyzer<'t> {
             });
         }
         let called = self.attribute_call(name, &Val::made_of(all.clone()));
-        if all.is_clean() { Val::made_of(called) } else { Val::made_of(all.with(&called)) }
+        let size = self.length_of_attribute(name, &Val::sized(size_of(&rel.cols)));
+        Val { size, ..Val::made_of(if all.is_clean() { called } else { all.with(&called) }) }
     }
 
     /// What goes by this alias, or by this schema and name.
@@ -766,7 +791,7 @@ impl<'t> Analyzer<'t> {
                     // It may be that, or one further in whose name is not certain.
                     (item, Some(doubt)) => {
                         let open = item.map_or(Taint::CLEAN, |item| item.rel.all()).with(&doubt);
-                        Some(Rc::new(Rel { open: Some(open), ..Rel::default() }))
+                        Some(Rc::new(Rel { open: Some(open), most: scope.largest_item(), ..Rel::default() }))
                     }
                 }
             }
@@ -784,7 +809,7 @@ impl<'t> Analyzer<'t> {
             return Some(Val::made_of(self.unknown()));
         }
         if rel.open.is_some() {
-            return Some(Val { size: size_of(&rel.cols), ..Val::made_of(rel.all()) });
+            return Some(Val { size: size_of(&rel.cols).saturating_add(rel.most), ..Val::made_of(rel.all()) });
         }
         // What a function returns is no row when it is one value.
         if let [only] = rel.cols.as_slice()
@@ -827,7 +852,10 @@ impl<'t> Analyzer<'t> {
                     }
                     value
                 }
-                _ => Val { size: size_of(&rel.cols), ..Val::made_of(rel.all().with(&predicate)) },
+                _ => {
+                    let size = size_of(&rel.cols).saturating_add(rel.most);
+                    Val { size, ..Val::made_of(rel.all().with(&predicate)) }
+                }
             },
             SubLinkType::ArraySublink | SubLinkType::MultiexprSublink => {
                 let gathers = link.sub_link_type() == SubLinkType::ArraySublink;
@@ -835,7 +863,7 @@ impl<'t> Analyzer<'t> {
                 if gathers && self.may_be_array(None, &value) {
                     self.may_fail(&rel.all(), "arrays of different shapes", link.location);
                 }
-                let size = rel.rows.gathered(size_of(&rel.cols));
+                let size = rel.rows.gathered(size_of(&rel.cols).saturating_add(rel.most));
                 let values = link.sub_link_type() == SubLinkType::ArraySublink
                     && rel.open.is_none()
                     && matches!(rel.cols.as_slice(), [only] if self.shape_of(only.type_oid) == Shape::Value);
@@ -881,6 +909,11 @@ impl<'t> Analyzer<'t> {
     pub(super) fn on_path(&self, schema: &str) -> bool {
         !self.path_known || schema == "pg_catalog" || self.path.iter().any(|p| p == schema)
     }
+}
+
+/// FORMAT JSON: a text that has to be one.
+fn is_read_as_json(format: Option<&JsonFormat>) -> bool {
+    format.is_some_and(|format| format.format_type() != JsonFormatType::JsFormatDefault)
 }
 
 /// Kinds of expressions that fail only where a part of them does, or where their rule says so. All others may fail.

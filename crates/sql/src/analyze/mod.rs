@@ -1,6 +1,6 @@
 //! The analysis of a parsed statement. This file holds what the walk gathers on its way; the rules are beside it:
-//! names and expressions in `expr`, calls in `call`, queries in `query`, INSERT and its kin in `modify`, everything else
-//! in `command`.
+//! names and expressions in `expr`, calls in `call`, queries in `query`, INSERT and its kin in `modify`, what the
+//! server does by itself with the rows of these in `stored`, everything else in `command`.
 
 mod aggregate;
 mod call;
@@ -12,6 +12,7 @@ mod define;
 mod expr;
 #[cfg(test)]
 pub(crate) mod kinds;
+mod length;
 mod modify;
 mod operator;
 mod parameter;
@@ -22,8 +23,10 @@ mod returned;
 mod scope;
 mod settings;
 mod size;
+mod stored;
 mod total;
 pub(crate) mod tree;
+mod truncate;
 mod types;
 mod unify;
 mod verb;
@@ -32,7 +35,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use lockgate_core::{Action, limits};
+use lockgate_core::{Action, SQL_VERBS, limits};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Node, ParseResult};
 
@@ -48,7 +51,7 @@ pub use copy::copied_query;
 pub use parameter::ParameterTypes;
 pub use result::{arguments_meet, type_of_call};
 use scope::{Col, Item, Rel, Scope};
-use size::Rows;
+
 pub use unify::{type_casts, types_compare, types_meet};
 
 /// What an analysis rests on.
@@ -160,6 +163,10 @@ pub(crate) struct Analyzer<'t> {
     pub(super) sets_path: bool,
     /// What it looks up only while it runs.
     pub(super) later: Later,
+    /// All that is defined is a temporary table.
+    pub(super) temporary: bool,
+    /// It fires triggers, or runs code that may: where some are deferrable, code may run at the end of the transaction.
+    pub(super) puts_off: bool,
     /// Functions of the server are called that keep what they are given.
     pub(super) keeps: bool,
     /// What decided about the rows of the query being walked.
@@ -172,6 +179,8 @@ pub(crate) struct Analyzer<'t> {
     pub(super) unasked: Option<Taint>,
     /// The one table that the query being walked asks statistics about.
     pub(super) asks_about: Option<&'t str>,
+    /// The one setting that the query being walked is about.
+    pub(super) asks_setting: Option<&'t str>,
     /// The query being walked has an aggregate.
     pub(super) aggregated: bool,
     /// The query walked last has a WHERE clause that looks at a column.
@@ -239,17 +248,20 @@ impl<'t> Analyzer<'t> {
             changes: Vec::new(),
             sets_path: false,
             later: Later::Nothing,
+            temporary: false,
+            puts_off: false,
             keeps: false,
             predicate: Taint::CLEAN,
             windows: Taint::CLEAN,
             found_in_order_of: Taint::CLEAN,
             unasked: None,
             asks_about: None,
+            asks_setting: None,
             aggregated: false,
             filtered: false,
             nested: 0,
             sure: true,
-            collates: false,
+            collates: context.catalog.compares_loosely(),
             parameters: ParameterTypes::default(),
             parameters_again: Vec::new(),
             parts_size: 0,
@@ -265,6 +277,16 @@ impl<'t> Analyzer<'t> {
     /// Whether the walk stopped because of its bound: its answers are then incomplete.
     pub(crate) fn exhausted(&self) -> bool {
         self.steps > limits::SQL_ANALYSIS_STEPS_MAX
+    }
+
+    /// How many steps it took.
+    pub(crate) fn taken(&self) -> usize {
+        self.steps
+    }
+
+    /// It goes on where others took so many.
+    pub(crate) fn took(&mut self, steps: usize) {
+        self.steps = steps;
     }
 
     /// Counts a step; false once there were too many.
@@ -379,6 +401,8 @@ impl<'t> Analyzer<'t> {
         let summary = self.catalog.summary(function, self.stack, self.path, self.path_known && self.callers_path_known);
         self.looks_up(summary.later);
         self.keeps |= summary.keeps;
+        // Which triggers fire of what code writes is not kept.
+        self.puts_off |= summary.opaque || !summary.changes.is_empty();
         if let Cow::Owned(own) = &summary {
             self.summaries.insert(function, own.clone());
         }
@@ -399,7 +423,7 @@ impl<'t> Analyzer<'t> {
     ) -> Statement {
         let rel = |columns: Columns<'t>| {
             let cols = columns.into_iter().map(|(name, taint)| Col::new(name, taint)).collect();
-            Rc::new(Rel { cols, open: None, bounded: true, rows: Rows::TABLE })
+            Rc::new(Rel::of_columns(cols))
         };
         let mut scope = Scope::root();
         for (alias, columns) in rows {
@@ -425,7 +449,7 @@ impl<'t> Analyzer<'t> {
         };
         let cols = columns.into_iter().map(col).collect();
         let mut scope = Scope::root();
-        let own = Rel { cols, open: None, bounded: true, rows: Rows::TABLE };
+        let own = Rel::of_columns(cols);
         scope.ctes.push(scope::Cte::new(name, Rc::new(own)));
         self.statement_in(node, &scope)
     }
@@ -491,6 +515,7 @@ impl<'t> Analyzer<'t> {
         }
         self.tables.sort_unstable();
         self.tables.dedup();
+        debug_assert!(SQL_VERBS.contains(&outcome.verb), "policies cannot name {}", outcome.verb);
         Statement {
             range: 0..0,
             verb: outcome.verb,
@@ -503,6 +528,8 @@ impl<'t> Analyzer<'t> {
                 opaque: self.opaque,
                 moves_path: self.sets_path,
                 later: self.later,
+                temporary: self.temporary,
+                puts_off: (self.puts_off || self.opaque) && self.catalog.puts_off(),
                 keeps: self.keeps,
             },
             outputs,

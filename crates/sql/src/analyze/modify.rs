@@ -1,6 +1,7 @@
 //! INSERT, UPDATE, DELETE and MERGE: what they return, and whether a labelled value lands where its label is lost.
 
 use std::borrow::Cow;
+use std::sync::atomic::AtomicUsize;
 
 use lockgate_core::{Action, limits};
 use pg_query::NodeEnum;
@@ -10,7 +11,6 @@ use pg_query::protobuf::{
 };
 
 use super::scope::{From, Item, Rel, Scope, Table, Val};
-use super::size::Rows;
 use super::{Analyzer, Resolved, tree};
 use crate::catalog::Fired;
 use crate::statement::{Carry, CarryColumn, How, Later};
@@ -64,7 +64,7 @@ impl<'t> Analyzer<'t> {
     }
 
     fn place(&mut self, var: Option<&'t RangeVar>) -> Place<'t> {
-        let open = |taint| Rel { cols: Vec::new(), open: Some(taint), bounded: false, rows: Rows::TABLE };
+        let open = |taint| Rel::unknown(taint);
         let Some(var) = var else {
             return Place {
                 index: None,
@@ -96,6 +96,9 @@ impl<'t> Analyzer<'t> {
         };
         // Checks, keys and triggers may speak of any value of the row in an error.
         self.touches.join(&rel.all());
+        if let Some(index) = index {
+            self.may_speak_of(index);
+        }
         let table = self.table(var);
         Place { index, rel, alias, table, name: &var.relname, schema: &var.schemaname, given: Vec::new() }
     }
@@ -261,6 +264,7 @@ impl<'t> Analyzer<'t> {
             let Some(relation) = self.catalog.relation(at) else { continue };
             if relation.facts.has_rules || !relation.triggers.is_empty() {
                 self.looks_up(Later::Anything);
+                self.puts_off = true;
             }
             if relation.facts.has_rules {
                 let place = format!("a rule on `{}`", relation.facts.name);
@@ -278,8 +282,14 @@ impl<'t> Analyzer<'t> {
                 if !fires {
                     continue;
                 }
-                self.work(limits::SQL_COMPARISONS_PER_STEP);
-                let lost = self.catalog.trigger_stores(trigger, &fired, self.stack, self.path, self.path_known);
+                if !self.work(limits::SQL_COMPARISONS_PER_STEP) {
+                    return;
+                }
+                // Under which path it runs that is put off, nobody knows now.
+                let path_known = self.path_known && !trigger.deferrable;
+                let steps = AtomicUsize::new(self.taken());
+                let lost = self.catalog.trigger_stores(trigger, &fired, self.stack, (self.path, path_known), &steps);
+                self.took(steps.into_inner());
                 let name = self.catalog.function(trigger.function).map_or("", |f| f.facts.name.as_str());
                 self.uses(&lost, How::Source, &format!("the trigger function `{name}`"), -1);
             }
@@ -391,9 +401,16 @@ impl<'t> Analyzer<'t> {
                         value.plain = false;
                     }
                 }
+                if !target.indirection.is_empty() {
+                    let column = place.rel.cols.iter().find(|c| c.name == target.name);
+                    let held = column.map_or_else(|| place.rel.all(), |column| column.taint.clone());
+                    self.part_of(&held, column.map_or(0, |column| column.type_oid), target);
+                }
                 self.store(place, Cow::Borrowed(&target.name), &value, target.location);
             }
         }
+        let given: Vec<&str> = targets.iter().map(target_name).collect();
+        self.replaces(place.index, &given);
     }
 
     /// `column[subscript]` as a target: where a value is put tells what decided about the place.
@@ -447,6 +464,7 @@ impl<'t> Analyzer<'t> {
         let before = self.columns_seen;
         self.condition(delete.where_clause.as_deref(), &inner, How::Predicate, "WHERE");
         let filtered = self.columns_seen != before;
+        self.deletes(place.index);
         self.changed_by_triggers(&place);
         self.fire(&place, Firing { delete: true, ..Firing::default() });
         self.changes("delete", filtered, self.title(&place));
@@ -477,6 +495,7 @@ impl<'t> Analyzer<'t> {
             match clause.command_type() {
                 CmdType::CmdDelete => {
                     firing.delete = true;
+                    self.deletes(place.index);
                     self.changes("delete", true, self.title(&place));
                 }
                 CmdType::CmdUpdate => {

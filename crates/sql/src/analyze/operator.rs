@@ -16,6 +16,8 @@ const COMPARISONS: &[&str] = &["=", "<>", "!=", "<", ">", "<=", ">="];
 const LIKES: &[&str] = &["~~", "!~~", "~~*", "!~~*"];
 const ARITHMETIC: &[&str] = &["+", "-", "*", "/"];
 const REGEXES: &[&str] = &["~", "!~", "~*", "!~*"];
+/// A century, in days.
+const DAYS_MAX: u32 = 36_525;
 /// Types that take any value.
 const TOTAL_CASTS: &[&str] = &["text", "varchar", "bpchar", "name"];
 /// What messages call an expression that a labelled value may keep from being evaluated.
@@ -81,13 +83,27 @@ impl<'t> Analyzer<'t> {
                 "->>" | "#>>" if left.type_oid == types::JSONB => types::TEXT,
                 "->" | "#>" if left.type_oid == types::JSONB => types::JSONB,
                 _ if !self.catalog.operators_named(named).is_empty() => types::UNKNOWN,
-                name if ARITHMETIC.contains(&name) && total => types::NUMERIC,
+                name if ARITHMETIC.contains(&name) && total => {
+                    match [left.type_oid, other].map(|oid| self.beneath(oid)) {
+                        types if types.contains(&types::DATE) => types::DATE,
+                        _ => types::NUMERIC,
+                    }
+                }
+                name if ARITHMETIC.contains(&name) => self.type_computed(left.type_oid, other),
                 name if COMPARISONS.contains(&name) || LIKES.contains(&name) || REGEXES.contains(&name) => types::BOOL,
                 _ => types::UNKNOWN,
             },
             _ => types::BOOL,
         };
-        let size = size::of_operator(e.kind(), named, left.size, rights_size);
+        let size = match (e.kind(), rights.as_slice()) {
+            (AExprKind::AexprOp, [right])
+                if named == "||" && [left.type_oid, right.type_oid].into_iter().any(types::is_text) =>
+            {
+                self.as_text(&left).saturating_add(self.as_text(right))
+            }
+            (AExprKind::AexprOp, [right]) if self.computes_short(named, [left.type_oid, right.type_oid]) => size::FIXED,
+            _ => size::of_operator(e.kind(), named, left.size, rights_size),
+        };
         Val { size, type_oid, ..Val::made_of(value) }
     }
 
@@ -98,6 +114,17 @@ impl<'t> Analyzer<'t> {
             return left;
         }
         self.meeting([left, other]).type_oid
+    }
+
+    /// The type of arithmetic with two numbers, as far as both are whole: the wider one.
+    fn type_computed(&self, left: u32, other: u32) -> u32 {
+        match [left, other].map(|oid| self.beneath(oid)) {
+            [types::LITERAL, oid] | [oid, types::LITERAL] if types::is_integer(oid) => oid,
+            both if both.iter().all(|oid| types::is_integer(*oid)) => {
+                [types::INT8, types::INT4].into_iter().find(|oid| both.contains(oid)).unwrap_or(types::INT2)
+            }
+            _ => types::UNKNOWN,
+        }
     }
 
     /// The type of `left || other`, where neither is an array.
@@ -194,7 +221,7 @@ impl<'t> Analyzer<'t> {
         }
     }
 
-    /// A stored `numeric` and a constant: as with sums, only values near the end of what the type holds fail.
+    /// A stored `numeric` or `date` and a constant: as with sums, only values near the end of what the type holds fail.
     fn is_ordinary(&self, e: &'t AExpr, name: &str, left: &Val<'t>, right: &Val<'t>) -> bool {
         let stored = |value: &Val<'t>| value.plain && self.beneath(value.type_oid) == types::NUMERIC;
         let is_number = |node: &Option<Box<Node>>| match tree::kind_of(node) {
@@ -208,6 +235,17 @@ impl<'t> Analyzer<'t> {
             }
             _ => false,
         };
+        // A day some years from a stored one: only of days at the end of what there are is it none.
+        let day = |value: &Val<'t>| value.plain && self.beneath(value.type_oid) == types::DATE;
+        let days = |node: &Option<Box<Node>>| match tree::kind_of(node) {
+            Some(NodeEnum::AConst(AConst { val: Some(a_const::Val::Ival(days)), .. })) => {
+                days.ival.unsigned_abs() <= DAYS_MAX
+            }
+            _ => false,
+        };
+        if (day(left) && matches!(name, "+" | "-") && days(&e.rexpr)) || (days(&e.lexpr) && name == "+" && day(right)) {
+            return true;
+        }
         match name {
             "/" => stored(left) && is_number(&e.rexpr),
             _ => (stored(left) && is_number(&e.rexpr)) || (is_number(&e.lexpr) && stored(right)),
@@ -236,7 +274,9 @@ impl<'t> Analyzer<'t> {
             "->" | "->>" | "#>" | "#>>" => types[0] == types::JSONB || (name == "->" && hstore(types[0])),
             "?" | "?|" | "?&" => types[0] == types::JSONB || hstore(types[0]),
             "@>" | "<@" => {
-                literal_or(&|oid| oid == types::JSONB)
+                // Level by level, as deep as the server's stack.
+                let shallow = left.size.max(right.size) <= size::NESTED;
+                (literal_or(&|oid| oid == types::JSONB) && shallow)
                     || literal_or(&hstore)
                     || literal_or(&known_array)
                     || either(&is_range)
@@ -460,7 +500,8 @@ impl<'t> Analyzer<'t> {
         }
         let simple = target.array_bounds.is_empty() && servers;
         // A cast to a row type keeps the taint and makes the fields known.
-        let out = Val { type_oid: self.type_named(target), ..Val::made_of(taint) };
+        let size = self.size_as(&value, arg, target);
+        let out = Val { size, type_oid: self.type_named(target), ..Val::made_of(taint) };
         if simple && casts_all(self.beneath(value.type_oid), name, target) {
             return out;
         }

@@ -7,8 +7,14 @@ const REGEX_BYTES_MAX: usize = 200;
 const REGEX_COUNT_MAX: u32 = 100;
 const REGEX_DEPTH_MAX: u32 = 8;
 
-/// Whether a LIKE pattern does not end in the middle of an escape.
+/// For each `%` that stands for something, the server goes a level deeper.
+const LIKE_LEVELS_MAX: usize = 100;
+
+/// Whether a LIKE pattern does not end in the middle of an escape, and takes no deep stack.
 pub(super) fn is_like(pattern: &str, escape: Option<char>) -> bool {
+    if pattern.bytes().filter(|byte| *byte == b'%').count() > LIKE_LEVELS_MAX {
+        return false;
+    }
     let Some(escape) = escape else { return true };
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {
@@ -213,6 +219,7 @@ mod tests {
             assert!(!is_like(bad, Some('\\')), "{bad}");
         }
         assert!(is_like("5\\", None) && !is_like("5#", Some('#')));
+        assert!(is_like(&"%a".repeat(100), None) && !is_like(&"%a".repeat(101), None));
     }
 
     #[test]

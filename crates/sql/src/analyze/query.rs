@@ -28,14 +28,14 @@ impl<'t> Analyzer<'t> {
             }
             _ => {
                 self.cannot_see("a query that is not understood");
-                Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE }
+                Rel::unknown(self.unknown())
             }
         }
     }
 
     pub(super) fn select(&mut self, select: &'t SelectStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
         if !self.step() {
-            return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE };
+            return Rel::unknown(self.unknown());
         }
         let scope = self.with(select.with_clause.as_ref(), outer);
         if let Some(into) = &select.into_clause {
@@ -153,6 +153,8 @@ impl<'t> Analyzer<'t> {
         from.rows = from.rows.joined(size::links(select.where_clause.as_deref()));
         let mut rows = from.rows;
         self.asks_about = None;
+        let setting = self.setting_asked_about(select);
+        let setting_around = std::mem::replace(&mut self.asks_setting, setting);
         let order = std::mem::replace(&mut self.found_in_order_of, order_around);
         if !sorts_rows(select) {
             self.uses(&order, How::Order, "rows in the order of an index they were clustered on, without ORDER BY", -1);
@@ -172,6 +174,7 @@ impl<'t> Analyzer<'t> {
         }
         let mut rel = self.targets(&select.target_list, &scope);
         self.condition(select.having_clause.as_deref(), &scope, How::Predicate, "HAVING");
+        let before_keys = self.parts_size;
         for group in &select.group_clause {
             let taint = self.by_input(group, &rel, &scope);
             self.uses(&taint, How::Group, "GROUP BY", -1);
@@ -198,6 +201,11 @@ impl<'t> Analyzer<'t> {
             self.uses(&taint, How::Distinct, "DISTINCT", -1);
             self.predicate.join(&taint);
         }
+        // What is sorted and grouped by is a part of each row as well.
+        let keys = self.parts_size.saturating_sub(before_keys);
+        if size_of(&rel.cols).saturating_add(rel.most).saturating_add(keys) > limits::SQL_GROWTH_BYTES_MAX {
+            self.may_fail(&rel.all(), size::PLACE, -1);
+        }
         let limited = self.limit(select, &scope);
         let one_row = self.aggregated && select.group_clause.is_empty();
         rows.times = rows.times.saturating_mul(self.times);
@@ -210,6 +218,7 @@ impl<'t> Analyzer<'t> {
         self.windows = windows;
         self.aggregated = aggregated;
         self.filtered = filtered;
+        self.asks_setting = setting_around;
         rel
     }
 
@@ -233,7 +242,7 @@ impl<'t> Analyzer<'t> {
                 }
             }
         }
-        if size_of(&rel.cols) > limits::SQL_GROWTH_BYTES_MAX {
+        if size_of(&rel.cols).saturating_add(rel.most) > limits::SQL_GROWTH_BYTES_MAX {
             // The row as a whole must not be longer than a gigabyte either.
             self.may_fail(&rel.all(), size::PLACE, -1);
         }
@@ -255,7 +264,10 @@ impl<'t> Analyzer<'t> {
                         self.work(cols.len());
                         rel.extend(cols, None);
                     }
-                    None => rel.extend(None, Some(&value.taint)),
+                    None => {
+                        rel.extend(None, Some(&value.taint));
+                        rel.most = rel.most.max(value.size);
+                    }
                 }
             }
             _ => {
@@ -265,7 +277,7 @@ impl<'t> Analyzer<'t> {
             }
         }
         if rel.cols.len() > limits::SQL_COLUMNS_MAX {
-            *rel = Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE };
+            *rel = Rel::unknown(self.unknown());
             return false;
         }
         true
@@ -290,9 +302,13 @@ impl<'t> Analyzer<'t> {
         let (cols, open) = match named {
             None if names.is_empty() => {
                 let all = scope.from.clone().into_rel();
+                rel.most = rel.most.max(all.most);
                 (all.cols, all.open)
             }
-            Some(item) => (item.cols.clone(), item.open.clone()),
+            Some(item) => {
+                rel.most = rel.most.max(item.most);
+                (item.cols.clone(), item.open.clone())
+            }
             // A composite column, or nothing.
             None => (Vec::new(), Some(self.unknown())),
         };
@@ -401,7 +417,7 @@ impl<'t> Analyzer<'t> {
             return scope;
         }
         // Any of them may name any other: start from as good as nothing and repeat until nothing grows.
-        let nothing = || Rc::new(Rel { cols: Vec::new(), open: Some(Taint::CLEAN), bounded: true, rows: Rows::TABLE });
+        let nothing = || Rc::new(Rel { open: Some(Taint::CLEAN), bounded: true, rows: Rows::TABLE, ..Rel::default() });
         scope.ctes = ctes.iter().map(|cte| Cte::new(cte.ctename.as_str(), nothing())).collect();
         let uses = self.uses.len();
         for (at, cte) in ctes.iter().enumerate() {
@@ -422,11 +438,21 @@ impl<'t> Analyzer<'t> {
                 rel.rows = Rows::MANY;
                 // What a query that names itself found is kept before it is read. Any other may be put where it is read.
                 let kept = scope.ctes.get(at).is_some_and(Cte::was_read);
-                for col in &mut rel.cols {
-                    col.size = size::recurring(col.size);
-                    col.sure |= kept;
-                }
                 if let Some(known) = scope.ctes.get_mut(at) {
+                    for (at, col) in rel.cols.iter_mut().enumerate() {
+                        col.sure |= kept;
+                        let first = known.rel.cols.get(at);
+                        let before = first.map(|known| known.size);
+                        if kept {
+                            col.size = size::recurring(before, col.size, round);
+                            // The server refuses it where the parts are of several types.
+                            col.type_oid = first
+                                .map(|first| first.type_oid)
+                                .filter(|oid| !types::is_guess(*oid))
+                                .unwrap_or(col.type_oid);
+                        }
+                        grown |= before.is_some_and(|before| before != col.size);
+                    }
                     grown |=
                         *known.rel != rel || !known.rel.cols.iter().map(|c| c.sure).eq(rel.cols.iter().map(|c| c.sure));
                     known.rel = Rc::new(rel);
@@ -441,8 +467,7 @@ impl<'t> Analyzer<'t> {
             }
         }
         for known in &mut scope.ctes {
-            known.rel =
-                Rc::new(Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE });
+            known.rel = Rc::new(Rel::unknown(self.unknown()));
         }
         scope
     }
@@ -458,6 +483,9 @@ impl<'t> Analyzer<'t> {
         rename(&mut rel, tree::texts(&cte.aliascolnames));
         for col in &mut rel.cols {
             (col.plain, col.row) = (false, None);
+            if col.type_oid == types::LITERAL {
+                col.type_oid = types::TEXT;
+            }
         }
         rel.open.is_none().then_some(rel)
     }
@@ -511,10 +539,7 @@ impl<'t> Analyzer<'t> {
     /// One item of a FROM clause; `left` is what stands before it, which LATERAL items see.
     pub(super) fn item_of(&mut self, node: &'t Node, left: &From<'t>, scope: &Scope<'t, '_>) -> From<'t> {
         if !self.step() {
-            return From::one(
-                Cow::Borrowed(""),
-                Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE },
-            );
+            return From::one(Cow::Borrowed(""), Rel::unknown(self.unknown()));
         }
         match tree::kind(node) {
             Some(NodeEnum::RangeVar(var)) => {
@@ -560,6 +585,7 @@ impl<'t> Analyzer<'t> {
             }
             Some(NodeEnum::RangeTableFunc(table)) => {
                 let scope = Scope::within(scope, self.seen(left));
+                let before = self.parts_size;
                 let mut taint = self.part(&table.docexpr, &scope).with(&self.part(&table.rowexpr, &scope));
                 taint.join(&self.parts(&table.namespaces, &scope));
                 let mut names = Vec::new();
@@ -572,10 +598,12 @@ impl<'t> Analyzer<'t> {
                 }
                 self.may_fail(&taint, "XMLTABLE", table.location);
                 self.uses(&taint, How::Predicate, "XMLTABLE", table.location);
-                self.table_of(names, taint, table.alias.as_ref(), "xmltable")
+                let size = self.parts_size.saturating_sub(before).max(size::STORED);
+                self.table_of(names, taint, size, table.alias.as_ref(), "xmltable")
             }
             Some(NodeEnum::JsonTable(table)) => {
                 let scope = Scope::within(scope, self.seen(left));
+                let before = self.parts_size;
                 let mut taint = Taint::CLEAN;
                 if let Some(item) = table.context_item.as_deref() {
                     taint = self.part(&item.raw_expr, &scope);
@@ -586,14 +614,12 @@ impl<'t> Analyzer<'t> {
                 taint.join(&self.json_columns(&table.columns, &mut names, &scope));
                 self.may_fail(&taint, "JSON_TABLE", table.location);
                 self.uses(&taint, How::Predicate, "JSON_TABLE", table.location);
-                self.table_of(names, taint, table.alias.as_ref(), "json_table")
+                let size = self.parts_size.saturating_sub(before).max(size::STORED);
+                self.table_of(names, taint, size, table.alias.as_ref(), "json_table")
             }
             _ => {
                 self.cannot_see("a FROM item that is not understood");
-                From::one(
-                    Cow::Borrowed(""),
-                    Rel { cols: Vec::new(), open: Some(Taint::UNKNOWN), bounded: false, rows: Rows::TABLE },
-                )
+                From::one(Cow::Borrowed(""), Rel::unknown(Taint::UNKNOWN))
             }
         }
     }
@@ -621,18 +647,19 @@ impl<'t> Analyzer<'t> {
         &mut self,
         names: Vec<&'t str>,
         taint: Taint,
+        size: u64,
         alias: Option<&'t pg_query::protobuf::Alias>,
         default: &'static str,
     ) -> From<'t> {
-        let cols = names.into_iter().map(|name| Col::new(name, taint.clone())).collect();
-        let mut rel = Rel { cols, open: None, bounded: true, rows: Rows::TABLE };
+        let cols = names.into_iter().map(|name| Col { size, ..Col::new(name, taint.clone()) }).collect();
+        let mut rel = Rel { cols, open: None, bounded: true, rows: Rows::made(size), ..Rel::default() };
         rename(&mut rel, tree::column_aliases(alias));
         From::one(Cow::Borrowed(alias.map_or(default, |a| a.aliasname.as_str())), rel)
     }
 
     fn function_in_from(&mut self, function: &'t RangeFunction, scope: &Scope<'t, '_>) -> From<'t> {
-        let mut rel = Rel { cols: Vec::new(), open: None, bounded: true, rows: Rows::ONE };
-        let mut takes_alias = false;
+        let mut rel = Rel { bounded: true, rows: Rows::ONE, ..Rel::default() };
+        let (mut takes_alias, mut tables) = (false, false);
         let times = std::mem::replace(&mut self.times, 1);
         for item in &function.functions {
             // Each is a list of the call and its column definitions.
@@ -650,15 +677,20 @@ impl<'t> Analyzer<'t> {
                 .collect();
             if !named.is_empty() {
                 let taint = made.rel.all();
-                made.rel.cols = named.into_iter().map(|name| Col::new(name, taint.clone())).collect();
+                let size = made.size;
+                made.rel.cols = named.into_iter().map(|name| Col { size, ..Col::new(name, taint.clone()) }).collect();
                 made.rel.open = None;
                 made.takes_alias = false;
             }
             takes_alias = function.functions.len() == 1 && made.takes_alias;
             rel.bounded &= made.rel.bounded;
+            tables |= made.as_many_as_a_table;
+            if made.rel.open.is_some() {
+                rel.most = rel.most.max(made.size);
+            }
             rel.extend(made.rel.cols, made.rel.open.as_ref());
         }
-        rel.rows = Rows::made(std::mem::replace(&mut self.times, times));
+        rel.rows = Rows::of_calls(std::mem::replace(&mut self.times, times), tables);
         if function.ordinality {
             rel.push(Col::new("ordinality", Taint::CLEAN));
         }
@@ -735,7 +767,8 @@ impl<'t> Analyzer<'t> {
                 }
                 _ => (false, types::UNKNOWN),
             };
-            cols.push(Col { plain, sure, type_oid, ..Col::new(name.clone(), taint) });
+            let size = sides.iter().flatten().map(|col| col.size).max().unwrap_or(size::ANY);
+            cols.push(Col { plain, sure, type_oid, size, ..Col::new(name.clone(), taint) });
         }
         let doubtful = join.is_natural && uncertain;
         if doubtful {
@@ -743,7 +776,7 @@ impl<'t> Analyzer<'t> {
             self.uses(&taint, How::Predicate, "NATURAL JOIN", -1);
             self.predicate.join(&taint);
         }
-        let merged_rel = Rel { cols: cols.clone(), open: None, bounded: true, rows: Rows::TABLE };
+        let merged_rel = Rel::of_columns(cols.clone());
         let mut from = l;
         from.append(r);
         if !cols.is_empty() {
@@ -754,6 +787,7 @@ impl<'t> Analyzer<'t> {
         if uncertain {
             let all = from.all();
             from.open.get_or_insert_default().join(&all);
+            from.most = from.star.iter().map(|col| col.size).fold(from.most, u64::max);
             if doubtful {
                 // A name may stand for what is merged under it.
                 from.star.clear();
@@ -781,7 +815,7 @@ impl<'t> Analyzer<'t> {
             && let Some((rel, own)) = scope.cte(&var.relname)
         {
             if !self.work(rel.cols.len()) {
-                return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE };
+                return Rel::unknown(self.unknown());
             }
             let rel = rel.as_ref().clone();
             return if own { rel } else { rel.within() };
@@ -813,7 +847,9 @@ impl<'t> Analyzer<'t> {
                     let leak = builtins::leak(schema, &var.relname, column);
                     secret |= leak == Leak::Secrets;
                     let taint = if leak == Leak::None || harmless { Taint::CLEAN } else { self.unknown() };
-                    cols.push(Col { sure: true, ..Col::new(*column, taint) });
+                    let any = size::is_of_session(&var.relname, column);
+                    let size = if any { size::ANY } else { size::STORED };
+                    cols.push(Col { sure: true, size, ..Col::new(*column, taint) });
                 }
                 if secret {
                     self.need_on_target(Action::Administer, format!("`{}`, which holds credentials", var.relname));
@@ -821,9 +857,9 @@ impl<'t> Analyzer<'t> {
                 if !builtins::VERSIONS.contains(&self.catalog.major()) {
                     // It may have other columns there, in another order.
                     let open = Some(scope::all(&cols));
-                    return Rel { cols: Vec::new(), open, bounded: true, rows: Rows::TABLE };
+                    return Rel { open, bounded: true, rows: Rows::TABLE, ..Rel::default() };
                 }
-                Rel { cols, open: None, bounded: true, rows: Rows::TABLE }
+                Rel::of_columns(cols)
             }
             Resolved::Unknown => {
                 let schema = if var.schemaname.is_empty() { "" } else { var.schemaname.as_str() };
@@ -836,7 +872,7 @@ impl<'t> Analyzer<'t> {
                     self.need_on_target(Action::Administer, "a relation of the server's own that is not known");
                 }
                 // When the path is known, the server knows it no better and refuses.
-                Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: self.path_known, rows: Rows::TABLE }
+                Rel { open: Some(self.unknown()), bounded: self.path_known, rows: Rows::TABLE, ..Rel::default() }
             }
         }
     }
@@ -867,25 +903,40 @@ impl<'t> Analyzer<'t> {
             Some(_) => return None,
             None => var.relname.as_str(),
         };
+        self.constant_of(alias, "tablename", condition)
+    }
+
+    /// The setting that a query over `pg_settings` alone is about: what the terms of its condition name in the column `name`.
+    fn setting_asked_about(&self, select: &'t SelectStmt) -> Option<&'t str> {
+        let [item] = select.from_clause.as_slice() else { return None };
+        let Some(NodeEnum::RangeVar(var)) = tree::kind(item) else { return None };
+        let settings = var.relname == "pg_settings"
+            && var.alias.is_none()
+            && matches!(self.resolve(&var.schemaname, &var.relname), Resolved::System { schema: "pg_catalog", .. });
+        self.constant_of("pg_settings", "name", select.where_clause.as_deref().filter(|_| settings)?)
+    }
+
+    /// What one of the terms of a condition, all of which have to hold, says that a column is equal to.
+    fn constant_of(&self, alias: &str, column: &str, condition: &'t Node) -> Option<&'t str> {
         // An equality of somebody's own may hold for any two texts.
         let own = self.catalog.operators_named("=").iter();
         let mut own = own.filter_map(|(_, function)| self.catalog.function(*function));
         if own.any(|function| function.facts.extension.is_none()) {
             return None;
         }
-        self.table_in(alias, condition)
+        self.constant_in(alias, column, condition)
     }
 
-    fn table_in(&self, alias: &str, condition: &'t Node) -> Option<&'t str> {
+    fn constant_in(&self, alias: &str, of: &str, condition: &'t Node) -> Option<&'t str> {
         match tree::kind(condition)? {
             NodeEnum::BoolExpr(e) if e.boolop() == BoolExprType::AndExpr => {
-                e.args.iter().find_map(|term| self.table_in(alias, term))
+                e.args.iter().find_map(|term| self.constant_in(alias, of, term))
             }
             NodeEnum::AExpr(e) if e.kind() == AExprKind::AexprOp && tree::qualified(&e.name) == ("", "=") => {
                 let NodeEnum::ColumnRef(column) = tree::kind_of(&e.lexpr)? else { return None };
                 let own = match column.fields.as_slice() {
-                    [name] => tree::text(name) == "tablename",
-                    [of, name] => tree::text(of) == alias && tree::text(name) == "tablename",
+                    [name] => tree::text(name) == of,
+                    [from, name] => tree::text(from) == alias && tree::text(name) == of,
                     _ => false,
                 };
                 if own { self.literal(e.rexpr.as_deref()?) } else { None }
@@ -971,7 +1022,7 @@ impl<'t> Analyzer<'t> {
         let Some(relation) = self.catalog.relation(index) else { return Rel::default() };
         let lineage = self.lineage(index);
         if !self.work(relation.facts.columns.len().saturating_add(lineage.tables.len())) {
-            return Rel { cols: Vec::new(), open: Some(self.unknown()), bounded: false, rows: Rows::TABLE };
+            return Rel::unknown(self.unknown());
         }
         self.is_of_a_partition(index);
         for (how, taint) in &lineage.uses {
@@ -997,7 +1048,7 @@ impl<'t> Analyzer<'t> {
                 Col { plain, type_oid: column.type_oid, size, sure, ..Col::new(column.name.as_str(), taint) }
             })
             .collect();
-        Rel { cols, open: None, bounded: lineage.row.is_clean(), rows: Rows::TABLE }
+        Rel { cols, open: None, bounded: lineage.row.is_clean(), rows: Rows::TABLE, ..Rel::default() }
     }
 }
 

@@ -6,7 +6,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{AExprKind, FuncCall, Node, SubLinkType};
 
 use super::scope::{Col, Rel, Scope, Val};
-use super::size::Rows;
+use super::size::{self, Rows};
 use super::types::VALUES;
 use super::{Analyzer, tree};
 use crate::builtins::{self, Builtin, Class, Returned};
@@ -39,15 +39,29 @@ pub(super) struct Made<'t> {
     pub(super) rel: Rel<'t>,
     /// It is one value, which an alias gives its own name.
     pub(super) takes_alias: bool,
+    /// How large all of it may be: see `size`.
+    pub(super) size: u64,
+    /// Nobody knows how many rows it has.
+    pub(super) as_many_as_a_table: bool,
 }
 
 impl<'t> Made<'t> {
     fn open(taint: Taint, bounded: bool) -> Made<'t> {
-        Made { rel: Rel { open: Some(taint), bounded, rows: Rows::TABLE, ..Rel::default() }, takes_alias: false }
+        Made {
+            rel: Rel { open: Some(taint), bounded, rows: Rows::TABLE, ..Rel::default() },
+            takes_alias: false,
+            size: size::STORED,
+            as_many_as_a_table: false,
+        }
     }
 
     fn columns(cols: Vec<Col<'t>>, bounded: bool) -> Made<'t> {
-        Made { rel: Rel { cols, bounded, rows: Rows::TABLE, ..Rel::default() }, takes_alias: false }
+        Made {
+            rel: Rel { cols, bounded, rows: Rows::TABLE, ..Rel::default() },
+            takes_alias: false,
+            size: size::STORED,
+            as_many_as_a_table: false,
+        }
     }
 
     fn value(col: Col<'t>, bounded: bool, takes_alias: bool) -> Made<'t> {
@@ -183,7 +197,7 @@ impl<'t> Analyzer<'t> {
                 return Made::open(value.taint, false);
             }
             let tree::Named { name, .. } = tree::output_name(node);
-            return Made::value(Col { guessed: true, ..Col::new(name, value.taint) }, true, true);
+            return Made::value(Col { guessed: true, size: value.size, ..Col::new(name, value.taint) }, true, true);
         };
         let (schema, name) = tree::qualified(&call.funcname);
         let value = self.call(call, scope);
@@ -206,13 +220,21 @@ impl<'t> Analyzer<'t> {
             _ => None,
         };
         let certain = self.is_the_function(name, &call.args, &arguments, !users.is_empty());
-        match (users.as_slice(), builtin) {
+        let size = value.size.max(size::STORED);
+        let mut made = match (users.as_slice(), builtin) {
             ([], Some(builtin)) if certain => {
                 self.builtin_in_from(builtin, name, call, &arguments, &value.taint, &given, bounded)
             }
             ([function], None) if certain => self.users_in_from(*function, name, value.taint, &given, bounded),
             _ => Made::open(value.taint, bounded),
+        };
+        for col in &mut made.rel.cols {
+            // A part of what the call makes, or all of it.
+            col.size = if size::is_of_session(name, &col.name) { size::ANY } else { size };
         }
+        let sets = users.iter().filter_map(|function| self.catalog.function(*function));
+        let as_many_as_a_table = sets.into_iter().any(|function| function.facts.returns_set);
+        Made { size, as_many_as_a_table, ..made }
     }
 
     #[expect(clippy::too_many_arguments, reason = "a call and all that is known of it")]
@@ -280,12 +302,14 @@ impl<'t> Analyzer<'t> {
         let mut rel = Rel { bounded, rows: Rows::TABLE, ..Rel::default() };
         for (arg, value) in call.args.iter().zip(arguments) {
             if self.is_array_of_values(arg, value) {
-                rel.push(Col::new("unnest", value.taint.clone()));
+                let size = value.size.max(size::STORED);
+                rel.push(Col { size, ..Col::new("unnest", value.taint.clone()) });
             } else {
                 rel.extend(None, Some(&value.taint));
             }
         }
-        Made { rel, takes_alias: false }
+        let size = arguments.iter().fold(size::STORED, |size, value| size.max(value.size));
+        Made { rel, takes_alias: false, size, as_many_as_a_table: false }
     }
 
     /// The fields of a call's value, when the function's columns are known.

@@ -134,6 +134,10 @@ impl<'t> Val<'t> {
         Val { taint, ..Val::default() }
     }
 
+    pub(super) fn sized(size: u64) -> Val<'t> {
+        Val { size, ..Val::default() }
+    }
+
     pub(super) fn clean() -> Val<'t> {
         Val::default()
     }
@@ -179,13 +183,33 @@ pub(super) struct Rel<'t> {
     pub(super) bounded: bool,
     /// How many rows it has.
     pub(super) rows: Rows,
+    /// How large each of the columns after these may be, where that is more than what is stored.
+    pub(super) most: u64,
 }
 
 impl<'t> Rel<'t> {
+    /// Of these columns, and of no more rows than somebody asks for.
+    pub(super) fn of_columns(cols: Vec<Col<'t>>) -> Rel<'t> {
+        Rel { cols, bounded: true, rows: Rows::TABLE, ..Rel::default() }
+    }
+
+    /// Nobody knows of which columns, each of which may hold this.
+    pub(super) fn unknown(taint: Taint) -> Rel<'t> {
+        Rel { open: Some(taint), rows: Rows::TABLE, ..Rel::default() }
+    }
+
+    /// How large a column may be whose name none of these is certain to have.
+    pub(super) fn size_of_doubt(&self) -> u64 {
+        size_of_doubt(&self.cols, self.open.is_some(), self.most)
+    }
+
     /// Puts a column at the end. Behind columns that are not known its place is not known either: it becomes one of them.
     pub(super) fn push(&mut self, col: Col<'t>) {
         match &mut self.open {
-            Some(open) => open.join(&col.taint),
+            Some(open) => {
+                open.join(&col.taint);
+                self.most = self.most.max(col.size);
+            }
             None => self.cols.push(col),
         }
     }
@@ -218,16 +242,19 @@ impl<'t> Rel<'t> {
                     col.sure = false;
                     col.row = None;
                     col.type_oid = 0;
+                    col.size = col.size.max(other.most);
                     if let Some(open) = &other.open {
                         col.taint.join(open);
                     }
                 }
             }
         }
+        self.most = self.most.max(other.most);
         // How many there are is known if either side knows it.
         if let Some(open) = &mut self.open {
             for col in other.cols.iter().skip(self.cols.len()) {
                 open.join(&col.taint);
+                self.most = self.most.max(col.size);
             }
             if let Some(other) = &other.open {
                 open.join(other);
@@ -255,9 +282,15 @@ impl<'t> Rel<'t> {
         if let Some(at) = self.cols.iter().position(|col| col.unlisted) {
             let rest = self.cols.split_off(at);
             self.open.get_or_insert_default().join(&all(&rest));
+            self.most = rest.iter().map(|col| col.size).fold(self.most, u64::max);
         }
         self
     }
+}
+
+fn size_of_doubt(cols: &[Col<'_>], open: bool, most: u64) -> u64 {
+    let unseen = if open { most.max(size::STORED) } else { 0 };
+    cols.iter().filter(|col| col.guessed).map(|col| col.size).fold(unseen, u64::max)
 }
 
 /// Whatever these columns hold that may have any name.
@@ -307,6 +340,8 @@ pub(super) struct From<'t> {
     pub(super) bounded: bool,
     /// How many rows it has.
     pub(super) rows: Rows,
+    /// How large each of the columns that are not known may be, where that is more than what is stored.
+    pub(super) most: u64,
 }
 
 impl<'t> From<'t> {
@@ -322,6 +357,7 @@ impl<'t> From<'t> {
             open: rel.open.clone(),
             bounded: rel.bounded,
             rows: rel.rows,
+            most: rel.most,
             tables: Vec::new(),
             items: vec![Item::new(alias, Rc::new(rel))],
         }
@@ -349,7 +385,13 @@ impl<'t> From<'t> {
         doubt(&self.star, self.open.as_ref())
     }
 
+    /// How large a column may be whose name none of these is certain to have.
+    pub(super) fn size_of_doubt(&self) -> u64 {
+        size_of_doubt(&self.star, self.open.is_some(), self.most)
+    }
+
     pub(super) fn append(&mut self, other: From<'t>) {
+        self.most = self.most.max(other.most);
         self.items.extend(other.items);
         self.tables.extend(other.tables);
         self.star.extend(other.star);
@@ -368,8 +410,10 @@ impl<'t> From<'t> {
     /// Its columns as a relation of its own: where some are not known, none is known by its place.
     pub(super) fn into_rel(self) -> Rel<'t> {
         let all = self.open.as_ref().map(|open| open.clone().with(&self.all()));
+        let most =
+            if all.is_some() { self.star.iter().map(|col| col.size).fold(self.most, u64::max) } else { self.most };
         let cols = if all.is_some() { Vec::new() } else { self.star };
-        Rel { cols, open: all, bounded: self.bounded, rows: self.rows }
+        Rel { cols, open: all, bounded: self.bounded, rows: self.rows, most }
     }
 
     /// Everything in it.
@@ -452,6 +496,12 @@ impl<'t, 's> Scope<'t, 's> {
             }
         }
         (None, doubt)
+    }
+
+    /// How large the largest is that any name could stand for.
+    pub(super) fn largest_item(&self) -> u64 {
+        let items = self.levels().flat_map(|level| &level.from.items);
+        items.map(|item| size_of(&item.rel.cols).max(item.rel.most)).fold(size::STORED, u64::max)
     }
 
     /// The table without an alias that goes by this schema and name.

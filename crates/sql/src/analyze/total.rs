@@ -77,6 +77,11 @@ impl<'t> Analyzer<'t> {
                 keys.for_each(|g| tells.join(&g.value.taint));
                 return Some(tells);
             }
+            // A key of NULL is refused.
+            "json_object_agg" | "jsonb_object_agg" => {
+                let fit = name == "json_object_agg" || given.get(1).is_some_and(|g| self.is_jsonb_able(g));
+                return Some(if fit && self.json_casts_are_known() { of(0) } else { all });
+            }
             _ => {}
         }
         if self.takes(name, given) { None } else { Some(all) }
@@ -100,6 +105,9 @@ impl<'t> Analyzer<'t> {
                 is_integer(first) || is_float(first) || (first == types::NUMERIC && plain)
             }
             "max" | "min" => self.compares(first),
+            // Of today and a stored day or moment, of which only those at the end of what there are have no such distance; to
+            // older servers, infinity has none.
+            "age" => given.len() == 1 && plain && types::is_moment(first) && self.catalog.major() >= 17,
             "array_agg" => given.iter().all(|g| !self.may_be_array(g.node, g.value)),
             "array_replace" => {
                 let types: Vec<u32> = given.iter().map(|g| g.value.type_oid).collect();
@@ -118,6 +126,8 @@ impl<'t> Analyzer<'t> {
             }),
             "encode" => text_at(1).is_some_and(|format| matches!(format, "hex" | "base64" | "escape")),
             "split_part" => number_at(2).is_some_and(|part| part > 0),
+            // Of a text and a pattern.
+            "substring" if given.len() == 2 && text_at(1).is_some_and(pattern::is_regex) => true,
             "substr" | "substring" => {
                 let place =
                     name == "substr" || number_at(1).is_some() || matches!(type_at(1), types::INT2 | types::INT4);
@@ -155,7 +165,10 @@ impl<'t> Analyzer<'t> {
                 }
                 _ => false,
             }),
-            "extract" | "date_part" | "date_trunc" => text_at(0).is_some_and(|unit| has_unit(name, unit, type_at(1))),
+            "extract" | "date_part" | "date_trunc" => {
+                // A third is a time zone, which may be none.
+                given.len() == 2 && text_at(0).is_some_and(|unit| has_unit(name, unit, type_at(1)))
+            }
             "timezone" => text_at(0) == Some("UTC") && matches!(type_at(1), types::TIMESTAMP | types::TIMESTAMPTZ),
             "to_json" | "row_to_json" | "array_to_json" | "json_agg" | "json_agg_strict" | "json_build_array" => {
                 self.json_casts_are_known()

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::atomic::AtomicUsize;
 
 use lockgate_core::{Action, limits};
 use pg_query::protobuf::{ScanToken, Token};
@@ -139,14 +140,7 @@ impl Catalog {
     /// computed as it is read may fail then.
     fn add_generated(&self, relation: &Relation, at: usize, stack: &[Frame], lineage: &mut Lineage) {
         let Some(column) = relation.facts.columns.get(at) else { return };
-        let sql = match &column.generated {
-            Some(Code::Sql(sql)) => Some(Cow::Borrowed(sql.as_str())),
-            Some(Code::Tree(tree)) => {
-                parse::with_stack(|| deparse::expression(self, relation, tree)).flatten().map(Cow::Owned)
-            }
-            None => return,
-        };
-        let made = sql.and_then(|sql| self.generated(relation, &sql, stack));
+        let made = self.generated_at(relation, at, stack);
         let known = made.as_ref().filter(|made| !made.facts.opaque);
         let output = known.and_then(|made| match &made.outputs {
             Outputs::Known(outputs) => outputs.first(),
@@ -162,6 +156,17 @@ impl Catalog {
             // Of any size is what nobody may read who may not see what it is made of.
             *size = Some(output.filter(|_| tells_nothing).map_or(u64::MAX, |output| output.size));
         }
+    }
+
+    /// What the generated column at this place is made of.
+    pub(super) fn generated_at(&self, relation: &Relation, at: usize, stack: &[Frame]) -> Option<Statement> {
+        let sql = match relation.facts.columns.get(at)?.generated.as_ref()? {
+            Code::Sql(sql) => Cow::Borrowed(sql.as_str()),
+            Code::Tree(tree) => {
+                parse::with_stack(|| deparse::expression(self, relation, tree)).flatten().map(Cow::Owned)?
+            }
+        };
+        self.generated(relation, &sql, stack)
     }
 
     /// An expression over the columns of its own table, as a query of that.
@@ -253,7 +258,8 @@ impl Catalog {
         let mut summary = match (facts.language.as_str(), facts.kind) {
             ("sql", 'f') => self.sql_summary(function, stack, path).unwrap_or_else(Summary::opaque),
             ("plpgsql", kind @ ('f' | 'p')) => {
-                let stored = self.code_stores(&facts.source, stack, path.schemas, path.known);
+                let stored =
+                    self.code_stores(&facts.source, stack, (path.schemas, path.known), &AtomicUsize::default());
                 // Text that is not shown is what `execute` is asked for; copies that are shown are judged as such.
                 let lost = if stored.dynamic { Taint::CLEAN } else { stored.lost };
                 let uses = if lost.is_clean() { Vec::new() } else { vec![(How::Source, lost)] };

@@ -3,7 +3,7 @@
 
 use lockgate_core::Label;
 
-use super::{Catalog, Relation};
+use super::{Catalog, Relation, is_among};
 use crate::statement::{Carry, CarryColumn};
 use crate::taint::Taint;
 
@@ -55,7 +55,11 @@ impl Catalog {
         let mut columns = relation.facts.columns.iter().filter(|c| column.is_empty() || c.name == column);
         columns.all(|c| {
             let any = c.typmod == -1 && ANY_TEXT.contains(&c.type_oid);
-            !c.constrained && (any || (plain && self.is_of_type(index, &c.name, value, type_oid)))
+            let computed_from = relation.together.iter().any(|together| {
+                let at = together.generated.filter(|_| is_among(c.number, &together.columns));
+                at.is_some_and(|at| !self.generated_never_fails(relation, at, &[]))
+            });
+            !c.constrained && !computed_from && (any || (plain && self.is_of_type(index, &c.name, value, type_oid)))
         })
     }
 

@@ -12,6 +12,7 @@ mod constant;
 mod expr;
 mod json;
 mod kinds;
+mod numbers;
 
 use lockgate_core::limits;
 

@@ -15,6 +15,8 @@ pub struct CatalogFacts {
     pub search_path: Vec<String>,
     /// The schema of the session's temporary objects, if it has one.
     pub temp_schema: Option<String>,
+    /// There are collations under which texts are equal that are not the same; much of what is done with texts refuses them.
+    pub loose_collations: bool,
     /// Tables, views and what else has columns.
     pub relations: Vec<RelationFacts>,
     /// (child, parent) of inheritance and partitioning.
@@ -29,6 +31,10 @@ pub struct CatalogFacts {
     pub casts: Vec<CastFacts>,
     /// User triggers, by relation.
     pub triggers: Vec<TriggerFacts>,
+    /// What the server computes of several columns of a row that is written.
+    pub together: Vec<TogetherFacts>,
+    /// Foreign keys.
+    pub references: Vec<ReferenceFacts>,
     /// Which user functions, operators and types the stored expressions of what name.
     pub calls: Vec<(Caller, Called)>,
     /// What the server's own objects are called.
@@ -56,7 +62,9 @@ impl CatalogFacts {
         let functions: usize = self.functions.iter().map(|f| 3 * EACH + f.source.len() + code(&f.body)).sum();
         // The mask stage has a table of its own.
         let types: usize = self.types.iter().map(|t| EACH * (2 + (t.fields.len() + t.labels.len()) / 2)).sum();
-        let others = self.operators.len() + self.casts.len() + self.triggers.len() + self.calls.len() / 4;
+        let others =
+            self.operators.len() + self.casts.len() + self.triggers.len() + self.together.len() + self.references.len();
+        let others = others + self.calls.len() / 4;
         relations + functions + types + others * EACH
     }
 
@@ -257,6 +265,39 @@ pub struct TriggerFacts {
     pub old_table: Option<String>,
     /// What it calls the rows after.
     pub new_table: Option<String>,
+    /// It may be put off to the end of the transaction.
+    pub deferrable: bool,
+}
+
+/// Columns of a relation that the server looks at together when it stores a row: by a check, an expression or the condition of
+/// an index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TogetherFacts {
+    /// The relation.
+    pub relation: u32,
+    /// What it is, for a message.
+    pub what: String,
+    /// The numbers of the columns; 0 for all of them.
+    pub columns: Vec<i16>,
+    /// What is looked at as well where those decide about it: the keys of an index that is unique for some rows.
+    pub also: Vec<i16>,
+}
+
+/// A foreign key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReferenceFacts {
+    /// The relation that refers.
+    pub from: u32,
+    /// The one that it refers to.
+    pub to: u32,
+    /// The columns that refer.
+    pub columns: Vec<i16>,
+    /// The columns that they refer to.
+    pub to_columns: Vec<i16>,
+    /// `pg_constraint.confupdtype`: a, r, c, n, d.
+    pub on_update: char,
+    /// `pg_constraint.confdeltype`.
+    pub on_delete: char,
 }
 
 /// What fires a trigger.
@@ -268,11 +309,13 @@ pub struct TriggerEvents {
     pub update: bool,
     /// DELETE.
     pub delete: bool,
+    /// TRUNCATE.
+    pub truncate: bool,
 }
 
 impl TriggerEvents {
     /// From `pg_trigger.tgtype` (the server's `catalog/pg_trigger.h`).
     pub const fn of_type(bits: i16) -> TriggerEvents {
-        TriggerEvents { insert: bits & 4 != 0, update: bits & 16 != 0, delete: bits & 8 != 0 }
+        TriggerEvents { insert: bits & 4 != 0, update: bits & 16 != 0, delete: bits & 8 != 0, truncate: bits & 32 != 0 }
     }
 }

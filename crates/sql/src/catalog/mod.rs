@@ -13,11 +13,13 @@ pub mod facts;
 mod nodes;
 pub mod query;
 mod stores;
+mod together;
 mod types;
 
 pub use by_number::CallByNumber;
 pub use carried::{Astray, CarriedLabel};
 pub(crate) use stores::Fired;
+pub(crate) use together::{Action, Reference, Together, columns_of, is_among};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -60,11 +62,14 @@ pub struct Catalog {
     search_path: Vec<String>,
     temp_schema: Option<String>,
     labelled: Vec<LabelledColumn>,
+    loose_collations: bool,
     /// No relation could be left out: with more than the limit nothing is known.
     complete: bool,
     relations: Vec<Relation>,
     relations_by_name: HashMap<String, Vec<usize>>,
     relations_by_oid: HashMap<u32, usize>,
+    /// Foreign keys, by the relation that they refer to.
+    references: HashMap<usize, Vec<Reference>>,
     /// Those whose rows lie in partitions.
     partitioned: Vec<usize>,
     functions: Vec<Function>,
@@ -91,6 +96,8 @@ pub struct Catalog {
     calls: HashMap<Caller, Vec<Called>>,
     /// Functions declared free of labelled data, as `schema.name`.
     declared: Vec<String>,
+    /// Code of some trigger may be put off to the end of the transaction.
+    puts_off: bool,
     /// What all of this takes, in estimate.
     bytes: usize,
 }
@@ -107,6 +114,8 @@ pub(crate) struct Relation {
     pub(crate) ancestors: Vec<usize>,
     /// Its triggers that call a user's function.
     pub(crate) triggers: Vec<Trigger>,
+    /// What the server computes of several of its columns when it stores a row.
+    pub(crate) together: Vec<Together>,
     lineage: OnceLock<Lineage>,
 }
 
@@ -123,6 +132,8 @@ pub(crate) struct Trigger {
     pub(crate) old_table: Option<String>,
     /// What it calls the rows after.
     pub(crate) new_table: Option<String>,
+    /// It may be put off to the end of the transaction, and find then what its names stand for.
+    pub(crate) deferrable: bool,
 }
 
 /// Where a relation's columns come from.
@@ -266,12 +277,14 @@ impl Catalog {
                 .iter()
                 .map(|c| brought.get(&(relation.oid, c.number)).is_some_and(|b| b.iter().any(|b| b.derived)))
                 .collect();
+            let together = Together::of_generated(&relation);
             relations.push(Relation {
                 facts: relation,
                 base,
                 derived,
                 ancestors: Vec::new(),
                 triggers: Vec::new(),
+                together,
                 lineage: OnceLock::new(),
             });
         }
@@ -289,6 +302,7 @@ impl Catalog {
             functions_by_oid.insert(function.oid, functions.len());
             functions.push(Function { facts: function, safe, summary: OnceLock::new() });
         }
+        let mut puts_off = false;
         for trigger in facts.triggers {
             if let Some(relation) = relations_by_oid.get(&trigger.relation).and_then(|r| relations.get_mut(*r)) {
                 // A trigger that calls a built-in function does what the server's own code does.
@@ -299,8 +313,22 @@ impl Catalog {
                         events: trigger.events,
                         old_table: trigger.old_table,
                         new_table: trigger.new_table,
+                        deferrable: trigger.deferrable,
                     });
+                    puts_off |= trigger.deferrable;
                 }
+            }
+        }
+        let mut references: HashMap<usize, Vec<Reference>> = HashMap::new();
+        for reference in facts.references {
+            let at = |oid: u32| relations_by_oid.get(&oid).copied();
+            if let (Some(from), Some(to)) = (at(reference.from), at(reference.to)) {
+                references.entry(to).or_default().push(Reference::of_facts(from, reference));
+            }
+        }
+        for together in facts.together {
+            if let Some(relation) = relations_by_oid.get(&together.relation).and_then(|r| relations.get_mut(*r)) {
+                relation.together.push(Together::of_facts(together));
             }
         }
         let mut operators: HashMap<String, Vec<(String, usize)>> = HashMap::new();
@@ -345,11 +373,13 @@ impl Catalog {
             major: facts.server_version / 10_000,
             search_path: facts.search_path,
             temp_schema: facts.temp_schema,
+            loose_collations: facts.loose_collations,
             labelled,
             complete,
             relations,
             relations_by_name,
             relations_by_oid,
+            references,
             partitioned,
             functions,
             functions_by_name,
@@ -366,6 +396,7 @@ impl Catalog {
             operator_functions,
             calls,
             declared: safe_functions.to_vec(),
+            puts_off,
             bytes,
         }
     }
@@ -465,6 +496,16 @@ impl Catalog {
             }
         }
         taint
+    }
+
+    /// Whether code of users may be put off to the end of a transaction.
+    pub(crate) fn puts_off(&self) -> bool {
+        self.puts_off
+    }
+
+    /// Whether a column may have a collation that suits some functions only.
+    pub(crate) fn compares_loosely(&self) -> bool {
+        self.loose_collations
     }
 
     pub(crate) fn major(&self) -> u32 {

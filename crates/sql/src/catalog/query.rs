@@ -13,8 +13,8 @@ use lockgate_core::limits;
 use std::sync::Arc;
 
 use super::facts::{
-    Called, Caller, CastFacts, CatalogFacts, Code, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts,
-    TriggerEvents, TriggerFacts, TypeFacts,
+    Called, Caller, CastFacts, CatalogFacts, Code, ColumnFacts, FunctionFacts, OperatorFacts, ReferenceFacts,
+    RelationFacts, TogetherFacts, TriggerEvents, TriggerFacts, TypeFacts,
 };
 
 /// Objects with a lower id were made by the server's bootstrap.
@@ -35,6 +35,17 @@ macro_rules! visible {
             ") AND ",
             $schema,
             " OPERATOR(pg_catalog.<>) 99::pg_catalog.oid)"
+        )
+    };
+}
+
+/// A temporary relation of another session, which nobody else finds: what it is made of is nothing to others.
+macro_rules! of_another {
+    ($relation:literal) => {
+        concat!(
+            "(",
+            $relation,
+            " OPERATOR(pg_catalog.=) ANY (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relpersistence OPERATOR(pg_catalog.=) 't'::pg_catalog.\"char\" AND pg_catalog.pg_is_other_temp_schema(c.relnamespace)))"
         )
     };
 }
@@ -94,9 +105,37 @@ macro_rules! own_index {
     };
 }
 
-/// One row of one short text that differs whenever the snapshot would. It costs far less than the snapshot.
+/// The numbers of the columns that a tree names.
+macro_rules! columns {
+    ($tree:literal) => {
+        concat!(
+            "(SELECT pg_catalog.string_agg(m[1], ' ') FROM pg_catalog.regexp_matches(",
+            $tree,
+            "::pg_catalog.text, ':varattno (-?[0-9]+)', 'g') m)"
+        )
+    };
+}
+
+/// The part of an answer to [`VERSION_SQL`] that differs whenever a session may look names up in other schemas without having
+/// done anything for that: schemas, who may use them, and who is a member of whom.
+pub fn paths_of(version: &str) -> &str {
+    let end = version.match_indices('.').nth(1).map_or(version.len(), |(at, _)| at);
+    version.get(..end).unwrap_or_default()
+}
+
+/// One row of one short text that differs whenever the snapshot would. It costs far less than the snapshot. What [`paths_of`]
+/// takes comes first.
 pub const VERSION_SQL: &str = concat!(
     "SELECT pg_catalog.concat_ws('.', ",
+    digest!(
+        "n",
+        "n.oid",
+        "'11'::pg_catalog.int8",
+        "pg_catalog.pg_namespace n WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)"
+    ),
+    ", ",
+    digest!("m", "m.roleid", "m.member::pg_catalog.int8", "pg_catalog.pg_auth_members m"),
+    ", ",
     digest!(
         "c",
         "c.oid",
@@ -134,16 +173,14 @@ pub const VERSION_SQL: &str = concat!(
     ", ",
     digest!("k", "k.oid", "'8'::pg_catalog.int8", concat!("pg_catalog.pg_cast k WHERE ", user!("k.oid"))),
     ", ",
-    digest!("d", "d.oid", "'9'::pg_catalog.int8", "pg_catalog.pg_attrdef d"),
+    digest!(
+        "d",
+        "d.oid",
+        "'9'::pg_catalog.int8",
+        concat!("pg_catalog.pg_attrdef d WHERE NOT ", of_another!("d.adrelid"))
+    ),
     ", ",
     digest!("e", "e.oid", "'10'::pg_catalog.int8", "pg_catalog.pg_enum e"),
-    ", ",
-    digest!(
-        "n",
-        "n.oid",
-        "'11'::pg_catalog.int8",
-        "pg_catalog.pg_namespace n WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)"
-    ),
     ", ",
     digest!("x", "x.oid", "'12'::pg_catalog.int8", "pg_catalog.pg_extension x"),
     ", ",
@@ -153,30 +190,38 @@ pub const VERSION_SQL: &str = concat!(
         "d.refobjid::pg_catalog.int8",
         concat!(
             "pg_catalog.pg_depend d WHERE d.refclassid OPERATOR(pg_catalog.=) ANY ('{1255,2617}'::pg_catalog.oid[]) AND ",
-            user!("d.refobjid")
+            user!("d.refobjid"),
+            // What lies in another session's schema.
+            " AND NOT (d.refobjid OPERATOR(pg_catalog.=) ANY (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE pg_catalog.pg_is_other_temp_schema(n.oid)) AND d.refclassid OPERATOR(pg_catalog.=) 2617::pg_catalog.oid)"
         )
     ),
     ", ",
-    digest!("k", "k.oid", "'13'::pg_catalog.int8", concat!("pg_catalog.pg_constraint k WHERE ", user!("k.oid"))),
+    digest!(
+        "k",
+        "k.oid",
+        "'13'::pg_catalog.int8",
+        concat!("pg_catalog.pg_constraint k WHERE ", user!("k.oid"), " AND NOT ", of_another!("k.conrelid"))
+    ),
     ", ",
     digest!(
         "i",
         "i.indexrelid",
         "'14'::pg_catalog.int8",
-        concat!(
-            "pg_catalog.pg_index i WHERE (i.indisunique OR i.indisexclusion OR i.indisclustered) AND ",
-            user!("i.indexrelid")
-        )
+        concat!("pg_catalog.pg_index i WHERE ", user!("i.indexrelid"), " AND NOT ", of_another!("i.indrelid"))
     ),
+    ", ",
+    digest!("l", "l.oid", "'16'::pg_catalog.int8", concat!("pg_catalog.pg_collation l WHERE ", user!("l.oid"))),
+    ", ",
+    digest!("s", "s.oid", "'15'::pg_catalog.int8", concat!("pg_catalog.pg_statistic_ext s WHERE ", user!("s.oid"))),
     ", pg_catalog.pg_my_temp_schema()::pg_catalog.text)"
 );
 
 /// The questions, in the order in which [`FactsBuilder::row`] counts them. Every column of every answer is text.
 ///
 /// A tree that no analysis gets through anyway is left out: an empty one reads as unknown.
-pub const SNAPSHOT_SQL: [&str; 11] = [
+pub const SNAPSHOT_SQL: [&str; 13] = [
     // 0: version of the server, temporary schema, effective path as one text per row.
-    "SELECT pg_catalog.current_setting('server_version_num'), (SELECT n.nspname::pg_catalog.text FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), s::pg_catalog.text FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) s",
+    "SELECT pg_catalog.current_setting('server_version_num'), (SELECT n.nspname::pg_catalog.text FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), s::pg_catalog.text, (EXISTS (SELECT FROM pg_catalog.pg_collation k WHERE NOT k.collisdeterministic))::pg_catalog.text FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) s",
     // 1: relations, and indexes that have a name for their statistics.
     concat!(
         "SELECT c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text, c.reltype::pg_catalog.text, ",
@@ -200,12 +245,14 @@ pub const SNAPSHOT_SQL: [&str; 11] = [
         "GREATEST(a.atttypmod, (SELECT t.typtypmod FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) a.atttypid))::pg_catalog.text, ",
         "CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog.\"char\" THEN (SELECT d.adbin::pg_catalog.text FROM pg_catalog.pg_attrdef d WHERE d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum) END, ",
         "(a.attgenerated OPERATOR(pg_catalog.=) 'v'::pg_catalog.\"char\")::pg_catalog.text, ",
-        // What refuses a value: NOT NULL, a partition's bounds, a domain, checks and keys, indexes that are unique or exclude.
+        // What refuses a value: NOT NULL, a partition's bounds, a domain, checks and keys, indexes (none takes a value of any
+        // length), and expressions over the row in indexes and statistics.
         "(a.attnotnull OR c.relispartition OR c.relkind OPERATOR(pg_catalog.=) 'p'::pg_catalog.\"char\" ",
         "OR EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) a.atttypid AND t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog.\"char\") ",
         "OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid OPERATOR(pg_catalog.=) a.attrelid AND (k.conkey IS NULL OR a.attnum OPERATOR(pg_catalog.=) ANY (k.conkey))) ",
-        "OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) a.attrelid AND (i.indisunique OR i.indisexclusion) ",
-        "AND (a.attnum OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[]) OR '0'::pg_catalog.int2 OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[]))))::pg_catalog.text ",
+        "OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) a.attrelid ",
+        "AND (i.indpred IS NOT NULL OR a.attnum OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[]) OR '0'::pg_catalog.int2 OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[]))) ",
+        "OR EXISTS (SELECT FROM pg_catalog.pg_statistic_ext s WHERE s.stxrelid OPERATOR(pg_catalog.=) a.attrelid AND s.stxexprs IS NOT NULL))::pg_catalog.text ",
         "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid ",
         "WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f,S}'::pg_catalog.\"char\"[]) AND ",
         user!("c.oid"),
@@ -254,7 +301,7 @@ pub const SNAPSHOT_SQL: [&str; 11] = [
         user!("k.oid")
     ),
     // 8: triggers.
-    "SELECT g.tgrelid::pg_catalog.text, g.tgfoid::pg_catalog.text, (((g.tgtype OPERATOR(pg_catalog.&) 1::pg_catalog.int2) OPERATOR(pg_catalog.<>) 0) AND ((g.tgtype OPERATOR(pg_catalog.&) 66::pg_catalog.int2) OPERATOR(pg_catalog.<>) 0))::pg_catalog.text, g.tgtype::pg_catalog.text, g.tgoldtable::pg_catalog.text, g.tgnewtable::pg_catalog.text FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal AND g.tgenabled OPERATOR(pg_catalog.<>) 'D'::pg_catalog.\"char\"",
+    "SELECT g.tgrelid::pg_catalog.text, g.tgfoid::pg_catalog.text, (((g.tgtype OPERATOR(pg_catalog.&) 1::pg_catalog.int2) OPERATOR(pg_catalog.<>) 0) AND ((g.tgtype OPERATOR(pg_catalog.&) 66::pg_catalog.int2) OPERATOR(pg_catalog.<>) 0))::pg_catalog.text, g.tgtype::pg_catalog.text, g.tgoldtable::pg_catalog.text, g.tgnewtable::pg_catalog.text, g.tgdeferrable::pg_catalog.text FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal AND g.tgenabled OPERATOR(pg_catalog.<>) 'D'::pg_catalog.\"char\"",
     // 9: what the ids of the server's own functions, operators and relations stand for: a row for each schema.
     concat!(
         "SELECT 'f', n.nspname::pg_catalog.text, pg_catalog.string_agg(pg_catalog.concat(p.oid, ' ', p.proname), ' ') FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace WHERE NOT ",
@@ -286,6 +333,27 @@ pub const SNAPSHOT_SQL: [&str; 11] = [
         names_code!("1255"),
         " UNION SELECT 't', t.oid::pg_catalog.text, d.refclassid::pg_catalog.text, d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) d.objid WHERE t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog.\"char\" AND ",
         names_code!("1247")
+    ),
+    // 11: columns that a check, the expressions of an index or its condition look at together.
+    concat!(
+        "SELECT k.conrelid::pg_catalog.text, pg_catalog.concat('the check `', k.conname, '`'), pg_catalog.array_to_string(k.conkey, ' '), NULL FROM pg_catalog.pg_constraint k ",
+        "WHERE k.contype OPERATOR(pg_catalog.=) 'c'::pg_catalog.\"char\" AND k.conrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND ",
+        user!("k.oid"),
+        " UNION ALL SELECT i.indrelid::pg_catalog.text, pg_catalog.concat('the index `', c.relname, '`'), ",
+        columns!("i.indexprs"),
+        ", NULL FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid WHERE i.indexprs IS NOT NULL AND ",
+        user!("i.indexrelid"),
+        " UNION ALL SELECT i.indrelid::pg_catalog.text, pg_catalog.concat('the condition of the index `', c.relname, '`'), ",
+        columns!("i.indpred"),
+        ", CASE WHEN i.indisunique OR i.indisexclusion THEN pg_catalog.array_to_string(i.indkey::pg_catalog.int2[], ' ') END ",
+        "FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid WHERE i.indpred IS NOT NULL AND ",
+        user!("i.indexrelid")
+    ),
+    // 12: foreign keys.
+    concat!(
+        "SELECT k.conrelid::pg_catalog.text, k.confrelid::pg_catalog.text, pg_catalog.array_to_string(k.conkey, ' '), pg_catalog.array_to_string(k.confkey, ' '), k.confupdtype::pg_catalog.text, k.confdeltype::pg_catalog.text ",
+        "FROM pg_catalog.pg_constraint k WHERE k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog.\"char\" AND ",
+        user!("k.oid")
     ),
 ];
 
@@ -423,11 +491,25 @@ impl FactsBuilder {
                     events: TriggerEvents::of_type(row.number()?),
                     old_table: row.optional()?.map(str::to_owned),
                     new_table: row.optional()?.map(str::to_owned),
+                    deferrable: row.truth()?,
                 });
                 Ok(())
             }
             9 => self.server_names(&mut row),
             10 => self.call(&mut row),
+            11 => {
+                let (relation, what) = (row.number()?, row.owned()?);
+                let (columns, also) = (row.column_numbers()?, row.column_numbers()?);
+                self.facts.together.push(TogetherFacts { relation, what, columns, also });
+                Ok(())
+            }
+            12 => {
+                let (from, to) = (row.number()?, row.number()?);
+                let (columns, to_columns) = (row.column_numbers()?, row.column_numbers()?);
+                let (on_update, on_delete) = (row.letter()?, row.letter()?);
+                self.facts.references.push(ReferenceFacts { from, to, columns, to_columns, on_update, on_delete });
+                Ok(())
+            }
             _ => row.bad("a row for no question"),
         }
     }
@@ -444,6 +526,7 @@ impl FactsBuilder {
         self.facts.server_version = row.number()?;
         self.facts.temp_schema = row.optional()?.map(str::to_owned);
         self.facts.search_path.push(row.owned()?);
+        self.facts.loose_collations = row.truth()?;
         Ok(())
     }
 

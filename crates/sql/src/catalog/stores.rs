@@ -7,6 +7,7 @@
 //! out that way counts as storing all of it. Conditions are not followed: that a row was changed is no copy of it.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lockgate_core::limits;
 use pg_query::protobuf::{ScanToken, Token};
@@ -87,6 +88,8 @@ struct Code<'a> {
     path: &'a [String],
     path_known: bool,
     stack: &'a [Frame],
+    /// Of the whole statement: what triggers set off is gone through again for each way to it.
+    steps: &'a AtomicUsize,
 }
 
 impl<'a> Code<'a> {
@@ -146,8 +149,8 @@ impl Catalog {
         trigger: &Trigger,
         fired: &Fired<'_>,
         stack: &[Frame],
-        path: &[String],
-        path_known: bool,
+        (path, path_known): (&[String], bool),
+        steps: &AtomicUsize,
     ) -> Taint {
         let Some(function) = self.function(trigger.function).filter(|f| !f.safe) else { return Taint::CLEAN };
         if let Some(extension) = &function.facts.extension {
@@ -178,13 +181,19 @@ impl Catalog {
             None => (path, path_known),
         };
         let source = function.facts.source.as_str();
-        let stored = self.stores(source, Some((trigger, fired)), &Taint::CLEAN, &inner, path, path_known);
+        let stored = self.stores(source, Some((trigger, fired)), &Taint::CLEAN, &inner, (path, path_known), steps);
         if stored.dynamic { self.unknown() } else { stored.lost }
     }
 
     /// What code stores that is called with values of this taint.
-    pub(crate) fn code_stores(&self, source: &str, stack: &[Frame], path: &[String], path_known: bool) -> Stored {
-        self.stores(source, None, &Taint::CLEAN, stack, path, path_known)
+    pub(crate) fn code_stores(
+        &self,
+        source: &str,
+        stack: &[Frame],
+        path: (&[String], bool),
+        steps: &AtomicUsize,
+    ) -> Stored {
+        self.stores(source, None, &Taint::CLEAN, stack, path, steps)
     }
 
     fn stores(
@@ -193,8 +202,8 @@ impl Catalog {
         row: Option<(&Trigger, &Fired<'_>)>,
         given: &Taint,
         stack: &[Frame],
-        path: &[String],
-        path_known: bool,
+        (path, path_known): (&[String], bool),
+        steps: &AtomicUsize,
     ) -> Stored {
         if !self.has_labels() {
             return Stored::default();
@@ -203,6 +212,10 @@ impl Catalog {
         let Ok(mut tokens) = parse::tokens(source) else { return unread };
         tokens.retain(|t| !matches!(t.token(), Token::SqlComment | Token::CComment));
         if tokens.iter().any(|t| matches!(t.token(), Token::Uident | Token::Execute)) {
+            return unread;
+        }
+        steps.store(steps.load(Ordering::Relaxed).saturating_add(tokens.len()), Ordering::Relaxed);
+        if steps.load(Ordering::Relaxed) > limits::SQL_ANALYSIS_STEPS_MAX {
             return unread;
         }
         let names: Vec<Option<Cow<'_, str>>> = tokens.iter().map(|token| name_of(token, source)).collect();
@@ -216,12 +229,11 @@ impl Catalog {
             path,
             path_known,
             stack,
+            steps,
         };
         let read = self.read_by(&code);
+        // What it writes may set off code that reads, also where nothing is read here.
         code.variables.join(&read);
-        if code.variables.is_clean() {
-            return Stored::default();
-        }
         let mut lost = self.stored_by_calls(&code);
         let mut at = 0;
         let mut begins = true;
@@ -261,6 +273,9 @@ impl Catalog {
             let here = code.name(at);
             begins = code.is(at, Token::Ascii59) || matches!(here, "begin" | "then" | "else" | "loop" | "declare");
             at += 1;
+        }
+        if steps.load(Ordering::Relaxed) > limits::SQL_ANALYSIS_STEPS_MAX {
+            return unread;
         }
         Stored { lost, dynamic: false }
     }
@@ -324,8 +339,18 @@ impl Catalog {
                         let mut inner = code.stack.to_vec();
                         inner.push(frame);
                         let source = function.facts.source.as_str();
-                        let stored = self.stores(source, None, &code.variables, &inner, code.path, code.path_known);
-                        lost.join(&stored.lost);
+                        let stored = self.stores(
+                            source,
+                            None,
+                            &code.variables,
+                            &inner,
+                            (code.path, code.path_known),
+                            code.steps,
+                        );
+                        // Text that is not shown stores what it is given.
+                        if !(stored.dynamic && code.variables.is_clean()) {
+                            lost.join(&stored.lost);
+                        }
                     }
                     (None, "plpgsql") => {}
                     (None, "sql") => {
@@ -339,6 +364,7 @@ impl Catalog {
                             }
                         }
                     }
+                    _ if code.variables.is_clean() => {}
                     _ => lost.join(&self.unknown()),
                 }
             }
@@ -375,11 +401,17 @@ impl Catalog {
     }
 
     fn statement_of(&self, code: &Code<'_>, text: &str) -> Option<Statement> {
+        let steps = code.steps.load(Ordering::Relaxed).saturating_add(limits::SQL_STEPS_PER_PARSE);
+        code.steps.store(steps, Ordering::Relaxed);
+        if steps > limits::SQL_ANALYSIS_STEPS_MAX {
+            return None;
+        }
         parse::with_tree(text, true, |tree| {
             let [raw] = tree.stmts.as_slice() else { return None };
             let context = Context { catalog: self, search_path: code.path, path_known: code.path_known };
             let arguments: Vec<String> = TRIGGER_VARIABLES.iter().map(|name| (*name).to_owned()).collect();
             let mut analyzer = Analyzer::new(&context, code.stack);
+            analyzer.took(code.steps.load(Ordering::Relaxed));
             analyzer.arguments = &arguments;
             analyzer.by_owner = code.fired.is_some();
             analyzer.variables = Some(code.variables.clone());
@@ -396,6 +428,7 @@ impl Catalog {
                 }
             }
             let statement = analyzer.statement_among(raw.stmt.as_deref()?, rows, tables);
+            code.steps.store(analyzer.taken(), Ordering::Relaxed);
             (!analyzer.exhausted()).then_some(statement)
         })
         .ok()

@@ -1,8 +1,8 @@
 //! The catalog of a small shop, as a server would tell it.
 
 use lockgate_sql::facts::{
-    CatalogFacts, Code, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts, TriggerEvents, TriggerFacts,
-    TypeFacts,
+    CatalogFacts, Code, ColumnFacts, FunctionFacts, OperatorFacts, RelationFacts, TogetherFacts, TriggerEvents,
+    TriggerFacts, TypeFacts,
 };
 use lockgate_sql::{Catalog, ColumnRule};
 
@@ -225,6 +225,15 @@ pub fn facts() -> CatalogFacts {
             events: TriggerEvents::of_type(4),
             ..TriggerFacts::default()
         }],
+        together: [
+            (16_404, "the check `grown`", vec![2, 3], vec![]),
+            (16_404, "the check `named`", vec![2], vec![]),
+            (16_404, "the condition of the index `once`", vec![3], vec![5]),
+            (16_407, "the condition of the index `kept`", vec![1], vec![2]),
+            (16_406, "the check `later`", vec![2], vec![]),
+        ]
+        .map(|(relation, what, columns, also)| TogetherFacts { relation, what: what.into(), columns, also })
+        .to_vec(),
         ..CatalogFacts::default()
     }
 }

@@ -22,7 +22,7 @@ pub use ticket::{Approved, Decision, Ticket};
 use crate::error::StoreError;
 use crate::keys;
 use crate::store::Store;
-use lockgate_core::{Identity, SessionId, TargetName, Timestamp, is_name, limits, metrics as names};
+use lockgate_core::{Identity, SessionId, TargetName, Timestamp, is_name, limits, metrics as names, name_key};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -132,9 +132,9 @@ pub enum DecideError {
     /// Nobody decides on what was asked by or for them.
     #[error("this was asked by or for `{0}`, so somebody else must decide")]
     OwnRequest(String),
-    /// Agents ask; people answer.
-    #[error("an agent cannot decide: a person must")]
-    Agent,
+    /// Agents and services ask; people answer.
+    #[error("only a person can decide, and neither an agent nor a service is one")]
+    NotAPerson,
     /// The approver is in none of the groups that are still missing.
     #[error("only a member of {} can decide now", .0.iter().map(|g| format!("`{g}`")).collect::<Vec<_>>().join(" or "))]
     NotInGroup(BTreeSet<String>),
@@ -349,5 +349,11 @@ pub(crate) async fn abort_pending(store: &Store, now: Timestamp) -> Result<(), S
 
 /// The people behind an identity: itself and everybody it acts for.
 fn people(identity: &Identity) -> BTreeSet<String> {
-    std::iter::once(&identity.user).chain(identity.on_behalf_of.iter().map(|p| &p.user)).cloned().collect()
+    identity.users().map(str::to_owned).collect()
+}
+
+/// The first of these who is among the others too, however the two are spelt.
+fn shared<'p>(people: &'p BTreeSet<String>, others: &BTreeSet<String>) -> Option<&'p String> {
+    let keys: BTreeSet<String> = others.iter().map(|name| name_key(name)).collect();
+    people.iter().find(|name| keys.contains(&name_key(name)))
 }

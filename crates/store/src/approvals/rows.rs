@@ -1,6 +1,6 @@
 //! The rows of approvals and of the votes on them. Every change of state is one conditional write.
 
-use super::{ApprovalState, Choice, DecideError, Need, NewApproval, people};
+use super::{ApprovalState, Choice, DecideError, Need, NewApproval, people, shared};
 use crate::error::StoreError;
 use crate::keys::encode_hex;
 use crate::store::Store;
@@ -103,11 +103,12 @@ impl ApprovalInfo {
     /// The first rule that stands against it.
     pub fn may_decide(&self, approver: &Identity) -> Result<(), DecideError> {
         let theirs = people(approver);
-        if let Some(same) = people(&self.requester).intersection(&theirs).next() {
+        if let Some(same) = shared(&people(&self.requester), &theirs) {
             return Err(DecideError::OwnRequest(same.clone()));
         }
-        if approver.kind == IdentityKind::Agent {
-            return Err(DecideError::Agent);
+        // Who acts for somebody is an agent, whatever its token calls it. And what a service holds is a secret that lies about somewhere.
+        if approver.kind != IdentityKind::Human || !approver.on_behalf_of.is_empty() {
+            return Err(DecideError::NotAPerson);
         }
         if self.state != ApprovalState::Pending {
             return Err(DecideError::NotPending(self.state));
@@ -117,7 +118,7 @@ impl ApprovalInfo {
         if wanted.is_disjoint(&approver.certain_groups()) {
             return Err(DecideError::NotInGroup(wanted));
         }
-        if let Some(vote) = self.votes.iter().find(|v| !v.people.is_disjoint(&theirs)) {
+        if let Some(vote) = self.votes.iter().find(|v| shared(&v.people, &theirs).is_some()) {
             return Err(DecideError::AlreadyVoted(vote.user.clone()));
         }
         Ok(())
@@ -126,7 +127,7 @@ impl ApprovalInfo {
     /// Whether `identity` is, or ever was, one of those asked: in a named group and not on the requester's side.
     pub fn is_asked(&self, identity: &Identity) -> bool {
         let groups = identity.certain_groups();
-        people(&self.requester).is_disjoint(&people(identity))
+        shared(&people(&self.requester), &people(identity)).is_none()
             && self.needs.iter().any(|need| !need.groups.is_disjoint(&groups))
     }
 }
@@ -135,6 +136,7 @@ pub(super) async fn insert(store: &Store, id: &str, new: &NewApproval, now: Time
     let requester = StoredIdentity::of(&new.requester);
     let needs: Vec<StoredNeed> =
         new.needs.iter().map(|n| StoredNeed { groups: n.groups.clone(), quorum: n.quorum }).collect();
+    let mut tx = store.change("write an approval").await?;
     sqlx::query(
         "INSERT INTO approvals (id, session_id, user_name, requester, target, database_name, statement, parameters,
                                 digest, policies, needs, opened, expires, state)
@@ -153,10 +155,10 @@ pub(super) async fn insert(store: &Store, id: &str, new: &NewApproval, now: Time
     .bind(encode(&needs)?)
     .bind(now.millis())
     .bind(new.expires.millis())
-    .execute(&store.inner.write)
+    .execute(&mut *tx)
     .await
-    .map(|_| ())
-    .map_err(StoreError::doing("write an approval"))
+    .map_err(StoreError::doing("write an approval"))?;
+    tx.commit().await
 }
 
 /// Counts a vote and, where it settles the matter, ends the request, all in one write transaction.
@@ -169,7 +171,7 @@ pub(super) async fn decide(
     now: Timestamp,
 ) -> Result<ApprovalState, DecideError> {
     let doing = || StoreError::doing("write a decision");
-    let mut tx = store.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(doing())?;
+    let mut tx = store.change("write a decision").await?;
     let Some(mut approval) = read(&mut tx, id).await? else { return Err(DecideError::Unknown(id.to_owned())) };
     approval.may_decide(approver)?;
     if approval.expires <= now {
@@ -211,7 +213,7 @@ pub(super) async fn decide(
             return Err(DecideError::NotPending(approval.state));
         }
     }
-    tx.commit().await.map_err(doing())?;
+    tx.commit().await?;
     Ok(state)
 }
 
@@ -223,44 +225,42 @@ pub(super) async fn end(
     reason: Option<&str>,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let mut connection = store.inner.write.acquire().await.map_err(StoreError::doing("end an approval"))?;
-    if leave_pending(&mut connection, id, state, reason, now).await? {
-        return Ok(true);
+    let mut tx = store.change("end an approval").await?;
+    let mut ended = leave_pending(&mut tx, id, state, reason, now).await?;
+    if !ended && state == ApprovalState::Withdrawn {
+        let taken = "UPDATE approvals SET state = 'withdrawn', ended = $1 WHERE id = $2 AND state = 'approved'";
+        let done = sqlx::query(taken).bind(now.millis()).bind(id).execute(&mut *tx).await;
+        ended = done.map_err(StoreError::doing("end an approval"))?.rows_affected() == 1;
     }
-    if state != ApprovalState::Withdrawn {
-        return Ok(false);
-    }
-    let done = sqlx::query("UPDATE approvals SET state = 'withdrawn', ended = $1 WHERE id = $2 AND state = 'approved'")
-        .bind(now.millis())
-        .bind(id)
-        .execute(&mut *connection)
-        .await
-        .map_err(StoreError::doing("end an approval"))?;
-    Ok(done.rows_affected() == 1)
+    tx.commit().await?;
+    Ok(ended)
 }
 
 /// Spends an approval on exactly what it was given for. Whether it was there to be spent.
 pub(super) async fn claim(store: &Store, id: &str, digest: &[u8; 32]) -> Result<bool, StoreError> {
+    let mut tx = store.change("use an approval").await?;
     let done = sqlx::query("UPDATE approvals SET state = 'used' WHERE id = $1 AND state = 'approved' AND digest = $2")
         .bind(id)
         .bind(encode_hex(digest))
-        .execute(&store.inner.write)
+        .execute(&mut *tx)
         .await
         .map_err(StoreError::doing("use an approval"))?;
+    tx.commit().await?;
     Ok(done.rows_affected() == 1)
 }
 
 /// `approved` and not `used` at a restart means that nothing ran, so it ends the same way as `pending`.
 pub(super) async fn abort_pending(store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    let mut tx = store.change("end the approvals of an earlier run").await?;
     sqlx::query(
         "UPDATE approvals SET state = 'aborted', ended = $1, reason = 'gateway restarted; nothing ran'
          WHERE state IN ('pending', 'approved')",
     )
     .bind(now.millis())
-    .execute(&store.inner.write)
+    .execute(&mut *tx)
     .await
-    .map(|_| ())
-    .map_err(StoreError::doing("end the approvals of an earlier run"))
+    .map_err(StoreError::doing("end the approvals of an earlier run"))?;
+    tx.commit().await
 }
 
 pub(super) async fn find(store: &Store, id: &str) -> Result<Option<ApprovalInfo>, StoreError> {
@@ -388,6 +388,8 @@ struct StoredIdentity {
     kind: String,
     on_behalf_of: String,
     token_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    actions: Option<BTreeSet<String>>,
 }
 
 impl StoredIdentity {
@@ -398,10 +400,16 @@ impl StoredIdentity {
             kind: identity.kind.name().to_owned(),
             on_behalf_of: encode_chain(&identity.on_behalf_of),
             token_id: identity.token_id.clone(),
+            actions: identity.actions.as_ref().map(|all| all.iter().map(ToString::to_string).collect()),
         }
     }
 
     fn identity(self) -> Option<Identity> {
+        let read = |names: BTreeSet<String>| names.iter().map(|name| name.parse().ok()).collect::<Option<_>>();
+        let actions = match self.actions {
+            Some(names) => Some(read(names)?),
+            None => None,
+        };
         Some(Identity {
             kind: IdentityKind::from_name(&self.kind)?,
             directories: Vec::new(),
@@ -409,6 +417,7 @@ impl StoredIdentity {
             user: self.user,
             groups: self.groups,
             token_id: self.token_id,
+            actions,
         })
     }
 }

@@ -1,11 +1,12 @@
 //! Where recordings lie, and reading them. Needs no lock: a live gateway's recordings can be read while it writes.
 
 use super::{JournalError, at};
+use crate::lock::Lock;
 use lockgate_core::SessionId;
 use lockgate_record::{ReadError, Recorded, RecordingKeys, RecordingKind, RecordingReader};
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File};
 use std::io::{self, BufReader};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::vec;
 
@@ -30,15 +31,9 @@ impl Layout {
     }
 
     /// Takes the lock that one writer at a time may hold.
-    pub(super) fn lock(&self) -> Result<File, JournalError> {
+    pub(super) fn lock(&self) -> Result<Lock, JournalError> {
         let path = self.log_dir().join("lock");
-        let file =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(at(&path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(JournalError::InUse(self.root.clone())),
-            Err(TryLockError::Error(error)) => Err(at(&path)(error)),
-        }
+        Lock::take(&path).map_err(at(&path))?.ok_or_else(|| JournalError::InUse(self.root.clone()))
     }
 
     fn log_dir(&self) -> PathBuf {

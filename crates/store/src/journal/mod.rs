@@ -28,6 +28,7 @@ pub use keys::{expect_keys, load_keys, load_or_create_keys, load_public_key};
 pub use recover::RecoveryReport;
 pub use verify::{Finding, VerifyReport, newest_checkpoint, verify};
 
+use crate::lock::Lock;
 use archive::Layout;
 use file::FileSink;
 use lockgate_core::limits::RECORD_CHECKPOINT_MS_MIN;
@@ -39,7 +40,7 @@ use log::LeafLog;
 use progress::{Milestone, Progress};
 use recover::Unfinished;
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -126,7 +127,7 @@ struct Shared {
     /// How far recordings have come that have begun and not ended.
     open: Mutex<HashMap<SessionId, Arc<Progress>>>,
     /// Held for as long as the journal is, so that no second process writes it.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Shared {

@@ -83,13 +83,13 @@ impl Store {
         check_source(&new.source)?;
         check_name(&new.name)?;
         check_texts(None, new.external_id.as_deref())?;
-        let mut tx = self.begin_change("add a group").await?;
+        let mut tx = self.change("add a group").await?;
         let id = insert(&mut tx, &new, now).await?;
         let came = join(&mut tx, &new.source, &id, &new.members).await?;
         note_change(&mut tx, &came.iter().map(|user| key(user)).collect::<Vec<_>>()).await?;
         let detail = in_short(&new.source, &[("members", &came)]);
         acts::write(&mut tx, Doing { by, what: "group.created", subject: &new.name, detail }, now).await?;
-        tx.commit().await.map_err(writing())?;
+        tx.commit().await?;
         self.hear_of_people().await;
         self.group(&new.source, &id).await?.ok_or_else(|| StoreError::Row(format!("group `{id}`")))
     }
@@ -108,7 +108,7 @@ impl Store {
     ) -> Result<Option<Group>, StoreError> {
         change.name.as_deref().map(check_name).transpose()?;
         check_texts(None, change.external_id.iter().flatten().next().map(String::as_str))?;
-        let mut tx = self.begin_change("change a group").await?;
+        let mut tx = self.change("change a group").await?;
         let Some(before) = one(&mut tx, source, id).await? else { return Ok(None) };
         let name = change.name.unwrap_or_else(|| before.name.clone());
         let external_id = change.external_id.unwrap_or_else(|| before.external_id.clone());
@@ -149,7 +149,7 @@ impl Store {
             let detail = in_short(source, &[]);
             acts::write(&mut tx, Doing { by, what: "group.changed", subject: &name, detail }, now).await?;
         }
-        tx.commit().await.map_err(writing())?;
+        tx.commit().await?;
         self.hear_of_people().await;
         self.group(source, id).await
     }
@@ -159,7 +159,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be written: nothing has changed.
     pub async fn remove_group(&self, source: &str, id: &str, by: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let mut tx = self.begin_change("remove a group").await?;
+        let mut tx = self.change("remove a group").await?;
         let Some(group) = one(&mut tx, source, id).await? else { return Ok(false) };
         let went = names_of(&mut tx, id).await?;
         note_change(&mut tx, &went.iter().map(|user| key(user)).collect::<Vec<_>>()).await?;
@@ -167,7 +167,7 @@ impl Store {
         sqlx::query("DELETE FROM people_groups WHERE id = $1").bind(id).execute(&mut *tx).await.map_err(writing())?;
         let detail = in_short(source, &[("out", &went)]);
         acts::write(&mut tx, Doing { by, what: "group.removed", subject: &group.name, detail }, now).await?;
-        tx.commit().await.map_err(writing())?;
+        tx.commit().await?;
         self.hear_of_people().await;
         Ok(true)
     }
@@ -186,7 +186,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<BTreeSet<String>>, StoreError> {
         names.iter().try_for_each(|name| check_name(name))?;
-        let mut tx = self.begin_change("change a user's groups").await?;
+        let mut tx = self.change("change a user's groups").await?;
         let Some(person) = super::one(&mut tx, source, id).await? else { return Ok(None) };
         let before = groups_of(&mut tx, id).await?;
         let mut kept = BTreeSet::new();
@@ -208,7 +208,7 @@ impl Store {
             let detail = in_short(source, &[("in", &came), ("out", &went)]);
             acts::write(&mut tx, Doing { by, what: "user.groups", subject: &person.user, detail }, now).await?;
         }
-        tx.commit().await.map_err(writing())?;
+        tx.commit().await?;
         self.hear_of_people().await;
         Ok(Some(after))
     }

@@ -1,7 +1,7 @@
-//! How a change to a person reaches live sessions: each holds a lease on its user's standing, which the store's look-out keeps
+//! How a change to a person reaches live sessions: each holds a lease on its user's account, which the store's look-out keeps
 //! as new as the last look.
 
-use super::{Standing, key};
+use super::{Account, key};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::watch::TokenWatch;
@@ -31,14 +31,14 @@ struct Cell {
     shared: Weak<Shared>,
 }
 
-/// A standing, and the change that it is at least as new as.
+/// A account, and the change that it is at least as new as.
 #[derive(Default)]
 struct Known {
     generation: i64,
-    standing: Arc<Standing>,
+    account: Arc<Account>,
 }
 
-/// One session's hold on the standing of a user.
+/// One session's hold on the account of a user.
 #[derive(Clone)]
 pub struct PersonLease {
     cell: Arc<Cell>,
@@ -60,11 +60,11 @@ impl Default for PeopleWatch {
 
 impl PersonLease {
     /// What the sources say now; `None` when the store could not be read for too long: treat as disabled. Never waits.
-    pub fn standing(&self) -> Option<Arc<Standing>> {
+    pub fn account(&self) -> Option<Arc<Account>> {
         if self.look_out.is_stale() {
             return None;
         }
-        Some(Arc::clone(&self.cell.known.lock().unwrap_or_else(PoisonError::into_inner).standing))
+        Some(Arc::clone(&self.cell.known.lock().unwrap_or_else(PoisonError::into_inner).account))
     }
 
     /// Counts up with every change to this user.
@@ -72,7 +72,7 @@ impl PersonLease {
         self.cell.changes.load(Ordering::Acquire)
     }
 
-    /// Changes whenever somebody changed; then ask [`PersonLease::standing`] again.
+    /// Changes whenever somebody changed; then ask [`PersonLease::account`] again.
     pub fn news(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
     }
@@ -86,8 +86,8 @@ impl Store {
     /// When the store cannot be read: refuse the login.
     pub async fn lease_person(&self, user: &str) -> Result<PersonLease, StoreError> {
         let cell = self.inner.people.cell(&key(user));
-        let (generation, standing) = self.standing_and_generation(&cell.user).await?;
-        cell.learn(generation, standing);
+        let (generation, account) = self.account_and_generation(&cell.user).await?;
+        cell.learn(generation, account);
         Ok(PersonLease { cell, look_out: self.inner.watch.clone(), shared: self.inner.people.shared.clone() })
     }
 
@@ -98,8 +98,8 @@ impl Store {
         let changes = self.people_changed_since(people.shared.seen.load(Ordering::Acquire)).await?;
         for user in &changes.users {
             let Some(cell) = people.watched(user) else { continue };
-            let (as_of, standing) = self.standing_and_generation(user).await?;
-            if cell.learn(as_of, standing) {
+            let (as_of, account) = self.account_and_generation(user).await?;
+            if cell.learn(as_of, account) {
                 people.shared.changed.send_modify(|n| *n = n.wrapping_add(1));
             }
         }
@@ -138,16 +138,16 @@ impl PeopleWatch {
 
 impl Cell {
     /// Takes over what was read, unless something newer is known. Whether it differs.
-    fn learn(&self, generation: i64, standing: Standing) -> bool {
+    fn learn(&self, generation: i64, account: Account) -> bool {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if generation < known.generation {
             return false;
         }
         known.generation = generation;
-        if *known.standing == standing {
+        if *known.account == account {
             return false;
         }
-        known.standing = Arc::new(standing);
+        known.account = Arc::new(account);
         self.changes.fetch_add(1, Ordering::AcqRel);
         true
     }

@@ -1,25 +1,31 @@
 //! The people that the gateway itself knows: local users, and those that a company's directory pushes (SCIM).
 //!
-//! A *source* is one such directory: `local`, or `scim:NAME`. Names are compared without regard to case, so that `Alice`, whom
+//! A *source* is one such directory: `local`, or `scim:NAME`. Names are compared as [`name_key`] does, so that `Alice`, whom
 //! the directory disabled, is not somebody else than `alice`. Nobody vanishes without a trace: who is removed or renamed stays
-//! behind as a name that is refused until somebody of that name is created again. What this says of somebody who asks is in
-//! [`Standing`]; it is no proof of identity, and what groups are worth is for the gateway and policy to say.
+//! behind as a name that is refused until somebody of that name is created again, who gets nothing of what the one before had:
+//! with the last source that has the name its tokens and logins go. What this says of somebody who asks is in
+//! [`Account`]; it is no proof of identity, and what groups are worth is for the gateway and policy to say.
 
+mod account;
+mod forgotten;
 mod groups;
 mod lease;
-mod standing;
+mod suspended;
 
+pub use account::{Account, Record};
+pub use forgotten::DirectoryPeople;
 pub use groups::{Group, GroupChange, GroupFilter, NewGroup};
 pub(crate) use lease::PeopleWatch;
 pub use lease::PersonLease;
-pub use standing::{Record, Standing};
+pub use suspended::Suspension;
 
 use crate::acts::{self, Doing};
 use crate::error::StoreError;
 use crate::keys::random_id;
+use crate::logins;
 use crate::store::Store;
-use crate::tokens::page;
-use lockgate_core::{Secret, Timestamp, is_name, limits};
+use crate::tokens::{self, page};
+use lockgate_core::{Secret, Timestamp, is_name, limits, name_key};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use std::collections::{BTreeSet, HashMap};
@@ -101,7 +107,7 @@ pub struct PeopleFilter {
     pub limit: usize,
 }
 
-/// The user names whose standing changed since an earlier look, without regard to case.
+/// The user names whose account changed since an earlier look, without regard to case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeopleChanges {
     /// What to ask with next time.
@@ -120,7 +126,7 @@ impl Store {
         check_name(&new.user)?;
         check_texts(new.display.as_deref(), new.external_id.as_deref())?;
         new.groups.iter().try_for_each(|group| check_name(group))?;
-        let mut tx = self.begin_change("add a user").await?;
+        let mut tx = self.change("add a user").await?;
         let known: i64 =
             sqlx::query_scalar("SELECT COUNT(*) FROM people").fetch_one(&mut *tx).await.map_err(writing())?;
         if usize::try_from(known).is_ok_and(|n| n >= limits::PEOPLE_MAX) {
@@ -157,7 +163,7 @@ impl Store {
         }
         acts::write(&mut tx, Doing { by, what: "user.created", subject: &new.user, detail }, now).await?;
         let person = one(&mut tx, &new.source, &id).await?.ok_or_else(|| StoreError::Row(format!("user `{id}`")))?;
-        tx.commit().await.map_err(writing())?;
+        tx.commit().await?;
         self.hear_of_people().await;
         Ok(person)
     }
@@ -179,7 +185,7 @@ impl Store {
             change.display.as_ref().and_then(Option::as_deref),
             change.external_id.iter().flatten().next().map(String::as_str),
         )?;
-        let mut tx = self.begin_change("change a user").await?;
+        let mut tx = self.change("change a user").await?;
         let Some(before) = one(&mut tx, source, id).await? else { return Ok(None) };
         let mut after = before.clone();
         after.user = change.user.unwrap_or(after.user);
@@ -206,16 +212,18 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(writing())?;
-        if key(&after.user) != key(&before.user) {
-            leave_behind(&mut tx, &before, now).await?;
-        }
+        let revoked = match key(&after.user) == key(&before.user) {
+            true => Vec::new(),
+            false => leave_behind(&mut tx, &before, by, now).await?,
+        };
         note_change(&mut tx, &[key(&before.user), key(&after.user)]).await?;
         for (what, detail) in told(&before, &after) {
             acts::write(&mut tx, Doing { by, what, subject: &after.user, detail }, now).await?;
         }
         after.updated = now;
-        tx.commit().await.map_err(writing())?;
+        tx.commit().await?;
         self.hear_of_people().await;
+        self.tell_revoked(&revoked);
         Ok(Some(after))
     }
 
@@ -224,20 +232,21 @@ impl Store {
     /// # Errors
     /// When the store cannot be written: nothing has changed.
     pub async fn remove_person(&self, source: &str, id: &str, by: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let mut tx = self.begin_change("remove a user").await?;
+        let mut tx = self.change("remove a user").await?;
         let Some(person) = one(&mut tx, source, id).await? else { return Ok(false) };
         sqlx::query("DELETE FROM people WHERE id = $1").bind(id).execute(&mut *tx).await.map_err(writing())?;
-        leave_behind(&mut tx, &person, now).await?;
+        let revoked = leave_behind(&mut tx, &person, by, now).await?;
         note_change(&mut tx, &[key(&person.user)]).await?;
         let detail = format!("from `{source}`");
         acts::write(&mut tx, Doing { by, what: "user.removed", subject: &person.user, detail }, now).await?;
-        tx.commit().await.map_err(writing())?;
+        tx.commit().await?;
         self.hear_of_people().await;
+        self.tell_revoked(&revoked);
         Ok(true)
     }
 
-    /// Gives a local user a password, by what proves it: a verifier such as Argon2id's, never the password. Whether there is
-    /// such a user.
+    /// Gives a local user a password, by what proves it: a verifier such as Argon2id's, never the password. Whoever signed in with
+    /// the one before is signed out, with every token of that sign-in. Whether there is such a user.
     ///
     /// # Errors
     /// When the store cannot be written: the old password stays.
@@ -248,7 +257,7 @@ impl Store {
         by: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.begin_change("set a password").await?;
+        let mut tx = self.change("set a password").await?;
         let changed = sqlx::query(
             "UPDATE people SET verifier = $1, password_set = $2, updated = $2
              WHERE source = $3 AND user_key = $4 AND removed IS NULL",
@@ -265,8 +274,10 @@ impl Store {
         }
         note_change(&mut tx, &[key(user)]).await?;
         acts::write(&mut tx, Doing { by, what: "user.password", subject: user, detail: String::new() }, now).await?;
-        tx.commit().await.map_err(writing())?;
+        let revoked = logins::end_all_of(&mut tx, user, Some(LOCAL), by, "the password was changed", now).await?;
+        tx.commit().await?;
         self.hear_of_people().await;
+        self.tell_revoked(&revoked);
         Ok(true)
     }
 
@@ -363,7 +374,23 @@ impl Store {
         Ok(groups)
     }
 
-    /// Whose standing changed, by whatever process, since `generation` (0 at first). One cheap read when nobody's did.
+    /// When the last source that had one of these names gave it up, the latest where there are several: whoever has the name by now is somebody
+    /// else than before. `None` where nobody did.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn name_left(&self, users: impl Iterator<Item = &str>) -> Result<Option<Timestamp>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT MAX(at) FROM names_left WHERE user_key IN (");
+        let mut keys = query.separated(", ");
+        for user in users {
+            keys.push_bind(key(user));
+        }
+        keys.push_unseparated(")");
+        let at: Option<i64> = query.build_query_scalar().fetch_one(&self.inner.read).await.map_err(reading())?;
+        Ok(at.map(Timestamp::from_millis))
+    }
+
+    /// Whose account changed, by whatever process, since `generation` (0 at first). One cheap read when nobody's did.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -380,18 +407,11 @@ impl Store {
             .map_err(reading())?;
         Ok(PeopleChanges { generation: current, users })
     }
-
-    pub(crate) async fn begin_change(
-        &self,
-        what: &'static str,
-    ) -> Result<sqlx::Transaction<'static, Sqlite>, StoreError> {
-        self.inner.write.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::doing(what))
-    }
 }
 
 /// The form of a name in which it is compared.
 pub(crate) fn key(name: &str) -> String {
-    name.to_lowercase()
+    name_key(name)
 }
 
 pub(crate) fn reading() -> impl FnOnce(sqlx::Error) -> StoreError {
@@ -449,8 +469,14 @@ async fn make_room(tx: &mut SqliteConnection, source: &str, user: &str, id: &str
     }
 }
 
-/// Keeps a name that somebody had as one that is refused.
-async fn leave_behind(tx: &mut SqliteConnection, person: &Person, now: Timestamp) -> Result<(), StoreError> {
+/// Keeps a name that somebody had as one that is refused. Where no source has it any more its tokens and logins are over: whoever
+/// gets the name later is somebody else. Yields the tokens.
+async fn leave_behind(
+    tx: &mut SqliteConnection,
+    person: &Person,
+    by: &str,
+    now: Timestamp,
+) -> Result<Vec<String>, StoreError> {
     sqlx::query(
         "INSERT INTO people (id, source, user_name, user_key, active, created, updated, removed)
          VALUES ($1, $2, $3, $4, 0, $5, $6, $6)",
@@ -464,6 +490,74 @@ async fn leave_behind(tx: &mut SqliteConnection, person: &Person, now: Timestamp
     .execute(&mut *tx)
     .await
     .map_err(writing())?;
+    let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM people WHERE user_key = $1 AND removed IS NULL")
+        .bind(key(&person.user))
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(reading())?;
+    if left > 0 {
+        return Ok(Vec::new());
+    }
+    sqlx::query(
+        "INSERT INTO names_left (user_key, at) VALUES ($1, $2) ON CONFLICT (user_key) DO UPDATE SET at = excluded.at",
+    )
+    .bind(key(&person.user))
+    .bind(now.millis())
+    .execute(&mut *tx)
+    .await
+    .map_err(writing())?;
+    tokens::revoke_all_of(tx, &person.user, by, "the user was removed", now).await
+}
+
+/// Brings the keys of names to the form of this version, in stores that an earlier one wrote. Where two names of one source turn
+/// out to be one, the first keeps it, disabled if either was: an administrator has to look.
+pub(crate) async fn renew_keys(tx: &mut SqliteConnection) -> Result<(), StoreError> {
+    const FORM: &str = "2";
+    let form: Option<String> = sqlx::query_scalar("SELECT value FROM meta WHERE name = 'name_keys'")
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(reading())?;
+    if form.as_deref() == Some(FORM) {
+        return Ok(());
+    }
+    let people: Vec<(String, String, String, i64)> =
+        sqlx::query_as("SELECT id, user_name, user_key, active FROM people ORDER BY created, id")
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(reading())?;
+    for (id, user, known, active) in people.into_iter().filter(|(_, user, known, _)| key(user) != *known) {
+        let renewed = sqlx::query("UPDATE OR IGNORE people SET user_key = $1 WHERE id = $2")
+            .bind(key(&user))
+            .bind(&id)
+            .execute(&mut *tx)
+            .await
+            .map_err(writing())?;
+        if renewed.rows_affected() == 0 {
+            tracing::error!(user = ?user, "two users of one directory have one name: one of them counts no more");
+            sqlx::query("UPDATE people SET active = MIN(active, $1) WHERE user_key = $2")
+                .bind(active)
+                .bind(key(&user))
+                .execute(&mut *tx)
+                .await
+                .map_err(writing())?;
+        }
+        note_change(tx, &[known, key(&user)]).await?;
+    }
+    let groups: Vec<(String, String, String)> =
+        sqlx::query_as("SELECT id, name, name_key FROM people_groups").fetch_all(&mut *tx).await.map_err(reading())?;
+    for (id, name, _) in groups.into_iter().filter(|(_, name, known)| key(name) != *known) {
+        sqlx::query("UPDATE OR IGNORE people_groups SET name_key = $1 WHERE id = $2")
+            .bind(key(&name))
+            .bind(&id)
+            .execute(&mut *tx)
+            .await
+            .map_err(writing())?;
+    }
+    sqlx::query("INSERT INTO meta (name, value) VALUES ('name_keys', $1) ON CONFLICT (name) DO UPDATE SET value = $1")
+        .bind(FORM)
+        .execute(&mut *tx)
+        .await
+        .map_err(writing())?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! and what they leave behind.
 
 use super::meaning::by_name;
+use crate::alterations::COMPUTED;
 use crate::message;
 use crate::prepare::Prepared;
 use lockgate_sql::{Effect, Later, Outputs};
@@ -49,14 +50,23 @@ pub(super) fn made_by(statement: &lockgate_sql::Statement) -> Option<Box<str>> {
             | "create_materialized_view"
             | "create_sequence"
     );
-    if !makes {
+    let computed = matches!(statement.verb, "create_index" | "create_statistics");
+    if !makes && !computed {
         return None;
     }
     let mut defined = statement.needs.iter().filter(|need| need.action == lockgate_core::Action::Define);
     match (defined.next().map(|need| &need.object), defined.next()) {
+        (Some(lockgate_sql::Object::Table { name, .. }), _) if computed => Some(computed_of(name)),
         (Some(lockgate_sql::Object::Table { name, .. }), None) => Some(name.as_str().into()),
         _ => None,
     }
+}
+
+/// How rows are found says nothing of what they are. Only who copies labelled values to the table has to know what is computed
+/// of them there.
+fn computed_of(table: &str) -> Box<str> {
+    let name = table.rsplit('.').next().unwrap_or(table);
+    format!("{COMPUTED}{name}").into()
 }
 
 /// The relations that texts read, themselves or through others; `None` where nobody can tell.
@@ -65,7 +75,9 @@ pub(super) fn names_in(subjects: &[Arc<Prepared>]) -> Option<Arc<[Box<str>]>> {
     if subjects.iter().any(|s| s.batch.is_err()) || all().any(|s| s.facts.opaque || s.facts.later == Later::Anything) {
         return None;
     }
-    Some(all().flat_map(|s| &s.facts.tables).map(|table| Box::from(table.as_str())).collect())
+    let tables = all().flat_map(|s| &s.facts.tables).map(|table| Box::from(table.as_str()));
+    let copied_to = all().filter(|s| !s.carries.is_empty()).flat_map(|s| &s.facts.changes);
+    Some(tables.chain(copied_to.map(|change| computed_of(&change.table))).collect())
 }
 
 /// Whether something of what it reads stays behind that a rollback undoes: in other relations, in settings of the session, in
@@ -99,21 +111,21 @@ pub(super) fn fits_in_transaction(statement: &lockgate_sql::Statement) -> bool {
     }
 }
 
+/// Whether a text does nothing but make or drop temporary tables of the session, which nobody else finds. Of several statements
+/// in one text the second may drop what stands behind the name that the first took away.
+pub(super) fn defines_for_itself(prepared: &Prepared) -> bool {
+    matches!(prepared.statements(), [alone] if alone.facts.temporary && !alone.facts.opaque)
+}
+
 /// Whether names may mean something else to others after it, once it is committed.
 pub(super) fn redefines(statement: &lockgate_sql::Statement) -> bool {
     match &statement.effect {
         Effect::TwoPhase => true,
-        // How rows are found says nothing of what they are.
-        Effect::Define => !matches!(
-            statement.verb,
-            "do" | "call"
-                | "create_index"
-                | "alter_index"
-                | "drop_index"
-                | "create_statistics"
-                | "alter_statistics"
-                | "drop_statistics"
-        ),
+        Effect::Define => match statement.verb {
+            "create_index" | "create_statistics" => made_by(statement).is_some(),
+            "do" | "call" | "alter_index" | "drop_index" | "alter_statistics" | "drop_statistics" => false,
+            _ => true,
+        },
         // In which schemas names are looked up depends on who may use them.
         _ => matches!(statement.verb, "grant" | "revoke"),
     }

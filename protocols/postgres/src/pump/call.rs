@@ -5,9 +5,10 @@ use super::client::{Taken, request_of};
 use super::doubt::Judged;
 use super::extended::format_at;
 use super::meaning::Named;
+use super::put_off::Settled;
 use super::{Expect, Held, Pump, Waiting};
 use crate::frame::{self, Frame};
-use crate::message::{self, FormatCode};
+use crate::message::{self, FormatCode, TransactionStatus};
 use crate::own;
 use crate::prepare::Prepared;
 use lockgate_core::Action;
@@ -74,6 +75,20 @@ impl Pump {
             self.ask_catalog(io);
             return Taken::asks(frame);
         }
+        if self.forgets_plans(io) {
+            return Taken::asks(frame);
+        }
+        // With it a pipeline ends.
+        if self.status == TransactionStatus::Idle {
+            match self.settle_put_off(io) {
+                Settled::Fine => {}
+                Settled::Asked => return Taken::asks(frame),
+                Settled::Refused(denial) => {
+                    self.refuse_call(&denial, io);
+                    return Taken::Done;
+                }
+            }
+        }
         let meaning = self.meaning_of(&call, io);
         if let Meaning::Known { prepared, .. } = &meaning
             && let Some(denial) = self.catalog_denial(prepared)
@@ -108,7 +123,6 @@ impl Pump {
     }
 
     fn meaning_of(&mut self, call: &message::FunctionCall<'_>, io: &Io) -> Meaning {
-        self.adopt_snapshot();
         let known = self.truth.snapshot.catalog.call_by_number(call.function_oid, call.arguments.len());
         match known {
             Some(known) => {
@@ -149,12 +163,16 @@ impl Pump {
             plan
         };
         match &prepared {
-            Some(prepared) => self.will_change(prepared, &Named::default()),
+            Some(prepared) => {
+                self.will_change(prepared, &Named::default());
+                self.may_put_off(prepared, &Named::default());
+            }
             None => {
                 self.will_change_anything();
                 self.may_alter_anything();
             }
         }
+        self.keeps_plan();
         let judged = self.judged_by(Self::subjects(prepared.as_ref(), &[]), io.now);
         let called = Called { request, prepared, plan, masker, answered: false, judged };
         self.expect.push_back(Expect::Call(Box::new(called)));

@@ -2,6 +2,7 @@
 //! can be understood.
 
 use super::meaning::Spelt;
+use super::put_off::Settled;
 use super::{Asking, Expect, Held, Pump, Waiting};
 use crate::frame::{self, Frame, FrontendTag, Peer};
 use crate::message::{self, TransactionStatus};
@@ -75,7 +76,7 @@ impl Pump {
             self.take_one(asked, io)
         };
         match taken {
-            Taken::Done => {}
+            Taken::Done => self.truth.answered = false,
             Taken::Waits(waiting) => {
                 self.waiting = Some(waiting);
                 io.read_client = false;
@@ -96,6 +97,16 @@ impl Pump {
         {
             return self.malformed(io, "Sync or Flush", &error);
         }
+        if matches!(
+            tag,
+            FrontendTag::Query
+                | FrontendTag::Parse
+                | FrontendTag::Bind
+                | FrontendTag::Execute
+                | FrontendTag::FunctionCall
+        ) {
+            self.adopt_snapshot();
+        }
         match tag {
             FrontendTag::Query => self.query(Asking { frame, sizes }, io),
             FrontendTag::Parse => self.parse(frame, io),
@@ -107,7 +118,18 @@ impl Pump {
             FrontendTag::Sync if self.status == TransactionStatus::Idle && self.copies_now() => {
                 self.wait_for_answers(frame, io)
             }
+            // It ends the pipeline's own transaction, and with it runs what that put off.
+            FrontendTag::Sync if self.settles_before_sync() && self.changing().catalog => {
+                self.wait_for_answers(frame, io)
+            }
             FrontendTag::Sync => {
+                if self.settles_before_sync() {
+                    match self.settle_put_off(io) {
+                        Settled::Fine => {}
+                        Settled::Asked => return Taken::asks(frame),
+                        Settled::Refused(denial) => self.refuse_denial(io, &denial),
+                    }
+                }
                 io.target.plumbing(Plumbing::Sync, frame.bytes());
                 self.expect.push_back(Expect::Sync);
                 self.batch += 1;

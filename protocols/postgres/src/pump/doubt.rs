@@ -12,16 +12,16 @@
 //! next statements, and this one where the whole answer is here and the target takes a question.
 
 use super::altering::{
-    comes_of_waiting, ends_transaction, fits_in_transaction, leaves_something, looks_up_later, made_by, moves_paths,
-    names_in, redefines, tells,
+    comes_of_waiting, defines_for_itself, ends_transaction, fits_in_transaction, leaves_something, looks_up_later,
+    made_by, moves_paths, names_in, redefines, tells,
 };
-use super::meaning::{Inner, Named};
+use super::meaning::{Inner, Named, by_name};
 use super::{ABORT_TEXT, Expect, Portal, Pump, Statement, runs_what_was_put_off};
 use crate::alterations::{AsOf, Manner, Next, Own, Pending, Step};
 use crate::frame::{self, Peer};
 use crate::message::{self, TransactionStatus};
 use crate::own;
-use crate::prepare::{Prepared, With};
+use crate::prepare::{Prepared, With, is_free_of_catalog};
 use crate::shared::{Snapshot, View};
 use bytes::{Bytes, BytesMut};
 use lockgate_core::limits::{
@@ -34,6 +34,7 @@ use lockgate_record::{CloseReason, DoneKind};
 use lockgate_session::wire::Io;
 use lockgate_session::{Denial, Masks, Plumbing};
 use lockgate_sql::Later;
+use lockgate_sql::catalog_query::paths_of;
 use std::sync::Arc;
 
 /// What is told and recorded of an answer that is withheld.
@@ -141,16 +142,19 @@ impl Pump {
         let within = self.status == TransactionStatus::InTransaction && !self.doubting.ending;
         let (mut ends, mut several) = (0, false);
         let unread = prepared.batch.is_err();
-        let mut alters = unread;
+        let (mut alters, mut anything) = (unread, false);
         for (index, statement) in prepared.statements().iter().enumerate() {
-            let (run, mut ended) = match named.inner(index, statement) {
-                Inner::Nothing => (&[][..], 0),
-                Inner::This(run) => (run.statements(), 0),
-                Inner::Unknown => (&[][..], 1),
+            let (run, unknown) = match named.inner(index, statement) {
+                Inner::Nothing => (&[][..], false),
+                Inner::This(run) => (run.statements(), false),
+                // The server runs by EXECUTE whatever was prepared, definitions too.
+                Inner::Unknown => (&[][..], true),
             };
-            let (mut defines, mut opaque, mut moves) = (false, false, false);
+            let (mut defines, mut opaque, mut moves) = (false, false, unknown);
+            let mut ended = usize::from(unknown);
+            anything |= unknown;
             for one in std::iter::once(statement).chain(run) {
-                defines |= redefines(one);
+                defines |= redefines(one) && !defines_for_itself(prepared);
                 opaque |= one.facts.opaque;
                 moves |= one.facts.opaque || moves_paths(one);
                 ended += usize::from(ends_transaction(one));
@@ -159,9 +163,9 @@ impl Pump {
             ends += ended;
             match made_by(statement).filter(|_| defines && !opaque && run.is_empty()) {
                 Some(name) if self.doubting.makes.len() < MAKES_MAX => self.doubting.makes.push(name),
-                _ => self.doubting.does_more |= defines || opaque,
+                _ => self.doubting.does_more |= defines || opaque || unknown,
             }
-            alters |= defines || opaque;
+            alters |= defines || opaque || unknown;
             self.doubting.defines |= defines;
             self.doubting.opaque |= opaque;
             self.doubting.moves_paths |= moves;
@@ -181,6 +185,8 @@ impl Pump {
             self.alters(several);
         }
         self.doubting.ending |= ends;
+        // As with code that nobody can look into: what it did counts when it is over, or when its transaction is.
+        self.doubting.opaque |= anything;
     }
 
     /// The same of a portal that was opened out of our sight.
@@ -191,6 +197,11 @@ impl Pump {
             self.doubting.moves_paths = true;
             self.doubting.ending = true;
         }
+    }
+
+    /// Whether anything of the open transaction may be something to others: a search path of its own is not.
+    pub(super) fn may_have_altered(&self) -> bool {
+        self.doubting.defines || self.doubting.opaque
     }
 
     fn alters(&mut self, several: bool) {
@@ -217,6 +228,7 @@ impl Pump {
         self.doubting.ending = false;
         self.doubting.judging = false;
         if idle {
+            self.forget_put_off();
             self.doubting.put_off = None;
             self.doubting.defines = false;
             self.doubting.makes = Vec::new();
@@ -246,7 +258,10 @@ impl Pump {
 
     /// What a request that is about to be sent was judged by; `None` where it means the same whatever is altered.
     pub(super) fn judged_by(&mut self, subjects: Vec<Arc<Prepared>>, now: Timestamp) -> Option<Judged> {
-        let tells = |s: &Arc<Prepared>| !s.is_free_of_catalog() && s.statements().iter().any(tells);
+        // Of what a name stands for that was given out of our sight everything is masked, whatever it reads.
+        let reads = |s: &lockgate_sql::Statement| !is_free_of_catalog(s) && !by_name(&s.effect);
+        let reads = |s: &Arc<Prepared>| s.batch.is_err() || s.statements().iter().any(reads);
+        let tells = |s: &Arc<Prepared>| reads(s) && s.statements().iter().any(tells);
         if !subjects.iter().any(tells) || !self.names_matter() {
             return None;
         }
@@ -516,6 +531,10 @@ impl Pump {
     }
 
     fn all_same_under(&mut self, subjects: &[Arc<Prepared>], snapshot: &Arc<Snapshot>, io: &Io) -> bool {
+        if paths_of(snapshot.catalog.version()) != paths_of(&self.truth.path_version) {
+            // In which schemas names were looked up under it nobody knows.
+            return false;
+        }
         let rules = self.session.rules();
         let as_it_is = self.rewrites();
         let with = With {
@@ -934,7 +953,10 @@ impl Pump {
             let known = portal.since.as_ref().is_none_or(|(as_of, by)| alterations.is_all(as_of) && *by == labels);
             portal.holds && known
         });
-        self.portals.each(|portal| portal.since = None);
+        self.portals.each(|portal| {
+            portal.since = None;
+            portal.made = true;
+        });
     }
 
     /// Whether an answer is being withheld.

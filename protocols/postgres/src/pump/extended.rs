@@ -2,8 +2,9 @@
 
 use super::carry::Began;
 use super::client::{Taken, request_of, spelt_out};
-use super::meaning::{Named, PortalNow, Spelt, certified};
+use super::meaning::{Named, PortalNow, Spelt, by_name, certified};
 use super::probes::Compared;
+use super::put_off::Settled;
 use super::sizes::Sized;
 use super::{ABORT_TEXT, Asking, Execution, Expect, Flow, Portal, Pump, Shape, Statement, Values, Waiting};
 use crate::frame::Frame;
@@ -13,9 +14,11 @@ use crate::own;
 use crate::prepare::Prepared;
 use bytes::{Bytes, BytesMut};
 use lockgate_core::{Fault, SqlState};
-use lockgate_record::RequestKind;
+use lockgate_record::{DoneKind, RequestKind};
 use lockgate_session::wire::{Decided, Io};
-use lockgate_session::{Denial, Judgement, Parameters, Parked, Permit, Plan, Plumbing, Request, Ruling, Verdict};
+use lockgate_session::{
+    ApprovalNeed, Denial, Judgement, Parameters, Parked, Permit, Plan, Plumbing, Request, Ruling, Verdict,
+};
 use lockgate_sql::ParameterTypes;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -76,12 +79,14 @@ impl Pump {
             Verdict::Allow(permit) => {
                 let request = permit.request();
                 self.sends_unjudged();
+                self.keeps_plan();
                 io.target.request(permit, &parse_frame(&frame, &parse, &prepared));
                 self.unsynced = true;
+                let bytes = prepared.bytes();
                 self.statements.propose(
                     parse.name,
                     Some(Statement { prepared, inside: None, shape: Shape::default() }),
-                    parse.text.len(),
+                    bytes,
                     self.batch,
                 );
                 self.expect.push_back(Expect::Parse { request });
@@ -119,6 +124,14 @@ impl Pump {
             self.ask_catalog(io);
             return Taken::Waits(Waiting::Target(Asking { frame, sizes }));
         }
+        if self.forgets_plans(io) {
+            return Taken::Waits(Waiting::Target(Asking { frame, sizes }));
+        }
+        let unread = statement.as_ref().and_then(|statement| self.catalog_denial(statement.subject()));
+        if let Some(denial) = unread.or_else(|| self.plans_denial()) {
+            self.refuse_denial(io, &denial);
+            return Taken::Done;
+        }
         let parameters: Values = bind
             .values
             .iter()
@@ -145,6 +158,8 @@ impl Pump {
                     self.refuse_denial(io, &denial);
                     return Taken::Done;
                 }
+                // What a name stands for is asked for as well, when it runs.
+                Ruling::Hold(_) if subject.statements().iter().any(|s| by_name(&s.effect)) => {}
                 Ruling::Hold(_) => {
                     let values = borrowed(&parameters);
                     let name = String::from_utf8_lossy(bind.statement);
@@ -176,12 +191,13 @@ impl Pump {
             parameters,
             shape: Shape::default(),
             masker: Arc::default(),
-            approved: permit.is_some(),
+            approved: Vec::new(),
             judged: None,
             begun: false,
             sized,
             permit,
             holds: false,
+            made: false,
             since: None,
         };
         self.sent_bind(&frame, bind.portal, portal, io);
@@ -193,7 +209,8 @@ impl Pump {
         portal.judged = self.judged_opening(portal.statement.as_ref(), io.now);
         io.target.plumbing(Plumbing::Bind, frame.bytes());
         self.unsynced = true;
-        self.portals.propose(name, Some(portal), frame.body().len(), self.batch);
+        let opens = portal.statement.as_ref().map_or(0, |statement| statement.prepared.bytes());
+        self.portals.propose(name, Some(portal), frame.body().len().saturating_add(opens), self.batch);
         self.expect.push_back(Expect::Bind);
     }
 
@@ -221,9 +238,22 @@ impl Pump {
                 self.ask_catalog(io);
                 return Taken::asks(frame);
             }
+            if self.forgets_plans_for(&now, io) {
+                return Taken::asks(frame);
+            }
             if let Some(denial) = self.catalog_denial(&now).or_else(|| self.two_phase_denial(Some(&now))) {
                 self.refuse_denial(io, &denial);
                 return Taken::Done;
+            }
+            if self.ends_put_off(&now) {
+                match self.settle_put_off(io) {
+                    Settled::Fine => {}
+                    Settled::Asked => return Taken::asks(frame),
+                    Settled::Refused(denial) => {
+                        self.refuse_denial(io, &denial);
+                        return Taken::Done;
+                    }
+                }
             }
         } else if let Some(denial) = self.two_phase_denial(None) {
             self.refuse_denial(io, &denial);
@@ -232,14 +262,18 @@ impl Pump {
         let PortalNow { subject, mut own, plan: own_plan, alone, runs, executed } =
             self.portal_now(&name, statement.as_ref(), io);
         let (permit, approved, begun, parameters) = match self.portals.get_mut(&name) {
-            Some(portal) => (portal.permit.take(), portal.approved, portal.begun, Arc::clone(&portal.parameters)),
-            None => (None, false, false, Arc::default()),
+            Some(portal) => {
+                let approved = portal.approved.clone();
+                (portal.permit.take(), approved, portal.begun, Arc::clone(&portal.parameters))
+            }
+            None => (None, Vec::new(), false, Arc::default()),
         };
         let sized = self.portals.get(&name).is_some_and(|portal| portal.sized);
         let statements_own = subject.as_ref().map(|s| &*s.judgement);
-        if approved
-            && let Some(judged) = own.as_ref().or(statements_own)
-            && matches!(judged.ruling, Ruling::Hold(_))
+        if let Some(judged) = own.as_ref().or(statements_own)
+            && let Ruling::Hold(needs) = &judged.ruling
+            && !approved.is_empty()
+            && needs.iter().all(|need| approved.contains(need))
         {
             // The approval was for this portal; what is left of it belongs to the same request.
             own = Some(Judgement { ruling: Ruling::Allow, ..judged.clone() });
@@ -263,9 +297,24 @@ impl Pump {
             return Taken::Done;
         }
         let carried = if Self::carries(judgement) { judgement.carries.clone() } else { Vec::new() };
-        let permit = match permit {
-            Some(permit) => permit,
-            None => {
+        let permit = match (permit, &judgement.ruling) {
+            (Some(permit), Ruling::Deny(denial)) => {
+                // It was approved when it was bound, and since then this was forbidden, or its names mean something else.
+                let error = (denial.sqlstate.0, &*denial.message, denial.fault);
+                self.done(io, permit.request(), DoneKind::Failed, "", Some(error));
+                self.refuse_denial(io, denial);
+                return Taken::Done;
+            }
+            (Some(permit), Ruling::Hold(_)) => {
+                // More is asked for by now than was approved.
+                let denial = unfit_approval();
+                let error = (denial.sqlstate.0, &*denial.message, denial.fault);
+                self.done(io, permit.request(), DoneKind::Failed, "", Some(error));
+                self.refuse_denial(io, &denial);
+                return Taken::Done;
+            }
+            (Some(permit), Ruling::Allow) => permit,
+            (None, _) => {
                 let values = borrowed(&parameters);
                 let portal_name = String::from_utf8_lossy(&name);
                 let unseen = unseen_portal(&portal_name);
@@ -350,12 +399,15 @@ impl Pump {
                 let subject = Arc::clone(statement.subject());
                 let named = self.named(&subject);
                 self.will_change(&subject, &named);
+                self.may_keep_plans(&subject);
+                self.may_put_off(&subject, &named);
                 named
             }
             // A portal of unknown content may do anything.
             None => {
                 self.will_change_anything();
                 self.may_alter_anything();
+                self.keeps_plan();
                 Named::default()
             }
         };
@@ -502,11 +554,12 @@ impl Pump {
                     shape: Shape::default(),
                     masker: Arc::default(),
                     permit: Some(permit),
-                    approved: true,
+                    approved: asked_for(&subject.judgement),
                     judged: None,
                     begun: false,
                     sized: false,
                     holds: false,
+                    made: false,
                     since: None,
                 };
                 self.sent_bind(frame, bind.portal, portal, io);
@@ -549,7 +602,7 @@ impl Pump {
         match self.session.release(parked, decided, &request, &judgement, io.now) {
             Verdict::Allow(permit) => {
                 if let Some(portal) = self.portals.get_mut(&name) {
-                    portal.approved = true;
+                    portal.approved = asked_for(&judgement);
                 }
                 let subjects = Self::subjects(subject.as_ref(), &runs);
                 self.sent_execute(frame, name.clone(), statement, (plan, alone, subjects), permit, io);
@@ -559,6 +612,24 @@ impl Pump {
             Verdict::Hold(..) => {}
         }
     }
+}
+
+/// What was asked for where somebody approved it.
+fn asked_for(judgement: &Judgement) -> Vec<ApprovalNeed> {
+    match &judgement.ruling {
+        Ruling::Hold(needs) => needs.clone(),
+        Ruling::Allow | Ruling::Deny(_) => Vec::new(),
+    }
+}
+
+fn unfit_approval() -> Denial {
+    Denial::other(
+        Fault::Policy,
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        "the approval no longer fits",
+        Some("the policies changed since it was given".into()),
+        Some("run it again to ask again".into()),
+    )
 }
 
 /// The request of an Execute.

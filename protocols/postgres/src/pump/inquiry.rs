@@ -4,20 +4,21 @@
 //! They are sent as named statements and portals that are closed at once, so that the client's unnamed ones survive and
 //! nothing of them is left behind.
 
+use super::altering::looks_up_later;
 use super::sizes::Sizes;
 use super::{Expect, Lexing, Pump, Waiting, keeps_utf8};
 use crate::alterations::{AsOf, Asked};
 use crate::frame::{Frame, FrontendTag};
 use crate::message::{self, Object, TransactionStatus};
 use crate::own;
-use crate::prepare::Prepared;
+use crate::prepare::{Prepared, is_free_of_catalog};
 use crate::shared::Snapshot;
 use bytes::BytesMut;
 use lockgate_core::limits::CATALOG_AGE_MS_MAX;
 use lockgate_core::{Fault, SqlState, Timestamp};
 use lockgate_session::wire::{HoldOutcome, Io};
 use lockgate_session::{Denial, Plumbing};
-use lockgate_sql::catalog_query::{FactsBuilder, SNAPSHOT_SQL, VERSION_SQL};
+use lockgate_sql::catalog_query::{FactsBuilder, SNAPSHOT_SQL, VERSION_SQL, paths_of};
 use lockgate_sql::{Catalog, Effect};
 use std::sync::Arc;
 
@@ -33,6 +34,9 @@ const ISOLATION_SQL: &str = "SELECT pg_catalog.current_setting('transaction_isol
 const LEXING_SQL: &str = "SELECT pg_catalog.concat_ws(' ', pg_catalog.current_setting('standard_conforming_strings'), \
                           pg_catalog.current_setting('client_encoding'), \
                           pg_catalog.current_setting('server_encoding'))";
+/// Compiling a question takes a hundred times as long as answering it, and the server does that where a session has ruled out the
+/// plans that it would choose. Until the end of the transaction: asked outside of one only, where that is the round's own.
+const UNCOMPILED_SQL: &str = "SELECT pg_catalog.set_config('jit', 'off', true)";
 /// Schemas in a search path.
 const PATH_MAX: usize = 1_000;
 
@@ -47,11 +51,15 @@ pub(super) enum Stage {
     Snapshot(Asked, Box<FactsBuilder>),
     /// The sizes of an aggregate's groups.
     Sizes(Sizes),
+    /// Nothing: the target forgets its plans. From then on they are of this catalog.
+    Plans(u64),
 }
 
 /// A round of questions that is under way.
 pub(super) struct Inquiry {
     stage: Stage,
+    /// What is sent ahead of the questions is not answered yet.
+    prepares: bool,
     /// The question whose answer comes next.
     question: usize,
     questions: usize,
@@ -117,10 +125,15 @@ impl Pump {
             return false;
         }
         let stale = self.truth.moved
+            || self.path_may_have_moved()
             || self.truth.snapshot.rules != self.session.target().version
             || (self.truth.snapshot.labels != self.session.labels().version() && self.labelled())
             || self.shared.alterations.is_behind(&self.known_as_of())
-            || if self.truth.private { !asked_lately } else { !self.shared.is_fresh(now) };
+            || if self.truth.private || self.truth.of_beginning {
+                !asked_lately
+            } else {
+                !(self.truth.answered && asked_lately || self.shared.is_fresh(now))
+            };
         if self.names_matter() || self.truth.moved {
             return stale;
         }
@@ -129,7 +142,15 @@ impl Pump {
         stale && !asked_lately && self.status == TransactionStatus::Idle && !self.unsynced
     }
 
-    /// Takes over what another session found out.
+    /// Whether the session may look names up in other schemas than it was told, although it did nothing for that itself: one
+    /// came or went, or was opened to it. Others tell what is in the catalog, but not this.
+    fn path_may_have_moved(&self) -> bool {
+        paths_of(self.truth.snapshot.catalog.version()) != paths_of(&self.truth.path_version)
+            || self.shared.alterations.has_moved_paths_since(&self.truth.path_as_of)
+    }
+
+    /// Takes over what another session found out, for the whole of the message that comes now: its parts must not be judged
+    /// by different catalogs.
     pub(super) fn adopt_snapshot(&mut self) {
         if !self.truth.private
             && let Some((snapshot, as_of)) = self.shared.snapshot_as_of()
@@ -176,10 +197,23 @@ impl Pump {
 
     /// Why a statement cannot be judged although its catalog was asked for.
     pub(super) fn catalog_denial(&mut self, prepared: &Prepared) -> Option<Denial> {
-        if !self.truth.broken || !self.names_matter() || prepared.is_free_of_catalog() {
+        if !self.truth.broken || !self.names_matter() || self.is_certain_without(prepared) {
             return None;
         }
         Some(unread_catalog())
+    }
+
+    /// Whether what a text means was settled before, or needs no catalog: the names that a cursor reads were looked up when it
+    /// was opened.
+    fn is_certain_without(&self, prepared: &Prepared) -> bool {
+        let opened = |statement: &lockgate_sql::Statement| {
+            matches!(statement.effect, Effect::Fetch { .. } | Effect::Move { .. })
+                && self
+                    .runs_by_name(statement)
+                    .flatten()
+                    .is_some_and(|cursor| !looks_up_later(std::slice::from_ref(cursor)))
+        };
+        prepared.batch.is_ok() && prepared.statements().iter().all(|s| is_free_of_catalog(s) || opened(s))
     }
 
     /// Asks for version and path.
@@ -200,7 +234,9 @@ impl Pump {
     ) {
         let mut out = BytesMut::new();
         let mut fine = true;
-        for text in questions {
+        let of_catalog = matches!(stage, Stage::State(_) | Stage::Snapshot(..));
+        let prepares = of_catalog && self.status == TransactionStatus::Idle && !self.unsynced;
+        for text in prepares.then_some(&UNCOMPILED_SQL).into_iter().chain(questions) {
             // A statement outlives the failure of the question that it was made for, the transaction and its rollback.
             fine &= own::close(&mut out, Object::Statement, NAME).is_ok()
                 && own::parse(&mut out, NAME, text.as_bytes(), &[]).is_ok()
@@ -221,6 +257,7 @@ impl Pump {
         io.target.plumbing(Plumbing::Inquiry, &out);
         self.inquiry = Some(Inquiry {
             stage,
+            prepares,
             question: 0,
             questions: questions.len(),
             closes: CLOSES,
@@ -248,7 +285,7 @@ impl Pump {
             b'3' => {
                 inquiry.closes = inquiry.closes.saturating_sub(1);
                 if inquiry.closes == 0 {
-                    inquiry.question += 1;
+                    inquiry.question += usize::from(!std::mem::take(&mut inquiry.prepares));
                     inquiry.closes = CLOSES;
                 }
                 if !inquiry.synced && inquiry.question >= inquiry.questions {
@@ -297,6 +334,19 @@ impl Pump {
             }
             return self.go_on(io);
         }
+        if let Stage::Plans(of) = inquiry.stage {
+            match inquiry.broken {
+                None if !inquiry.dropped => self.truth.plans = Some(of),
+                None => {}
+                Some(why) => {
+                    self.truth.asked = now;
+                    self.truth.broken = true;
+                    let why = format!("the target keeps plans of another catalog: {why}");
+                    let _ = self.session.notice(None, "WARNING", "58000", &why, now);
+                }
+            }
+            return self.go_on(io);
+        }
         self.truth.asked = now;
         if let Some(lexing) = inquiry.lexing {
             self.lexing = lexing;
@@ -323,6 +373,8 @@ impl Pump {
         }
         let begun = self.status != TransactionStatus::Idle || self.unsynced;
         self.truth.of_beginning = inquiry.of_beginning && begun;
+        // In a session with such a level a question sees what there was before it waited for others (DEFERRABLE).
+        let alone_of_beginning = inquiry.of_beginning && !begun;
         if inquiry.of_beginning && begun && self.shared.changes() != self.truth.changes {
             // What the transaction sees of the catalog is no longer what its statements will mean.
             self.truth.broken = true;
@@ -331,8 +383,9 @@ impl Pump {
             self.go_on(io);
             return;
         }
-        match inquiry.stage {
+        let asked_at = match inquiry.stage {
             Stage::State(asked) => {
+                let at = asked.at;
                 let rules = self.session.target().version;
                 let labels = self.session.labels().version();
                 let is_of_now =
@@ -340,7 +393,10 @@ impl Pump {
                 let shared = self.shared.snapshot().filter(|s| is_of_now(s));
                 let known = match shared {
                     Some(shared) => {
-                        self.shared.confirm(&shared, &asked, now);
+                        // What a transaction sees of its beginning is not what there is for everybody now.
+                        if !self.truth.of_beginning {
+                            self.shared.confirm(&shared, &asked, now);
+                        }
                         self.truth.private = false;
                         Some(shared)
                     }
@@ -350,7 +406,10 @@ impl Pump {
                     }
                 };
                 match known {
-                    Some(snapshot) => self.settle(snapshot, asked, inquiry.path, now),
+                    Some(snapshot) => {
+                        self.settle(snapshot, asked, inquiry.path, now);
+                        at
+                    }
                     None => {
                         let facts = Box::new(FactsBuilder::new(&inquiry.version));
                         let stage = Stage::Snapshot(asked, facts);
@@ -359,10 +418,11 @@ impl Pump {
                     }
                 }
             }
-            // It was dealt with above.
-            Stage::Sizes(_) => {}
+            // They were dealt with above.
+            Stage::Sizes(_) | Stage::Plans(_) => now,
             Stage::Snapshot(asked, facts) => match facts.finish() {
                 Ok(mut facts) => {
+                    let at = asked.at;
                     if let Some(other) = self.shared.snapshot() {
                         facts.share(&other.catalog);
                     }
@@ -381,14 +441,37 @@ impl Pump {
                     if !alone {
                         self.forget_absent_labels(io);
                     }
+                    at
                 }
                 Err(error) => {
                     self.truth.broken = true;
                     let _ = self.session.notice(None, "WARNING", "58000", &error.to_string(), now);
+                    now
                 }
             },
+        };
+        if !self.asks_once_more(asked_at, alone_of_beginning, io) {
+            self.go_on(io);
         }
-        self.go_on(io);
+    }
+
+    /// An answer came, which may be as old as its question. One that is too old is asked for again; of a slow server it is taken
+    /// in the end.
+    fn asks_once_more(&mut self, asked: Timestamp, of_beginning: bool, io: &mut Io) -> bool {
+        let late = io.now.millis_since(asked) > CATALOG_AGE_MS_MAX;
+        if late && self.truth.late_answers < ATTEMPTS_MAX {
+            self.truth.late_answers += 1;
+            self.ask_catalog(io);
+            return true;
+        }
+        self.truth.late_answers = 0;
+        self.truth.answered = !self.truth.broken;
+        if late && of_beginning {
+            self.truth.broken = true;
+            let why = "what it says was true too long ago";
+            let _ = self.session.notice(None, "WARNING", "58000", why, io.now);
+        }
+        false
     }
 
     /// A temporary schema exists in this session's path: what it holds is this session's alone.
@@ -397,6 +480,8 @@ impl Pump {
     }
 
     fn settle(&mut self, snapshot: Arc<Snapshot>, asked: Asked, path: Vec<String>, now: Timestamp) {
+        self.truth.path_version = snapshot.catalog.version().to_owned();
+        self.truth.path_as_of = asked.as_of.clone();
         self.truth.snapshot = snapshot;
         self.truth.as_of = asked.as_of.clone();
         self.truth.answer = Some(asked);
@@ -431,19 +516,29 @@ impl Pump {
         match self.waiting.take() {
             Some(Waiting::Target(asking)) => {
                 io.read_client = true;
-                if !self.skipping {
+                // What fails is dropped up to a Sync.
+                if !self.skipping || FrontendTag::from_byte(asking.frame.tag()) == FrontendTag::Sync {
                     self.one_asked(asking, io);
                 }
                 io.again = true;
             }
             Some(Waiting::Cancelled(frame)) => {
                 io.read_client = true;
+                let ends = FrontendTag::from_byte(frame.tag()) == FrontendTag::Sync;
                 if !self.skipping {
                     self.refuse_cancelled(&frame, io);
+                }
+                if ends {
+                    self.one(frame, io);
                 }
                 io.again = true;
             }
             Some(Waiting::Approved(held, mut decided)) => {
+                self.adopt_snapshot();
+                if self.forgets_plans(io) {
+                    self.waiting = Some(Waiting::Approved(held, decided));
+                    return;
+                }
                 if self.truth.broken {
                     decided.outcome = HoldOutcome::Failed;
                     decided.reason = Some("the target's catalog cannot be read".into());
@@ -461,7 +556,7 @@ fn cancelled() -> Denial {
     Denial::other(Fault::Client, SqlState::QUERY_CANCELED, "canceling statement due to user request", None, None)
 }
 
-fn unread_catalog() -> Denial {
+pub(super) fn unread_catalog() -> Denial {
     Denial::other(
         Fault::Target,
         SqlState::CONNECTION_FAILURE,
@@ -479,6 +574,9 @@ impl Inquiry {
     }
 
     fn row(&mut self, body: &[u8]) {
+        if self.prepares {
+            return;
+        }
         let Ok(cells) = message::Cells::decode(body) else {
             self.broken = Some("a row of the answer cannot be read".into());
             return;
@@ -531,6 +629,7 @@ impl Inquiry {
                     self.broken = Some(why.to_owned());
                 }
             }
+            Stage::Plans(_) => self.broken = Some("a row where none was expected".into()),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What a frame means: the statements and cursors that the session's names stand for, under the catalog and the rules of
 //! now, and what requests that are still on their way may change about that.
 
+use super::altering::looks_up_later;
 use super::probes::Executed;
 use super::result::stronger_plan;
 use super::{Changing, Pump, Statement};
 use crate::message::TransactionStatus;
+pub(super) use crate::prepare::by_name;
 use crate::prepare::{Prepared, moves_by_itself};
 use lockgate_core::{Fault, SqlState};
 use lockgate_mask::Touch;
@@ -196,10 +198,11 @@ impl Pump {
                 statement.effect,
                 Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_) | Effect::TwoPhase
             );
-            // In a transaction that failed nothing was asked, however long it lasted.
-            let failed = self.status == TransactionStatus::Failed;
+            // In a transaction that failed nothing was asked, however long it lasted, and in one of a higher isolation level
+            // what was asked is of its beginning.
+            let unasked = self.status == TransactionStatus::Failed || self.truth.of_beginning;
             self.changing.catalog |=
-                if ends_transaction { self.truth.moved_in_transaction || failed } else { moves(statement, inner) };
+                if ends_transaction { self.truth.moved_in_transaction || unasked } else { moves(statement, inner) };
         }
     }
 
@@ -286,7 +289,11 @@ impl Pump {
                 }
                 (Effect::Fetch { name } | Effect::Move { name }, None) => {
                     let opened = self.portals.get(name.as_bytes()).and_then(|p| p.statement.clone());
-                    opened.map(|opened| self.opened(&opened, io))
+                    let found = opened.map(|opened| (self.opened(&opened, io), opened));
+                    found.map(|(found, opened)| {
+                        self.runs_on(name.as_bytes(), &opened, &found);
+                        found
+                    })
                 }
                 _ => None,
             };
@@ -360,13 +367,44 @@ impl Pump {
         Found { subject, both: Some(both) }
     }
 
+    /// A portal or cursor is about to make rows. Where it looks names up while it does, and these mean something else than when
+    /// it was opened, rows of now may come with later ones, when they mean what they did again: those are of something that was
+    /// opened out of our sight.
+    fn runs_on(&mut self, name: &[u8], opened: &Statement, found: &Found) {
+        let then = opened.subject();
+        let looks_up = found.both.is_some() && self.labelled() && looks_up_later(std::slice::from_ref(then));
+        if looks_up
+            && !then.is_like(&found.subject)
+            && let Some(portal) = self.portals.get_mut(name).filter(|portal| !portal.made)
+        {
+            portal.statement = None;
+        }
+    }
+
+    /// Names mean something else from now on, and may mean the same again later. What looks names up while it runs may run in
+    /// between without a word, as a cursor does that outlives its transaction: what comes of it is of something that was opened
+    /// out of our sight.
+    pub(super) fn forget_what_looks_up(&mut self) {
+        if !self.labelled() {
+            return;
+        }
+        self.portals.each(|portal| {
+            let looks_up = |s: &Statement| looks_up_later(std::slice::from_ref(s.subject()));
+            if !portal.made && portal.statement.as_ref().is_some_and(looks_up) {
+                portal.statement = None;
+            }
+        });
+    }
+
     /// What an Execute of this portal does, under the names and rules of now.
     pub(super) fn portal_now(&mut self, name: &[u8], statement: Option<&Statement>, io: &Io) -> PortalNow {
         let Some(statement) = statement else {
             let own = Some(self.unknown_plan(io.now));
             return PortalNow { own, ..PortalNow::default() };
         };
-        let Found { subject, both } = self.opened(statement, io);
+        let found = self.opened(statement, io);
+        self.runs_on(name, statement, &found);
+        let Found { subject, both } = found;
         let changed = both.is_some();
         let mut begun = false;
         if let Some(portal) = self.portals.get_mut(name).filter(|_| changed) {
@@ -446,11 +484,6 @@ fn unlike_sql(effect: &Effect, found: &Found) -> Option<Denial> {
             Some("run it by the protocol, or send its text".into()),
         )
     })
-}
-
-/// Whether it runs what a name of the session stands for.
-pub(super) fn by_name(effect: &Effect) -> bool {
-    matches!(effect, Effect::Execute { .. } | Effect::Fetch { .. } | Effect::Move { .. })
 }
 
 /// A plan quotes what the target knows of a column's values, which is more than whether one is there.

@@ -24,9 +24,12 @@ mod extended;
 mod inquiry;
 mod meaning;
 mod overlong;
+mod plans;
 mod probes;
+mod put_off;
 mod result;
 mod rights;
+mod said;
 mod simple;
 mod sizes;
 mod target;
@@ -50,7 +53,7 @@ use lockgate_core::{Fault, SqlState, Timestamp};
 use lockgate_mask::{ContentPlan, CopyMasker, OwnMessage, RowMasker, RowStream, Touch};
 use lockgate_record::{CloseReason, DoneKind};
 use lockgate_session::wire::{Ask, Cut, Decided, Io};
-use lockgate_session::{Denial, Ended, Judgement, Parked, Permit, Plan, Plumbing, Session};
+use lockgate_session::{ApprovalNeed, Denial, Ended, Judgement, Parked, Permit, Plan, Plumbing, Session};
 use lockgate_sql::{Effect, ParameterTypes};
 use meaning::Named;
 use sizes::Sizes;
@@ -107,8 +110,8 @@ pub(crate) struct Portal {
     masker: Arc<OnceLock<Arc<RowMasker>>>,
     /// Left by an approval at Bind.
     permit: Option<Permit>,
-    /// A request on it was approved: later pieces of the same portal belong to it.
-    approved: bool,
+    /// What was asked for when a request on it was approved: later pieces of the same portal belong to it.
+    approved: Vec<ApprovalNeed>,
     /// It was executed before: what it compares has been paid for.
     begun: bool,
     /// By what it was judged when it was opened, until the target has opened it.
@@ -117,6 +120,8 @@ pub(crate) struct Portal {
     sized: bool,
     /// It outlives the transaction.
     holds: bool,
+    /// It did, and has all of its rows.
+    made: bool,
     /// Of a cursor that outlives the transaction and looks names up as its rows are made, which is when that is committed: as
     /// of when they are known, and the labels.
     since: Option<(AsOf, u64)>,
@@ -292,8 +297,15 @@ struct Truth {
     private: bool,
     path: Vec<String>,
     path_id: u64,
-    /// When this session last asked.
+    /// As of when the path is known, and the version of the catalog then.
+    path_as_of: AsOf,
+    path_version: String,
+    /// When this session was last answered.
     asked: Timestamp,
+    /// It was answered for the frame that comes now, which does not ask again because that took long.
+    answered: bool,
+    /// How many answers in a row came late.
+    late_answers: u8,
     /// Something moved since.
     moved: bool,
     /// Something moved in the open transaction.
@@ -315,6 +327,8 @@ struct Truth {
     of_beginning: bool,
     /// The session was idle for long, and let go of the catalog.
     rests: bool,
+    /// The catalog by which everything was judged that the target keeps plans of; `None` where it keeps none.
+    plans: Option<u64>,
 }
 
 /// A session after login.
@@ -357,6 +371,8 @@ pub(crate) struct Pump {
     copy_left: usize,
     /// What is sent that may alter the catalog, and what is held back because others did.
     doubting: Doubting,
+    /// What of the open transaction set off code that runs at its end.
+    put_off: put_off::PutOff,
     /// The content rules, and the version of the rules they are of.
     content: Option<Arc<ContentPlan>>,
     content_version: Option<u64>,
@@ -418,7 +434,11 @@ impl Pump {
                 private: false,
                 path: Vec::new(),
                 path_id: 0,
+                path_as_of: AsOf::default(),
+                path_version: String::new(),
                 asked: Timestamp::default(),
+                answered: false,
+                late_answers: 0,
                 moved: true,
                 moved_in_transaction: false,
                 broken: false,
@@ -429,6 +449,7 @@ impl Pump {
                 answer: None,
                 of_beginning: false,
                 rests: false,
+                plans: None,
             },
             session,
             shared,
@@ -454,6 +475,7 @@ impl Pump {
             dropping: 0,
             copy_left: 0,
             doubting: Doubting::default(),
+            put_off: put_off::PutOff::default(),
             content: None,
             content_version: None,
             rights_of: 0,
@@ -530,7 +552,6 @@ impl Pump {
         if self.status == TransactionStatus::Idle && self.expect.is_empty() {
             self.truth.changes = self.shared.changes();
         }
-        self.adopt_snapshot();
         let with = With {
             session: &self.session,
             rules: &rules,
@@ -771,8 +792,6 @@ impl Pump {
 
     /// Records the end of a request; a recording that fails ends the session.
     fn done(&mut self, io: &mut Io, request: u64, kind: DoneKind, tag: &str, error: Option<(&str, &str, Fault)>) {
-        let shown = error.map(|(code, text, fault)| (code, lockgate_sql::redact_error(code, text), fault));
-        let error = shown.as_ref().map(|(code, text, fault)| (*code, &**text, *fault));
         if let Err(failed) = self.session.done(request, &Ended { kind, tag, error }, io.now) {
             self.unrecordable(io, &failed);
         }
@@ -829,6 +848,7 @@ impl Pump {
                     self.waiting = Some(Waiting::Approved(held, decided.clone()));
                     return;
                 }
+                self.adopt_snapshot();
                 self.release(*held, decided, io);
                 io.again = true;
             }

@@ -94,7 +94,7 @@ impl Pump {
 
 /// Whether what was judged so is still permitted so: nothing refused or held that was not, no mask that is new or stronger. Which
 /// policy says so does not matter, nor where it is written.
-fn is_within(before: &Judgement, now: &Judgement) -> bool {
+pub(super) fn is_within(before: &Judgement, now: &Judgement) -> bool {
     let permitted = match (&before.ruling, &now.ruling) {
         (_, Ruling::Allow) => true,
         (Ruling::Hold(asked), Ruling::Hold(asks)) => {

@@ -4,6 +4,7 @@ use super::carry::Began;
 use super::client::{Taken, request_of, spelt_out};
 use super::meaning::{Resolved, Spelt, certified};
 use super::probes::Compared;
+use super::put_off::Settled;
 use super::sizes::Sized;
 use super::{ABORT_TEXT, Asking, Expect, Flow, Pump, Simple, Waiting};
 use crate::frame::Frame;
@@ -64,8 +65,22 @@ impl Pump {
             self.ask_catalog(io);
             return Taken::Waits(Waiting::Target(Asking { frame, sizes }));
         }
+        if self.forgets_plans_for(&prepared, io) {
+            return Taken::Waits(Waiting::Target(Asking { frame, sizes }));
+        }
         let denial = self.reading_denial(&prepared).or_else(|| self.two_phase_denial(Some(&prepared)));
         if let Some(denial) = denial {
+            let error = self.report(own::Severity::Error, &denial).freeze();
+            self.refuse_query(io, error);
+            return Taken::Done;
+        }
+        let settled = if self.query_ends_put_off(&prepared) { self.settle_put_off(io) } else { Settled::Fine };
+        let put_off = match settled {
+            Settled::Fine => self.put_off_denial(&prepared),
+            Settled::Asked => return Taken::Waits(Waiting::Target(Asking { frame, sizes })),
+            Settled::Refused(denial) => Some(denial),
+        };
+        if let Some(denial) = put_off {
             let error = self.report(own::Severity::Error, &denial).freeze();
             self.refuse_query(io, error);
             return Taken::Done;
@@ -147,6 +162,8 @@ impl Pump {
     ) {
         let named = self.named(prepared);
         self.will_change(prepared, &named);
+        self.may_keep_plans(prepared);
+        self.may_put_off(prepared, &named);
         let ends_pipeline = self.unsynced;
         let runs = resolved.as_ref().map(|r| r.runs.as_slice()).unwrap_or_default();
         let judged = self.judged_by(Self::subjects(Some(prepared), runs), io.now);
@@ -230,6 +247,7 @@ impl Pump {
             .map(|release| Denial::not_sized(&release.columns.join(", "), "it waited for an approval"));
         let refused = not_sized
             .or_else(|| self.two_phase_denial(Some(&prepared)))
+            .or_else(|| self.put_off_denial_of_now(&prepared, io))
             .or_else(|| self.unfollowed(&prepared, judgement))
             .or_else(|| self.unfollowed_course(&prepared, judgement))
             .map(|denial| Judgement { ruling: Ruling::Deny(denial), ..judgement.clone() });

@@ -1,12 +1,14 @@
 //! Messages of the target: each belongs to what was sent, and goes to the client through the mask.
 
+use super::altering::defines_for_itself;
 use super::carry::with_position_before;
 use super::doubt::Doubtful;
 use super::inquiry::Inquiry;
 use super::meaning::{Inner, Named, by_name, may_rename, moves};
 use super::result::RowsEnd;
+use super::said::Said;
 use super::titles::Foreseen;
-use super::{Expect, Portal, Pump, Shape, Statement, Waiting, runs_what_was_put_off};
+use super::{Asking, Expect, Portal, Pump, Shape, Statement, Waiting, runs_what_was_put_off};
 use crate::frame::{self, FrontendTag, Header, Peer};
 use crate::message::{self, CommandComplete, TransactionStatus};
 use crate::prepare::Prepared;
@@ -194,7 +196,7 @@ impl Pump {
             self.target_broke(io, &error.to_string());
             return;
         }
-        let (severity, code, text) = shown(io.client.bytes_since(mark));
+        let Said { severity, code, text } = Said::of(io.client.bytes_since(mark));
         if let Err(error) = self.session.notice(self.running(), &severity, &code, &text, io.now) {
             self.unrecordable(io, &error);
         }
@@ -205,8 +207,12 @@ impl Pump {
         // code sent it that nobody could look into.
         let own = !self.opaque && message::NotificationResponse::decode(body).is_ok_and(|n| n.pid == self.pid);
         let touch = if self.labelled() && !own { self.stranger_touch(io) } else { Touch::Clean };
+        let mark = io.client.mark();
         if let Err(error) = io.client.notification(body, touch) {
-            self.target_broke(io, &error.to_string());
+            return self.target_broke(io, &error.to_string());
+        }
+        if let Err(error) = self.record_notification(io.client.bytes_since(mark), io.now) {
+            self.unrecordable(io, &error);
         }
     }
 
@@ -229,12 +235,16 @@ impl Pump {
             }
         }
         let touch = self.touch(io.now);
+        let mark = io.client.mark();
         if let Err(error) = io.client.parameter_status(body, touch) {
-            self.target_broke(io, &error.to_string());
+            return self.target_broke(io, &error.to_string());
+        }
+        if let Err(error) = self.record_setting(io.client.bytes_since(mark), io.now) {
+            self.unrecordable(io, &error);
         }
     }
 
-    fn running(&self) -> Option<u64> {
+    pub(super) fn running(&self) -> Option<u64> {
         self.expect.iter().find_map(|e| match e {
             Expect::Simple(simple) => Some(simple.request),
             Expect::Execute(execution) => Some(execution.request),
@@ -555,7 +565,7 @@ impl Pump {
         match &statement.effect {
             Effect::Prepare { name, .. } => {
                 let entry = Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: Shape::default() };
-                self.statements.set(name.as_bytes(), entry, prepared.text().len());
+                self.statements.set(name.as_bytes(), entry, prepared.bytes());
             }
             Effect::Deallocate(Some(name)) => self.statements.remove(name.as_bytes()),
             Effect::Deallocate(None) => self.statements.clear(),
@@ -568,7 +578,7 @@ impl Pump {
                         Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: Shape::default() };
                     let since = self.cursor_since(statement, *hold);
                     let portal = Portal { since, ..Portal::cursor(entry, *hold) };
-                    self.portals.set(name.as_bytes(), portal, prepared.text().len());
+                    self.portals.set(name.as_bytes(), portal, prepared.bytes());
                 }
             }
             Effect::CloseCursor(Some(name)) => self.portals.remove(name.as_bytes()),
@@ -577,7 +587,7 @@ impl Pump {
                 self.statements.clear();
                 self.portals.clear();
             }
-            Effect::Define => self.doubt(),
+            Effect::Define if !defines_for_itself(prepared) => self.doubt(),
             _ => {}
         }
         let ends_transaction = matches!(
@@ -591,7 +601,13 @@ impl Pump {
             }
             if self.truth.moved_in_transaction {
                 self.truth.moved = true;
-                self.doubt();
+                if self.may_have_altered() {
+                    self.doubt();
+                }
+            }
+            if !matches!(statement.effect, Effect::RollbackTo(_)) {
+                // What is known of the beginning of a transaction is too old for what follows it.
+                self.truth.moved |= std::mem::take(&mut self.truth.of_beginning);
             }
             if !matches!(statement.effect, Effect::RollbackTo(_)) {
                 // What was put off to the end (a cursor WITH HOLD, a deferred trigger) may have been such code.
@@ -648,6 +664,7 @@ impl Pump {
     fn moved(&mut self) {
         self.truth.moved = true;
         self.truth.moved_in_transaction = true;
+        self.forget_what_looks_up();
     }
 
     pub(super) fn error_response(&mut self, body: &[u8], io: &mut Io) {
@@ -695,7 +712,7 @@ impl Pump {
                 }
             }
         }
-        let (severity, code, text) = shown(io.client.bytes_since(mark));
+        let Said { severity, code, text } = Said::of(io.client.bytes_since(mark));
         self.target_said_goodbye |= matches!(severity.as_str(), "FATAL" | "PANIC");
         let kind = if code == "57014" { DoneKind::Cancelled } else { DoneKind::Failed };
         let fault = Fault::Client;
@@ -809,7 +826,8 @@ impl Pump {
         match &self.waiting {
             None => return,
             Some(Waiting::Target(_) | Waiting::Cancelled(_) | Waiting::Answers(_)) => {
-                if let Some(Waiting::Answers(frame)) = self.waiting.take()
+                if let Some(Waiting::Target(Asking { frame, .. }) | Waiting::Cancelled(frame) | Waiting::Answers(frame)) =
+                    self.waiting.take()
                     && matches!(FrontendTag::from_byte(frame.tag()), FrontendTag::Sync | FrontendTag::Terminate)
                 {
                     // These are what it drops up to.
@@ -889,6 +907,7 @@ impl Pump {
                 self.truth.broken = false;
             }
             self.truth.moved_in_transaction = false;
+            self.truth.moved |= std::mem::take(&mut self.truth.of_beginning);
             self.opaque_in_transaction = false;
             self.keep_held_cursors();
         }
@@ -907,29 +926,15 @@ impl Portal {
             shape: Shape::default(),
             masker: Arc::default(),
             permit: None,
-            approved: false,
+            approved: Vec::new(),
             judged: None,
             begun: false,
             sized: false,
             holds,
+            made: false,
             since: None,
         }
     }
-}
-
-/// Severity (not translated, where the target is new enough to say it), code and text of an error or notice as the client
-/// gets it.
-fn shown(frame: &[u8]) -> (String, String, String) {
-    let report = frame.get(frame::HEADER_BYTES..).and_then(|body| message::Report::decode(body).ok());
-    let field = |code: u8| {
-        let value = report.as_ref().and_then(|r| r.get(code)).unwrap_or_default();
-        Cow::into_owned(String::from_utf8_lossy(value))
-    };
-    let severity = match field(message::code::SEVERITY_PLAIN) {
-        plain if plain.is_empty() => field(message::code::SEVERITY),
-        plain => plain,
-    };
-    (severity, field(message::code::SQLSTATE), field(message::code::MESSAGE))
 }
 
 /// A diagnostic without the fields that point into a text which the client never saw. What does not read as fields stays.

@@ -5,11 +5,15 @@
 use super::Pump;
 use crate::message::RowDescription;
 use crate::prepare::Prepared;
+use lockgate_core::limits::PG_TITLE_SEARCH_BYTES_MAX;
 use lockgate_session::Plan;
 use lockgate_sql::Outputs;
 
 /// The length from which the server cuts names (`NAMEDATALEN`), less the longest character.
 const CUT_NAME_BYTES_MIN: usize = 60;
+
+/// What a catalog takes of memory for each byte of a name in it, in estimate.
+const CATALOG_BYTES_FOR_A_NAME: usize = 16;
 
 /// What is known of a described result.
 pub(super) struct Foreseen<'a> {
@@ -27,34 +31,44 @@ impl Pump {
             return Vec::new();
         }
         let Ok(described) = RowDescription::decode(description) else { return Vec::new() };
+        let mut words = self.words(foreseen);
         let hidden: Vec<bool> = described
             .fields()
             .enumerate()
             .map(|(index, field)| {
                 let masked = foreseen.plan.is_none_or(|plan| plan.masks.column(index).is_some());
-                masked && !self.knows_title(index, field.name, foreseen)
+                masked && !self.knows_title(index, field.name, foreseen, &mut words)
             })
             .collect();
         if hidden.contains(&true) { hidden } else { Vec::new() }
     }
 
-    fn knows_title(&self, index: usize, name: &[u8], foreseen: &Foreseen<'_>) -> bool {
-        let Ok(name) = std::str::from_utf8(name) else { return false };
-        let Some((prepared, at)) = foreseen.statement else { return self.is_public(name) };
-        let statement = prepared.statements().get(at);
-        if let Some(Outputs::Known(outputs)) = statement.map(|s| &s.outputs)
-            && let Some(output) = outputs.get(index)
-            && is_same(&output.name, name)
-        {
-            return true;
-        }
-        // What EXECUTE and FETCH run has a text of its own.
-        let runs = statement.and_then(|s| self.runs_by_name(s)).flatten();
-        has_word(prepared.text(), name) || runs.is_some_and(|runs| has_word(runs.text(), name)) || self.is_public(name)
+    /// What the text says, and what EXECUTE and FETCH run, which has a text of its own.
+    fn words<'a>(&'a self, foreseen: &Foreseen<'a>) -> Words<'a> {
+        let Some((prepared, at)) = foreseen.statement else { return Words::default() };
+        let runs = prepared.statements().get(at).and_then(|s| self.runs_by_name(s)).flatten();
+        let texts = std::iter::once(&**prepared.text()).chain(runs.map(|runs| &**runs.text()));
+        let outputs = runs.and_then(|runs| runs.statements().first()).map(|s| &s.outputs);
+        Words { texts: texts.collect(), outputs, folded: None, searched: 0 }
     }
 
-    fn is_public(&self, name: &str) -> bool {
-        matches!(name, "?column?" | "QUERY PLAN") || self.truth.snapshot.catalog.knows_name(name)
+    fn knows_title(&self, index: usize, name: &[u8], foreseen: &Foreseen<'_>, words: &mut Words<'_>) -> bool {
+        let Ok(name) = std::str::from_utf8(name) else { return false };
+        let statement = foreseen.statement.and_then(|(prepared, at)| prepared.statements().get(at));
+        let foresees = |outputs: Option<&Outputs>| match outputs {
+            Some(Outputs::Known(outputs)) => outputs.get(index).is_some_and(|output| is_same(&output.name, name)),
+            Some(Outputs::NoRows | Outputs::Each(_)) | None => false,
+        };
+        foresees(statement.map(|s| &s.outputs))
+            || foresees(words.outputs)
+            || words.have(name)
+            || self.is_public(name, words)
+    }
+
+    fn is_public(&self, name: &str, words: &mut Words<'_>) -> bool {
+        let catalog = &self.truth.snapshot.catalog;
+        matches!(name, "?column?" | "QUERY PLAN")
+            || (words.may_search(catalog.bytes() / CATALOG_BYTES_FOR_A_NAME) && catalog.knows_name(name))
     }
 }
 
@@ -63,12 +77,41 @@ fn is_same(foreseen: &str, name: &str) -> bool {
     foreseen == name || (name.len() >= CUT_NAME_BYTES_MIN && foreseen.starts_with(name))
 }
 
-/// Whether the text has this word, in any case: names are folded unless they are quoted.
+/// The texts that a result's names may stand in. A text may be long and a result wide, so what is searched is counted.
+#[derive(Default)]
+struct Words<'a> {
+    texts: Vec<&'a str>,
+    /// What is known of the result of what EXECUTE or FETCH runs.
+    outputs: Option<&'a Outputs>,
+    /// In lower case, once something was searched for: names are folded unless they are quoted.
+    folded: Option<Vec<String>>,
+    searched: usize,
+}
+
+impl Words<'_> {
+    /// Whether one of the texts has this word, in any case.
+    fn have(&mut self, word: &str) -> bool {
+        if !self.may_search(self.texts.iter().map(|text| text.len()).sum()) {
+            return false;
+        }
+        let word = word.to_lowercase();
+        let texts = &self.texts;
+        let folded = self.folded.get_or_insert_with(|| texts.iter().map(|text| text.to_lowercase()).collect());
+        folded.iter().any(|text| has_word(text, &word))
+    }
+
+    /// Counts a search through so many bytes; false where that would be too much.
+    fn may_search(&mut self, bytes: usize) -> bool {
+        self.searched = self.searched.saturating_add(bytes);
+        self.searched <= PG_TITLE_SEARCH_BYTES_MAX
+    }
+}
+
+/// Whether the text has this word, both in lower case.
 fn has_word(text: &str, word: &str) -> bool {
-    let (text, word) = (text.to_lowercase(), word.to_lowercase());
     let in_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     !word.is_empty()
-        && text.match_indices(&word).any(|(at, found)| {
+        && text.match_indices(word).any(|(at, found)| {
             let before = text.get(..at).and_then(|t| t.chars().next_back());
             let after = text.get(at + found.len()..).and_then(|t| t.chars().next());
             !in_word(before) && !in_word(after)
@@ -89,8 +132,13 @@ mod tests {
             ("SELECT 1", "", false),
             ("SELECT 1", "123-45", false),
         ] {
-            assert_eq!(has_word(text, word), expect, "{text} / {word}");
+            let mut words = Words { texts: vec!["", text], ..Words::default() };
+            assert_eq!(words.have(word), expect, "{text} / {word}");
         }
+        let text = format!("SELECT f() AS total{}", " ".repeat(1024 * 1024));
+        let mut words = Words { texts: vec![&text], ..Words::default() };
+        let found = (0..1_600).filter(|_| words.have("total")).count();
+        assert_eq!(found, PG_TITLE_SEARCH_BYTES_MAX / text.len(), "what is searched has a bound");
         let long = "a".repeat(80);
         assert!(is_same(&long, &long[..63]) && !is_same(&long, &long[..10]) && is_same("x", "x"));
     }

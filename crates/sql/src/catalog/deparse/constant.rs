@@ -8,7 +8,7 @@ use crate::catalog::nodes::Id;
 /// Stands for a type that is not known: no cast to it passes for one that takes every value, and a value of it for no other.
 pub(super) const NO_TYPE: &str = "pg_catalog.cid";
 /// How much longer a value may be written out than it is kept.
-const WRITTEN_OUT: usize = 6;
+const WRITTEN_OUT: usize = 8;
 
 const BOOL: u32 = 16;
 const CHAR: u32 = 18;
@@ -100,7 +100,8 @@ impl Deparser<'_> {
             _ => {
                 // Braces, so that nobody takes it for what is no array.
                 let stand_in = "x".repeat(bytes.len().saturating_mul(WRITTEN_OUT));
-                self.typed(&format!("'{{{stand_in}}}'"), oid)
+                let numbers = super::numbers::marks(oid, bytes);
+                self.typed(&format!("'{{{stand_in}{numbers}}}'"), oid)
             }
         }
     }

@@ -1,0 +1,111 @@
+//! What the target says beside results, as it goes on record: all that reaches the client in words. What code of the database
+//! says is its own choice, in every field of a report, in notifications and in settings that are reported.
+
+use super::Pump;
+use crate::frame;
+use crate::message::{self, code};
+use lockgate_core::Timestamp;
+use lockgate_record::RecordError;
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// The severity of a notification on record.
+const NOTIFICATION: &str = "NOTIFICATION";
+/// That of a setting that is reported.
+const SETTING: &str = "SETTING";
+/// Neither has a code.
+const NO_CODE: &str = "00000";
+
+/// A report as the client gets it.
+pub(super) struct Said {
+    /// Not translated, where the target is new enough to say it.
+    pub(super) severity: String,
+    pub(super) code: String,
+    /// The message, and a line for each further field.
+    pub(super) text: String,
+}
+
+/// The fields besides the message that have something to say.
+const FURTHER: [(u8, &str); 9] = [
+    (code::DETAIL, "DETAIL"),
+    (code::HINT, "HINT"),
+    (code::WHERE, "CONTEXT"),
+    (code::INTERNAL_QUERY, "QUERY"),
+    (code::SCHEMA, "SCHEMA"),
+    (code::TABLE, "TABLE"),
+    (code::COLUMN, "COLUMN"),
+    (code::DATA_TYPE, "DATATYPE"),
+    (code::CONSTRAINT, "CONSTRAINT"),
+];
+
+impl Said {
+    /// Of a frame.
+    pub(super) fn of(frame: &[u8]) -> Said {
+        let report = frame.get(frame::HEADER_BYTES..).and_then(|body| message::Report::decode(body).ok());
+        let get = |which: u8| report.as_ref().and_then(|r| r.get(which));
+        let field = |which: u8| String::from_utf8_lossy(get(which).unwrap_or_default()).into_owned();
+        let severity = match field(code::SEVERITY_PLAIN) {
+            plain if plain.is_empty() => field(code::SEVERITY),
+            plain => plain,
+        };
+        let sqlstate = field(code::SQLSTATE);
+        let mut text = lockgate_sql::redact_error(&sqlstate, &field(code::MESSAGE)).into_owned();
+        for (which, name) in FURTHER {
+            let Some(value) = get(which) else { continue };
+            let value = String::from_utf8_lossy(value);
+            let value = match which {
+                // Statements that code has put together: their strings may be passwords.
+                code::WHERE | code::INTERNAL_QUERY => lockgate_sql::redact_unreadable(&value),
+                _ => Cow::Borrowed(&*value),
+            };
+            let _ = write!(text, "\n{name}: {value}");
+        }
+        Said { severity, code: sqlstate, text }
+    }
+}
+
+impl Pump {
+    /// Puts a notification on record, as the client gets it.
+    pub(super) fn record_notification(&mut self, frame: &[u8], now: Timestamp) -> Result<(), RecordError> {
+        let body = frame.get(frame::HEADER_BYTES..).unwrap_or_default();
+        let Ok(notification) = message::NotificationResponse::decode(body) else { return Ok(()) };
+        let text = format!(
+            "{}: {}",
+            String::from_utf8_lossy(notification.channel),
+            String::from_utf8_lossy(notification.payload)
+        );
+        self.session.notice(None, NOTIFICATION, NO_CODE, &text, now)
+    }
+
+    /// The same of a setting.
+    pub(super) fn record_setting(&mut self, frame: &[u8], now: Timestamp) -> Result<(), RecordError> {
+        let body = frame.get(frame::HEADER_BYTES..).unwrap_or_default();
+        let Ok(status) = message::ParameterStatus::decode(body) else { return Ok(()) };
+        let text = format!("{} = {}", String::from_utf8_lossy(status.name), String::from_utf8_lossy(status.value));
+        let running = self.running();
+        self.session.notice(running, SETTING, NO_CODE, &text, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(body: &[u8]) -> Said {
+        Said::of(&[b"E\0\0\0\0", body].concat())
+    }
+
+    #[test]
+    fn everything_in_words_is_kept() {
+        let said = said(b"SFEHLER\0VERROR\0CP0001\0Mno\0Dmore\0Hdo\0Wline 1\0tpeople\0P7\0Fx.c\0L1\0Rf\0\0");
+        assert_eq!((said.severity.as_str(), said.code.as_str()), ("ERROR", "P0001"));
+        assert_eq!(said.text, "no\nDETAIL: more\nHINT: do\nCONTEXT: line 1\nTABLE: people");
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_not() {
+        let said = said(b"VERROR\0C42601\0Msyntax error at or near \"secret\"\0qALTER ROLE x PASSWORD 'secret'\0\0");
+        assert!(!said.text.contains("secret"), "{}", said.text);
+        assert!(said.text.contains("QUERY: ALTER ROLE x PASSWORD '***'"), "{}", said.text);
+    }
+}

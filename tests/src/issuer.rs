@@ -1,0 +1,170 @@
+//! An OpenID Connect issuer that does as little as it can: whoever comes back with a code is who the code says. It vouches for its
+//! tokens until it is told otherwise. What a real one does is tried with `idp`.
+
+use crate::fake::FakeTarget;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How long tokens count, in seconds, where nobody asks for less.
+const HOUR: u64 = 3_600;
+
+/// A running issuer.
+#[derive(Debug)]
+pub struct Issuer {
+    server: FakeTarget,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    key: EcdsaKeyPair,
+    /// Whose tokens it does not vouch for any more.
+    revoked: Mutex<BTreeSet<String>>,
+    /// Whether it hangs up on who asks about a token.
+    is_away: AtomicBool,
+}
+
+impl Issuer {
+    /// Starts it on a free port.
+    pub fn start() -> Issuer {
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+        let inner = Arc::new(Inner { key, revoked: Mutex::default(), is_away: AtomicBool::new(false) });
+        let serves = Arc::clone(&inner);
+        let server = FakeTarget::start(move |stream| {
+            let _ = serve(stream, &serves);
+        });
+        Issuer { server, inner }
+    }
+
+    /// Its entry in the configuration.
+    pub fn yaml(&self, more: &str) -> String {
+        let issuer = issuer(self.server.port);
+        format!(
+            "  oidc:\n    - {{name: corp, issuer: '{issuer}', client_id: lockgate, client_secret: none, user_claim: sub, algorithms: [ES256]{more}}}\n"
+        )
+    }
+
+    /// A token for the gateway, for an hour.
+    pub fn token(&self, user: &str) -> String {
+        self.token_for(user, HOUR)
+    }
+
+    /// A token for the gateway, for some seconds.
+    pub fn token_for(&self, user: &str, seconds: u64) -> String {
+        signed(&self.inner.key, self.server.port, user, seconds, "")
+    }
+
+    /// Does not vouch for somebody's tokens any more.
+    pub fn revoke(&self, user: &str) {
+        self.inner.revoked.lock().expect("nobody panicked").insert(user.to_owned());
+    }
+
+    /// Whether it hangs up on who asks about a token.
+    pub fn be_away(&self, is_away: bool) {
+        self.inner.is_away.store(is_away, Ordering::Release);
+    }
+}
+
+fn issuer(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+fn serve(stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let port = stream.local_addr()?.port();
+    let mut to = stream.try_clone()?;
+    let mut from = BufReader::new(stream);
+    loop {
+        let mut first = String::new();
+        if from.read_line(&mut first)? == 0 {
+            return Ok(());
+        }
+        let mut length = 0;
+        let mut bearer = String::new();
+        loop {
+            let mut line = String::new();
+            from.read_line(&mut line)?;
+            let line = line.trim();
+            let (name, value) = line.split_once(':').unwrap_or_default();
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.trim().parse().unwrap_or(0),
+                "authorization" => value.trim().trim_start_matches("Bearer ").clone_into(&mut bearer),
+                _ => {}
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        from.read_exact(&mut body)?;
+        let body = String::from_utf8_lossy(&body);
+        let asked = match first.split(' ').nth(1) {
+            Some("/introspect") => body.split('&').find_map(|pair| pair.strip_prefix("token=")).map(str::to_owned),
+            Some("/userinfo") => Some(bearer),
+            _ => None,
+        };
+        let (status, answer) = match asked {
+            Some(_) if inner.is_away.load(Ordering::Acquire) => return Ok(()),
+            Some(token) => about(&token, first.contains("/userinfo"), inner),
+            None => ("200 OK", answer(&first, &body, port, &inner.key)),
+        };
+        let length = answer.len();
+        write!(to, "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{answer}")?;
+    }
+}
+
+/// What it says of a token.
+fn about(token: &str, is_userinfo: bool, inner: &Inner) -> (&'static str, String) {
+    let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok()).unwrap_or_default();
+    let claims: Value = serde_json::from_slice(&claims).unwrap_or_default();
+    let user = claims["sub"].as_str().unwrap_or_default();
+    let counts = !user.is_empty() && !inner.revoked.lock().expect("nobody panicked").contains(user);
+    match (counts, is_userinfo) {
+        (true, true) => ("200 OK", json!({"sub": user}).to_string()),
+        (false, true) => ("401 Unauthorized", "{}".to_owned()),
+        (true, false) => ("200 OK", json!({"active": true, "sub": user}).to_string()),
+        (false, false) => ("200 OK", json!({"active": false}).to_string()),
+    }
+}
+
+fn answer(request: &str, body: &str, port: u16, key: &EcdsaKeyPair) -> String {
+    let issuer = issuer(port);
+    if request.contains("/.well-known/") {
+        return format!(
+            r#"{{"issuer":"{issuer}","jwks_uri":"{issuer}/jwks","authorization_endpoint":"{issuer}/auth","token_endpoint":"{issuer}/token","introspection_endpoint":"{issuer}/introspect","userinfo_endpoint":"{issuer}/userinfo"}}"#
+        );
+    }
+    if request.contains("/jwks") {
+        let point = key.public_key().as_ref();
+        let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..65]));
+        return format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256","kid":"k","x":"{x}","y":"{y}"}}]}}"#);
+    }
+    // The code is the user and the nonce of the login.
+    let code = body.split('&').find_map(|pair| pair.strip_prefix("code=")).unwrap_or_default();
+    let (user, nonce) = code.split_once('.').unwrap_or_default();
+    let id_token = signed(key, port, user, HOUR, &format!(r#","nonce":"{nonce}""#));
+    format!(
+        r#"{{"access_token":"a","token_type":"Bearer","expires_in":60,"refresh_token":"r-{user}","id_token":"{id_token}"}}"#
+    )
+}
+
+fn signed(key: &EcdsaKeyPair, port: u16, user: &str, seconds: u64, more: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let claims = format!(
+        r#"{{"iss":"{}","sub":"{user}","aud":"lockgate","iat":{now},"exp":{},"groups":["engineers"]{more}}}"#,
+        issuer(port),
+        now + seconds
+    );
+    let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","kid":"k"}"#), URL_SAFE_NO_PAD.encode(claims));
+    let signature = key.sign(&SystemRandom::new(), text.as_bytes()).expect("it signs");
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
