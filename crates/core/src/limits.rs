@@ -265,6 +265,8 @@ pub const JWK_RSA_EXPONENT_BYTES_MAX: usize = 4;
 pub const PROVIDER_CONNECT_MS_MAX: u64 = 3_000;
 /// Time for one whole answer of an identity provider.
 pub const PROVIDER_ANSWER_MS_MAX: u64 = 5_000;
+/// How long a connection to an identity provider is kept for the next question.
+pub const PROVIDER_IDLE_MS_MAX: u64 = 1_000;
 /// One answer of an identity provider.
 pub const PROVIDER_DOCUMENT_BYTES_MAX: usize = 512 * 1024;
 /// How often an issuer's keys are read again while it answers.

@@ -27,6 +27,8 @@ use tokio::net::{TcpListener, TcpStream};
 #[derive(Clone)]
 enum Say {
     Json(String),
+    /// The same, and the connection stays; whoever asks on it again has it broken.
+    Once(String),
     /// Status line and headers, then nothing more than this.
     Raw(String),
     /// A body without end.
@@ -53,6 +55,11 @@ async fn answer(mut socket: TcpStream, say: Say) {
         Say::Json(text) => {
             let answer = head(&format!("Content-Length: {}\r\nConnection: close\r\n", text.len())) + &text;
             let _ = socket.write_all(answer.as_bytes()).await;
+        }
+        Say::Once(text) => {
+            let answer = head(&format!("Content-Length: {}\r\n", text.len())) + &text;
+            let _ = socket.write_all(answer.as_bytes()).await;
+            let _ = socket.read(&mut [0; 4_096]).await;
         }
         Say::Raw(text) => {
             let _ = socket.write_all(text.as_bytes()).await;
@@ -306,5 +313,20 @@ async fn a_token_counts_as_long_as_its_holder_is_who_it_names() {
             let still = provider.still_counts(&Secret::new(token.clone()), &proven).await.unwrap();
             assert_eq!(still, counts, "{} {told}", proven.user);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_lay_idle_carries_no_question() {
+    let issuer = Issuer::new();
+    let fake = Fake::start(&issuer).await;
+    let provider = fake.provider();
+    let token = fake.token(&issuer, "rsa");
+    let proven = provider.prove(&Jwt::read(&token).unwrap(), Expected::Bearer, now()).await.unwrap();
+    *fake.told.lock().unwrap() = Say::Once(format!(r#"{{"sub":"{}"}}"#, proven.subject));
+    // What would be asked next on the connection that is left here would not be answered.
+    for _ in 0..2 {
+        assert!(provider.still_counts(&Secret::new(token.clone()), &proven).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
     }
 }

@@ -25,6 +25,9 @@ impl Http {
             .user_agent(concat!("lockgate/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_millis(limits::PROVIDER_CONNECT_MS_MAX))
             .timeout(Duration::from_millis(limits::PROVIDER_ANSWER_MS_MAX))
+            // A provider that closes a connection just as it is used again may have taken the refresh token that was sent, and its
+            // answer, with the next one, is lost. Many close after five seconds.
+            .pool_idle_timeout(Duration::from_millis(limits::PROVIDER_IDLE_MS_MAX))
             // Whoever can redirect could have the gateway ask anybody anything.
             .redirect(Policy::none())
             .referer(false)

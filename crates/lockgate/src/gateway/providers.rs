@@ -3,7 +3,7 @@
 //! A reload keeps a provider whose settings stayed the same, with the keys that it has; another one's keys are read anew, in a
 //! task that ends with it. What was proven is remembered for as long as a session rests on it.
 
-use super::{public_url, saml};
+use super::{public_url, questions, saml};
 use crate::when;
 use anyhow::Context;
 use lockgate_api::{BoxFuture, IdentityProviders, StillMay};
@@ -15,7 +15,7 @@ use lockgate_identity::{Proven, Provider};
 use lockgate_session::wire::TokenIssuer;
 use lockgate_store::{LOCAL, LoginInfo, TokenInfo, TokenLease, TokenState, Verified};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Fewer proofs than these are not looked through for what may be forgotten.
@@ -209,6 +209,8 @@ pub struct Proof {
     judged_ms: AtomicI64,
     /// When the provider was last asked.
     asked_ms: AtomicI64,
+    /// How often it was asked since it last said so.
+    in_vain: AtomicU32,
 }
 
 impl Proof {
@@ -218,9 +220,25 @@ impl Proof {
         if age < 0 { i64::MAX } else { age }
     }
 
-    /// Whether the provider was asked and has not said that it counts, or not yet.
-    fn was_asked_in_vain(&self) -> bool {
-        self.asked_ms.load(Ordering::Acquire) > self.judged_ms.load(Ordering::Acquire)
+    /// Whether its turn to be asked about has come again, where it was asked about in vain.
+    fn waited(&self, now: Timestamp) -> bool {
+        match self.in_vain.load(Ordering::Acquire) {
+            0 => true,
+            times => u128::try_from(self.age_ms(&self.asked_ms, now))
+                .is_ok_and(|age| age > questions::wait(times).as_millis()),
+        }
+    }
+
+    /// It is asked about now.
+    fn ask(&self, now: Timestamp) {
+        self.asked_ms.store(now.millis(), Ordering::Release);
+        self.in_vain.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Its provider says that it counts.
+    fn judge(&self, now: Timestamp) {
+        self.judged_ms.store(now.millis(), Ordering::Release);
+        self.in_vain.store(0, Ordering::Release);
     }
 
     /// Its name.
@@ -269,6 +287,7 @@ impl Proofs {
             over: AtomicBool::new(false),
             judged_ms: AtomicI64::new(0),
             asked_ms: AtomicI64::new(0),
+            in_vain: AtomicU32::new(0),
             rules,
             proven,
             token,
@@ -278,14 +297,14 @@ impl Proofs {
     }
 
     /// Those that sessions rest on and whose provider was last asked long ago, the longest ago first.
-    pub(super) fn due(&self, recheck_ms: i64, again_ms: i64, now: Timestamp) -> Vec<Arc<Proof>> {
+    pub(super) fn due(&self, recheck_ms: i64, now: Timestamp) -> Vec<Arc<Proof>> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = |proof: &&Arc<Proof>| {
             Arc::strong_count(proof) > 1
                 && proof.token.is_some()
                 && proof.state(now) == TokenState::Live
                 && proof.age_ms(&proof.judged_ms, now) > recheck_ms
-                && (!proof.was_asked_in_vain() || proof.age_ms(&proof.asked_ms, now) > again_ms)
+                && proof.waited(now)
         };
         let mut due: Vec<Arc<Proof>> = all.proofs.values().filter(is_due).cloned().collect();
         due.sort_by_key(|proof| proof.asked_ms.load(Ordering::Acquire));
@@ -358,11 +377,11 @@ impl super::Gateway {
         if within(recheck_ms) {
             return Ok(());
         }
-        proof.asked_ms.store(now.millis(), Ordering::Release);
+        proof.ask(now);
         let (id, name) = (&proof.proven.id, &proof.proven.provider);
         match provider.still_counts(token, &proof.proven).await {
             Ok(true) => {
-                proof.judged_ms.store(when::now().millis(), Ordering::Release);
+                proof.judge(when::now());
                 Ok(())
             }
             Ok(false) => {

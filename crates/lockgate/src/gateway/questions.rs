@@ -3,7 +3,17 @@
 
 use lockgate_core::limits;
 use std::collections::HashMap;
+use std::time::Duration;
 use tokio::task::{Id, JoinSet};
+
+/// How long after a question that was not answered the next one comes at most.
+const AGAIN_MAX: Duration = Duration::from_secs(10);
+
+/// How long after so many questions in a row that were not answered the next one comes: soon after the first, for it may have been
+/// no more than a connection that broke, and less and less often while the provider is away.
+pub(super) fn wait(in_vain: u32) -> Duration {
+    Duration::from_secs(1 << in_vain.saturating_sub(1).min(8)).min(AGAIN_MAX)
+}
 
 /// What is being asked, and of whom.
 #[derive(Default)]
@@ -55,7 +65,12 @@ impl Questions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    #[test]
+    fn the_next_question_comes_soon_and_then_less_often() {
+        let waits: Vec<u64> = [0, 1, 2, 3, 4, 5, 6, u32::MAX].map(|times| wait(times).as_secs()).to_vec();
+        assert_eq!(waits, [1, 1, 2, 4, 8, 10, 10, 10]);
+    }
 
     #[tokio::test]
     async fn one_that_hangs_keeps_no_other_waiting() {

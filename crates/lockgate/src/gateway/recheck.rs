@@ -12,7 +12,7 @@
 
 use super::Gateway;
 use super::providers::Providers;
-use super::questions::Questions;
+use super::questions::{self, Questions};
 use crate::when;
 use lockgate_core::Timestamp;
 use lockgate_identity::Proven;
@@ -26,8 +26,6 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 /// How often it is looked whose time has come.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long after a question that was not answered the next one comes.
-const AGAIN: Duration = Duration::from_secs(10);
 /// How long it is remembered that a login was asked about, so that others have their turn first.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
@@ -42,34 +40,50 @@ enum Word {
     Unsure(String),
 }
 
+/// That a login was asked about.
+#[derive(Clone, Copy)]
+struct Asked {
+    at: Instant,
+    /// When it was last judged then: a judgement since is the answer.
+    judged: Timestamp,
+    /// How often it was asked about since then.
+    times: u32,
+}
+
 /// Questions that are under way, and those that were not answered.
 #[derive(Default)]
 struct Asking {
     questions: Questions,
-    /// When a login was last asked about, and how it was judged then: a judgement since is the answer.
-    asked: HashMap<String, (Instant, Timestamp)>,
+    asked: HashMap<String, Asked>,
 }
 
 impl Asking {
     /// Takes note of the answers that came.
     fn settle(&mut self) {
         self.questions.settle();
-        self.asked.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
+        self.asked.retain(|_, asked| asked.at.elapsed() < REMEMBERED);
     }
 
-    /// When a login was asked about in vain.
-    fn in_vain(&self, login: &LoginInfo) -> Option<Instant> {
-        self.asked.get(&login.id).filter(|(_, judged)| *judged == login.judged).map(|(at, _)| *at)
+    /// That a login was asked about in vain.
+    fn in_vain(&self, login: &LoginInfo) -> Option<Asked> {
+        self.asked.get(&login.id).filter(|asked| asked.judged == login.judged).copied()
+    }
+
+    /// Takes note that a login is asked about.
+    fn ask(&mut self, login: &LoginInfo) {
+        let times = self.in_vain(login).map_or(0, |asked| asked.times).saturating_add(1);
+        self.asked.insert(login.id.clone(), Asked { at: Instant::now(), judged: login.judged, times });
     }
 
     /// Of the logins that are due, oldest first, those to ask about now: first whoever was never asked about in vain.
     fn turn(&self, due: Vec<LoginInfo>, room: usize) -> Vec<LoginInfo> {
         let under_way: HashSet<&str> = self.questions.about().collect();
         let waits = |login: &LoginInfo| {
-            under_way.contains(login.id.as_str()) || self.in_vain(login).is_some_and(|at| at.elapsed() < AGAIN)
+            let waits = |asked: Asked| asked.at.elapsed() < questions::wait(asked.times);
+            under_way.contains(login.id.as_str()) || self.in_vain(login).is_some_and(waits)
         };
         let mut turn: Vec<LoginInfo> = due.into_iter().filter(|login| !waits(login)).collect();
-        turn.sort_by_key(|login| self.in_vain(login));
+        turn.sort_by_key(|login| self.in_vain(login).map(|asked| asked.at));
         turn.truncate(room);
         turn
     }
@@ -178,7 +192,7 @@ impl Gateway {
                 Err(error) => return tracing::error!(%error, "logins cannot be read, so nobody is asked about them"),
             };
             for login in asking.turn(due, room) {
-                asking.asked.insert(login.id.clone(), (Instant::now(), login.judged));
+                asking.ask(&login);
                 let (about, provider) = (login.id.clone(), login.provider.clone());
                 let (gateway, providers) = (Arc::clone(self), Arc::clone(providers));
                 asking.questions.ask(&about, &provider, async move {
@@ -398,15 +412,24 @@ mod tests {
         // Who was asked about in vain comes after the others, and not at once.
         let due = || ["h0", "new", "old", "older"].map(|id| login(id, "answers")).to_vec();
         let ids = |asking: &Asking, room| asking.turn(due(), room).into_iter().map(|l| l.id).collect::<Vec<_>>();
-        let ago =
-            |seconds| (Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap(), Timestamp::from_millis(0));
+        let ago = |seconds| {
+            let at = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+            Asked { at, judged: Timestamp::from_millis(0), times: 3 }
+        };
         asking.asked.insert("old".to_owned(), ago(20));
         asking.asked.insert("older".to_owned(), ago(30));
         assert_eq!(ids(&asking, 9), ["new", "older", "old"]);
         assert_eq!(ids(&asking, 1), ["new"]);
         asking.asked.insert("new".to_owned(), ago(1));
         assert_eq!(ids(&asking, 9), ["older", "old"]);
-        asking.asked.insert("new".to_owned(), (ago(1).0, Timestamp::from_millis(-7)));
+        // The first time it may have been no more than a connection that broke.
+        asking.asked.insert("new".to_owned(), Asked { times: 1, ..ago(2) });
+        assert_eq!(ids(&asking, 9), ["older", "old", "new"]);
+        asking.ask(&login("new", "answers"));
+        assert_eq!((asking.asked["new"].times, ids(&asking, 9)), (2, vec!["older".to_owned(), "old".to_owned()]));
+        asking.asked.insert("new".to_owned(), Asked { judged: Timestamp::from_millis(-7), ..ago(1) });
         assert_eq!(ids(&asking, 1), ["new"], "it was judged since, and is due again");
+        asking.ask(&login("new", "answers"));
+        assert_eq!(asking.asked["new"].times, 1);
     }
 }

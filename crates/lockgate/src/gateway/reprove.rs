@@ -10,8 +10,6 @@ use tokio::time::MissedTickBehavior;
 
 /// How often it is looked whose time has come.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long after a question that was not answered the next one comes.
-const AGAIN_MS: i64 = 10_000;
 
 /// Looks until the process ends.
 pub async fn run(gateway: Arc<Gateway>) {
@@ -24,7 +22,7 @@ pub async fn run(gateway: Arc<Gateway>) {
         let now = when::now();
         let recheck_ms = i64::try_from(gateway.config().recheck_ms).unwrap_or(i64::MAX);
         let providers = gateway.providers.load_full();
-        for proof in gateway.proofs.due(recheck_ms, AGAIN_MS, now) {
+        for proof in gateway.proofs.due(recheck_ms, now) {
             let name = proof.rules().provider.clone();
             if asking.room(&name) == 0 || asking.about().any(|known| known == proof.id()) {
                 continue;
