@@ -3,7 +3,7 @@
 
 use lockgate_tests::scene::Scene;
 use lockgate_tests::wire::{self, Client};
-use lockgate_tests::{api, process};
+use lockgate_tests::{Postgres, api, postgres, process};
 use serde_json::json;
 use std::process::Stdio;
 
@@ -146,6 +146,59 @@ fn postgresql_17() {
 #[test]
 fn postgresql_18() {
     works_on(18);
+}
+
+/// Two targets of two servers of different versions, whose columns have one label.
+#[test]
+fn stand_ins_join_across_targets() {
+    const CRM: &str = "CREATE TABLE leads (n int, mail varchar(80), tel numeric);
+        INSERT INTO leads VALUES (1, 'canary-5@leak.example', 71005), (2, 'canary-3@leak.example', 71003), (3, 'canary-9@leak.example', 71009);";
+    const SHOP: &str = "CREATE TABLE buyers (id int, email text, phone int);
+        INSERT INTO buyers SELECT i, 'canary-' || i || '@leak.example', 71000 + i FROM generate_series(1, 5) i;";
+    let other = Postgres::shared(18);
+    let crm = other.database(CRM);
+    let scene = Scene::with_database(15, SHOP, |options| {
+        options.target_extra += &format!(
+            "\n  - name: crm\n    protocol: postgres\n    address: 127.0.0.1:{}\n    database: {crm}\n    username: {}\n    \
+             password: ${{env:TEST_TARGET_PASSWORD}}\n    tls: verify-full\n    ca: {}",
+            other.port,
+            postgres::ROLE,
+            other.authority().display()
+        );
+        options.extra = "\
+classify:
+  - label: pii/email
+    columns: [shop/public.buyers.email, crm/public.leads.mail]
+  - label: pii/phone
+    columns: [shop/public.buyers.phone, crm/public.leads.tel]
+"
+        .to_owned();
+        options.policies = "@id(\"all\")\npermit (principal, action, resource);\n".to_owned();
+        for method in ["hash", "token"] {
+            options.policies += &format!(
+                "@id(\"{method}\") @mask(\"{method}\")\nforbid (principal in Group::\"{method}\", action == Action::\"reveal\", resource);\n"
+            );
+        }
+    });
+    for user in ["hash", "token"] {
+        let token = scene.gateway.token(user, &[user]);
+        let read = |target: &str, sql: &str| {
+            let login = [("user", user), ("database", target)];
+            let mut client = Client::login_with(scene.gateway.port, &login, &token).expect("a login");
+            let rows = wire::rows(&client.query(sql)).into_iter();
+            rows.map(|row| row.into_iter().map(Option::unwrap_or_default).collect()).collect::<Vec<Vec<String>>>()
+        };
+        let buyers = read("shop", "SELECT email, phone, id FROM buyers");
+        let leads = read("crm", "SELECT mail, tel, n FROM leads");
+        assert!(!format!("{buyers:?}{leads:?}").contains("canary"), "{buyers:?} {leads:?}");
+        let met: Vec<(&str, &str)> = leads
+            .iter()
+            .flat_map(|lead| {
+                buyers.iter().filter(|buyer| buyer[..2] == lead[..2]).map(|b| (lead[2].as_str(), b[2].as_str()))
+            })
+            .collect();
+        assert_eq!(met, [("1", "5"), ("2", "3")], "{user}: {buyers:?} {leads:?}");
+    }
 }
 
 #[test]

@@ -136,9 +136,9 @@ impl Web {
         })
     }
 
-    /// The status that the form of the page answers with.
+    /// The status that the form of the page answers with; that of too many where the connection is turned away already.
     pub fn password_status(&self, user: &str, password: &str) -> u16 {
-        api::wait(async { self.sent_password(user, password).await.expect("an answer").status().as_u16() })
+        api::wait(self.sent_password(user, password)).map_or(429, |response| response.status().as_u16())
     }
 
     async fn sent_password(&self, user: &str, password: &str) -> Result<Response, String> {
