@@ -151,7 +151,7 @@ fn postgresql_18() {
 /// Two targets of two servers of different versions, whose columns have one label.
 #[test]
 fn stand_ins_join_across_targets() {
-    const CRM: &str = "CREATE TABLE leads (n int, mail varchar(80), tel numeric);
+    const CRM: &str = "CREATE TABLE leads (n int, mail varchar(200), tel numeric);
         INSERT INTO leads VALUES (1, 'canary-5@leak.example', 71005), (2, 'canary-3@leak.example', 71003), (3, 'canary-9@leak.example', 71009);";
     const SHOP: &str = "CREATE TABLE buyers (id int, email text, phone int);
         INSERT INTO buyers SELECT i, 'canary-' || i || '@leak.example', 71000 + i FROM generate_series(1, 5) i;";
