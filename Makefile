@@ -46,7 +46,7 @@ docs: ## Build the reference of every crate; warnings are errors
 	@scripts/install build
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
-soak: ## The slow tests: long crash loops, long fuzz runs, PostgreSQL's own suite
+soak: ## The slow tests: long crash loops, long fuzz runs
 	@scripts/install build test
 	$(CARGO) build --locked -p lockgate
 	$(CARGO) test --locked -p lockgate-tests --test e2e --test two_worlds -- --ignored

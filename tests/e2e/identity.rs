@@ -84,7 +84,8 @@ fn tokens_that_prove_something_else_are_refused() {
         let refused = login(&scene, user, token).expect_err(what);
         assert_eq!(refused.field(b'C').as_deref(), Some("28P01"), "{what}: {refused:?}");
         assert!(!format!("{refused:?}").contains(why), "{what}: a stranger is told no reason");
-        assert!(refused.field(b'H').is_some_and(|hint| hint.contains("your identity provider")), "{refused:?}");
+        let hint = refused.field(b'H').unwrap_or_default();
+        assert!(hint.contains("your identity provider") && hint.contains("lockgate.auth=link"), "{refused:?}");
         eventually(what, Duration::from_secs(5), || refusals(&scene).iter().any(|reason| reason.contains(why)));
     }
 }

@@ -79,6 +79,17 @@ fn wrong_expired_revoked_and_foreign_tokens_are_refused() {
 }
 
 #[test]
+fn who_is_refused_is_told_of_the_link() {
+    let scene = scene();
+    for how in ["token", "scram-sha-256"] {
+        let mut psql = scene.gateway.psql("alice", "no token of anybody's");
+        psql.env("PGSSLMODE", "require").env("PGOPTIONS", format!("-c lockgate.auth={how}"));
+        let refused = process::text(&process::output(psql.args(["-c", "SELECT 1"])));
+        assert!(refused.contains("login refused") && refused.contains("lockgate.auth=link"), "{how}: {refused}");
+    }
+}
+
+#[test]
 fn a_stranger_cannot_tell_what_exists() {
     let scene = scene();
     let refused = |user: &str, database: &str| {

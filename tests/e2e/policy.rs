@@ -1,6 +1,6 @@
 //! Verdicts, in the words that the contract gives them.
 
-use lockgate_tests::process;
+use lockgate_tests::process::{self, eventually};
 use lockgate_tests::scene::{POLICIES, Scene, scene};
 use lockgate_tests::wire::{self, Client};
 use std::time::Duration;
@@ -104,6 +104,31 @@ fn the_verb_is_found_however_it_is_written() {
 const OBJECTS: &str = "SELECT (SELECT string_agg(extname, ',') FROM pg_extension), (SELECT count(*) FROM pg_proc), \
     (SELECT string_agg(rolname || rolsuper::text, ',' ORDER BY rolname) FROM pg_roles), (SELECT count(*) FROM pg_event_trigger), \
     (SELECT count(*) FROM pg_publication), (SELECT count(*) FROM pg_auth_members)";
+
+/// What the protocol does not know may mean anything to the target.
+#[test]
+fn a_message_of_an_unknown_type_needs_the_right_to_administer() {
+    const UNKNOWN: u8 = b'y';
+    const SAID: &str = "invalid frontend message type 121";
+    let scene = scene();
+    for (user, group, passes) in [("alice", "engineers", false), ("dana", "dba", true)] {
+        let token = scene.gateway.token(user, &[group]);
+        let mut client = Client::login(scene.gateway.port, user, &token);
+        client.send(UNKNOWN, b"something");
+        let refused = client.frames_within(Duration::from_secs(10));
+        assert_eq!(wire::error(&refused).field(b'C').as_deref(), Some("08P01"), "{user}: {refused:?}");
+        assert!(client.is_closed_within(Duration::from_secs(5)), "{user}: what follows cannot be understood");
+        if passes {
+            eventually("the target gets it", Duration::from_secs(5), || scene.postgres.log().contains(SAID));
+        } else {
+            assert!(!scene.postgres.log().contains(SAID), "the target got it");
+        }
+        let shown = scene.gateway.here_ok(&["sessions", "list", "--user", user, "-o", "json"]);
+        let id = serde_json::from_str::<serde_json::Value>(&shown).unwrap()[0]["id"].as_str().unwrap().to_owned();
+        let replayed = scene.gateway.here_ok(&["sessions", "replay", &id]);
+        assert!(replayed.contains("message of unknown type 0x79"), "{replayed}");
+    }
+}
 
 #[test]
 fn administration_is_refused() {

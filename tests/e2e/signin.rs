@@ -1,6 +1,7 @@
 //! People log in with a browser at a real identity provider: for the command line, for a device, and for a connection that waits.
 
 use lockgate_store::Store;
+use lockgate_tests::issuer::Issuer;
 use lockgate_tests::process::{self, Scratch, eventually};
 use lockgate_tests::surfer::{Page, Surfer};
 use lockgate_tests::wire::Client;
@@ -149,6 +150,9 @@ fn the_command_line_logs_in_and_out() {
     assert_eq!(stage.run(&["whoami", "--url", &stage.url()]).status.code(), Some(5));
     assert_eq!(stage.kept()["gateways"], serde_json::json!({}));
 
+    let is_it = |event: &Value| event["what"] == "login.created" && event["subject"] == "alice";
+    eventually("the login is on record", Duration::from_secs(5), || stage.scene.gateway.events().iter().any(is_it));
+
     // A token that is over has a code of its own, too.
     stage.log_in("alice");
     let id = stage.token().split('_').nth(1).expect("an id").to_owned();
@@ -262,6 +266,29 @@ fn a_real_browser_signs_a_local_user_in() {
     assert_eq!(seen["faults"], serde_json::json!([]), "{seen}");
     assert_eq!(waiting.end(), Some(0), "{}", waiting.said);
     assert_eq!(stage.scene.gateway.query("lola", &stage.token(), "SELECT 1"), "1");
+}
+
+/// The provider says for which beginning of a login its answer is, and that is compared.
+#[test]
+fn an_answer_for_another_beginning_signs_nobody_in() {
+    let issuer = Issuer::start();
+    let scene = Scene::with(15, |options| options.identity = issuer.yaml(""));
+    let mut surfer = Surfer::new(&scene.gateway);
+    let mut begin = || {
+        let out = surfer.redirect(&format!("{}/oidc/corp/login", scene.gateway.url()));
+        let word = |name: &str| {
+            out.split(name).nth(1).and_then(|rest| rest.split('&').next()).expect("it is there").to_owned()
+        };
+        (word("state="), word("nonce="), surfer.clone())
+    };
+    let ((state, nonce, mut browser), (_, other, _)) = (begin(), begin());
+    let back = |state: &str, nonce: &str| {
+        format!("{}/oidc/corp/callback?code=alice.{nonce}&state={state}", scene.gateway.url())
+    };
+    let replayed = browser.clone().open(&back(&state, &other));
+    assert_eq!(replayed.status, 403, "{}", replayed.html);
+    let page = browser.open(&back(&state, &nonce));
+    assert!(page.html.contains("Signed in as <b>alice</b>"), "{}", page.html);
 }
 
 #[test]

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 /// What a stranger is told, whatever was wrong: nothing tells him whether a user or a target exists.
 const LOGIN_REFUSED: &str = "login refused: the token is wrong, expired, revoked or not yours";
-const LOGIN_HINT: &str = "get a new one: lockgate token create";
+const LOGIN_HINT: &str = "get a new one: lockgate login, or lockgate token create; or log this connection in with a browser: options='-c lockgate.auth=link'";
 /// For a client in clear: by SCRAM only Lockgate's own tokens can be proven.
 const CLEAR_HINT: &str =
     "get a new one: lockgate token create; a token of an identity provider needs TLS: sslmode=verify-full";

@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// What a refused login is told, whatever the reason.
 const LOGIN_REFUSED: &str = "login refused: the token is wrong, expired, revoked or not yours";
 /// And what to do about it, for who showed a token of an identity provider.
-const GET_A_PROVIDERS_TOKEN: &str = "get a new one from your identity provider, for this gateway and under this user name; the gateway's log says what was wrong";
+const GET_A_PROVIDERS_TOKEN: &str = "get a new one from your identity provider, for this gateway and under this user name; or log this connection in with a browser: options='-c lockgate.auth=link'; the gateway's log says what was wrong";
 /// And what to do about it.
 const GET_A_TOKEN: &str = "get a new one: lockgate login, or lockgate token create --user YOU --group GROUP; or log this connection in with a browser: options='-c lockgate.auth=link'";
 
