@@ -334,7 +334,8 @@ pub const SNAPSHOT_SQL: [&str; 13] = [
         " UNION SELECT 't', t.oid::pg_catalog.text, d.refclassid::pg_catalog.text, d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) d.objid WHERE t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog.\"char\" AND ",
         names_code!("1247")
     ),
-    // 11: columns that a check, the expressions of an index or its condition look at together.
+    // 11: columns that a check, the expressions of an index or its condition, or a generated column that is not NULL look at
+    // together.
     concat!(
         "SELECT k.conrelid::pg_catalog.text, pg_catalog.concat('the check `', k.conname, '`'), pg_catalog.array_to_string(k.conkey, ' '), NULL FROM pg_catalog.pg_constraint k ",
         "WHERE k.contype OPERATOR(pg_catalog.=) 'c'::pg_catalog.\"char\" AND k.conrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND ",
@@ -347,7 +348,13 @@ pub const SNAPSHOT_SQL: [&str; 13] = [
         columns!("i.indpred"),
         ", CASE WHEN i.indisunique OR i.indisexclusion THEN pg_catalog.array_to_string(i.indkey::pg_catalog.int2[], ' ') END ",
         "FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid WHERE i.indpred IS NOT NULL AND ",
-        user!("i.indexrelid")
+        user!("i.indexrelid"),
+        // A generated column that never fails may be NULL, whether it is stored or computed.
+        " UNION ALL SELECT a.attrelid::pg_catalog.text, pg_catalog.concat('the generated column `', a.attname, '`, which is not NULL'), ",
+        columns!("d.adbin"),
+        ", NULL FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_attrdef d ON d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum ",
+        "WHERE a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog.\"char\" AND a.attnotnull AND NOT a.attisdropped AND ",
+        user!("a.attrelid")
     ),
     // 12: foreign keys.
     concat!(
