@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 target := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo bench fmt lint docs soak fuzz regress ci
+.PHONY: help build test demo bench fmt lint deny docs soak fuzz regress ci
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ lint: ## Check format and lints; warnings are errors
 	@scripts/install build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+deny: ## Hold the dependencies against deny.toml
+	@scripts/deny
 
 docs: ## Build the reference of every crate; warnings are errors
 	@scripts/install build

@@ -1,7 +1,11 @@
-//! The decoders of the PostgreSQL protocol: frames and messages of both sides, startup, both logins.
+//! The decoders of the PostgreSQL protocol: frames and messages of both sides, startup, both logins. And what is behind them: a
+//! session with both sides.
+
+#[path = "../../protocols/postgres/tests/scene/mod.rs"]
+mod scene;
 
 use bytes::BytesMut;
-use lockgate_core::Secret;
+use lockgate_core::{Secret, Timestamp};
 use lockgate_postgres::client_auth::{AuthStep, ClientAuth, Method, ScramOffer};
 use lockgate_postgres::frame::{self, BackendTag, FrontendTag, Next, Peer};
 use lockgate_postgres::message::{
@@ -12,7 +16,8 @@ use lockgate_postgres::message::{
 use lockgate_postgres::scram::ScramVerifier;
 use lockgate_postgres::startup::{StartupMachine, StartupStep};
 use lockgate_postgres::target_login::{LoginConfig, LoginStep, TargetLogin, read_tls_answer};
-use lockgate_session::wire::TokenIssuer;
+use lockgate_session::wire::{Event, HoldOutcome, TokenIssuer};
+use scene::Scene;
 
 /// A stream of frames; `body` gets each. Frames must add up to what was read.
 fn frames(data: &[u8], peer: Peer, mut body: impl FnMut(u8, &[u8])) {
@@ -219,4 +224,71 @@ pub fn target_login(data: &[u8]) {
             }
         }
     }
+}
+
+/// A session that is logged in, and what comes then: steps of a byte that says what happens, a frame's tag, a length of two
+/// bytes and as many bytes. The first byte of all says whether it is one for replication.
+pub fn conversation(data: &[u8]) {
+    let Some((setting, mut rest)) = data.split_first() else { return };
+    let replicating = setting & 1 == 1;
+    let mut scene = if replicating { Scene::replicating() } else { Scene::new() };
+    let (mut from_client, mut to_client, mut to_target) = (Vec::new(), Vec::new(), Vec::new());
+    let mut approvals = 0;
+    while let [step, tag, low, high, more @ ..] = rest {
+        let (body, left) = more.split_at(more.len().min(usize::from(u16::from_le_bytes([*low, *high]))));
+        rest = left;
+        match step & 7 {
+            0 => from_client.extend(step_of_client(&mut scene, scene::frame(*tag, body))),
+            1 => scene.target_begins(&scene::frame(*tag, body)),
+            2 => from_client.extend(step_of_client(&mut scene, body.to_vec())),
+            3 => scene.target_begins(body),
+            4 if scene.held => {
+                approvals += 1;
+                scene.decide(HoldOutcome::Approved);
+            }
+            5 if scene.held => scene.decide(HoldOutcome::Denied),
+            6 => event(&mut scene, Event::Cancel),
+            _ => {
+                scene.io.now = Timestamp::from_millis(scene.io.now.millis().saturating_add(1_000));
+                event(&mut scene, Event::Tick);
+            }
+        }
+        to_client.extend_from_slice(&scene.io.client.take());
+        to_target.extend_from_slice(&scene.io.target.take());
+        if scene.closed {
+            break;
+        }
+    }
+    event(&mut scene, Event::ClientClosed);
+    to_client.extend_from_slice(&scene.io.client.take());
+    to_target.extend_from_slice(&scene.io.target.take());
+
+    if replicating {
+        return;
+    }
+    // Nobody is told more often that it is their turn than they gave it away.
+    let count = |stream: &[u8], peer, tags: &[u8]| {
+        let mut count = 0;
+        frames(stream, peer, |tag, _| count += usize::from(tags.contains(&tag)));
+        count
+    };
+    let turns = count(&to_client, Peer::Target, b"Z");
+    assert!(turns <= count(&from_client, Peer::Client, b"QSF"), "{turns} turns: {}", to_client.escape_ascii());
+    // What policy forbids is not sent, and what needs an approval only as often as it was approved.
+    let (mut forbidden, mut risky) = (0, 0);
+    frames(&to_target, Peer::Client, |tag, body| {
+        forbidden += usize::from(tag == b'Q' && body == b"DELETE FROM t\0");
+        risky += usize::from(tag == b'Q' && body == b"UPDATE t SET c = 1\0");
+    });
+    assert!(forbidden == 0 && risky <= approvals, "{risky} for {approvals}: {}", to_target.escape_ascii());
+}
+
+fn step_of_client(scene: &mut Scene, bytes: Vec<u8>) -> Vec<u8> {
+    scene.client(&bytes);
+    bytes
+}
+
+fn event(scene: &mut Scene, event: Event<'_>) {
+    scene.wire.on(event, &mut scene.io);
+    scene.again();
 }

@@ -22,6 +22,7 @@ mod failing_disk;
 mod guessing;
 mod harness;
 mod holding;
+mod house;
 mod identity;
 mod infer;
 mod late;

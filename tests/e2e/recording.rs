@@ -4,6 +4,7 @@ use lockgate_tests::process;
 use lockgate_tests::wire::{self, Client};
 use lockgate_tests::{Scene, scene};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn exported(scene: &Scene) -> String {
@@ -660,7 +661,7 @@ fn terminal_escapes_do_not_reach_the_reader() {
 }
 
 #[test]
-fn any_altered_missing_or_reordered_part_is_found() {
+fn any_altered_or_missing_part_is_found() {
     let mut scene = scene();
     let alice = scene.alice();
     for session in 0..3 {
@@ -700,11 +701,89 @@ fn any_altered_missing_or_reordered_part_is_found() {
     scene.gateway.verify();
 }
 
+/// The frames of a recording, as their lengths follow each other: a header of 72 bytes with the payload's length at its fifth
+/// byte, the payload, 24 bytes of tag and check.
+fn frames_of(recording: &[u8]) -> (&[u8], Vec<&[u8]>) {
+    let (head, mut rest) = recording.split_at(56);
+    let mut frames = Vec::new();
+    while !rest.is_empty() {
+        let payload = u32::from_le_bytes(rest[4..8].try_into().unwrap());
+        let (frame, behind) = rest.split_at(72 + usize::try_from(payload).unwrap() + 24);
+        frames.push(frame);
+        rest = behind;
+    }
+    (head, frames)
+}
+
+#[test]
+fn verification_names_the_first_event_that_is_altered_missing_or_moved() {
+    let mut scene = scene();
+    let mut client = Client::login(scene.gateway.port, "alice", &scene.alice());
+    let session = session_of(&mut client);
+    for statement in 0..8 {
+        client.query(&format!("SELECT 'statement {statement}'"));
+    }
+    drop(client);
+    scene.gateway.stop();
+    scene.gateway.verify();
+    let files = files_below(&scene.gateway.data_dir().join("recordings"));
+    let file = files.iter().find(|file| file.display().to_string().contains(&session)).expect("its recording");
+    let whole = std::fs::read(file).unwrap();
+    let (head, frames) = frames_of(&whole);
+    let first_of = |frame: usize| u64::from_le_bytes(frames[frame][16..24].try_into().unwrap());
+    let (at, behind) = (frames.len() / 2, frames.len() / 2 + 1);
+    assert!(behind + 1 < frames.len(), "{} frames", frames.len());
+    let together = |frames: &[&[u8]]| [&[head], frames].concat().concat();
+    let mut altered = frames[at].to_vec();
+    altered[80] ^= 1;
+    let mut with = frames.clone();
+    with[at] = &altered;
+    let mut without = frames.clone();
+    without.remove(at);
+    let mut moved = frames.clone();
+    moved.swap(at, behind);
+    let mut twice = frames.clone();
+    twice.insert(behind, frames[at]);
+    for (kind, event, bytes) in [
+        ("altered", first_of(at), together(&with)),
+        ("missing", first_of(at), together(&without)),
+        ("reordered", first_of(at), together(&moved)),
+        ("reordered", first_of(behind), together(&twice)),
+        ("truncated", first_of(at), together(&frames[..at])),
+    ] {
+        std::fs::write(file, bytes).unwrap();
+        let output = scene.gateway.here(&["audit", "verify"]);
+        let told = process::text(&output);
+        assert_eq!(output.status.code(), Some(1), "{kind}: {told}");
+        let named = format!("session {session}: event {event} {kind} ");
+        assert!(told.contains(&named), "`{named}` is not in:\n{told}");
+        let output = scene.gateway.here(&["audit", "verify", "-o", "json"]);
+        assert_eq!(output.status.code(), Some(1), "{kind}");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["sound"], false, "{told}");
+        let first = &told["findings"][0];
+        assert_eq!(
+            (&first["session"], &first["kind"], &first["event"]),
+            (&session.clone().into(), &kind.into(), &event.into()),
+            "{told}"
+        );
+    }
+    std::fs::remove_file(file).unwrap();
+    let output = scene.gateway.here(&["audit", "verify"]);
+    let told = process::text(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains(&format!("session {session}: event 0 deleted")), "{told}");
+    std::fs::write(file, &whole).unwrap();
+    scene.gateway.verify();
+}
+
 #[test]
 fn a_statement_is_on_disk_before_it_is_sent() {
     let scene = Scene::through(lockgate_tests::Postgres::shared(15).port);
     let mut client = Client::login(scene.gateway.port, "alice", &scene.alice());
     client.query("SELECT 1");
+    let mut other = Client::login(scene.gateway.port, "alice", &scene.alice());
+    other.query("SELECT 1");
     let trace = scene.gateway.home().join("strace");
     let mut strace = std::process::Command::new("strace");
     strace.args([
@@ -721,26 +800,54 @@ fn a_statement_is_on_disk_before_it_is_sent() {
     strace.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     let mut strace = process::spawn(strace);
     std::thread::sleep(std::time::Duration::from_millis(1_000));
+    // So long that nothing but its own record is as long, and LZ4 makes it no shorter.
+    let mut letters = 1_u64;
+    let mut padding = || -> String {
+        let next = || {
+            letters = letters.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b"abcdefghijklmnopqrstuvwxyz012345"[usize::try_from(letters >> 59).unwrap()])
+        };
+        std::iter::repeat_with(next).take(1_000).collect()
+    };
     for i in 0..20 {
-        client.query(&format!("SELECT 'traced-{i:04}'"));
+        client.query(&format!("SELECT 'traced-{i:04}' -- {}", padding()));
+        other.query("SELECT 1");
     }
     process::signal(strace.id(), "INT");
     assert!(process::ends_within(&mut strace, std::time::Duration::from_secs(20)));
-    // What goes to the target is in clear here: its recording, a write to a file below the data directory, comes first.
+    // What goes to the target is in clear here. Its recording is not: a write of its length to the same recording each time,
+    // after the statement before was sent and before it is sent itself.
     let trace = std::fs::read_to_string(&trace).unwrap();
     let target = format!("->127.0.0.1:{}]", scene.postgres.port);
-    let data = scene.gateway.data_dir().display().to_string();
-    let (mut recorded, mut sent) = (0, 0);
+    let recordings = scene.gateway.data_dir().join("recordings").display().to_string();
+    let (mut recorded, mut sent, mut files) = (0, 0, BTreeSet::new());
+    // Writes that another thread's call came between, by thread: they count when they are through.
+    let mut under_way = BTreeMap::new();
     for line in trace.lines() {
-        if line.contains(&data) {
-            recorded += 1;
+        let thread = line.split(' ').next().unwrap();
+        let mut written = None;
+        if let Some((_, file)) = line.split_once(&recordings) {
+            let lengths = line.split("iov_len=").skip(1).map(|rest| rest.chars().take_while(char::is_ascii_digit));
+            let length: usize = lengths.map(|digits| digits.collect::<String>().parse::<usize>().unwrap()).sum();
+            let file = file.split('>').next().unwrap().to_owned();
+            match line.ends_with("<unfinished ...>") {
+                true => drop(under_way.insert(thread, (file, length))),
+                false => written = Some((file, length)),
+            }
+        } else if line.contains(" resumed>") {
+            written = under_way.remove(thread);
         } else if line.contains(&target) && line.contains("traced-") {
             sent += 1;
-            assert!(recorded > 0, "statement {sent} was sent before anything was written:\n{line}");
+            assert_eq!(recorded, 1, "statement {sent} was sent before it was written:\n{trace}");
             recorded = 0;
+        }
+        if let Some((file, _)) = written.filter(|(_, length)| *length > 900) {
+            recorded += 1;
+            files.insert(file);
         }
     }
     assert_eq!(sent, 20, "{trace}");
+    assert_eq!(files.len(), 1, "{files:?}");
 }
 
 fn files_below(dir: &Path) -> Vec<PathBuf> {

@@ -83,16 +83,21 @@ fn a_revoked_token_ends_what_runs_and_what_streams_within_a_second() {
 fn an_expired_token_ends_what_runs_and_what_streams_within_a_second() {
     let scene = scene();
     for sql in ["SELECT pg_sleep(60)", ENDLESS] {
-        let begun = Instant::now();
-        let token = scene.gateway.token_with("alice", &["engineers"], &["--ttl", "4s"]);
-        let made = Instant::now();
-        let mut client = Client::login(scene.gateway.port, "alice", token["token"].as_str().unwrap());
-        client.send(b'Q', &wire::text(sql));
-        let (closed, client) = drained(client, Duration::from_secs(20));
-        assert!(closed > begun + Duration::from_secs(4), "before its time");
-        let late = closed.saturating_duration_since(made + Duration::from_secs(4));
-        assert!(late < LOADED, "{sql}: {late:?} after it had expired");
-        drop(client);
+        let mut soonest = Duration::MAX;
+        for _ in 0..3 {
+            let begun = Instant::now();
+            let token = scene.gateway.token_with("alice", &["engineers"], &["--ttl", "3s"]);
+            let made = Instant::now();
+            let mut client = Client::login(scene.gateway.port, "alice", token["token"].as_str().unwrap());
+            client.send(b'Q', &wire::text(sql));
+            let (closed, client) = drained(client, Duration::from_secs(20));
+            assert!(closed > begun + Duration::from_secs(3), "before its time");
+            let late = closed.saturating_duration_since(made + Duration::from_secs(3));
+            assert!(late < LOADED, "{sql}: {late:?} after it had expired");
+            soonest = soonest.min(late);
+            drop(client);
+        }
+        assert!(soonest < PROMISED, "{sql}: {soonest:?} after it had expired at best");
     }
 }
 

@@ -98,7 +98,7 @@ macro_rules! replayed {
 // A test for each, so that they run side by side.
 replayed! {
     postgres_backend postgres_frontend postgres_startup postgres_client_auth postgres_target_login
-    sql_analysis sql_secrets mask_row mask_copy mask_diagnostic detect record_events record_file record_checkpoint
+    postgres_conversation sql_analysis sql_secrets sql_catalog mask_row mask_copy mask_diagnostic detect record_events record_file record_checkpoint
     policy_file config_file config_cases identity_token identity_claims identity_keys saml_response saml_metadata api_request api_token
 }
 

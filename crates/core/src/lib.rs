@@ -3,6 +3,8 @@
 //! Nothing here does I/O, reads a clock or knows a protocol. It exists so that policy, masking, recording and the
 //! protocols can name the same things without knowing each other. It is not a place for helpers.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod action;
 mod fault;
 mod glob;

@@ -22,7 +22,7 @@ pub fn site_of(address: IpAddr) -> Option<IpAddr> {
             let [a, b, c, ..] = v6.segments();
             Some(IpAddr::from([a, b, c, 0, 0, 0, 0, 0]))
         }
-        _ => None,
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
     }
 }
 

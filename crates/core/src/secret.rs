@@ -4,10 +4,19 @@ use zeroize::Zeroizing;
 
 /// A password, a token or a key, wiped when dropped.
 ///
+/// ```
+/// let secret = lockgate_core::Secret::new("hunter2".to_owned());
+/// println!("{}", secret.expose().len());
+/// ```
 /// ```compile_fail
 /// let secret = lockgate_core::Secret::new("hunter2".to_owned());
 /// println!("{secret:?}");
 /// ```
+/// ```compile_fail
+/// let secret = lockgate_core::Secret::new("hunter2".to_owned());
+/// println!("{secret}");
+/// ```
+/// It is not serialised either: this crate knows no serialiser, and who does cannot implement one for it.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 

@@ -3,6 +3,8 @@
 //! The values are what rows hold: sentences, identifiers, times, prices, hashes, paths, versions, JSON. Prints one line
 //! per sort and one for all of them together, with every detector at work. Names of sorts as arguments pick some.
 
+#![allow(clippy::disallowed_types, reason = "a test or an example may look at the clock")]
+
 use lockgate_detect::{Column, Detectors, Kind, Strength};
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -3,6 +3,8 @@
 //! `score FILE… [--show N]`: each line of a file is a JSON object with `text`, `spans` (`s` and `e` in code points, `t` the
 //! type) and, for cells, `column` and `kind`. Cells of one column are weighed together, in the order of the file.
 
+#![allow(clippy::disallowed_methods, reason = "a test or an example may read files")]
+
 use lockgate_detect::{Column, ColumnEvidence, Detector, Detectors, Hit, Kind, Strength, Weight};
 use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! What holds of any text, and that no text takes longer than its length allows.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
+#![allow(clippy::disallowed_types, reason = "a test or an example may look at the clock")]
 
 use lockgate_detect::{Column, Detector, Detectors, Hit, Kind, Strength};
 use proptest::prelude::*;

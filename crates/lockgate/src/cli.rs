@@ -120,7 +120,7 @@ pub struct DemoArgs {
     #[arg(long)]
     pub once: bool,
     /// People in the sample shop
-    #[arg(long, value_name = "N", default_value_t = 120_000, value_parser = clap::value_parser!(u32).range(1_000..=5_000_000))]
+    #[arg(long, value_name = "N", default_value_t = crate::demo::CUSTOMERS, value_parser = clap::value_parser!(u32).range(1_000..=5_000_000))]
     pub customers: u32,
     /// The directory with PostgreSQL's server programs
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -575,6 +575,12 @@ mod tests {
     #[test]
     fn the_table_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_demo_has_a_hundred_thousand_people_at_least() {
+        let cli = Cli::try_parse_from(["lockgate", "demo"]).unwrap();
+        assert!(matches!(cli.verb, Verb::Demo(args) if args.customers >= 100_000 && !args.once));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! The rows are wide ones of twenty text columns, about 260 bytes each, as a `SELECT *` over people gives them.
 
+#![allow(clippy::disallowed_types, reason = "a test or an example may look at the clock")]
+
 use lockgate_mask::{Column, CopyFormat, CopyMasker, Format, MaskKeys, Method, Outbox, RowMasker, Rule, TypeTable};
 use std::error::Error;
 use std::time::Instant;

@@ -17,6 +17,9 @@ const LABELS_KEPT_MAX: usize = 4_096;
 
 /// The keyed material of `hash` and `token`. It has no `Debug` (promise 9).
 ///
+/// ```
+/// let keys = lockgate_mask::MaskKeys::new(&[7; 32]);
+/// ```
 /// ```compile_fail
 /// let keys = lockgate_mask::MaskKeys::new(&[7; 32]);
 /// println!("{keys:?}");

@@ -2,6 +2,11 @@
 //!
 //! A client's writer that accepts only `Masked` cannot be given a target's bytes by any mistake of its caller:
 //!
+//! ```
+//! fn sent(masked: &lockgate_mask::Masked) -> &[u8] {
+//!     masked
+//! }
+//! ```
 //! ```compile_fail
 //! let forged = lockgate_mask::Masked(bytes::Bytes::from_static(b"a target's bytes"));
 //! ```

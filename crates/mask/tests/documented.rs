@@ -1,5 +1,6 @@
 //! The table of types and methods in `docs/masking.md` is what the masks do.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
+#![allow(clippy::disallowed_methods, reason = "a test or an example may read files")]
 
 mod support;
 

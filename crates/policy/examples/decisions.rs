@@ -1,5 +1,7 @@
 //! How long a decision takes that nobody has cached: a hundred policies, a question that a dozen of them are about.
 
+#![allow(clippy::disallowed_types, reason = "a test or an example may look at the clock")]
+
 use lockgate_core::{Action, Identity, IdentityKind};
 use lockgate_policy::{Policies, Question, RequestContext, Resource, Source, SqlContext, TargetFacts};
 use std::collections::BTreeMap;

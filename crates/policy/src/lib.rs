@@ -5,6 +5,8 @@
 //! the loaded files: there is no clock here, no store and no cache. Verdicts about whole statements are made of several
 //! decisions, in `lockgate-session`; what a masked value looks like is `lockgate-mask`'s business.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod annotations;
 mod cases;
 mod decide;

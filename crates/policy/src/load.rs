@@ -391,7 +391,15 @@ fn check_actions(
             Action::Reveal | Action::Infer => {
                 "the resource of `reveal` and `infer` is a Label; its target is `context.target`, as in `when { context.target == Target::\"orders\" }`"
             }
-            _ => "the resource of this action is a Target or a Table; labels are for `reveal` and `infer`",
+            Action::Connect
+            | Action::Read
+            | Action::Write
+            | Action::Define
+            | Action::Administer
+            | Action::Execute
+            | Action::Export
+            | Action::Transfer
+            | Action::Forward => "the resource of this action is a Target or a Table; labels are for `reveal` and `infer`",
         }));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p lockgate-record --example throughput`
 
+#![allow(clippy::disallowed_types, reason = "a test or an example may look at the clock")]
+
 use lockgate_core::{SessionId, Timestamp};
 use lockgate_record::{
     Asked, Digest, Done, DoneKind, Event, FileHeader, Judged, PolicyRef, RecorderOptions, RecordingBuffers,

@@ -1,6 +1,7 @@
 //! Responses that must not be accepted, each of which has been accepted by somebody once. Every one is shown to four providers, as
 //! generous as settings make them, which differ in the signatures they want; the default one has to say why.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that fails may panic")]
+#![allow(clippy::disallowed_types, reason = "a test or an example may look at the clock")]
 
 mod support;
 

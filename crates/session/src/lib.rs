@@ -4,6 +4,8 @@
 //! into the recording and only then yields a [`Permit`], which the way to the target consumes. Nothing here does I/O of
 //! its own: the recording's sink comes from outside, and so does the time.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod carried;
 mod certificate;
 mod counts;

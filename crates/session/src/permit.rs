@@ -8,10 +8,32 @@ use bytes::{Bytes, BytesMut};
 
 /// Leave to send one request to the target, once.
 ///
+/// ```
+/// fn once(permit: lockgate_session::Permit, out: &mut lockgate_session::TargetOutbox) {
+///     out.request(permit, b"Q");
+/// }
+/// ```
 /// ```compile_fail
 /// fn twice(permit: lockgate_session::Permit, out: &mut lockgate_session::TargetOutbox) {
 ///     out.request(permit, b"Q");
 ///     out.request(permit, b"Q");
+/// }
+/// ```
+/// It is not copied, and nobody else makes one:
+/// ```compile_fail
+/// fn twice(permit: lockgate_session::Permit, out: &mut lockgate_session::TargetOutbox) {
+///     out.request(permit.clone(), b"Q");
+///     out.request(permit, b"Q");
+/// }
+/// ```
+/// ```compile_fail
+/// fn forged(out: &mut lockgate_session::TargetOutbox) {
+///     out.request(lockgate_session::Permit { request: 1 }, b"Q");
+/// }
+/// ```
+/// ```compile_fail
+/// fn forged(out: &mut lockgate_session::TargetOutbox) {
+///     out.request(lockgate_session::Permit::new(1), b"Q");
 /// }
 /// ```
 #[must_use = "a permit that is not spent means that the request is not forwarded"]

@@ -1,5 +1,6 @@
 //! What code stores where labels are lost: triggers on what a statement writes, DO, procedures, rules.
 
+#![allow(clippy::disallowed_methods, reason = "a test or an example may read files")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 use lockgate_sql::facts::{

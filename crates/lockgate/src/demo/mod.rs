@@ -28,11 +28,8 @@ pub struct DemoOptions {
     pub postgres_bin: Option<PathBuf>,
 }
 
-impl Default for DemoOptions {
-    fn default() -> Self {
-        DemoOptions { once: false, customers: 120_000, postgres_bin: None }
-    }
-}
+/// People in the sample shop if nobody says how many.
+pub const CUSTOMERS: u32 = 120_000;
 
 /// Runs the show. The exit code is 0 if every step did what it says, 1 otherwise; an error means that it could not begin.
 pub async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {

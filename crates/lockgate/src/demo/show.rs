@@ -139,7 +139,7 @@ async fn holding(stage: &Stage, server: &ThrowAwayPostgres, setting: &Setting) -
     stage.command("alice", &format!("lockgate approvals approve {approval}"));
     let own = finish(&mut setting.lockgate("alice", &["approvals", "approve", &approval])).await?;
     stage.output(&words(&own));
-    stage.check("alice cannot approve her own request", failed(&own));
+    stage.check("alice cannot approve her own request", failed_saying(&own, &["by or for `alice`", "somebody else"]));
 
     stage.command("dana", "lockgate approvals list");
     let list = finish(&mut setting.lockgate("dana", &["approvals", "list"])).await?;
@@ -212,13 +212,20 @@ async fn verifying(stage: &Stage, setting: &Setting) -> anyhow::Result<()> {
 
     let copy = setting.home.with_file_name("copy");
     copy_tree(&setting.home, &copy)?;
+    let config = copy.join("lockgate.yaml");
+    let verify = finish(&mut setting.lockgate_with(&config, &["audit", "verify"])).await?;
+    stage.check("so is a copy of it all", succeeded(&verify));
     let (file, at) = flip_one_byte(&copy.join("data"))?;
     let shown = file.strip_prefix(&copy).unwrap_or(&file).display().to_string();
     stage.command("mallory", &format!("flip one bit of byte {at} of {shown}, in a copy"));
     stage.command("anyone", "lockgate audit verify");
-    let verify = finish(&mut setting.lockgate_with(&copy.join("lockgate.yaml"), &["audit", "verify"])).await?;
+    let verify = finish(&mut setting.lockgate_with(&config, &["audit", "verify"])).await?;
     stage.output(&words(&verify));
-    stage.check("the altered byte is found", failed(&verify));
+    let session = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    stage.check(
+        "the altered byte is found: in which session, at which event",
+        failed_saying(&verify, &[&session, "event", "altered"]),
+    );
     Ok(())
 }
 
@@ -266,11 +273,15 @@ fn succeeded(output: &Output) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("ended with {}", output.status)) }
 }
 
-fn failed(output: &Output) -> Result<(), String> {
-    // A crash also ends without success, and it is no refusal.
-    match output.status.code() {
-        Some(1..=5) => Ok(()),
-        _ => Err(format!("ended with {}", output.status)),
+/// A crash also ends without success, and so does a gateway that is gone: what it says tells a refusal from these.
+fn failed_saying(output: &Output, expected: &[&str]) -> Result<(), String> {
+    if !matches!(output.status.code(), Some(1..=5)) {
+        return Err(format!("ended with {}", output.status));
+    }
+    let text = words(output);
+    match expected.iter().find(|part| !text.contains(**part)) {
+        Some(missing) => Err(format!("it does not say `{missing}`")),
+        None => Ok(()),
     }
 }
 
@@ -364,6 +375,50 @@ fn flip_one_byte(data: &Path) -> anyhow::Result<(PathBuf, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ended(status: i32, stdout: &str, stderr: &str) -> Output {
+        use std::os::unix::process::ExitStatusExt;
+        Output { status: std::process::ExitStatus::from_raw(status), stdout: stdout.into(), stderr: stderr.into() }
+    }
+
+    /// Each judgement on what a program did, and what it must not take for done.
+    #[test]
+    fn no_check_passes_on_something_else() {
+        let (fine, failed, killed) = (0, 1 << 8, 9);
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let said = |status, text| ended(status, "", text);
+        assert_eq!(succeeded(&said(fine, "")), Ok(()));
+        for status in [failed, killed] {
+            assert!(succeeded(&said(status, "")).is_err(), "{status}");
+        }
+
+        let own = "asked by or for `alice`, so somebody else must decide";
+        assert_eq!(failed_saying(&said(failed, own), &["by or for `alice`", "somebody else"]), Ok(()));
+        for (status, text) in
+            [(fine, own), (killed, own), (127 << 8, own), (failed, "connection refused"), (failed, "")]
+        {
+            assert!(failed_saying(&said(status, text), &["by or for `alice`"]).is_err(), "{status} {text}");
+        }
+
+        assert_eq!(contains_all(&ended(fine, "a b", "c"), &texts(&["a", "c"])), Ok(()));
+        for (status, out) in [(fine, "a"), (failed, "a b"), (fine, "")] {
+            assert!(contains_all(&ended(status, out, ""), &texts(&["a", "b"])).is_err(), "{status} {out}");
+        }
+
+        assert_eq!(contains_none("*** x", &texts(&["123"])), Ok(()));
+        assert!(contains_none("x 123", &texts(&["9", "123"])).is_err());
+
+        let refusal = "ERROR:  refused by policy \"no-bulk-export\" (shop.cedar:9) 42501";
+        assert_eq!(refused(&said(failed, refusal), &["no-bulk-export", "shop.cedar:"]), Ok(()));
+        for (status, text) in
+            [(fine, refusal), (failed, "42501 refused by policy"), (failed, "no-bulk-export shop.cedar:")]
+        {
+            assert!(refused(&said(status, text), &["no-bulk-export", "shop.cedar:"]).is_err(), "{status} {text}");
+        }
+
+        assert_eq!(same("500", "500"), Ok(()));
+        assert!(same("500", "499").is_err());
+    }
 
     #[test]
     fn finds_ids_in_what_the_client_was_told() {

@@ -120,8 +120,20 @@ impl Judge<'_> {
                 }
                 Outcome::Deny(DenyReason::Forbidden(policy)) => Some(policy),
                 // Its label goes with it.
-                _ if used.how == How::Stored && self.target.propagates => continue,
-                _ => None,
+                Outcome::Allow
+                | Outcome::Approve(_)
+                | Outcome::Deny(_)
+                | Outcome::Mask(..)
+                | Outcome::ApproveThenMask(..)
+                    if used.how == How::Stored && self.target.propagates =>
+                {
+                    continue;
+                }
+                Outcome::Deny(DenyReason::NoPermit | DenyReason::OutOfScope | DenyReason::Unanswerable(_))
+                | Outcome::Allow
+                | Outcome::Approve(_)
+                | Outcome::Mask(..)
+                | Outcome::ApproveThenMask(..) => None,
             };
             let place = if used.place.is_empty() { used.how.name() } else { used.place.as_str() };
             let named = column.as_deref().unwrap_or("of unknown origin");
