@@ -66,6 +66,28 @@ fn a_function_by_number_is_judged_and_masked_as_in_a_select() {
     assert!(events.contains("add_tax") && events.contains("15.0"), "the recording lacks the call or its value");
 }
 
+/// A number that stands for nothing the gateway knows is for who may `administer`, and reaches the server as it is.
+#[test]
+fn a_function_of_an_unknown_number_needs_the_right_to_administer() {
+    let scene = scene();
+    // `pg_backend_pid()`, `quote_literal(text)`: of the server's own, which no table here has by number.
+    let mut alice = Client::login(scene.gateway.port, "alice", &scene.alice());
+    for (number, arguments) in [(2026, &[][..]), (1283, &["it's"])] {
+        let frames = call(&mut alice, number, arguments);
+        let error = wire::error(&frames);
+        assert_eq!(error.field(b'C').as_deref(), Some("42501"), "{error:?}");
+        assert!(format!("{error:?}").contains("administer"), "{error:?}");
+    }
+    let all = Scene::permit_all(15);
+    let mut alice = Client::login(all.gateway.port, "alice", &all.alice());
+    let pid = alice.value("SELECT pg_backend_pid()");
+    assert_eq!(value(&call(&mut alice, 2026, &[])), Some(pid));
+    assert_eq!(value(&call(&mut alice, 1283, &["it's"])).as_deref(), Some("'it''s'"));
+    let frames = call(&mut alice, 4_000_000_000, &[]);
+    assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42883"), "the server's own word: {frames:?}");
+    assert_eq!(alice.value("SELECT 1"), "1");
+}
+
 #[test]
 fn a_held_call_runs_once_it_is_approved() {
     let scene = Scene::with(15, |options| {

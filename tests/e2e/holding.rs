@@ -93,10 +93,18 @@ fn a_denied_request_is_refused_and_the_session_goes_on() {
 #[test]
 fn time_runs_out() {
     let scene = Scene::with(15, |options| options.extra.push_str("approvals:\n  timeout: 2s\n"));
+    let dana = scene.dana();
     let mut client = hold(&scene, &scene.alice(), DELETE);
+    let id = scene.pending(&dana);
+    let begun = std::time::Instant::now();
     let frames = client.until_ready();
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     let error = wire::error(&frames);
-    assert!(format!("{error:?}").contains("expired") || format!("{error:?}").contains("time"), "{error:?}");
+    assert_eq!(error.field(b'C').as_deref(), Some("42501"), "{error:?}");
+    assert!(error.field(b'D').is_some_and(|told| told.contains(&id) && told.contains("expired")), "{error:?}");
+    // Who comes too late changes nothing.
+    let late = scene.approve(&dana, &id);
+    assert!(!late.status.success() && process::text(&late).contains("expired"), "{}", process::text(&late));
     assert_eq!(notes(&scene), "20");
     assert_eq!(client.value("SELECT 1"), "1");
 }

@@ -186,8 +186,17 @@ fn what_does_not_parse_touches_everything() {
     let scene = scene();
     let alice = scene.alice();
     let deep = format!("SELECT {}1{}", "(".repeat(20_000), ")".repeat(20_000));
-    let told = scene.gateway.refused("alice", &alice, "SELEKT ssn FROM people");
-    assert!(told.contains("42501") || told.contains("42601"), "{told}");
+    // A statement that nobody can read needs everything there is: who lacks one right gets the server's word from here, and the
+    // server, which would say the same, does not get the statement.
+    let told = scene.gateway.refused("alice", &alice, "SELEKT 1 FROM nothing_of_this_name");
+    assert!(told.contains("42601") && told.contains("syntax error at or near \"SELEKT\""), "{told}");
+    let all = Scene::permit_all(15);
+    let same = all.gateway.refused("alice", &all.alice(), "SELEKT 1 FROM nothing_of_that_name");
+    assert!(same.contains("42601") && same.contains("syntax error at or near \"SELEKT\""), "{same}");
+    process::eventually("the server has logged it", Duration::from_secs(10), || {
+        all.postgres.log().contains("nothing_of_that_name")
+    });
+    assert!(!scene.postgres.log().contains("nothing_of_this_name"));
     let mut client = Client::login(scene.gateway.port, "alice", &alice);
     wire::error(&client.query(&deep));
     let long = format!("SELECT {}1", "1+".repeat(200_000));

@@ -129,6 +129,37 @@ fn a_target_is_who_its_certificate_says() {
     }
 }
 
+/// SCRAM proves more than the password where the server can tell which certificate was seen: a login that somebody passes on
+/// is none, even where the configuration asks for no certain certificate. By other methods it is, which shows that they can.
+#[test]
+fn nobody_in_between_gets_a_login_passed_on() {
+    let mut server = Postgres::start(15);
+    server.sql("postgres", &format!("SET password_encryption = 'md5'; CREATE ROLE by_md5 LOGIN PASSWORD '{PASSWORD}'"));
+    server.sql("postgres", &format!("CREATE ROLE by_scram LOGIN PASSWORD '{PASSWORD}'"));
+    server.ask_first("host all by_md5 all md5\n");
+    let home = process::Scratch::make();
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = home.path().join("own.pem");
+    std::fs::write(&file, own.cert.pem() + &own.signing_key.serialize_pem()).unwrap();
+    let between = process::Relay::start("between.py", server.port, &[&file.display().to_string()]);
+    let (far, near) = (format!("127.0.0.1:{}", server.port), format!("127.0.0.1:{}", between.port));
+    let target = |name: &str, address: &str, role: &str| target(name, address, "postgres", role, "tls: require");
+    let (gateway, alice) = gateway(
+        &server,
+        &[
+            target("scram", &far, "by_scram"),
+            target("md5-in-between", &near, "by_md5"),
+            target("scram-in-between", &near, "by_scram"),
+        ],
+    );
+    for name in ["scram", "md5-in-between"] {
+        let mut client = login(&gateway, name, &alice).unwrap_or_else(|refused| panic!("{name}: {refused:?}"));
+        assert_eq!(client.value("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"), "t", "{name}");
+    }
+    refused(&gateway, "scram-in-between", &alice, "28000");
+    assert!(server.log().contains("SCRAM channel binding check failed"), "{}", server.log());
+}
+
 /// A server that has no TLS, or has it taken away by somebody on the way, gets neither a password nor a name.
 #[test]
 fn without_tls_nothing_is_said_that_needs_it() {
