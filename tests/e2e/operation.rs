@@ -260,7 +260,18 @@ fn the_demo_ends_with_its_verdict() {
         demo.args(["demo", "--once", "--customers", "2000"]).env("TMPDIR", home.path()).env("PATH", path);
         let output = process::output(demo.stdin(Stdio::null()));
         assert_eq!(output.status.code(), Some(code), "{}", process::text(&output));
-        assert!(process::text(&output).contains(words), "{}", process::text(&output));
+        let told = process::text(&output);
+        assert!(told.contains(words), "{told}");
+        // What takes a moment says that it begins, what came of it and how long it took.
+        for step in [
+            "starting a throw-away PostgreSQL … ",
+            "making up a shop and loading it … 2000 people, ",
+            "starting the gateway in front of it … ",
+        ] {
+            let line =
+                told.lines().find(|line| line.contains(step)).unwrap_or_else(|| panic!("`{step}` is not in:\n{told}"));
+            assert!(line.ends_with(" s)"), "{line}");
+        }
         assert!(processes_in(home.path()).is_empty());
         let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["bin"]);

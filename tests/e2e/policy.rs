@@ -28,7 +28,9 @@ fn a_refusal_names_the_policy_the_place_the_action_and_the_session() {
         assert!(lines_of(policy).iter().any(|line| detail.contains(line)), "{detail}");
         assert!(detail.contains(&format!("forbids {action} on ")) && detail.contains(" to alice"), "{detail}");
         let hint = error.field(b'H').unwrap();
-        assert!(hint.split_whitespace().last().is_some_and(|id| id.len() == 26), "no session id in `{hint}`");
+        let (what_to_do, session) = hint.split_once("   session ").unwrap_or_else(|| panic!("no session in `{hint}`"));
+        assert_eq!(what_to_do, "ask for access: lockgate request shop --reason \"…\"");
+        assert!(session.len() == 26 && session.bytes().all(|b| b.is_ascii_alphanumeric()), "{hint}");
     }
     assert_eq!(scene.directly("SELECT count(*) FROM notes"), "20");
 }
