@@ -23,6 +23,7 @@ mod guessing;
 mod harness;
 mod holding;
 mod house;
+mod https_issuers;
 mod identity;
 mod infer;
 mod late;

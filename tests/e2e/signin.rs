@@ -13,22 +13,26 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// A gateway and the provider that it sends people to.
-struct Stage {
-    scene: Scene,
-    idp: Idp,
+pub struct Stage {
+    pub scene: Scene,
+    pub idp: Idp,
     home: Scratch,
 }
 
 impl Stage {
     fn new() -> Stage {
-        let mut idp = Idp::reserve();
+        Stage::with(Idp::reserve())
+    }
+
+    /// With a provider that does not run yet.
+    pub fn with(mut idp: Idp) -> Stage {
         let scene = Scene::with(15, |options| options.identity = idp.yaml(""));
         idp.resume("k1", &[("REDIRECT", &format!("{}/oidc/corp/callback", scene.gateway.url()))]);
         Stage { scene, idp, home: Scratch::make() }
     }
 
     /// `lockgate VERB…` of a person with a home, who is logged in or not.
-    fn cli(&self, args: &[&str]) -> Command {
+    pub fn cli(&self, args: &[&str]) -> Command {
         let mut command = Command::new(places::lockgate());
         command.env("LOCKGATE_CA", self.scene.gateway.authority()).env("HOME", self.home.path()).env_remove("DISPLAY");
         command.env_remove("XDG_CONFIG_HOME").env_remove("LOCKGATE_TOKEN").env_remove("LOCKGATE_URL");
@@ -55,7 +59,7 @@ impl Stage {
         serde_json::from_slice(&text).expect("JSON")
     }
 
-    fn token(&self) -> String {
+    pub fn token(&self) -> String {
         self.kept()["gateways"][self.url()]["token"].as_str().expect("a token").to_owned()
     }
 

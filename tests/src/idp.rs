@@ -1,10 +1,11 @@
 //! A real OpenID Connect provider (npm `oidc-provider`, which is certified) on a free port, and what its clients ask of it.
 
+use crate::authority::{Authority, HERE};
 use crate::process::{self, eventually, mortal};
 use crate::{api, places};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub struct Idp {
     /// Its port on 127.0.0.1.
     pub port: u16,
     child: Option<Child>,
+    /// Who certified it, with the files of certificate and key; none in clear.
+    tls: Option<(Authority, (PathBuf, PathBuf))>,
 }
 
 impl Idp {
@@ -26,7 +29,15 @@ impl Idp {
 
     /// A port for a provider that does not run yet.
     pub fn reserve() -> Idp {
-        Idp { port: process::free_port(), child: None }
+        Idp { port: process::free_port(), child: None, tls: None }
+    }
+
+    /// The same, inside TLS, with a certificate of this authority.
+    pub fn reserve_inside_tls(authority: Authority) -> Idp {
+        let files = authority.certify(HERE);
+        let mut idp = Idp::reserve();
+        idp.tls = Some((authority, files));
+        idp
     }
 
     /// Starts it, with a new key of this name.
@@ -35,6 +46,9 @@ impl Idp {
         let mut node = mortal("KILL", Path::new("node"), None);
         node.arg(places::tool("oidc-provider.mjs")).arg(places::oidc_modules());
         node.args([self.port.to_string().as_str(), key]).envs(environment.iter().copied());
+        if let Some((_, (certificate, key))) = &self.tls {
+            node.env("TLS_CERTIFICATE", certificate).env("TLS_KEY", key);
+        }
         node.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.child = Some(process::spawn(node));
         let port = self.port;
@@ -53,14 +67,37 @@ impl Idp {
 
     /// Its own name for itself.
     pub fn issuer(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        match &self.tls {
+            Some(_) => format!("https://localhost:{}", self.port),
+            None => format!("http://127.0.0.1:{}", self.port),
+        }
+    }
+
+    /// The file of the certificate that its own is signed with.
+    pub fn authority(&self) -> PathBuf {
+        self.tls.as_ref().expect("it speaks TLS").0.file()
+    }
+
+    /// A client that believes it.
+    fn client(&self) -> reqwest::Client {
+        let mut client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+        if self.tls.is_some() {
+            let pem = std::fs::read(self.authority()).expect("a file");
+            client = client.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem).expect("PEM"));
+        }
+        client.build().expect("a client")
     }
 
     /// The entry under `identity` that has the gateway believe it.
     pub fn yaml(&self, more: &str) -> String {
         format!(
-            "  oidc:\n    - {{name: corp, issuer: '{}', client_id: lockgate, client_secret: only-for-tests, user_claim: sub, scopes: [email, groups, offline_access]{more}}}\n",
-            self.issuer()
+            "  oidc:\n    - {{name: corp, issuer: '{}', client_id: lockgate, client_secret: only-for-tests, user_claim: sub, scopes: [email, groups, offline_access]{ca}{more}}}\n",
+            self.issuer(),
+            ca = self
+                .tls
+                .as_ref()
+                .map(|(authority, _)| format!(", ca: {}", authority.file().display()))
+                .unwrap_or_default(),
         )
     }
 
@@ -74,7 +111,7 @@ impl Idp {
     /// Posts a form as a client.
     pub fn form(&self, path: &str, client: &str, form: &str) -> Value {
         let text = api::wait(async {
-            let request = reqwest::Client::new().post(format!("{}{path}", self.issuer()));
+            let request = self.client().post(format!("{}{path}", self.issuer()));
             let request = request.basic_auth(client, Some("only-for-tests")).body(form.to_owned());
             let request = request.header("content-type", "application/x-www-form-urlencoded");
             request.send().await.expect("the provider answers").text().await.expect("a body")
@@ -85,7 +122,7 @@ impl Idp {
     /// What a person does in a browser, from an address on: follows redirects, keeps cookies, fills in every form as `user`.
     /// Yields the address outside of the provider that it is sent to, or the last page, which has no form.
     pub fn browse(&self, address: &str, user: &str) -> String {
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        let client = self.client();
         let mut cookies: BTreeMap<String, String> = BTreeMap::new();
         let mut request = client.get(address);
         for _ in 0..30 {
@@ -127,14 +164,21 @@ impl Idp {
     /// Changes somebody, as in `user=alice&groups=a,b` and `user=alice&disabled=1`.
     pub fn set(&self, what: &str) {
         let address = format!("{}/set?{what}", self.issuer());
-        let done = api::wait(async { reqwest::get(address).await.expect("the provider answers").text().await });
+        let done =
+            api::wait(async { self.client().get(address).send().await.expect("the provider answers").text().await });
         assert_eq!(done.expect("a body"), "done");
     }
 
     /// How often somebody read its keys.
     pub fn asked(&self) -> u32 {
         let page = api::wait(async {
-            reqwest::get(format!("{}/asked", self.issuer())).await.expect("the provider answers").text().await
+            self.client()
+                .get(format!("{}/asked", self.issuer()))
+                .send()
+                .await
+                .expect("the provider answers")
+                .text()
+                .await
         });
         page.expect("a body").parse().expect("a number")
     }

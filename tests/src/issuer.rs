@@ -1,6 +1,7 @@
 //! An OpenID Connect issuer that does as little as it can: whoever comes back with a code is who the code says. It vouches for its
 //! tokens until it is told otherwise. What a real one does is tried with `idp`.
 
+use crate::authority::{Authority, Names};
 use crate::fake::FakeTarget;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -9,7 +10,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ const HOUR: u64 = 3_600;
 /// A running issuer.
 #[derive(Debug)]
 pub struct Issuer {
-    server: FakeTarget,
+    name: String,
     inner: Arc<Inner>,
 }
 
@@ -36,18 +36,30 @@ struct Inner {
 impl Issuer {
     /// Starts it on a free port.
     pub fn start() -> Issuer {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
-        let inner = Arc::new(Inner { key, revoked: Mutex::default(), is_away: AtomicBool::new(false) });
+        let inner = Inner::new();
         let serves = Arc::clone(&inner);
         let server = FakeTarget::start(move |stream| {
-            let _ = serve(stream, &serves);
+            let _ = stream.set_nodelay(true);
+            let port = stream.local_addr().map_or(0, |address| address.port());
+            let _ = serve(stream, &format!("http://127.0.0.1:{port}"), &serves);
         });
-        Issuer { server, inner }
+        Issuer { name: format!("http://127.0.0.1:{}", server.port), inner }
+    }
+
+    /// Starts it inside TLS, as `https://localhost:PORT` with a certificate for these names.
+    pub fn inside_tls(authority: &Authority, names: Names<'_>) -> Issuer {
+        let inner = Inner::new();
+        let serves = Arc::clone(&inner);
+        let server = authority.serve(names, move |stream| {
+            let port = stream.sock.local_addr().map_or(0, |address| address.port());
+            let _ = serve(stream, &format!("https://localhost:{port}"), &serves);
+        });
+        Issuer { name: format!("https://localhost:{}", server.port), inner }
     }
 
     /// Its entry in the configuration.
     pub fn yaml(&self, more: &str) -> String {
-        let issuer = issuer(self.server.port);
+        let issuer = &self.name;
         format!(
             "  oidc:\n    - {{name: corp, issuer: '{issuer}', client_id: lockgate, client_secret: none, user_claim: sub, algorithms: [ES256]{more}}}\n"
         )
@@ -60,7 +72,7 @@ impl Issuer {
 
     /// A token for the gateway, for some seconds.
     pub fn token_for(&self, user: &str, seconds: u64) -> String {
-        signed(&self.inner.key, self.server.port, user, seconds, "")
+        signed(&self.inner.key, &self.name, user, seconds, "")
     }
 
     /// Does not vouch for somebody's tokens any more.
@@ -74,22 +86,32 @@ impl Issuer {
     }
 }
 
-fn issuer(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
+impl Inner {
+    fn new() -> Arc<Inner> {
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+        Arc::new(Inner { key, revoked: Mutex::default(), is_away: AtomicBool::new(false) })
+    }
 }
 
-fn serve(stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let port = stream.local_addr()?.port();
-    let mut to = stream.try_clone()?;
-    let mut from = BufReader::new(stream);
-    loop {
-        let mut first = String::new();
-        if from.read_line(&mut first)? == 0 {
-            return Ok(());
+/// What a client asked over HTTP.
+#[derive(Debug)]
+pub struct Request {
+    /// Method, path and version.
+    pub first: String,
+    /// What it authenticates with.
+    pub authorization: String,
+    /// The body.
+    pub body: String,
+}
+
+impl Request {
+    /// Reads the next one of a connection; none when the client has left.
+    pub fn read(from: &mut impl BufRead) -> std::io::Result<Option<Request>> {
+        let mut request = Request { first: String::new(), authorization: String::new(), body: String::new() };
+        if from.read_line(&mut request.first)? == 0 {
+            return Ok(None);
         }
         let mut length = 0;
-        let mut bearer = String::new();
         loop {
             let mut line = String::new();
             from.read_line(&mut line)?;
@@ -97,7 +119,7 @@ fn serve(stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
             let (name, value) = line.split_once(':').unwrap_or_default();
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => length = value.trim().parse().unwrap_or(0),
-                "authorization" => value.trim().trim_start_matches("Bearer ").clone_into(&mut bearer),
+                "authorization" => value.trim().clone_into(&mut request.authorization),
                 _ => {}
             }
             if line.is_empty() {
@@ -106,20 +128,40 @@ fn serve(stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
         }
         let mut body = vec![0; length];
         from.read_exact(&mut body)?;
-        let body = String::from_utf8_lossy(&body);
-        let asked = match first.split(' ').nth(1) {
-            Some("/introspect") => body.split('&').find_map(|pair| pair.strip_prefix("token=")).map(str::to_owned),
-            Some("/userinfo") => Some(bearer),
+        request.body = String::from_utf8_lossy(&body).into_owned();
+        Ok(Some(request))
+    }
+
+    /// The path that is asked for.
+    pub fn path(&self) -> &str {
+        self.first.split(' ').nth(1).unwrap_or_default()
+    }
+}
+
+/// Answers a request.
+pub fn say(to: &mut impl Write, status: &str, kind: &str, body: &str) -> std::io::Result<()> {
+    let length = body.len();
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}");
+    to.write_all(answer.as_bytes())?;
+    to.flush()
+}
+
+fn serve(stream: impl Read + Write, issuer: &str, inner: &Inner) -> std::io::Result<()> {
+    let mut from = BufReader::new(stream);
+    while let Some(request) = Request::read(&mut from)? {
+        let asked = match request.path() {
+            "/introspect" => request.body.split('&').find_map(|pair| pair.strip_prefix("token=")).map(str::to_owned),
+            "/userinfo" => Some(request.authorization.trim_start_matches("Bearer ").to_owned()),
             _ => None,
         };
         let (status, answer) = match asked {
             Some(_) if inner.is_away.load(Ordering::Acquire) => return Ok(()),
-            Some(token) => about(&token, first.contains("/userinfo"), inner),
-            None => ("200 OK", answer(&first, &body, port, &inner.key)),
+            Some(token) => about(&token, request.path() == "/userinfo", inner),
+            None => ("200 OK", answer(&request.first, &request.body, issuer, &inner.key)),
         };
-        let length = answer.len();
-        write!(to, "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{answer}")?;
+        say(from.get_mut(), status, "application/json", &answer)?;
     }
+    Ok(())
 }
 
 /// What it says of a token.
@@ -136,8 +178,7 @@ fn about(token: &str, is_userinfo: bool, inner: &Inner) -> (&'static str, String
     }
 }
 
-fn answer(request: &str, body: &str, port: u16, key: &EcdsaKeyPair) -> String {
-    let issuer = issuer(port);
+fn answer(request: &str, body: &str, issuer: &str, key: &EcdsaKeyPair) -> String {
     if request.contains("/.well-known/") {
         return format!(
             r#"{{"issuer":"{issuer}","jwks_uri":"{issuer}/jwks","authorization_endpoint":"{issuer}/auth","token_endpoint":"{issuer}/token","introspection_endpoint":"{issuer}/introspect","userinfo_endpoint":"{issuer}/userinfo"}}"#
@@ -151,17 +192,16 @@ fn answer(request: &str, body: &str, port: u16, key: &EcdsaKeyPair) -> String {
     // The code is the user and the nonce of the login.
     let code = body.split('&').find_map(|pair| pair.strip_prefix("code=")).unwrap_or_default();
     let (user, nonce) = code.split_once('.').unwrap_or_default();
-    let id_token = signed(key, port, user, HOUR, &format!(r#","nonce":"{nonce}""#));
+    let id_token = signed(key, issuer, user, HOUR, &format!(r#","nonce":"{nonce}""#));
     format!(
         r#"{{"access_token":"a","token_type":"Bearer","expires_in":60,"refresh_token":"r-{user}","id_token":"{id_token}"}}"#
     )
 }
 
-fn signed(key: &EcdsaKeyPair, port: u16, user: &str, seconds: u64, more: &str) -> String {
+fn signed(key: &EcdsaKeyPair, issuer: &str, user: &str, seconds: u64, more: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let claims = format!(
-        r#"{{"iss":"{}","sub":"{user}","aud":"lockgate","iat":{now},"exp":{},"groups":["engineers"]{more}}}"#,
-        issuer(port),
+        r#"{{"iss":"{issuer}","sub":"{user}","aud":"lockgate","iat":{now},"exp":{},"groups":["engineers"]{more}}}"#,
         now + seconds
     );
     let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","kid":"k"}"#), URL_SAFE_NO_PAD.encode(claims));

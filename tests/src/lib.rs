@@ -5,6 +5,7 @@
 //! install. Nothing here knows how the gateway works inside.
 
 pub mod api;
+pub mod authority;
 pub mod fake;
 pub mod gateway;
 pub mod idp;

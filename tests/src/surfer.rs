@@ -4,6 +4,7 @@
 use crate::{Gateway, api};
 use reqwest::Url;
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::time::Duration;
 
 /// One browser.
@@ -32,7 +33,16 @@ impl Surfer {
 
     /// The same at another address of this machine.
     pub fn at(gateway: &Gateway, address: [u8; 4]) -> Surfer {
-        let pem = std::fs::read(gateway.authority()).expect("the authority's certificate");
+        Surfer::with(gateway, address, &[])
+    }
+
+    /// One that trusts another authority, too.
+    pub fn trusting(gateway: &Gateway, authority: &Path) -> Surfer {
+        Surfer::with(gateway, [127, 0, 0, 1], &std::fs::read(authority).expect("a certificate"))
+    }
+
+    fn with(gateway: &Gateway, address: [u8; 4], more: &[u8]) -> Surfer {
+        let pem = [&std::fs::read(gateway.authority()).expect("the authority's certificate"), more].concat();
         let client = reqwest::Client::builder()
             .tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem).expect("PEM"))
             .redirect(reqwest::redirect::Policy::none())

@@ -1,7 +1,10 @@
 // A certified OpenID Connect provider for the tests: node oidc-provider.mjs MODULES PORT KEY
 // Clients: `ci` and `ops` (client credentials), `bot` (token exchange), `lockgate` (code with PKCE, device code, refresh). Anybody may log in by any
-// name; `groups` follow from it. Access tokens are JWTs for `lockgate`, or for whatever `resource` names.
+// name; `groups` follow from it. Access tokens are JWTs for `lockgate`, or for whatever `resource` names. With TLS_CERTIFICATE and TLS_KEY it is
+// https://localhost:PORT, else http://127.0.0.1:PORT.
 import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
@@ -18,7 +21,8 @@ const seconds = (client) => (client.clientId === 'brief' ? 4 : 600);
 const secret = { client_secret: 'only-for-tests', token_endpoint_auth_method: 'client_secret_basic' };
 const service = (client_id) => ({ client_id, ...secret, redirect_uris: [], response_types: [], grant_types: ['client_credentials'] });
 
-const provider = new Provider(`http://127.0.0.1:${port}`, {
+const { TLS_CERTIFICATE, TLS_KEY } = process.env;
+const provider = new Provider(TLS_KEY ? `https://localhost:${port}` : `http://127.0.0.1:${port}`, {
   jwks: { keys: [jwk] },
   clients: [
     service('ci'), service('ops'), service('brief'), { ...service('bot'), grant_types: [EXCHANGE] },
@@ -93,4 +97,5 @@ provider.use(async (ctx, next) => {
   }
   await next();
 });
-provider.listen(Number(port), '127.0.0.1', () => console.log('listening'));
+const secure = TLS_KEY && createServer({ cert: readFileSync(TLS_CERTIFICATE), key: readFileSync(TLS_KEY) }, provider.callback());
+(secure || provider).listen(Number(port), '127.0.0.1', () => console.log('listening'));

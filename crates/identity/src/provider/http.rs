@@ -4,6 +4,8 @@ use super::{ProviderError, Settings};
 use lockgate_core::{Secret, limits};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url, header};
+use rustls::CertificateError;
+use std::error::Error;
 use std::time::Duration;
 
 /// A way to a provider.
@@ -34,7 +36,12 @@ impl Http {
             .no_proxy()
             .https_only(secure);
         if let Some(pem) = &settings.ca {
-            builder = builder.tls_certs_only(Certificate::from_pem_bundle(pem).map_err(unusable)?);
+            let unreadable = || ProviderError::Document("its `ca` holds no certificate (PEM)".to_owned());
+            let authorities = Certificate::from_pem_bundle(pem).map_err(|_| unreadable())?;
+            if authorities.is_empty() {
+                return Err(unreadable());
+            }
+            builder = builder.tls_certs_only(authorities);
         } else if !secure {
             // In clear on this machine nobody's certificate is needed.
             builder = builder.tls_certs_only([]);
@@ -88,7 +95,10 @@ impl Http {
 
 async fn send(request: RequestBuilder, url: &Url) -> Result<Answer, ProviderError> {
     let exchange = async {
-        let response = request.send().await.map_err(|error| ProviderError::Unreachable(chain(&error)))?;
+        let response = request.send().await.map_err(|error| match refused_certificate(&error) {
+            Some(why) => ProviderError::Untrusted(format!("that of {url} {}", in_words(why))),
+            None => ProviderError::Unreachable(chain(&error)),
+        })?;
         let status = response.status();
         Ok(Answer { status, body: body(response, url).await? })
     };
@@ -110,8 +120,41 @@ async fn body(mut response: Response, url: &Url) -> Result<Vec<u8>, ProviderErro
     Ok(body)
 }
 
+/// What was wrong with the other side's certificate, if that is why an exchange failed.
+fn refused_certificate<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e CertificateError> {
+    let mut here = error;
+    for _ in 0..16 {
+        if let Some(rustls::Error::InvalidCertificate(why)) = here.downcast_ref() {
+            return Some(why);
+        }
+        // An error of input and output names as its source what its own error comes from, and not that itself.
+        here = match here.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => inner,
+            None => here.source()?,
+        };
+    }
+    None
+}
+
+fn in_words(why: &CertificateError) -> String {
+    match why {
+        // Two authorities of the same name sign differently.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "is not signed by an authority that is trusted for it: `ca` of the provider names one, else the system's count".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("is for another name: {why}")
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => format!("has expired: {why}"),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            format!("does not count yet: {why}")
+        }
+        why => format!("does not count: {why}"),
+    }
+}
+
 /// The error and what caused it: the outermost text alone says little.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     for _ in 0..8 {

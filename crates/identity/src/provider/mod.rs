@@ -66,6 +66,9 @@ pub enum ProviderError {
     /// It does not answer, or not as a provider does.
     #[error("the identity provider does not answer: {0}")]
     Unreachable(String),
+    /// What answers has no certificate that counts for it.
+    #[error("the identity provider's certificate is refused: {0}")]
+    Untrusted(String),
     /// Its keys are not known, so that nothing can be proven by it now.
     #[error("the identity provider's keys are not known: {0}")]
     NoKeys(String),

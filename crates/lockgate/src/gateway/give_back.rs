@@ -68,7 +68,10 @@ impl Gateway {
             Ok(()) => tracing::info!(?user, login = %id, %provider, "the provider has taken back the refresh token"),
             Err(ProviderError::NotOffered(_)) => {}
             Err(error) => {
-                let passing = matches!(error, ProviderError::Unreachable(_) | ProviderError::NoKeys(_));
+                let passing = matches!(
+                    error,
+                    ProviderError::Unreachable(_) | ProviderError::Untrusted(_) | ProviderError::NoKeys(_)
+                );
                 let over_ms = when::now().millis_since(login.ended.unwrap_or(login.expires));
                 if first {
                     tracing::warn!(?user, login = %id, %provider, "a refresh token was not taken back: {error}");

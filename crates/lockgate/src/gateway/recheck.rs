@@ -340,6 +340,7 @@ fn is_no(error: &ProviderError) -> bool {
         ProviderError::Token(_) => false,
         ProviderError::NotThisLogin(_) => true,
         ProviderError::Unreachable(_)
+        | ProviderError::Untrusted(_)
         | ProviderError::NoKeys(_)
         | ProviderError::Document(_)
         | ProviderError::NotOffered(_) => false,

@@ -206,7 +206,9 @@ impl Gateway {
 fn not_signed_in(name: &str, error: &ProviderError) -> NotSignedIn {
     let why = format!("{name}: {error}");
     match error {
-        ProviderError::Unreachable(_) | ProviderError::NoKeys(_) => NotSignedIn::Away(why),
+        ProviderError::Unreachable(_) | ProviderError::Untrusted(_) | ProviderError::NoKeys(_) => {
+            NotSignedIn::Away(why)
+        }
         ProviderError::Document(_)
         | ProviderError::Refused { .. }
         | ProviderError::NotOffered(_)
