@@ -114,18 +114,20 @@ impl FrameHeader {
         let mut bytes = [0; HEADER_BYTES];
         let flags = (if self.compressed { FLAG_LZ4 } else { 0 }) | (if self.last { FLAG_LAST } else { 0 });
         let [m0, m1] = FRAME_MAGIC;
-        let fields: [&[u8]; 7] = [
-            &[m0, m1, FRAME_VERSION, flags],
-            &self.payload_bytes.to_le_bytes(),
-            &self.plain_bytes.to_le_bytes(),
-            &self.events.to_le_bytes(),
-            &self.first_seq.to_le_bytes(),
-            &self.nonce,
-            &self.previous.0,
-        ];
-        for (to, from) in bytes.iter_mut().zip(fields.iter().flat_map(|field| field.iter())) {
-            *to = *from;
-        }
+        let mut rest = &mut bytes[..];
+        let mut put = |field: &[u8]| {
+            if let Some((to, behind)) = std::mem::take(&mut rest).split_at_mut_checked(field.len()) {
+                to.copy_from_slice(field);
+                rest = behind;
+            }
+        };
+        put(&[m0, m1, FRAME_VERSION, flags]);
+        put(&self.payload_bytes.to_le_bytes());
+        put(&self.plain_bytes.to_le_bytes());
+        put(&self.events.to_le_bytes());
+        put(&self.first_seq.to_le_bytes());
+        put(&self.nonce);
+        put(&self.previous.0);
         if let Some((summed, sum)) = bytes.split_at_mut_checked(HEADER_SUMMED_BYTES) {
             sum.copy_from_slice(&checksum(summed));
         }

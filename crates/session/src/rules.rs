@@ -122,13 +122,15 @@ pub struct Rewrites {
 impl Rewrites {
     /// Whether this identity's are.
     pub fn are_for(&self, identity: &Identity) -> bool {
+        let nobody = self.groups.is_empty() && self.kinds.is_empty();
         self.everybody
-            || match identity.standings() {
-                Ok(standings) => standings.iter().any(|standing| {
-                    self.kinds.contains(&standing.kind) || standing.groups.iter().any(|g| self.groups.contains(g))
-                }),
-                Err(_) => true,
-            }
+            || !nobody
+                && match identity.standings() {
+                    Ok(standings) => standings.iter().any(|standing| {
+                        self.kinds.contains(&standing.kind) || standing.groups.iter().any(|g| self.groups.contains(g))
+                    }),
+                    Err(_) => true,
+                }
     }
 }
 

@@ -123,6 +123,11 @@ pub fn paths_of(version: &str) -> &str {
     version.get(..end).unwrap_or_default()
 }
 
+/// Whether [`paths_of`] differs. The same version, which it mostly is, is found without looking for the part.
+pub fn paths_differ(one: &str, other: &str) -> bool {
+    one != other && paths_of(one) != paths_of(other)
+}
+
 /// One row of one short text that differs whenever the snapshot would. It costs far less than the snapshot. What [`paths_of`]
 /// takes comes first.
 pub const VERSION_SQL: &str = concat!(

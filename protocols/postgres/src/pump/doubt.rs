@@ -34,7 +34,7 @@ use lockgate_record::{CloseReason, DoneKind};
 use lockgate_session::wire::Io;
 use lockgate_session::{Denial, Masks, Plumbing};
 use lockgate_sql::Later;
-use lockgate_sql::catalog_query::paths_of;
+use lockgate_sql::catalog_query::paths_differ;
 use std::sync::Arc;
 
 /// What is told and recorded of an answer that is withheld.
@@ -531,7 +531,7 @@ impl Pump {
     }
 
     fn all_same_under(&mut self, subjects: &[Arc<Prepared>], snapshot: &Arc<Snapshot>, io: &Io) -> bool {
-        if paths_of(snapshot.catalog.version()) != paths_of(&self.truth.path_version) {
+        if paths_differ(snapshot.catalog.version(), &self.truth.path_version) {
             // In which schemas names were looked up under it nobody knows.
             return false;
         }

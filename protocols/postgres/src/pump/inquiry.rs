@@ -18,7 +18,7 @@ use lockgate_core::limits::CATALOG_AGE_MS_MAX;
 use lockgate_core::{Fault, SqlState, Timestamp};
 use lockgate_session::wire::{HoldOutcome, Io};
 use lockgate_session::{Denial, Plumbing};
-use lockgate_sql::catalog_query::{FactsBuilder, SNAPSHOT_SQL, VERSION_SQL, paths_of};
+use lockgate_sql::catalog_query::{FactsBuilder, SNAPSHOT_SQL, VERSION_SQL, paths_differ};
 use lockgate_sql::{Catalog, Effect};
 use std::sync::Arc;
 
@@ -145,7 +145,7 @@ impl Pump {
     /// Whether the session may look names up in other schemas than it was told, although it did nothing for that itself: one
     /// came or went, or was opened to it. Others tell what is in the catalog, but not this.
     fn path_may_have_moved(&self) -> bool {
-        paths_of(self.truth.snapshot.catalog.version()) != paths_of(&self.truth.path_version)
+        paths_differ(self.truth.snapshot.catalog.version(), &self.truth.path_version)
             || self.shared.alterations.has_moved_paths_since(&self.truth.path_as_of)
     }
 

@@ -31,14 +31,15 @@ impl Pump {
             return Vec::new();
         }
         let Ok(described) = RowDescription::decode(description) else { return Vec::new() };
+        let is_masked = |index| foreseen.plan.is_none_or(|plan| plan.masks.column(index).is_some());
+        if !(0..described.len()).any(is_masked) {
+            return Vec::new();
+        }
         let mut words = self.words(foreseen);
         let hidden: Vec<bool> = described
             .fields()
             .enumerate()
-            .map(|(index, field)| {
-                let masked = foreseen.plan.is_none_or(|plan| plan.masks.column(index).is_some());
-                masked && !self.knows_title(index, field.name, foreseen, &mut words)
-            })
+            .map(|(index, field)| is_masked(index) && !self.knows_title(index, field.name, foreseen, &mut words))
             .collect();
         if hidden.contains(&true) { hidden } else { Vec::new() }
     }
