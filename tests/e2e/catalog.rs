@@ -308,3 +308,27 @@ fn questions_are_not_compiled_and_the_clients_statements_are() {
     let snapshot = plans("pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c");
     assert!(!snapshot.is_empty() && !snapshot.contains(&true), "{snapshot:?}: {log}");
 }
+
+/// How long a client gives its statements says nothing about the gateway's questions.
+#[test]
+fn a_clients_timeout_does_not_cut_the_gateways_questions() {
+    let scene = scene();
+    scene.directly("DO $$ BEGIN FOR i IN 1..2000 LOOP EXECUTE format('CREATE TABLE many_%s (a int, b text, c text, d text)', i); END LOOP; END $$");
+    let mut alice = Client::login(scene.gateway.port, "alice", &scene.alice());
+    alice.query("SET statement_timeout = '15ms'");
+    let mut answered = 0;
+    for round in 0..5 {
+        scene.directly(&format!("CREATE TABLE another_{round} (a int)"));
+        std::thread::sleep(Duration::from_millis(600));
+        let frames = alice.query("SELECT name FROM people WHERE id = 7");
+        // Its own statement may be cut where the machine is busy, and then it is told just that.
+        let refused = frames.iter().find(|frame| frame.tag == b'E').and_then(|error| error.field(b'C'));
+        assert!(refused.as_deref().is_none_or(|code| code == "57014"), "{round}: {frames:?}");
+        answered += usize::from(refused.is_none());
+    }
+    assert!(answered > 0);
+    assert_eq!(alice.value("SHOW statement_timeout"), "15ms");
+    let error = wire::error(&alice.query("SELECT pg_sleep(1)")).field(b'C');
+    assert_eq!(error.as_deref(), Some("57014"));
+    assert_eq!(alice.value("SELECT 1"), "1");
+}

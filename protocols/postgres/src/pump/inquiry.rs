@@ -35,8 +35,10 @@ const LEXING_SQL: &str = "SELECT pg_catalog.concat_ws(' ', pg_catalog.current_se
                           pg_catalog.current_setting('client_encoding'), \
                           pg_catalog.current_setting('server_encoding'))";
 /// Compiling a question takes a hundred times as long as answering it, and the server does that where a session has ruled out the
-/// plans that it would choose. Until the end of the transaction: asked outside of one only, where that is the round's own.
-const UNCOMPILED_SQL: &str = "SELECT pg_catalog.set_config('jit', 'off', true)";
+/// plans that it would choose. Nor is what the gateway asks a statement of the client, whose time is limited by what it set.
+/// Until the end of the transaction: asked outside of one only, where that is the round's own.
+const PREPARE_SQL: &str =
+    "SELECT pg_catalog.set_config('jit', 'off', true), pg_catalog.set_config('statement_timeout', '0', true)";
 /// Schemas in a search path.
 const PATH_MAX: usize = 1_000;
 
@@ -236,7 +238,7 @@ impl Pump {
         let mut fine = true;
         let of_catalog = matches!(stage, Stage::State(_) | Stage::Snapshot(..));
         let prepares = of_catalog && self.status == TransactionStatus::Idle && !self.unsynced;
-        for text in prepares.then_some(&UNCOMPILED_SQL).into_iter().chain(questions) {
+        for text in prepares.then_some(&PREPARE_SQL).into_iter().chain(questions) {
             // A statement outlives the failure of the question that it was made for, the transaction and its rollback.
             fine &= own::close(&mut out, Object::Statement, NAME).is_ok()
                 && own::parse(&mut out, NAME, text.as_bytes(), &[]).is_ok()
