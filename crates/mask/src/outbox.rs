@@ -20,7 +20,7 @@ use crate::message::{self, MessageError, MessageKind, OwnMessage};
 use crate::row::{RowError, RowMasker};
 use crate::stream::RowStream;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use lockgate_core::limits::PG_MESSAGE_BYTES_MAX;
+use lockgate_core::limits::{OUTBOX_KEPT_BYTES, PG_MESSAGE_BYTES_MAX};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -74,6 +74,8 @@ pub struct Outbox {
     bytes: BytesMut,
     /// The bytes that were taken out.
     taken: u64,
+    /// More was in it than what an idle client's memory is kept for.
+    grown: bool,
     /// Content rules; `None` where there are none for this identity.
     content: Option<Box<Content>>,
 }
@@ -255,6 +257,7 @@ impl Outbox {
     /// are dropped.
     pub fn take(&mut self) -> Masked {
         self.taken = self.taken.saturating_add(u64::try_from(self.bytes.len()).unwrap_or(u64::MAX));
+        self.grown |= self.bytes.len() > OUTBOX_KEPT_BYTES;
         Masked(self.bytes.split().freeze())
     }
 
@@ -268,10 +271,11 @@ impl Outbox {
         self.bytes.is_empty()
     }
 
-    /// Gives the memory of an empty outbox back, for a client that is idle.
+    /// Gives the memory of an empty outbox back, for a client that is idle; what is little anyway is kept for its next message.
     pub fn shrink(&mut self) {
-        if self.bytes.is_empty() {
+        if self.grown && self.bytes.is_empty() {
             self.bytes = BytesMut::new();
+            self.grown = false;
         }
     }
 

@@ -8,7 +8,7 @@ use crate::services::{Held, Linked, RelayLimits, Route, Services};
 use crate::stream::{Prefixed, Stream};
 use crate::tls;
 use bytes::{Bytes, BytesMut};
-use lockgate_core::limits::READ_BUFFER_BYTES;
+use lockgate_core::limits::{OUTBOX_KEPT_BYTES, READ_BUFFER_BYTES};
 use lockgate_core::{Fault, Identity, Place, metrics as names};
 use lockgate_mask::Masked;
 use lockgate_session::wire::{Ask, Cut, Decided, Event, Io, Refusal, TlsFacts, Wire};
@@ -25,8 +25,6 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// Bytes of a client that are read ahead while it has to wait, so that its going away is noticed.
 const READ_AHEAD_BYTES: usize = READ_BUFFER_BYTES;
-/// A buffer that is empty and larger than this is given back.
-const KEEP_BYTES: usize = 2 * 1024;
 /// How long the last words to a client may take.
 const FLUSH_MS: u64 = 5_000;
 
@@ -599,7 +597,7 @@ impl<S: Services> Pump<S> {
 
     fn give_back_memory(&mut self) {
         for buffer in [&mut self.from_client, &mut self.from_target] {
-            if buffer.is_empty() && buffer.capacity() > KEEP_BYTES {
+            if buffer.is_empty() && buffer.capacity() > OUTBOX_KEPT_BYTES {
                 *buffer = BytesMut::new();
             }
         }

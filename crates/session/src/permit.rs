@@ -5,6 +5,7 @@
 //! [`TargetOutbox::plumbing`], which names each kind.
 
 use bytes::{Bytes, BytesMut};
+use lockgate_core::limits::OUTBOX_KEPT_BYTES;
 
 /// Leave to send one request to the target, once.
 ///
@@ -81,6 +82,8 @@ pub enum Plumbing {
 #[derive(Default)]
 pub struct TargetOutbox {
     bytes: BytesMut,
+    /// More was in it than what an idle session's memory is kept for.
+    grown: bool,
 }
 
 impl TargetOutbox {
@@ -113,13 +116,15 @@ impl TargetOutbox {
 
     /// Takes what waits, for the relay to write.
     pub fn take(&mut self) -> Bytes {
+        self.grown |= self.bytes.len() > OUTBOX_KEPT_BYTES;
         self.bytes.split().freeze()
     }
 
-    /// Gives memory back when idle.
+    /// Gives memory back when idle; what is little anyway is kept for the next message.
     pub fn shrink(&mut self) {
-        if self.bytes.is_empty() {
+        if self.grown && self.bytes.is_empty() {
             self.bytes = BytesMut::new();
+            self.grown = false;
         }
     }
 }

@@ -317,7 +317,7 @@ impl Pump {
             (None, _) => {
                 let values = borrowed(&parameters);
                 let portal_name = String::from_utf8_lossy(&name);
-                let unseen = unseen_portal(&portal_name);
+                let unseen = if subject.is_none() { unseen_portal(&portal_name) } else { String::new() };
                 let spelt = match (&judgement.ruling, &subject) {
                     (Ruling::Hold(_), Some(subject)) => Spelt::of(subject, &runs),
                     _ => None,
@@ -591,7 +591,7 @@ impl Pump {
         let parameters = self.portals.get(&name).map(|p| Arc::clone(&p.parameters)).unwrap_or_default();
         let values = borrowed(&parameters);
         let portal_name = String::from_utf8_lossy(&name);
-        let unseen = unseen_portal(&portal_name);
+        let unseen = if subject.is_none() { unseen_portal(&portal_name) } else { String::new() };
         let spelt = subject.as_ref().and_then(|subject| Spelt::of(subject, &runs));
         let compared = subject.as_ref().map(|s| Compared::of(s, &parameters, &executed)).unwrap_or_default();
         let probing = compared.probing();
