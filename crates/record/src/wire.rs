@@ -321,10 +321,13 @@ impl Digest {
 
     /// The SHA-256 of several pieces as if they stood side by side.
     pub fn of_parts(parts: &[&[u8]]) -> Self {
+        Digest::of_said(|put| parts.iter().for_each(|part| put(part)))
+    }
+
+    /// The same of pieces that are said one after the other.
+    pub fn of_said(say: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Self {
         let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-        for part in parts {
-            context.update(part);
-        }
+        say(&mut |part| context.update(part));
         Digest::from_lc(&context.finish())
     }
 

@@ -657,25 +657,23 @@ impl Session {
     /// What an approval is bound to: who, where, what, with which parameters. Every part stands behind its length, so that
     /// no two requests have the same bytes.
     fn digest(&self, request: &Request<'_>) -> Digest {
-        let target = self.target.facts.name.as_str();
-        let mut lengths: Vec<[u8; 8]> = Vec::with_capacity(5 + request.parameters.values.len() * 2);
-        let mut parts: Vec<&[u8]> = Vec::with_capacity(5 + request.parameters.values.len());
-        for part in [self.who.as_bytes(), target.as_bytes(), self.database.as_bytes(), request.text] {
-            lengths.push(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            parts.push(part);
-        }
-        for (value, format) in request.parameters.values {
-            let length = value.map_or(u64::MAX, |v| u64::try_from(v.len()).unwrap_or(u64::MAX - 1));
-            let mut head = length.to_be_bytes();
-            // Lengths are far below 2^48: the first two bytes are free for the format, and NULL has all others set.
-            if let Some(place) = head.first_chunk_mut::<2>() {
-                *place = format.to_be_bytes();
+        Digest::of_said(|put| {
+            let target = self.target.facts.name.as_str();
+            for part in [self.who.as_bytes(), target.as_bytes(), self.database.as_bytes(), request.text] {
+                put(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+                put(part);
             }
-            lengths.push(head);
-            parts.push(value.unwrap_or_default());
-        }
-        let all: Vec<&[u8]> = lengths.iter().zip(&parts).flat_map(|(l, p)| [l.as_slice(), *p]).collect();
-        Digest::of_parts(&all)
+            for (value, format) in request.parameters.values {
+                let length = value.map_or(u64::MAX, |v| u64::try_from(v.len()).unwrap_or(u64::MAX - 1));
+                let mut head = length.to_be_bytes();
+                // Lengths are far below 2^48: the first two bytes are free for the format, and NULL has all others set.
+                if let Some(place) = head.first_chunk_mut::<2>() {
+                    *place = format.to_be_bytes();
+                }
+                put(&head);
+                put(value.unwrap_or_default());
+            }
+        })
     }
 
     #[expect(clippy::too_many_arguments, reason = "one write of everything that is known of the request")]
