@@ -130,6 +130,20 @@ impl Stage {
             (catalog_of(|sql| lockgate_tests::wire::rows(&client.query(sql))), made)
         })
     }
+
+    /// The catalog of a copy of world A after `first`, and how long each of these texts is there; `None` for one that this
+    /// version does not take.
+    pub fn with_lengths(&self, first: &str, texts: &[String]) -> (Catalog, Vec<Option<u64>>) {
+        self.in_a_copy(|client, _| {
+            client.query(first);
+            let lengths = texts.iter().map(|text| {
+                let rows = lockgate_tests::wire::rows(&client.query(&format!("SELECT octet_length({text})")));
+                rows.first().and_then(|row| row[0].as_deref()).and_then(|length| length.parse().ok())
+            });
+            let lengths = lengths.collect();
+            (catalog_of(|sql| lockgate_tests::wire::rows(&client.query(sql))), lengths)
+        })
+    }
 }
 
 fn catalog_of(mut ask: impl FnMut(&str) -> Vec<Vec<Option<String>>>) -> Catalog {

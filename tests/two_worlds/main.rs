@@ -9,6 +9,8 @@
 //!
 //! `shapes.rs` holds the names and places of columns that the analysis is certain of against what the server says of them.
 //!
+//! `sizes.rs` holds how long values are taken to become against how long servers make them.
+//!
 //! `views.rs` holds what is said of views, of which the server keeps a tree, against what is said of their statements.
 //!
 //! `LOCKGATE_CASES=PG-ERR,LG-07` runs the cases whose ids begin so, and tells of a bad one at once.
@@ -20,6 +22,7 @@ mod grammar;
 mod play;
 mod reached;
 mod shapes;
+mod sizes;
 mod stage;
 mod unasked;
 mod views;

@@ -192,6 +192,14 @@ pub(crate) fn plain_type(oid: u32) -> Option<(&'static str, bool)> {
     plain_types().iter().find(|known| known.array == oid).map(|known| (known.name, true))
 }
 
+/// Whether values of this type may hold numbers of many digits. Of what is none of the server's own, nobody knows.
+pub(crate) fn holds_numbers(oid: u32) -> bool {
+    /// numeric, numrange, jsonb, jsonpath, nummultirange, record.
+    const HOLD: &[u32] = &[1700, 3906, 3802, 4072, 4532, 2249];
+    let element = element_of(oid).unwrap_or(oid);
+    plain_type(element).is_none() || HOLD.contains(&element)
+}
+
 /// The columns of a system relation, by the version they hold from, oldest first.
 type Versions = Vec<(u32, Vec<&'static str>)>;
 

@@ -188,3 +188,4 @@ SELECT j.* FROM customers c, JSON_TABLE(c.notes, '$' COLUMNS (plan text PATH '$.
 SELECT j.* FROM JSON_TABLE('[1,2]', '$[*]' COLUMNS (n FOR ORDINALITY, x int PATH '$')) j;
 SELECT any_value(ssn) FROM customers;
 SELECT system_user, name FROM customers;
+SELECT (0e-16383)::text, 1.500::text, '{0e-16383,0e-5000}'::numeric[]::text, '[0e-16383,1]'::numrange::text FROM kv;

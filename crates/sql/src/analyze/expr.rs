@@ -57,6 +57,10 @@ impl<'t> Analyzer<'t> {
             self.cast_unasked(&mut value);
         }
         value.size = size::of(kind, value.size, self.parts_size);
+        if let NodeEnum::JsonFuncExpr(e) = kind {
+            let returned = e.output.as_ref().and_then(|output| output.type_name.as_ref());
+            value.size = value.size.saturating_add(self.written_out(returned));
+        }
         value.type_oid = match value.type_oid {
             types::UNKNOWN => self.type_that_shows(node, kind, &value),
             known => Some(self.beneath(known)).filter(|base| types::is_servers(*base)).unwrap_or(known),

@@ -23,6 +23,8 @@ const UNKNOWN_TEXT: u64 = 8;
 const QUOTED: u64 = 2;
 /// A letter of a format for times or numbers: the name of a month, or of a time zone that the client has named.
 const FORMATTED: u64 = 128;
+/// A letter of a list of ids, as what they stand for.
+const LISTED: u64 = 128;
 /// A character as its parts.
 const DECOMPOSED: u64 = 36;
 /// A letter as another of more bytes, or as an escape.
@@ -137,8 +139,6 @@ const PARTS: &[&str] = &[
     "jsonb_insert",
     "jsonb_set",
     "jsonb_set_lax",
-    "jsonb_path_query_first",
-    "jsonb_path_query_first_tz",
 ];
 
 /// Functions of numbers, whose results have as many digits as what they are given together, and some behind the point.
@@ -168,6 +168,7 @@ const ARITHMETIC: &[&str] = &[
     "variance",
     "extract",
     "random",
+    "pg_size_pretty",
     "numeric_add",
     "numeric_sub",
     "numeric_mul",
@@ -198,7 +199,6 @@ const WORDS: &[&str] = &[
     "sha256",
     "sha384",
     "sha512",
-    "pg_size_pretty",
     "pg_collation_for",
     "pg_column_compression",
     "pg_client_encoding",
@@ -283,8 +283,13 @@ impl<'t> Analyzer<'t> {
             "jsonb_pretty" => sum.saturating_mul(sum),
             // What a setting, or the text of the statement, holds; what is filled up; what is repeated for each match or level.
             "current_setting" if literal(0).is_some_and(is_short) => STORED,
-            "jsonb_path_query" | "jsonb_path_query_tz" if literal(1).is_some_and(is_plain_path) => sum,
-            "jsonb_path_query" | "jsonb_path_query_tz" => ANY,
+            "jsonb_path_query" | "jsonb_path_query_tz" | "jsonb_path_query_first" | "jsonb_path_query_first_tz" => {
+                if literal(1).is_some_and(is_plain_path) {
+                    sum
+                } else {
+                    ANY
+                }
+            }
             "power" | "pow" | "exp" | "factorial" | "numeric_power" | "numeric_exp" | "numeric_fac" | "numeric" => {
                 sum.saturating_add(NUMERIC_TEXT)
             }
@@ -356,7 +361,10 @@ impl<'t> Analyzer<'t> {
             "regclass" | "pg_basetype" | "pg_partition_root" => NAME_TEXT,
             _ if name.starts_with("to_reg") => NAME_TEXT,
             _ if WORDS.contains(&name) => STORED,
-            _ if DEFINITIONS.contains(&name) || name.starts_with("pg_get_") => DEFINITION,
+            // Some of them take a list apart, or say what each id in it stands for.
+            _ if DEFINITIONS.contains(&name) || name.starts_with("pg_get_") => {
+                sum.saturating_mul(LISTED).saturating_add(DEFINITION)
+            }
             _ => match types::result_of(name) {
                 19 => STORED,
                 oid if is_short_type(oid) => FIXED,
@@ -404,10 +412,11 @@ impl<'t> Analyzer<'t> {
 
     fn text_of_type(&self, type_oid: u32, size: u64) -> u64 {
         let oid = self.beneath(type_oid);
-        if let Some(element) = builtins::element_of(oid) {
-            return self.text_of_element(element, size).saturating_mul(QUOTED);
+        match builtins::element_of(oid) {
+            Some(element) if is_reference(element) => size.saturating_mul(NAME_TEXT),
+            Some(element) => self.text_of_element(element, size).saturating_mul(QUOTED),
+            None => self.text_of_element(oid, size),
         }
-        self.text_of_element(oid, size)
     }
 
     fn text_of_element(&self, oid: u32, size: u64) -> u64 {
@@ -444,7 +453,7 @@ impl<'t> Analyzer<'t> {
             // It stays as it is.
             types::JSON => size,
             types::JSONB => size.saturating_mul(JSON),
-            _ if is_short_type(oid) => FIXED_TEXT,
+            _ if is_short_type(oid) && !is_reference(oid) => FIXED_TEXT,
             // What is stored counts as what it usually is.
             _ if stored => size.saturating_mul(QUOTED),
             _ => self.text_of_type(oid, size).saturating_mul(JSON),
@@ -471,6 +480,9 @@ impl<'t> Analyzer<'t> {
             "numeric" if arithmetic(arg) => 0,
             "numeric" => NUMERIC_TEXT,
             "jsonb" if from != types::JSONB => value.size.saturating_mul(super::size::NUMBER_GROWTH),
+            "jsonb" => 0,
+            _ if value.type_oid != types::UNKNOWN && value.type_oid == self.type_named(target) => 0,
+            _ if self.holds_numbers(target) => value.size.saturating_mul(super::size::NUMBER_GROWTH),
             _ => 0,
         };
         // What is of the type already stays as it is.
@@ -478,7 +490,43 @@ impl<'t> Analyzer<'t> {
         let size = if same { value.size } else { self.as_text(value) };
         size.saturating_add(number).max(padded(Some(target)))
     }
+
+    /// What a value of this type, read from a document, may be written out longer by than it stands there.
+    pub(super) fn written_out(&self, target: Option<&TypeName>) -> u64 {
+        if target.is_some_and(|target| self.holds_numbers(target)) { NUMERIC_TEXT } else { 0 }
+    }
+
+    /// Whether values of the type may hold numbers of many digits, which are written in few letters: `1e100000`.
+    fn holds_numbers(&self, target: &TypeName) -> bool {
+        let (_, name) = tree::qualified(&target.names);
+        if self.is_of_server(target) {
+            return builtins::plain_type_named(name, false).is_none_or(builtins::holds_numbers);
+        }
+        let mut known = self.catalog.types_named(name).peekable();
+        // Else it is the row of a table.
+        known.peek().is_none() || known.any(|facts| self.type_holds_numbers(facts.oid, TYPES_DEPTH_MAX))
+    }
+
+    fn type_holds_numbers(&self, type_oid: u32, depth: u32) -> bool {
+        let Some(depth) = depth.checked_sub(1) else { return true };
+        let Some(facts) = self.catalog.types().get(&type_oid) else { return builtins::holds_numbers(type_oid) };
+        match facts.kind {
+            'e' => false,
+            // Those of extensions hold texts, and numbers of eight bytes.
+            'b' => builtins::plain_type(type_oid).is_some() && builtins::holds_numbers(type_oid),
+            'd' => self.type_holds_numbers(facts.base, depth),
+            'A' => self.type_holds_numbers(facts.element, depth),
+            'r' | 'm' => self.type_holds_numbers(facts.subtype, depth),
+            'c' if !facts.fields.is_empty() => {
+                facts.fields.iter().any(|(_, field)| self.type_holds_numbers(*field, depth))
+            }
+            _ => true,
+        }
+    }
 }
+
+/// Types within types are looked into so deep.
+const TYPES_DEPTH_MAX: u32 = 8;
 
 const XML: u32 = 142;
 

@@ -593,7 +593,7 @@ impl<'t> Analyzer<'t> {
                     if let Some(NodeEnum::RangeTableFuncCol(column)) = tree::kind(column) {
                         taint.join(&self.part(&column.colexpr, &scope));
                         taint.join(&self.part(&column.coldefexpr, &scope));
-                        names.push(column.colname.as_str());
+                        names.push((column.colname.as_str(), self.written_out(column.type_name.as_ref())));
                     }
                 }
                 self.may_fail(&taint, "XMLTABLE", table.location);
@@ -614,7 +614,9 @@ impl<'t> Analyzer<'t> {
                 taint.join(&self.json_columns(&table.columns, &mut names, &scope));
                 self.may_fail(&taint, "JSON_TABLE", table.location);
                 self.uses(&taint, How::Predicate, "JSON_TABLE", table.location);
+                let plain = size::is_plain_table(table.pathspec.as_deref(), &table.columns);
                 let size = self.parts_size.saturating_sub(before).max(size::STORED);
+                let size = if plain { size } else { size::ANY };
                 self.table_of(names, taint, size, table.alias.as_ref(), "json_table")
             }
             _ => {
@@ -625,7 +627,7 @@ impl<'t> Analyzer<'t> {
     }
 
     /// The columns of a JSON_TABLE; what their ON EMPTY and ON ERROR clauses may put there besides the document's values.
-    fn json_columns(&mut self, columns: &'t [Node], names: &mut Vec<&'t str>, scope: &Scope<'t, '_>) -> Taint {
+    fn json_columns(&mut self, columns: &'t [Node], names: &mut Vec<(&'t str, u64)>, scope: &Scope<'t, '_>) -> Taint {
         let mut taint = Taint::CLEAN;
         for column in columns {
             if !self.step() {
@@ -634,7 +636,7 @@ impl<'t> Analyzer<'t> {
             if let Some(NodeEnum::JsonTableColumn(column)) = tree::kind(column) {
                 taint.join(&self.json_behaviors([&column.on_empty, &column.on_error], scope));
                 if column.columns.is_empty() {
-                    names.push(&column.name);
+                    names.push((&column.name, self.written_out(column.type_name.as_ref())));
                 } else {
                     taint.join(&self.json_columns(&column.columns, names, scope));
                 }
@@ -643,15 +645,17 @@ impl<'t> Analyzer<'t> {
         taint
     }
 
+    /// A table of columns by name, each of which may be so much longer than what the table is made of.
     fn table_of(
         &mut self,
-        names: Vec<&'t str>,
+        names: Vec<(&'t str, u64)>,
         taint: Taint,
         size: u64,
         alias: Option<&'t pg_query::protobuf::Alias>,
         default: &'static str,
     ) -> From<'t> {
-        let cols = names.into_iter().map(|name| Col { size, ..Col::new(name, taint.clone()) }).collect();
+        let col = |(name, more)| Col { size: size.saturating_add(more), ..Col::new(name, taint.clone()) };
+        let cols = names.into_iter().map(col).collect();
         let mut rel = Rel { cols, open: None, bounded: true, rows: Rows::made(size), ..Rel::default() };
         rename(&mut rel, tree::column_aliases(alias));
         From::one(Cow::Borrowed(alias.map_or(default, |a| a.aliasname.as_str())), rel)

@@ -8,7 +8,7 @@
 //! already, and rows that a join on equal columns multiplies.
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AConst, AExprKind, JsonExprOp, Node, TypeName, a_const};
+use pg_query::protobuf::{AConst, AExprKind, JsonExprOp, JsonTablePathSpec, Node, TypeName, a_const};
 
 use super::tree;
 
@@ -169,9 +169,9 @@ pub(super) fn of(kind: &NodeEnum, own: u64, parts: u64) -> u64 {
         // One value of the document as it is, or parts of it: of each level again, if it is asked for all.
         NodeEnum::JsonFuncExpr(e) => match e.op() {
             JsonExprOp::JsonExistsOp => FIXED,
+            _ if !e.pathspec.as_deref().and_then(tree::literal).is_some_and(is_plain_path) => ANY,
             JsonExprOp::JsonValueOp => parts,
-            _ if e.pathspec.as_deref().and_then(tree::literal).is_some_and(is_plain_path) => parts.saturating_mul(JSON),
-            _ => ANY,
+            _ => parts.saturating_mul(JSON),
         },
         NodeEnum::XmlExpr(e) => {
             let names = u64::try_from(e.named_args.len()).unwrap_or(ANY).saturating_add(1).saturating_mul(STORED);
@@ -227,9 +227,9 @@ pub(super) fn of_operator(kind: AExprKind, name: &str, left: u64, right: u64) ->
     match (kind, name) {
         (AExprKind::AexprNullif, _) => left,
         (AExprKind::AexprOp, "^") => left.max(right).saturating_add(NUMERIC_TEXT),
-        (AExprKind::AexprOp, "%" | "&" | "|" | "#" | "<<" | ">>") => left.max(right),
-        (AExprKind::AexprOp, "=" | "<>" | "!=" | "<" | ">" | "<=" | ">=" | "~" | "!~" | "~*" | "!~*" | "@>" | "<@")
-        | (AExprKind::AexprOp, "&&" | "?" | "?|" | "?&" | "@@" | "@?" | "~~" | "!~~" | "~~*" | "!~~*" | "^@") => FIXED,
+        (AExprKind::AexprOp, "%" | "&" | "#" | "<<" | ">>" | "~") => left.max(right),
+        (AExprKind::AexprOp, "=" | "<>" | "!=" | "<" | ">" | "<=" | ">=" | "!~" | "~*" | "!~*" | "@>" | "<@")
+        | (AExprKind::AexprOp, "?" | "?|" | "?&" | "@@" | "@?" | "~~" | "!~~" | "~~*" | "!~~*" | "^@") => FIXED,
         // Parts of a document as text, in which letters may be escaped.
         (AExprKind::AexprOp, "->>" | "#>>") => left.saturating_mul(JSON),
         (AExprKind::AexprOp, _) => left.saturating_add(right),
@@ -263,9 +263,27 @@ fn series(from: &Node, to: &Node) -> u64 {
     }
 }
 
-/// Whether a path in a document comes to each part of it once at the most.
+/// Whether a path in a document comes to each part of it once at the most (`[0, 0]` twice), and reads no text as a number.
 pub(super) fn is_plain_path(path: &str) -> bool {
-    !path.contains("**") && !path.contains("keyvalue")
+    const OTHERS: &[&str] = &["**", "keyvalue", ",", "number", "decimal", "double"];
+    !OTHERS.iter().any(|other| path.contains(other))
+}
+
+/// Whether all paths of a JSON_TABLE, and those of the tables within it, are such.
+pub(super) fn is_plain_table(path: Option<&JsonTablePathSpec>, columns: &[Node]) -> bool {
+    let is_plain = |path: Option<&JsonTablePathSpec>| {
+        let path = path.and_then(|path| path.string.as_deref());
+        path.is_none_or(|path| tree::literal(path).is_some_and(is_plain_path))
+    };
+    let mut waiting: Vec<&Node> = columns.iter().collect();
+    let mut plain = is_plain(path);
+    while let Some(node) = waiting.pop() {
+        if let Some(NodeEnum::JsonTableColumn(column)) = tree::kind(node) {
+            plain &= is_plain(column.pathspec.as_deref());
+            waiting.extend(&column.columns);
+        }
+    }
+    plain
 }
 
 /// Whether the value of a setting of this name is short whoever sets it: of no extension, and no list of names.

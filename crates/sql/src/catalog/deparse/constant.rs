@@ -133,19 +133,21 @@ pub(super) fn whole(bytes: &[u8]) -> Option<i64> {
     bytes.first_chunk::<8>().filter(|_| bytes.len() == 8).map(|b| i64::from_le_bytes(*b))
 }
 
-/// A number of decimal digits, which are kept by fours, as digits and a power of ten (`NumericChoice`).
+/// A number of decimal digits, which are kept by fours, as digits and a power of ten (`NumericChoice`), with as many behind the
+/// point as it shows.
 fn numeric(bytes: &[u8]) -> Option<String> {
     let (head, rest) = long_text(bytes)?.split_first_chunk::<2>()?;
     let head = u16::from_le_bytes(*head);
-    let (negative, weight, digits) = match head & 0xc000 {
+    let (negative, weight, behind, digits) = match head & 0xc000 {
         0xc000 => return None,
         0x8000 => {
             let low = i32::from(head & 0x3f);
-            (head & 0x2000 != 0, if head & 0x40 == 0 { low } else { low - 64 }, rest)
+            let weight = if head & 0x40 == 0 { low } else { low - 64 };
+            (head & 0x2000 != 0, weight, i32::from((head & 0x1f80) >> 7), rest)
         }
         sign => {
             let (weight, digits) = rest.split_first_chunk::<2>()?;
-            (sign == 0x4000, i32::from(i16::from_le_bytes(*weight)), digits)
+            (sign == 0x4000, i32::from(i16::from_le_bytes(*weight)), i32::from(head & 0x3fff), digits)
         }
     };
     let mut written = String::from("0");
@@ -158,12 +160,21 @@ fn numeric(bytes: &[u8]) -> Option<String> {
         written.push_str(&format!("{four:04}"));
         power = power.checked_sub(1)?;
     }
-    let digits = match written.trim_start_matches('0') {
-        "" => "0",
-        digits => digits,
-    };
     let sign = if negative { "-" } else { "" };
-    Some(format!("({sign}{digits}e{})", power.checked_mul(4)?))
+    let power = power.checked_mul(4)?;
+    let shown = power.min(behind.checked_neg()?);
+    match written.trim_start_matches('0') {
+        "" => Some(format!("(0e{shown})")),
+        digits => {
+            let zeros = "0".repeat(usize::try_from(power.checked_sub(shown)?).ok()?);
+            // Without a point, the power stays as it is.
+            if behind == 0 {
+                Some(format!("({sign}{digits}e{power})"))
+            } else {
+                Some(format!("({sign}{digits}{zeros}e{shown})"))
+            }
+        }
+    }
 }
 
 fn literal(text: &str) -> String {
@@ -201,7 +212,12 @@ mod tests {
             (&[0x8000, 7], Some("(7e0)")),
             (&[0xa000, 7], Some("(-7e0)")),
             (&[0x80ff, 5], Some("(5e-4)")),
-            (&[0x8000], Some("(0e4)")),
+            (&[0x8000], Some("(0e0)")),
+            // Digits behind the point that are shown and not kept: 1.5000000 and zeros.
+            (&[0x8380, 1, 5000], Some("(15000000e-7)")),
+            (&[0x8100], Some("(0e-2)")),
+            (&[0x3fff, 0], Some("(0e-16383)")),
+            (&[0x0001, 2, 1], Some("(1000000000e-1)")),
             (&[0x0000, 100, 1], Some("(1e400)")),
             (&[0x4000, 100, 1], Some("(-1e400)")),
             (&[0xc000], None),

@@ -16,7 +16,7 @@ pub(super) fn marks(oid: u32, bytes: &[u8]) -> String {
     let mut marks = String::new();
     let lengths = match oid {
         JSONB => document(bytes),
-        _ if has_no_numbers(oid) => return marks,
+        _ if !builtins::holds_numbers(oid) => return marks,
         _ => None,
     };
     for length in lengths.unwrap_or_else(|| possible(oid, bytes)) {
@@ -28,14 +28,6 @@ pub(super) fn marks(oid: u32, bytes: &[u8]) -> String {
         });
     }
     marks
-}
-
-/// Whether no value of this type holds a number of many digits.
-fn has_no_numbers(oid: u32) -> bool {
-    /// numeric, numrange, jsonb, jsonpath, nummultirange, record.
-    const HAVE: &[u32] = &[1700, 3906, JSONB, 4072, 4532, 2249];
-    let element = builtins::element_of(oid).unwrap_or(oid);
-    builtins::plain_type(element).is_some() && !HAVE.contains(&element)
 }
 
 /// How long the numbers of a `jsonb` value are as text; `None` where it is not understood.
@@ -77,10 +69,19 @@ fn possible(oid: u32, bytes: &[u8]) -> Vec<usize> {
         let digit = |from: usize| half(bytes, at.checked_add(from)?);
         // One of the long kind, whose first digit is a digit and not none: the short kind has few digits.
         let long = half(bytes, *at).is_some_and(|head| head & 0x8000 == 0);
-        long && digit(4).is_some_and(|first| (1..BASE).contains(&first))
+        long && (digit(4).is_some_and(|first| (1..BASE).contains(&first)) || is_zero(bytes, *at))
     };
     let found = (first..bytes.len()).step_by(step).filter(begins).filter_map(|at| digits(bytes.get(at..)?));
     found.filter(|length| *length > 300).collect()
+}
+
+/// Whether a number of no digits may begin here, which has some behind the point all the same: its length stands before it, in
+/// four bytes or in one.
+fn is_zero(bytes: &[u8], at: usize) -> bool {
+    let before = |bytes_before: usize| at.checked_sub(bytes_before);
+    let long = before(4).and_then(|from| word(bytes, from)) == Some(8 << 2);
+    let short = before(1).and_then(|from| bytes.get(from)) == Some(&(5 << 1 | 1));
+    (long || short) && at.checked_add(2).and_then(|from| half(bytes, from)) == Some(0)
 }
 
 /// How long a number (`NumericChoice`) is as text: digits before the point by fours, and so many behind it.
@@ -142,5 +143,11 @@ mod tests {
         assert!(marks(70_000, &kept(&array)).contains(" 1e9999"));
         // {1}
         assert_eq!(marks(NUMBERS, &kept(&[1, 0, 1700, 1, 1, 8 << 2, 0x0001_8000])), "");
+        // {0e-16383,0e-16383}: no digits, and 16383 behind the point.
+        let zero = [8 << 2, 0x0000_3fff];
+        let zeros = [1, 0, 1700, 2, 1, zero[0], zero[1], zero[0], zero[1]];
+        assert_eq!(marks(NUMBERS, &kept(&zeros)), " 1e9999 1e9999");
+        // In a range, its length takes one byte.
+        assert_eq!(marks(3906, &[0, 0, 11, 0xff, 0x3f, 0, 0]), " 1e9999");
     }
 }
