@@ -4,7 +4,8 @@ use lockgate_tests::issuer::Issuer;
 use lockgate_tests::process::{self, eventually};
 use lockgate_tests::wire::{self, Client};
 use lockgate_tests::{Idp, Scene, api, places};
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn scene_with(idp: &Idp, more: &str) -> Scene {
@@ -168,36 +169,81 @@ fn strangers_cannot_have_the_provider_asked_without_end() {
 }
 
 /// What PostgreSQL 18's library does with `oauth_issuer`; Debian's is older and has no such thing.
-fn oauth(scene: &Scene, idp: &Idp, user: &str, more: &str) -> std::process::Output {
+fn oauth_command(scene: &Scene, idp: &Idp, user: &str, client: &[&str]) -> Command {
     let library = places::cache().join("postgres/18/lib/libpq.so.5");
     let conninfo = format!(
-        "{} sslmode=require oauth_issuer={} oauth_client_id=ci options='-c lockgate.auth=oauth' {more}",
+        "{} sslmode=require oauth_issuer={} oauth_client_id={} options='-c lockgate.auth=oauth'",
         scene.gateway.conninfo(user),
-        idp.issuer()
+        idp.issuer(),
+        client[0]
     );
     let mut python = Command::new("python3");
-    python.arg(places::tool("oauth_login.py")).arg(library).args([&conninfo, "ci", "only-for-tests"]);
+    python.arg(places::tool("oauth_login.py")).arg(library).arg(&conninfo).args(client);
     // The library wants https of a provider, also on this machine.
-    process::output(python.env("PGOAUTHDEBUG", "UNSAFE"))
+    python.env("PGOAUTHDEBUG", "UNSAFE");
+    python
+}
+
+fn oauth(scene: &Scene, idp: &Idp, user: &str) -> std::process::Output {
+    process::output(&mut oauth_command(scene, idp, user, &["ci", "only-for-tests"]))
 }
 
 #[test]
 fn postgresql_18_gets_a_token_by_itself() {
     let idp = Idp::start("k1");
     let scene = scene_with(&idp, "");
-    let output = oauth(&scene, &idp, "ci", "");
+    let output = oauth(&scene, &idp, "ci");
     let said = process::text(&output);
     assert!(output.status.success(), "{said}");
     let discovery =
         format!("told {}/.well-known/openid-configuration openid email groups offline_access", idp.issuer());
     assert_eq!(said.lines().collect::<Vec<_>>(), [discovery.as_str(), "in"]);
-    let output = oauth(&scene, &idp, "alice", "");
+    let output = oauth(&scene, &idp, "alice");
     assert!(!output.status.success() && process::text(&output).contains("login refused"), "{}", process::text(&output));
 
     // Where there is no provider there is nothing to be told.
     let scene = lockgate_tests::scene();
-    let said = process::text(&oauth(&scene, &idp, "ci", ""));
+    let said = process::text(&oauth(&scene, &idp, "ci"));
     assert!(said.contains("no identity provider is configured"), "{said}");
+}
+
+/// A person at psql of PostgreSQL 18, which shows a code and waits until it is approved at the provider.
+#[test]
+fn postgresql_18_logs_a_person_in_by_a_code() {
+    let idp = Idp::start("k1");
+    let scene = scene_with(&idp, "");
+    for (who, gets_in) in [("alice", true), ("bob", false)] {
+        let mut psql = oauth_command(&scene, &idp, "alice", &["psql"]);
+        psql.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut psql = process::spawn(psql);
+        let mut lines = BufReader::new(psql.stdout.take().expect("a pipe")).lines().map(|line| line.expect("text"));
+        let told = lines.next().expect("it is told where tokens are to be had");
+        assert!(told.ends_with("/.well-known/openid-configuration openid email groups offline_access"), "{told}");
+        let visit = lines.next().expect("a code");
+        let (address, code) = visit
+            .strip_prefix("visit ")
+            .and_then(|rest| rest.split_once(" and enter "))
+            .expect("an address and a code");
+        assert_eq!(lines.next().as_deref(), Some("authorization_pending"), "nobody has approved it yet");
+        let page = idp.browse_with(address, who, &[("user_code", code)]);
+        assert!(page.contains("Sign-in Success"), "{page}");
+        let rest: Vec<String> = lines.collect();
+        assert_eq!(rest.last().is_some_and(|line| line == "in"), gets_in, "{rest:?}");
+        let mut said = String::new();
+        psql.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
+        assert_eq!(
+            (psql.wait().expect("it ended").success(), said.contains("login refused")),
+            (gets_in, !gets_in),
+            "{said}"
+        );
+    }
+    let events = scene.gateway.events();
+    let opened: Vec<_> = events.iter().filter(|event| event["event"] == "session_opened").collect();
+    assert_eq!(opened.len(), 1, "{opened:?}");
+    assert_eq!((&opened[0]["user"], &opened[0]["kind"]), (&"alice".into(), &"human".into()), "{}", opened[0]);
+    assert_eq!(opened[0]["groups"], serde_json::json!(["engineers", "staff"]), "{}", opened[0]);
+    assert!(refusals(&scene).iter().any(|why| why.contains("belongs to `bob`")), "{:?}", refusals(&scene));
+    scene.gateway.verify();
 }
 
 #[test]

@@ -122,6 +122,11 @@ impl Idp {
     /// What a person does in a browser, from an address on: follows redirects, keeps cookies, fills in every form as `user`.
     /// Yields the address outside of the provider that it is sent to, or the last page, which has no form.
     pub fn browse(&self, address: &str, user: &str) -> String {
+        self.browse_with(address, user, &[])
+    }
+
+    /// The same, with these fields filled in so wherever a form has them.
+    pub fn browse_with(&self, address: &str, user: &str, fields: &[(&str, &str)]) -> String {
         let client = self.client();
         let mut cookies: BTreeMap<String, String> = BTreeMap::new();
         let mut request = client.get(address);
@@ -148,7 +153,9 @@ impl Idp {
             for input in page.split("<input").skip(1) {
                 let input = format!("<input{}", input.split('>').next().unwrap_or_default());
                 let Some(name) = attribute(&input, "<input", "name") else { continue };
+                let known = fields.iter().find(|(known, _)| *known == name);
                 let value = match name.as_str() {
+                    _ if let Some((_, value)) = known => (*value).to_owned(),
                     "login" => user.to_owned(),
                     "password" => "anything".to_owned(),
                     _ => attribute(&input, "<input", "value").unwrap_or_default(),

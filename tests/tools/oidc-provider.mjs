@@ -1,5 +1,6 @@
 // A certified OpenID Connect provider for the tests: node oidc-provider.mjs MODULES PORT KEY
-// Clients: `ci` and `ops` (client credentials), `bot` (token exchange), `lockgate` (code with PKCE, device code, refresh). Anybody may log in by any
+// Clients: `ci` and `ops` (client credentials), `bot` (token exchange), `lockgate` (code with PKCE, device code, refresh), `psql`
+// (device code, public). Anybody may log in by any
 // name; `groups` follow from it. Access tokens are JWTs for `lockgate`, or for whatever `resource` names. With TLS_CERTIFICATE and TLS_KEY it is
 // https://localhost:PORT, else http://127.0.0.1:PORT.
 import { generateKeyPairSync } from 'node:crypto';
@@ -25,6 +26,10 @@ const { TLS_CERTIFICATE, TLS_KEY } = process.env;
 const provider = new Provider(TLS_KEY ? `https://localhost:${port}` : `http://127.0.0.1:${port}`, {
   jwks: { keys: [jwk] },
   clients: [
+    {
+      client_id: 'psql', token_endpoint_auth_method: 'none', application_type: 'native', redirect_uris: [], response_types: [],
+      grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
+    },
     service('ci'), service('ops'), service('brief'), { ...service('bot'), grant_types: [EXCHANGE] },
     {
       client_id: 'lockgate', ...secret, response_types: ['code'],
@@ -44,7 +49,7 @@ const provider = new Provider(TLS_KEY ? `https://localhost:${port}` : `http://12
   conformIdTokenClaims: process.env.INTROVERT === '1',
   extraTokenClaims: (_, token) => (token.gty === 'token-exchange'
     ? { groups: groups[token.accountId] ?? [], act: { sub: token.clientId, groups: groups[token.clientId] } }
-    : { groups: groups[token.clientId ?? ''] ?? groups.ci }),
+    : { groups: groups[token.accountId ?? token.clientId ?? ''] ?? groups.ci }),
   ttl: { ClientCredentials: (_, __, client) => seconds(client), IdToken: 600, AccessToken: 600 },
   issueRefreshToken: () => true,
   rotateRefreshToken: true,
