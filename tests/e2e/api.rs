@@ -69,6 +69,7 @@ fn nobody_sees_or_changes_what_belongs_to_others() {
         assert!(status == 403 || status == 404, "{path}: {status} {body}");
     }
     // Everybody may end a session of their own.
+    let mut cuts = Vec::new();
     for (token, may, may_kill) in [(&frank, false, false), (&alice, false, true), (&olga, true, true)] {
         let created =
             scene.gateway.as_user(token, &["token", "create", "--user", "mallory", "--group", "dba", "-o", "json"]);
@@ -80,10 +81,21 @@ fn nobody_sees_or_changes_what_belongs_to_others() {
         assert_eq!(killed.status.success(), may_kill, "{}", process::text(&killed));
         if may_kill {
             assert!(session.is_closed_within(std::time::Duration::from_secs(5)), "a killed session lives on");
+            cuts.push((id, if may { "olga" } else { "alice" }));
         } else {
             assert_eq!(session.value("SELECT 1"), "1");
         }
     }
+    // Who did it is on record, for each once, and for nobody else's.
+    process::eventually("they are on record", std::time::Duration::from_secs(5), || {
+        let events = scene.gateway.events();
+        let seen = events.iter().filter(|event| event["event"] == "session_cut");
+        let seen: Vec<_> =
+            seen.map(|event| (event["session"].as_str().unwrap(), event["by"].as_str().unwrap())).collect();
+        assert!(seen.len() <= cuts.len(), "{seen:?}");
+        seen == cuts.iter().map(|(id, by)| (id.as_str(), *by)).collect::<Vec<_>>()
+    });
+    scene.gateway.verify();
 }
 
 #[test]

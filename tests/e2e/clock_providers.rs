@@ -177,3 +177,28 @@ fn what_a_login_was_refreshed_with_is_given_back_though_the_clock_jumps() {
         eventually("it is not kept", Duration::from_secs(50), || !is_kept(&scene));
     });
 }
+
+/// Nobody shows a token of a new key: what is published is read again all the same, and a key that was withdrawn counts no more.
+#[test]
+fn keys_are_read_again_at_intervals() {
+    let clock = Clock::new();
+    let issuer = Issuer::start();
+    let scene = clock.scene_in_haste(&issuer.yaml(""));
+    let token = issuer.token("alice");
+    let is_in = || login(&scene, &token).is_ok();
+    eventually("it runs", Duration::from_secs(20), || scene.gateway.log().contains("ready, with"));
+    // What is read at the start has been read.
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(is_in());
+    issuer.change_key("another");
+    clock.set("+4m");
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(is_in(), "what is known counts until it is read again");
+    clock.set("+6m");
+    // For this reason and for no other.
+    let why = |event: &Value| event["reason"].as_str().is_some_and(|why| why.contains("no key of the issuer verifies"));
+    eventually("the key that was withdrawn counts no more", Duration::from_secs(20), || {
+        !is_in() && scene.gateway.events().iter().any(why)
+    });
+    assert!(login(&scene, &issuer.token("alice")).is_ok(), "{}", scene.gateway.log());
+}

@@ -72,6 +72,18 @@ fn a_chain_is_on_record_and_in_the_targets_log() {
     let name = scene.directly("SELECT string_agg(application_name, ' ') FROM pg_stat_activity WHERE usename = 'app' AND datname = current_database()");
     assert!(name.contains("bot for bob"), "pg_stat_activity shows `{name}`");
     drop(client);
+    // A client that names itself keeps its name; then a comment of the gateway's says it.
+    let named = [("user", "bot"), ("database", "shop"), ("application_name", "nightly")];
+    let mut client = Client::login_with(scene.gateway.port, &named, &token).unwrap();
+    assert_eq!(client.value("SELECT current_setting('application_name')"), "nightly");
+    let session = wire::error(&client.query("DELETE FROM notes")).field(b'H').unwrap();
+    let session = session.split_whitespace().last().unwrap().to_owned();
+    lockgate_tests::process::eventually("the target's log shows the chain", Duration::from_secs(10), || {
+        let log = scene.postgres.log();
+        let of_it = |line: &&str| line.contains(&scene.database) && line.contains("app=nightly");
+        log.lines().filter(of_it).any(|line| line.contains("bot for bob") && line.contains(&session))
+    });
+    drop(client);
     let listed = scene.gateway.here_ok(&["sessions", "list"]);
     assert!(listed.contains("bot for bob"), "{listed}");
     let opened =

@@ -201,6 +201,36 @@ fn a_directory_as_okta_and_entra_speak_to_it() {
         let (status, answer) = scim(&scene, method, path, Some(body.clone()));
         assert_eq!((status, &answer["status"]), (400, &json!("400")), "{method} {path} {body}: {answer}");
     }
+    // What it did is on record, as what it did.
+    let acts = |scene: &Scene| -> Vec<String> {
+        let events = scene.gateway.events();
+        let of_it = events.iter().filter(|event| event["event"] == "administered" && event["by"] == "scim:corp");
+        of_it.map(|act| format!("{} {}", act["what"].as_str().unwrap(), act["subject"].as_str().unwrap())).collect()
+    };
+    let wanted = [
+        "user.created alice",
+        "user.created bob",
+        "user.enabled bob",
+        "user.changed bob",
+        "user.revoked bob",
+        "user.renamed robert",
+        "user.changed robert",
+        "group.created dba",
+        "group.members dba",
+        "group.members dba",
+        "group.renamed dbas",
+        "group.removed dbas",
+        "user.created p0",
+        "user.created p1",
+        "user.created p2",
+        "user.created p3",
+        "user.created p4",
+        "user.revoked alice",
+        "user.removed alice",
+    ];
+    let is_last = |act: &String| act == "user.removed alice";
+    eventually("the last act is on record", Duration::from_secs(5), || acts(&scene).iter().any(is_last));
+    assert_eq!(acts(&scene), wanted);
     scene.gateway.verify();
     let events = scene.gateway.here_ok(&["audit", "export"]);
     let store =

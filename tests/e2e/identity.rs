@@ -363,3 +363,43 @@ fn revoking_a_person_ends_what_a_provider_signed_for_them() {
     assert_eq!(again.value("SELECT 1"), "1");
     gateway.verify();
 }
+
+#[test]
+fn an_agent_that_a_provider_signed_ends_with_whom_it_acts_for() {
+    let issuer = Issuer::start();
+    let scene = Scene::with(15, |options| options.identity.push_str(&issuer.yaml("")));
+    let gateway = &scene.gateway;
+    // A second is what is promised; the rest is for a loaded machine.
+    let second = Duration::from_millis(1_500);
+    let acting = |user: &str| {
+        let token = issuer.token_of_actor("bot", user);
+        let mut client = login(&scene, "bot", &token).expect("the agent is let in");
+        assert_eq!(client.value("SELECT 1"), "1");
+        (client, token)
+    };
+    let (mut for_bob, _) = acting("bob");
+    let (mut for_alice, token) = acting("alice");
+    // In the middle of something.
+    for_alice.send(b'Q', &wire::text("SELECT pg_sleep(60)"));
+    gateway.here_ok(&["token", "revoke", "--user", "alice"]);
+    assert!(for_alice.is_closed_within(second), "revoked: it lives on");
+    gateway.refuses_login("bot", &token);
+    assert_eq!(for_bob.value("SELECT 1"), "1", "who acts for somebody else is not concerned");
+
+    // What is signed later counts, until she is disabled.
+    std::thread::sleep(Duration::from_millis(1_100));
+    gateway.here_ok(&["user", "add", "alice", "--no-password", "--group", "engineers"]);
+    let (mut for_alice, token) = acting("alice");
+    gateway.here_ok(&["user", "disable", "alice"]);
+    assert!(for_alice.is_closed_within(second), "disabled: it lives on");
+    gateway.refuses_login("bot", &token);
+    gateway.refuses_login("bot", &issuer.token_of_actor("bot", "alice"));
+    gateway.here_ok(&["user", "enable", "alice"]);
+    let (mut for_alice, _) = acting("alice");
+
+    // Out of her group: what she may no more, the agent may no more.
+    gateway.here_ok(&["user", "group", "alice", "--remove", "engineers"]);
+    assert!(for_alice.is_closed_within(second), "out of the group: it lives on");
+    assert_eq!(for_bob.value("SELECT 1"), "1");
+    gateway.verify();
+}

@@ -79,6 +79,42 @@ fn wrong_expired_revoked_and_foreign_tokens_are_refused() {
 }
 
 #[test]
+fn another_users_token_proves_nothing_by_any_method() {
+    let scene = scene();
+    let (alice, frank) = (scene.alice(), scene.frank());
+    for (how, tls) in [
+        ("", "disable"),
+        ("", "require"),
+        ("-c lockgate.auth=token", "disable"),
+        ("-c lockgate.auth=token", "require"),
+        ("-c lockgate.auth=scram-sha-256", "disable"),
+        ("-c lockgate.auth=scram-sha-256", "require"),
+    ] {
+        let attempt = |user: &str, token: &str| {
+            let mut psql = scene.gateway.psql(user, token);
+            psql.env("PGSSLMODE", tls).env("PGOPTIONS", how).args(["-Atc", "SELECT 'in'"]);
+            process::output(&mut psql)
+        };
+        for (user, token) in [("alice", &frank), ("frank", &alice), ("Alice", &alice), ("nobody", &alice)] {
+            let refused = attempt(user, token);
+            let said = process::text(&refused);
+            assert!(!refused.status.success() && said.contains("login refused"), "{how} {tls} {user}: {said}");
+        }
+        for (user, token) in [("alice", &alice), ("frank", &frank)] {
+            assert_eq!(process::text(&attempt(user, token)).trim(), "in", "{how} {tls} {user}");
+        }
+    }
+    let opened: Vec<String> = scene
+        .gateway
+        .events()
+        .iter()
+        .filter(|event| event["event"] == "session_opened")
+        .map(|event| event["user"].to_string())
+        .collect();
+    assert_eq!(opened.len(), 12, "{opened:?}");
+}
+
+#[test]
 fn who_is_refused_is_told_of_the_link() {
     let scene = scene();
     for how in ["token", "scram-sha-256"] {

@@ -194,33 +194,42 @@ fn policies_that_change_end_what_they_would_not_answer_so_any_more() {
         ("what was masked is masked more", "alice", &alice, people, &stronger),
     ] {
         for extended in [false, true] {
-            let mut client = Client::login(scene.gateway.port, user, token);
-            if extended {
-                client.send(b'P', &[&[0], sql.as_bytes(), &[0, 0, 0]].concat());
-                client.send(b'B', &[0, 0, 0, 0, 0, 0, 0, 0]);
-                client.send(b'E', &[0, 0, 0, 0, 0]);
-                client.send(b'S', b"");
-            } else {
-                client.send(b'Q', &wire::text(sql));
+            let mut fastest = Duration::MAX;
+            for round in 0..3 {
+                let mut client = Client::login(scene.gateway.port, user, token);
+                if extended {
+                    client.send(b'P', &[&[0], sql.as_bytes(), &[0, 0, 0]].concat());
+                    client.send(b'B', &[0, 0, 0, 0, 0, 0, 0, 0]);
+                    client.send(b'E', &[0, 0, 0, 0, 0]);
+                    client.send(b'S', b"");
+                } else {
+                    client.send(b'Q', &wire::text(sql));
+                }
+                while client.frame().tag != b'D' {}
+                if round == 0 {
+                    // What changes nothing about it ends nothing: other lines, and what is wider.
+                    load(
+                        &scene,
+                        &format!(
+                            "// a comment\n\n{usual}\npermit (principal in Group::\"engineers\", action, resource in Target::\"shop\");\n"
+                        ),
+                    );
+                    let until = Instant::now() + Duration::from_millis(1_500);
+                    while Instant::now() < until {
+                        assert_eq!(client.frame().tag, b'D', "{what}");
+                    }
+                }
+                load(&scene, policies);
+                let loaded = Instant::now();
+                assert!(client.is_closed_within(LOADED), "{what}: it lives on");
+                fastest = fastest.min(loaded.elapsed());
+                let tail =
+                    String::from_utf8_lossy(&client.seen[client.seen.len().saturating_sub(2_000)..]).into_owned();
+                assert!(tail.contains("access was taken away") && tail.contains("42501"), "{what}: {tail}");
+                load(&scene, usual);
+                std::thread::sleep(Duration::from_millis(700));
             }
-            while client.frame().tag != b'D' {}
-            // What changes nothing about it ends nothing: other lines, and what is wider.
-            load(
-                &scene,
-                &format!(
-                    "// a comment\n\n{usual}\npermit (principal in Group::\"engineers\", action, resource in Target::\"shop\");\n"
-                ),
-            );
-            let until = Instant::now() + Duration::from_millis(1_500);
-            while Instant::now() < until {
-                assert_eq!(client.frame().tag, b'D', "{what}");
-            }
-            load(&scene, policies);
-            assert!(client.is_closed_within(Duration::from_secs(5)), "{what}: it lives on");
-            let tail = String::from_utf8_lossy(&client.seen[client.seen.len().saturating_sub(2_000)..]).into_owned();
-            assert!(tail.contains("access was taken away") && tail.contains("42501"), "{what}: {tail}");
-            load(&scene, usual);
-            std::thread::sleep(Duration::from_millis(700));
+            assert!(fastest < PROMISED, "{what}: ended after {fastest:?} at best");
         }
     }
     scene.gateway.verify();

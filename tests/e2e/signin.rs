@@ -144,7 +144,8 @@ fn the_command_line_logs_in_and_out() {
     );
     assert!(stage.run(&["targets"]).status.success());
 
-    let mut session = Client::login(stage.scene.gateway.port, "alice", &stage.token());
+    let token = stage.token();
+    let mut session = Client::login(stage.scene.gateway.port, "alice", &token);
     assert_eq!(session.value("SELECT 1"), "1");
     let begun = Instant::now();
     let out = stage.run(&["logout"]);
@@ -154,12 +155,17 @@ fn the_command_line_logs_in_and_out() {
     assert_eq!(stage.run(&["whoami", "--url", &stage.url()]).status.code(), Some(5));
     assert_eq!(stage.kept()["gateways"], serde_json::json!({}));
 
-    let is_it = |event: &Value| event["what"] == "login.created" && event["subject"] == "alice";
-    eventually("the login is on record", Duration::from_secs(5), || stage.scene.gateway.events().iter().any(is_it));
+    let id = stage_id(&token).to_owned();
+    let made = |event: &Value| event["what"] == "login.created" && event["subject"] == "alice";
+    let over = |event: &Value| event["event"] == "token_revoked" && event["token_id"] == id && event["by"] == "alice";
+    eventually("the login is on record, and the logout", Duration::from_secs(5), || {
+        let events = stage.scene.gateway.events();
+        events.iter().any(made) && events.iter().any(over)
+    });
 
     // A token that is over has a code of its own, too.
     stage.log_in("alice");
-    let id = stage.token().split('_').nth(1).expect("an id").to_owned();
+    let id = stage_id(&stage.token()).to_owned();
     stage.scene.gateway.here_ok(&["token", "revoke", &id]);
     let over = stage.run(&["whoami"]);
     assert_eq!(over.status.code(), Some(5), "{}", process::text(&over));
@@ -168,6 +174,55 @@ fn the_command_line_logs_in_and_out() {
     stage.scene.gateway.verify();
     let log = stage.scene.gateway.log();
     assert!(!log.contains(&stage_secret(&log)), "no token in the log");
+}
+
+/// Where there is a desktop, the command line has it open the page; where that cannot be, it says the address all the same.
+#[test]
+fn the_command_line_opens_the_browser() {
+    let stage = Stage::new();
+    let programs = stage.home.path().join("programs");
+    std::fs::create_dir(&programs).expect("a new directory");
+    let opened = stage.home.path().join("opened");
+    for (with_program, quiet, words) in [
+        (false, false, "open this address in a browser on this machine: "),
+        (true, true, "open this address in a browser on this machine: "),
+        (true, false, "confirm the login in your browser: "),
+    ] {
+        if with_program {
+            let program = programs.join("xdg-open");
+            // Written whole or not at all, as a browser is told.
+            let text = format!("#!/bin/sh\necho \"$#:$1\" >{0}.new\n/bin/mv {0}.new {0}\n", opened.display());
+            std::fs::write(&program, text).expect("a file");
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        }
+        let mut args = vec!["login", "--url"];
+        let url = stage.url();
+        args.push(&url);
+        args.extend(quiet.then_some("--no-browser"));
+        let mut command = stage.cli(&args);
+        let mut waiting = Waiting::start({
+            command.env("DISPLAY", ":99").env("PATH", &programs);
+            command
+        });
+        let address = waiting.word("https://");
+        assert!(waiting.said.contains(words), "{}", waiting.said);
+        if !with_program || quiet {
+            assert!(!opened.exists(), "nobody wanted a browser");
+            continue;
+        }
+        eventually("the browser is told", Duration::from_secs(10), || opened.exists());
+        let told = std::fs::read_to_string(&opened).expect("text");
+        assert_eq!(told.trim(), format!("1:{address}"), "this address and nothing else");
+        let mut surfer = Surfer::new(&stage.scene.gateway);
+        let page = stage.visit(&mut surfer, &address, "alice");
+        surfer.submit(&page, &[("action", "approve")]);
+        assert_eq!(waiting.end(), Some(0), "{}", waiting.said);
+    }
+}
+
+/// The id in a Lockgate token.
+fn stage_id(token: &str) -> &str {
+    token.split('_').nth(1).expect("an id")
 }
 
 /// A Lockgate token in a text, if there is one; else a text that is not in it.
@@ -199,6 +254,13 @@ fn a_login_can_be_denied_and_ends_everywhere() {
     assert_eq!(process::output(session.env("LOCKGATE_TOKEN", token)).status.code(), Some(5));
     let home = surfer.open(&format!("{}/login", stage.url()));
     assert!(home.html.contains("Signed in as <b>alice</b>"), "another login is not concerned: {}", home.html);
+    eventually("the end is on record", Duration::from_secs(5), || {
+        let events = stage.scene.gateway.events();
+        let of = |what: &str| events.iter().filter(|event| event["what"] == what && event["by"] == "alice").count();
+        assert!(of("login.ended") <= 1, "{events:?}");
+        (of("login.created"), of("login.ended")) == (3, 1)
+    });
+    stage.scene.gateway.verify();
 }
 
 #[test]

@@ -8,6 +8,16 @@ use lockgate_tests::{Gateway, Postgres, Scene, places};
 use std::path::PathBuf;
 use std::process::Command;
 
+/// What a provider is told of us: where we are, and more.
+fn metadata_of(ours: &str, more: &str) -> String {
+    format!(
+        "<EntityDescriptor xmlns=\"urn:oasis:names:tc:SAML:2.0:metadata\" entityID=\"{ours}/metadata\"><SPSSODescriptor \
+         protocolSupportEnumeration=\"urn:oasis:names:tc:SAML:2.0:protocol\">{more}<AssertionConsumerService \
+         Binding=\"urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST\" Location=\"{ours}/acs\" index=\"0\"/></SPSSODescriptor>\
+         </EntityDescriptor>"
+    )
+}
+
 struct Stage {
     gateway: Gateway,
     idp: SimpleSaml,
@@ -29,12 +39,7 @@ impl Stage {
         options.extra = String::new();
         let mut gateway = Gateway::prepare(options);
         let ours = format!("{}/saml/corp-saml", gateway.url());
-        let party = format!(
-            "<EntityDescriptor xmlns=\"urn:oasis:names:tc:SAML:2.0:metadata\" entityID=\"{ours}/metadata\"><SPSSODescriptor \
-             protocolSupportEnumeration=\"urn:oasis:names:tc:SAML:2.0:protocol\"><AssertionConsumerService \
-             Binding=\"urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST\" Location=\"{ours}/acs\" index=\"0\"/></SPSSODescriptor>\
-             </EntityDescriptor>"
-        );
+        let party = metadata_of(&ours, "");
         let idp = SimpleSaml::start(&[Party { name: "gateway".into(), metadata: party, options: "{}".into() }]);
         std::fs::write(&metadata, idp.metadata()).expect("a new file");
         gateway.resume();
@@ -173,4 +178,147 @@ fn a_hundred_pairs_of_the_same_answer_sign_in_a_hundred_times() {
         .map(|answer| stage.post(&mut Surfer::new(&stage.gateway), &[("SAMLResponse", answer.clone())]).status)
         .collect();
     assert!(after.iter().all(|status| *status == 403), "{after:?}");
+}
+
+/// A way in which a gateway and the provider have agreed, and who signs in so; nobody, where they have not.
+struct Agreed {
+    name: &'static str,
+    /// What the gateway's entry says.
+    ours: String,
+    /// What our metadata says in addition.
+    told: String,
+    /// What the provider is told to do.
+    theirs: &'static str,
+    user: Option<&'static str>,
+}
+
+/// A key and its certificate, and the certificate as it stands in metadata.
+fn certified(folder: &Scratch, name: &str) -> (String, String) {
+    let file = |end: &str| folder.path().join(format!("{name}.{end}"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=gateway"]);
+    process::run(openssl.arg("-keyout").arg(file("key")).arg("-out").arg(file("crt")));
+    let pem = std::fs::read_to_string(file("crt")).expect("a certificate");
+    let der = pem.lines().filter(|line| !line.starts_with("---")).collect::<String>();
+    (format!("{{certificate: {}, key: {}}}", file("crt").display(), file("key").display()), der)
+}
+
+#[test]
+fn every_setting_of_a_saml_provider_is_in_force() {
+    const SEALED: &str =
+        r#"{"assertion.encryption": true, "sharedkey_algorithm": "http://www.w3.org/2009/xmlenc11#aes256-gcm"}"#;
+    const CBC: &str =
+        r#"{"assertion.encryption": true, "sharedkey_algorithm": "http://www.w3.org/2001/04/xmlenc#aes256-cbc"}"#;
+    const ALICE: Option<&str> = Some("alice@example.com");
+    let folder = Scratch::make();
+    let (decryption, opens) = certified(&folder, "decryption");
+    let (signing, signs) = certified(&folder, "signing");
+    let key = |word: &str, der: &str| {
+        format!(
+            "<KeyDescriptor use=\"{word}\"><KeyInfo xmlns=\"http://www.w3.org/2000/09/xmldsig#\"><X509Data><X509Certificate>{der}\
+             </X509Certificate></X509Data></KeyInfo></KeyDescriptor>"
+        )
+    };
+    let agreed = |name, ours: String, told: String, theirs, user| Agreed { name, ours, told, theirs, user };
+    let opened = format!(", decryption: [{decryption}]");
+    let seals = key("encryption", &opens);
+    let all = [
+        agreed("sealed", opened.clone(), seals.clone(), SEALED, ALICE),
+        agreed("sealed-no-key", String::new(), seals.clone(), SEALED, None),
+        agreed("cbc", format!("{opened}, allow_cbc: true"), seals.clone(), CBC, ALICE),
+        agreed("cbc-not-allowed", opened, seals, CBC, None),
+        agreed(
+            "signs",
+            format!(", signing: {signing}"),
+            key("signing", &signs),
+            r#"{"validate.authnrequest": true}"#,
+            ALICE,
+        ),
+        agreed(
+            "usual",
+            ", authn_contexts: ['urn:oasis:names:tc:SAML:2.0:ac:classes:Password']".to_owned(),
+            String::new(),
+            "{}",
+            ALICE,
+        ),
+        agreed(
+            "strong",
+            ", authn_contexts: ['urn:oasis:names:tc:SAML:2.0:ac:classes:X509']".to_owned(),
+            String::new(),
+            "{}",
+            None,
+        ),
+        agreed(
+            "named",
+            ", user_prefix: 'saml:', groups: [everybody]".to_owned(),
+            String::new(),
+            "{}",
+            Some("saml:alice@example.com"),
+        ),
+    ];
+    let postgres = Postgres::shared(15);
+    let mut options = Scene::options(postgres, &postgres.database("SELECT 1"));
+    let metadata = folder.path().join("idp.xml");
+    let entries = all.iter().map(|Agreed { name, ours, .. }| {
+        format!(
+            "    - {{name: {name}, metadata: {}, user_attribute: email, groups_attribute: groups, want_signed: response{ours}}}\n",
+            metadata.display()
+        )
+    });
+    options.identity = format!("  login_ttl: 12h\n  saml:\n{}", entries.collect::<String>());
+    options.extra = String::new();
+    let mut gateway = Gateway::prepare(options);
+    let parties: Vec<Party> = all
+        .iter()
+        .map(|Agreed { name, told, theirs, .. }| Party {
+            name: (*name).to_owned(),
+            metadata: metadata_of(&format!("{}/saml/{name}", gateway.url()), told),
+            options: (*theirs).to_owned(),
+        })
+        .collect();
+    let idp = SimpleSaml::start(&parties);
+    std::fs::write(&metadata, idp.metadata()).expect("a new file");
+    gateway.resume();
+
+    for Agreed { name, user, .. } in &all {
+        let ours = format!("{}/saml/{name}", gateway.url());
+        let mut surfer = Surfer::new(&gateway);
+        let address = surfer.redirect(&format!("{ours}/login"));
+        let posted = idp.browser().log_in(&address, &[], "alice", "wonderland");
+        let page = surfer.post(&format!("{ours}/acs"), &[("SAMLResponse", &posted.saml_response)]);
+        match user {
+            Some(user) => {
+                assert!(
+                    page.html.contains(&format!("Signed in as <b>{user}</b> with {name}")),
+                    "{name}: {}",
+                    page.html
+                );
+                assert_eq!(page.html.contains("everybody"), *name == "named", "{name}: {}", page.html);
+            }
+            None => {
+                assert_eq!((page.status, page.html.contains("Signed in as")), (403, false), "{name}: {}", page.html)
+            }
+        }
+    }
+    // What the provider needs of it is in our metadata.
+    let metadata = |name: &str| Surfer::new(&gateway).open(&format!("{}/saml/{name}/metadata", gateway.url())).html;
+    assert!(metadata("sealed").contains(&opens[..64]) && !metadata("sealed").contains(&signs[..64]));
+    assert!(metadata("signs").contains(&signs[..64]) && metadata("signs").contains("AuthnRequestsSigned=\"true\""));
+    // A session lasts as long as the provider's, which is eight hours here, and not as long as it might.
+    let listed = gateway.here_ok(&["logins", "list", "-o", "json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let logins = listed.as_array().expect("a list");
+    assert_eq!(logins.len(), all.iter().filter(|agreed| agreed.user.is_some()).count(), "{listed}");
+    for login in logins {
+        let seconds = |key: &str| seconds_of(login[key].as_str().expect("a time"));
+        let lasts = seconds("expires") - seconds("created");
+        assert!((8 * 3_600 - 120..=8 * 3_600).contains(&lasts), "it lasts {lasts} s: {login}");
+    }
+    gateway.verify();
+}
+
+/// The seconds of a time as it is written.
+fn seconds_of(written: &str) -> i64 {
+    let mut date = Command::new("date");
+    process::run(date.args(["-u", "+%s", "-d", written])).trim().parse().expect("a number")
 }

@@ -378,6 +378,29 @@ fn a_token_that_was_shown_is_asked_about_again() {
     }
 }
 
+/// Whoever says yes to a token may say other things of its holder than the token.
+#[test]
+fn what_a_provider_says_of_a_token_is_compared_with_it() {
+    for check in ["introspection", "userinfo"] {
+        let issuer = Issuer::start();
+        let scene = Scene::with(15, |options| {
+            let entry = issuer.yaml(&format!(", token_check: {check}"));
+            options.identity = format!("  recheck: 1s\n  grace: 1m\n{entry}");
+        });
+        let users = ["alice", "bob", "carol", "dave"];
+        let mut clients = users.map(|user| Client::login(scene.gateway.port, user, &issuer.token(user)));
+        issuer.tell("alice", serde_json::json!({"groups": ["engineers"]}));
+        issuer.tell("bob", serde_json::json!({"groups": ["engineers", "fraud"]}));
+        issuer.tell("carol", serde_json::json!({"groups": []}));
+        issuer.tell("dave", serde_json::json!({"sub": "alice"}));
+        for client in &mut clients[1..] {
+            ended(client, 5, "the token was revoked");
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        assert_eq!(clients[0].value("SELECT 1"), "1", "{check}: it says the same of alice");
+    }
+}
+
 #[test]
 fn a_token_exchange_makes_an_agent_that_acts_for_its_subject() {
     let idp = Idp::start("k1");

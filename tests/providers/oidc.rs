@@ -90,6 +90,29 @@ fn what_the_id_token_leaves_out_is_asked_of_userinfo() {
     is_alice(&browser_login(&idp, &provider(&idp), "alice"));
 }
 
+/// A provider that takes the client's secret in the form only.
+#[test]
+fn the_secret_goes_where_the_provider_takes_it() {
+    let mut idp = Idp::reserve();
+    idp.resume("k1", &[("SECRET_POST", "1")]);
+    let provider = provider(&idp);
+    let proven = browser_login(&idp, &provider, "alice");
+    is_alice(&proven);
+    let fresh = wait(provider.refresh(&proven, now())).unwrap();
+    is_alice(&fresh);
+    let refresh = fresh.refresh_token.unwrap();
+    assert!(wait(provider.introspect(&refresh)).unwrap());
+    wait(provider.revoke(&refresh)).unwrap();
+    assert!(!wait(provider.introspect(&refresh)).unwrap());
+    let device = wait(provider.start_device()).unwrap();
+    assert!(matches!(wait(provider.poll_device(&device, now())), Ok(DevicePoll::Pending)));
+    // It is no public client: another secret is refused.
+    let mut wrong = settings(&idp);
+    wrong.client_secret = Some(Secret::new("a guess & more".to_owned()));
+    let refused = wait(Provider::new(wrong).unwrap().start_device()).err().unwrap();
+    assert!(matches!(&refused, ProviderError::Refused { error, .. } if error == "invalid_client"), "{refused}");
+}
+
 #[test]
 fn answers_of_other_logins_are_refused() {
     let idp = Idp::start("k1");

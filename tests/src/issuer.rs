@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,10 @@ pub struct Issuer {
 
 #[derive(Debug)]
 struct Inner {
-    key: EcdsaKeyPair,
+    /// Its key, and what it is called.
+    key: Mutex<(String, EcdsaKeyPair)>,
+    /// What it says of whose tokens, in place of the usual.
+    told: Mutex<BTreeMap<String, Value>>,
     /// Whose tokens it does not vouch for any more.
     revoked: Mutex<BTreeSet<String>>,
     /// Whether it hangs up on who asks about a token.
@@ -72,7 +75,22 @@ impl Issuer {
 
     /// A token for the gateway, for some seconds.
     pub fn token_for(&self, user: &str, seconds: u64) -> String {
-        signed(&self.inner.key, &self.name, user, seconds, "")
+        signed(&self.inner, &self.name, user, seconds, "")
+    }
+
+    /// A token of what somebody does for somebody else (RFC 8693), for an hour.
+    pub fn token_of_actor(&self, actor: &str, user: &str) -> String {
+        signed(&self.inner, &self.name, user, HOUR, &format!(r#","act":{{"sub":"{actor}","groups":["engineers"]}}"#))
+    }
+
+    /// Signs with a new key from now on, and publishes the old one no more.
+    pub fn change_key(&self, name: &str) {
+        *self.inner.key.lock().expect("nobody panicked") = (name.to_owned(), new_key());
+    }
+
+    /// Says these claims, too, of whoever's tokens it is asked about.
+    pub fn tell(&self, user: &str, claims: Value) {
+        self.inner.told.lock().expect("nobody panicked").insert(user.to_owned(), claims);
     }
 
     /// Does not vouch for somebody's tokens any more.
@@ -86,10 +104,14 @@ impl Issuer {
     }
 }
 
+fn new_key() -> EcdsaKeyPair {
+    EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key")
+}
+
 impl Inner {
     fn new() -> Arc<Inner> {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
-        Arc::new(Inner { key, revoked: Mutex::default(), is_away: AtomicBool::new(false) })
+        let key = Mutex::new(("k".to_owned(), new_key()));
+        Arc::new(Inner { key, told: Mutex::default(), revoked: Mutex::default(), is_away: AtomicBool::new(false) })
     }
 }
 
@@ -157,7 +179,7 @@ fn serve(stream: impl Read + Write, issuer: &str, inner: &Inner) -> std::io::Res
         let (status, answer) = match asked {
             Some(_) if inner.is_away.load(Ordering::Acquire) => return Ok(()),
             Some(token) => about(&token, request.path() == "/userinfo", inner),
-            None => ("200 OK", answer(&request.first, &request.body, issuer, &inner.key)),
+            None => ("200 OK", answer(&request.first, &request.body, issuer, inner)),
         };
         say(from.get_mut(), status, "application/json", &answer)?;
     }
@@ -170,41 +192,48 @@ fn about(token: &str, is_userinfo: bool, inner: &Inner) -> (&'static str, String
     let claims: Value = serde_json::from_slice(&claims).unwrap_or_default();
     let user = claims["sub"].as_str().unwrap_or_default();
     let counts = !user.is_empty() && !inner.revoked.lock().expect("nobody panicked").contains(user);
+    let mut told = json!({"active": true, "sub": user});
+    let more = inner.told.lock().expect("nobody panicked").get(user).cloned().unwrap_or_default();
+    for (name, value) in more.as_object().into_iter().flatten() {
+        told[name] = value.clone();
+    }
     match (counts, is_userinfo) {
-        (true, true) => ("200 OK", json!({"sub": user}).to_string()),
+        (true, _) => ("200 OK", told.to_string()),
         (false, true) => ("401 Unauthorized", "{}".to_owned()),
-        (true, false) => ("200 OK", json!({"active": true, "sub": user}).to_string()),
         (false, false) => ("200 OK", json!({"active": false}).to_string()),
     }
 }
 
-fn answer(request: &str, body: &str, issuer: &str, key: &EcdsaKeyPair) -> String {
+fn answer(request: &str, body: &str, issuer: &str, inner: &Inner) -> String {
     if request.contains("/.well-known/") {
         return format!(
             r#"{{"issuer":"{issuer}","jwks_uri":"{issuer}/jwks","authorization_endpoint":"{issuer}/auth","token_endpoint":"{issuer}/token","introspection_endpoint":"{issuer}/introspect","userinfo_endpoint":"{issuer}/userinfo"}}"#
         );
     }
     if request.contains("/jwks") {
-        let point = key.public_key().as_ref();
+        let key = inner.key.lock().expect("nobody panicked");
+        let (name, point) = (&key.0, key.1.public_key().as_ref());
         let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..65]));
-        return format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256","kid":"k","x":"{x}","y":"{y}"}}]}}"#);
+        return format!(r#"{{"keys":[{{"kty":"EC","crv":"P-256","kid":"{name}","x":"{x}","y":"{y}"}}]}}"#);
     }
     // The code is the user and the nonce of the login.
     let code = body.split('&').find_map(|pair| pair.strip_prefix("code=")).unwrap_or_default();
     let (user, nonce) = code.split_once('.').unwrap_or_default();
-    let id_token = signed(key, issuer, user, HOUR, &format!(r#","nonce":"{nonce}""#));
+    let id_token = signed(inner, issuer, user, HOUR, &format!(r#","nonce":"{nonce}""#));
     format!(
         r#"{{"access_token":"a","token_type":"Bearer","expires_in":60,"refresh_token":"r-{user}","id_token":"{id_token}"}}"#
     )
 }
 
-fn signed(key: &EcdsaKeyPair, issuer: &str, user: &str, seconds: u64, more: &str) -> String {
+fn signed(inner: &Inner, issuer: &str, user: &str, seconds: u64, more: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let claims = format!(
         r#"{{"iss":"{issuer}","sub":"{user}","aud":"lockgate","iat":{now},"exp":{},"groups":["engineers"]{more}}}"#,
         now + seconds
     );
-    let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","kid":"k"}"#), URL_SAFE_NO_PAD.encode(claims));
+    let (name, key) = &*inner.key.lock().expect("nobody panicked");
+    let header = format!(r#"{{"alg":"ES256","kid":"{name}"}}"#);
+    let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let signature = key.sign(&SystemRandom::new(), text.as_bytes()).expect("it signs");
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
 }

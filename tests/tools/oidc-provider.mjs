@@ -19,12 +19,15 @@ const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const groups = { ci: ['engineers'], bot: ['engineers'], ops: ['platform'], alice: ['engineers', 'staff'], frank: ['fraud'] };
 const disabled = new Set();
 const seconds = (client) => (client.clientId === 'brief' ? 4 : 600);
-const secret = { client_secret: 'only-for-tests', token_endpoint_auth_method: 'client_secret_basic' };
+// With SECRET_POST clients show their secret in the form, and not in a header.
+const method = process.env.SECRET_POST ? 'client_secret_post' : 'client_secret_basic';
+const secret = { client_secret: 'only-for-tests', token_endpoint_auth_method: method };
 const service = (client_id) => ({ client_id, ...secret, redirect_uris: [], response_types: [], grant_types: ['client_credentials'] });
 
 const { TLS_CERTIFICATE, TLS_KEY } = process.env;
 const provider = new Provider(TLS_KEY ? `https://localhost:${port}` : `http://127.0.0.1:${port}`, {
   jwks: { keys: [jwk] },
+  clientAuthMethods: [method, 'none'],
   clients: [
     {
       client_id: 'psql', token_endpoint_auth_method: 'none', application_type: 'native', redirect_uris: [], response_types: [],

@@ -84,7 +84,7 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let good = format!(
-            r#"{{"issuer":"http://127.0.0.1:{port}","jwks_uri":"http://127.0.0.1:{port}/jwks","userinfo_endpoint":"http://127.0.0.1:{port}/userinfo"}}"#
+            r#"{{"issuer":"http://127.0.0.1:{port}","jwks_uri":"http://127.0.0.1:{port}/jwks","userinfo_endpoint":"http://127.0.0.1:{port}/userinfo","introspection_endpoint":"http://127.0.0.1:{port}/introspect"}}"#
         );
         let description = Arc::new(Mutex::new(Say::Json(good)));
         let keys = Arc::new(Mutex::new(Say::Json(issuer.jwks())));
@@ -108,7 +108,7 @@ impl Fake {
                     let request = String::from_utf8_lossy(&request[..length]).into_owned();
                     let which = match request.split(' ').nth(1) {
                         Some("/jwks") => keys,
-                        Some("/userinfo") => told,
+                        Some("/userinfo" | "/introspect") => told,
                         _ => description,
                     };
                     let say = which.lock().unwrap().clone();
@@ -120,9 +120,13 @@ impl Fake {
     }
 
     fn provider(&self) -> Provider {
+        self.checked_by(TokenCheck::Userinfo)
+    }
+
+    fn checked_by(&self, check: TokenCheck) -> Provider {
         let mut rules = rules();
         rules.issuer = format!("http://127.0.0.1:{}", self.port);
-        let token_check = Some(TokenCheck::Userinfo);
+        let token_check = Some(check);
         Provider::new(Settings { rules, client_secret: None, scopes: Vec::new(), token_check, ca: None }).unwrap()
     }
 
@@ -289,29 +293,41 @@ async fn many_who_come_with_a_new_key_have_it_asked_for_once() {
 async fn a_token_counts_as_long_as_its_holder_is_who_it_names() {
     let issuer = Issuer::new();
     let fake = Fake::start(&issuer).await;
-    let provider = fake.provider();
     let proven = |more: &str| {
         let payload = claims(&format!(r#"{{"iss":"http://127.0.0.1:{}","groups":["a","b"]{more}}}"#, fake.port));
         issuer.token(Algorithm::Rs256, r#"{"alg":"RS256","kid":"rsa"}"#, &payload)
     };
     let (own, agents) = (proven(""), proven(r#","act":{"sub":"bot","groups":["a"]}"#));
-    let sub = "248289761001";
-    for token in [own, agents] {
-        let proven = provider.prove(&Jwt::read(&token).unwrap(), Expected::Bearer, now()).await.unwrap();
-        for (told, counts) in [
-            (format!(r#"{{"sub":"{sub}"}}"#), true),
-            (format!(r#"{{"sub":"{sub}","email":"alice@example.com","groups":["b","a"]}}"#), true),
-            (format!(r#"{{"sub":"{sub}","email":"Alice@Example.com"}}"#), true),
-            (format!(r#"{{"sub":"{sub}","email":"alice.b@example.com"}}"#), false),
-            (format!(r#"{{"sub":"{sub}","email":"alice@example.com","email_verified":false}}"#), false),
-            (format!(r#"{{"sub":"{sub}","email":7}}"#), false),
-            (format!(r#"{{"sub":"{sub}","groups":["a"]}}"#), false),
-            (r#"{"sub":"somebody else"}"#.to_owned(), false),
-            ("{}".to_owned(), false),
-        ] {
-            *fake.told.lock().unwrap() = Say::Json(told.clone());
-            let still = provider.still_counts(&Secret::new(token.clone()), &proven).await.unwrap();
-            assert_eq!(still, counts, "{} {told}", proven.user);
+    let sub = r#""sub":"248289761001""#;
+    for check in [TokenCheck::Userinfo, TokenCheck::Introspection] {
+        let provider = fake.checked_by(check);
+        let by_introspection = check == TokenCheck::Introspection;
+        for token in [&own, &agents] {
+            let proven = provider.prove(&Jwt::read(token).unwrap(), Expected::Bearer, now()).await.unwrap();
+            for (told, counts) in [
+                (sub.to_owned(), true),
+                (format!(r#"{sub},"email":"alice@example.com","groups":["b","a"]"#), true),
+                (format!(r#"{sub},"email":"Alice@Example.com""#), true),
+                (format!(r#"{sub},"email":"alice.b@example.com""#), false),
+                (format!(r#"{sub},"email":"alice@example.com","email_verified":false"#), false),
+                (format!(r#"{sub},"email":7"#), false),
+                (format!(r#"{sub},"groups":["a"]"#), false),
+                (format!(r#"{sub},"groups":["a","b","c"]"#), false),
+                (format!(r#"{sub},"groups":[]"#), false),
+                (r#""sub":"somebody else""#.to_owned(), false),
+                (r#""sub":"somebody else","email":"alice@example.com","groups":["b","a"]"#.to_owned(), false),
+                // Who it is userinfo always says; introspection may.
+                (String::new(), by_introspection),
+                (r#""email":"alice.b@example.com""#.to_owned(), false),
+                (r#""groups":["a"]"#.to_owned(), false),
+            ] {
+                let also = if told.is_empty() { "" } else { "," };
+                for (active, counts) in [("true", counts), ("false", counts && !by_introspection)] {
+                    *fake.told.lock().unwrap() = Say::Json(format!(r#"{{"active":{active}{also}{told}}}"#));
+                    let still = provider.still_counts(&Secret::new(token.clone()), &proven).await.unwrap();
+                    assert_eq!(still, counts, "{check:?} {} active {active} {told}", proven.user);
+                }
+            }
         }
     }
 }
