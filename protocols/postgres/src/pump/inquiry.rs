@@ -113,7 +113,7 @@ impl Pump {
     /// Why a text that comes now cannot be judged although the catalog was asked for.
     pub(super) fn reading_denial(&mut self, prepared: &Prepared) -> Option<Denial> {
         let doubtful = self.truth.broken && self.reads_doubtfully();
-        doubtful.then(unread_catalog).or_else(|| self.catalog_denial(prepared))
+        doubtful.then(|| self.unread_catalog()).or_else(|| self.catalog_denial(prepared))
     }
 
     /// Whether what is known of the catalog is too old to judge by.
@@ -202,7 +202,27 @@ impl Pump {
         if !self.truth.broken || !self.names_matter() || self.is_certain_without(prepared) {
             return None;
         }
-        Some(unread_catalog())
+        Some(self.unread_catalog())
+    }
+
+    /// What is told of a statement that cannot be judged for want of a catalog.
+    pub(super) fn unread_catalog(&self) -> Denial {
+        match self.truth.hidden {
+            true => Denial::other(
+                Fault::Client,
+                SqlState::SERIALIZATION_FAILURE,
+                "definitions changed while the transaction ran",
+                Some("its isolation level hides from the gateway what its statements mean by now".into()),
+                Some("roll back and run the transaction again".into()),
+            ),
+            false => Denial::other(
+                Fault::Target,
+                SqlState::CONNECTION_FAILURE,
+                "refused: the target's catalog cannot be read",
+                Some("without it nobody can tell which columns are labelled".into()),
+                Some("roll back and try again".into()),
+            ),
+        }
     }
 
     /// Whether what a text means was settled before, or needs no catalog: the names that a cursor reads were looked up when it
@@ -300,7 +320,7 @@ impl Pump {
                 inquiry.broken = Some(text.map_or_else(String::new, std::borrow::Cow::into_owned));
                 if !inquiry.synced {
                     // The rest of the client's pipeline is dropped by the target, and its frame that waits with it.
-                    let error = self.report(own::Severity::Error, &unread_catalog());
+                    let error = self.report(own::Severity::Error, &self.unread_catalog());
                     self.own(io, error);
                     self.skipping = true;
                     self.round_over(io);
@@ -380,6 +400,7 @@ impl Pump {
         if inquiry.of_beginning && begun && self.shared.changes() != self.truth.changes {
             // What the transaction sees of the catalog is no longer what its statements will mean.
             self.truth.broken = true;
+            self.truth.hidden = true;
             let why = "the catalog changed, and this transaction's isolation level hides that";
             let _ = self.session.notice(None, "WARNING", "58000", why, now);
             self.go_on(io);
@@ -492,6 +513,7 @@ impl Pump {
         self.truth.asked = now;
         self.truth.moved = false;
         self.truth.broken = false;
+        self.truth.hidden = false;
         self.truth.attempts = 0;
         self.truth.rests = false;
     }
@@ -556,16 +578,6 @@ impl Pump {
 /// What a server says of a statement that was cancelled.
 fn cancelled() -> Denial {
     Denial::other(Fault::Client, SqlState::QUERY_CANCELED, "canceling statement due to user request", None, None)
-}
-
-pub(super) fn unread_catalog() -> Denial {
-    Denial::other(
-        Fault::Target,
-        SqlState::CONNECTION_FAILURE,
-        "refused: the target's catalog cannot be read",
-        Some("without it nobody can tell which columns are labelled".into()),
-        Some("roll back and try again".into()),
-    )
 }
 
 impl Inquiry {

@@ -312,6 +312,8 @@ struct Truth {
     moved_in_transaction: bool,
     /// The catalog could not be read.
     broken: bool,
+    /// It changed since the open transaction began, which its isolation level hides from this session's questions.
+    hidden: bool,
     /// How often it was asked for in vain since it could be.
     attempts: u8,
     /// What [`Shared::changes`] was when the last transaction began.
@@ -442,6 +444,7 @@ impl Pump {
                 moved: true,
                 moved_in_transaction: false,
                 broken: false,
+                hidden: false,
                 attempts: 0,
                 changes: 0,
                 late: false,

@@ -54,7 +54,7 @@ impl Pump {
 
     /// Why what may run old plans is refused: the target could not be made to forget them.
     pub(super) fn plans_denial(&mut self) -> Option<Denial> {
-        (self.truth.broken && self.plans_are_old()).then(super::inquiry::unread_catalog)
+        (self.truth.broken && self.plans_are_old()).then(|| self.unread_catalog())
     }
 }
 

@@ -122,7 +122,7 @@ impl Pump {
             return Settled::Asked;
         }
         if self.truth.broken {
-            return Settled::Refused(super::inquiry::unread_catalog());
+            return Settled::Refused(self.unread_catalog());
         }
         if self.is_put_off_within(io) { Settled::Fine } else { Settled::Refused(denial()) }
     }

@@ -905,6 +905,7 @@ impl Pump {
                 // What could not be read in a transaction may be outside.
                 self.truth.moved = true;
                 self.truth.broken = false;
+                self.truth.hidden = false;
             }
             self.truth.moved_in_transaction = false;
             self.truth.moved |= std::mem::take(&mut self.truth.of_beginning);
