@@ -6,9 +6,12 @@ use crate::number::{Gap, Number};
 /// The fewest digits of any card.
 pub(crate) const DIGITS_MIN: usize = 12;
 const DIGITS_MAX: usize = 19;
+/// The fewest and the most digits of the cards that are usual.
+pub(crate) const USUAL_MIN: usize = 14;
+pub(crate) const USUAL_MAX: usize = 16;
 
 /// How sure the issuer's range and the length make it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Issued {
     /// The length that cards of this range have.
     Usual,
@@ -60,20 +63,40 @@ pub(crate) fn card(number: &Number<'_>) -> Option<Issued> {
     if !(DIGITS_MIN..=DIGITS_MAX).contains(&count) {
         return None;
     }
+    let shape = |lengths: &[usize]| number.is_shape(lengths);
+    let parted = |gap| matches!(gap, Gap::None | Gap::Space | Gap::Dash | Gap::Dot | Gap::Low | Gap::Slash);
     let grouped = match number.gap() {
-        None => number.is_bare(),
-        Some(Gap::Space | Gap::Dash | Gap::Dot) => {
-            number.is_shape(&[4, 4, 4, 4])
-                || number.is_shape(&[4, 6, 5])
-                || number.is_shape(&[4, 6, 4])
-                || number.is_shape(&[4, 4, 4, 4, 3])
-                || number.is_shape(&[4, 4, 4, 1])
-                || number.is_shape(&[4, 4, 4, 2])
+        None if number.is_bare() => true,
+        Some(Gap::Space | Gap::Dash | Gap::Dot | Gap::Low)
+            if shape(&[4, 6, 4]) || shape(&[4, 4, 4, 4, 3]) || shape(&[4, 4, 4, 1]) || shape(&[4, 4, 4, 2]) =>
+        {
+            true
         }
-        Some(_) => false,
+        // The issuer, and the rest; the last four, and the rest; halves.
+        Some(Gap::Dash | Gap::Low)
+            if shape(&[6, 10]) || shape(&[6, 9]) || shape(&[12, 4]) || shape(&[11, 4]) || shape(&[8, 8]) =>
+        {
+            true
+        }
+        _ => (shape(&[4, 4, 4, 4]) || shape(&[4, 6, 5])) && number.groups.iter().all(|group| parted(group.gap)),
     };
-    if !grouped || !luhn(number.digits) || number.digits.iter().skip(6).all(|d| *d == 0) {
+    if grouped { checked(number.digits) } else { None }
+}
+
+/// What these digits are as a card.
+fn checked(digits: &[u8]) -> Option<Issued> {
+    if !luhn(digits) || digits.iter().skip(6).all(|d| *d == 0) {
         return None;
     }
-    issued(number.digits)
+    issued(digits)
+}
+
+/// Whether digits, as ASCII and however they are written, are a card of a usual length.
+pub(crate) fn is_usual(digits: &[u8]) -> bool {
+    let mut values = [0; USUAL_MAX];
+    let Some(values) = values.get_mut(..digits.len()) else { return false };
+    for (to, from) in values.iter_mut().zip(digits) {
+        *to = from.wrapping_sub(b'0');
+    }
+    digits.len() >= USUAL_MIN && checked(values) == Some(Issued::Usual)
 }

@@ -80,8 +80,23 @@ impl Column {
     }
 
     /// Whether the name has a word, given in lower case.
-    pub(crate) fn name_has(&self, word: &str) -> bool {
+    pub fn name_has(&self, word: &str) -> bool {
         !self.name.is_empty() && self.name.contains(word)
+    }
+
+    /// Whether the name is one of orders, times, amounts and the like, and of nobody.
+    pub fn is_of_other_things(&self) -> bool {
+        self.topics.is_of_other_things() && !self.topics.has(CARD)
+    }
+
+    /// What the names of both columns speak of.
+    pub fn shared(&self, other: &Column) -> Column {
+        Column { topics: Topics(self.topics.0 & other.topics.0), name: String::new() }
+    }
+
+    /// Whether the name speaks of values that are somebody's.
+    pub fn says_anything(&self) -> bool {
+        self.topics.has(PHONE | CARD | SSN | NATIONAL | PASSPORT)
     }
 }
 

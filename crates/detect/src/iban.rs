@@ -1,7 +1,7 @@
 //! International bank account numbers (ISO 13616): a country's length, then the check digits.
 
 use crate::checks::mod97;
-use crate::class::{at, is_word_before};
+use crate::class::{at, is_word_before, slice};
 
 /// The length of a country's number, from the IBAN registry.
 const fn length(country: &[u8; 2]) -> Option<usize> {
@@ -29,6 +29,8 @@ const fn length(country: &[u8; 2]) -> Option<usize> {
 }
 
 const IBAN_MAX: usize = 34;
+/// The longest gap between two groups: the quotes and the comma of an array.
+const GAP_MAX: usize = 6;
 
 /// The number that begins at `start`, which is at a letter; its end.
 pub(crate) fn iban(text: &[u8], start: usize) -> Option<usize> {
@@ -43,25 +45,26 @@ pub(crate) fn iban(text: &[u8], start: usize) -> Option<usize> {
     let mut characters = [0; IBAN_MAX];
     let mut count = 0;
     let mut place = start;
-    let mut separator = 0;
+    // What stands between groups of four, if it is in groups: the same throughout.
+    let mut gap: &[u8] = &[];
     while count < wanted {
-        let byte = at(text, place);
-        if byte.is_ascii_alphanumeric() {
-            *characters.get_mut(count)? = byte;
-            count += 1;
-            // Once in groups, in groups of four throughout.
-            if separator != 0 && count % 4 == 0 && count < wanted && at(text, place + 1) != separator {
+        if count > 0 && count % 4 == 0 {
+            if count == 4 {
+                let signs = slice(text, place, (place + GAP_MAX).min(text.len()));
+                let length = signs.iter().position(u8::is_ascii_alphanumeric)?;
+                gap = slice(text, place, place + length);
+            }
+            if slice(text, place, place + gap.len()) != gap {
                 return None;
             }
-        } else if count > 0
-            && count % 4 == 0
-            && (byte == separator || separator == 0 && count == 4 && matches!(byte, b' ' | b'-' | b'.'))
-            && at(text, place + 1).is_ascii_alphanumeric()
-        {
-            separator = byte;
-        } else {
+            place += gap.len();
+        }
+        let byte = at(text, place);
+        if !byte.is_ascii_alphanumeric() {
             return None;
         }
+        *characters.get_mut(count)? = byte;
+        count += 1;
         place += 1;
     }
     if at(text, place).is_ascii_alphanumeric() || at(text, place) == b'_' {
@@ -78,14 +81,23 @@ mod tests {
 
     #[test]
     fn published_examples() {
-        for text in
-            ["GB82WEST12345698765432", "GB82 WEST 1234 5698 7654 32", "de89370400440532013000", "NO9386011117947"]
-        {
+        for text in [
+            "GB82WEST12345698765432",
+            "GB82 WEST 1234 5698 7654 32",
+            "GB82_WEST_1234_5698_7654_32",
+            "GB82\",\"WEST\",\"1234\",\"5698\",\"7654\",\"32",
+            "de89370400440532013000",
+            "NO9386011117947",
+        ] {
             assert_eq!(iban(text.as_bytes(), 0), Some(text.len()), "{text}");
         }
-        for text in
-            ["GB82WEST12345698765433", "GB82WEST1234569876543", "GB82WEST123456987654321", "XX82WEST12345698765432"]
-        {
+        for text in [
+            "GB82WEST12345698765433",
+            "GB82WEST1234569876543",
+            "GB82WEST123456987654321",
+            "XX82WEST12345698765432",
+            "GB82 WEST-1234 5698 7654 32",
+        ] {
             assert_eq!(iban(text.as_bytes(), 0), None, "{text}");
         }
     }

@@ -89,14 +89,36 @@ fn unescape(text: &[u8], place: usize) -> Option<(usize, Option<char>)> {
             if slice(text, place + 1, place + 3) == b"\r\n" {
                 return Some((3, None));
             }
+            // Several in a row are nothing else.
+            let code = hex(text, place + 1, 2)?;
+            let chained = at(text, place + 3) == b'=' && hex(text, place + 4, 2).is_some()
+                || place.checked_sub(3).is_some_and(|from| at(text, from) == b'=' && hex(text, from + 1, 2).is_some());
+            if chained && (0x20..0x80).contains(&code) {
+                return Some((3, char::from_u32(code)));
+            }
             let capital = |b: u8| b.is_ascii_digit() || matches!(b, b'A'..=b'F');
             if !capital(at(text, place + 1)) || !capital(at(text, place + 2)) {
                 return None;
             }
             // `=41` may be a value after its key; only characters that mail must escape count.
-            hex(text, place + 1, 2).filter(|c| matches!(c, 0x20 | 0x2e | 0x3d | 0x40)).map(|c| (3, char::from_u32(c)))
+            matches!(code, 0x20 | 0x2e | 0x3d | 0x40).then(|| (3, char::from_u32(code)))
         }
         b'\\' => match at(text, place + 1) {
+            b'u' if at(text, place + 2) == b'{' => {
+                let body = slice(text, place + 3, (place + 10).min(text.len()));
+                let count = memchr::memchr(b'}', body)?;
+                hex(text, place + 3, count).map(|c| (count + 4, folded(c).unwrap_or_else(|| char::from_u32(c))))
+            }
+            b'U' => hex(text, place + 2, 8).map(|c| (10, folded(c).unwrap_or_else(|| char::from_u32(c)))),
+            // A byte in octal, as `bytea` is written that is mostly text: what cannot be read is left out.
+            b'0'..=b'3' => {
+                let digits = slice(text, place + 1, place + 4);
+                let octal = digits.len() == 3 && digits.iter().all(|b| matches!(b, b'0'..=b'7'));
+                octal.then(|| {
+                    let code = digits.iter().fold(0, |sum, b| sum * 8 + u32::from(b - b'0'));
+                    (4, char::from_u32(code).filter(|c| (' '..='~').contains(c)))
+                })
+            }
             b'u' => hex(text, place + 2, 4).map(|c| (6, folded(c).unwrap_or_else(|| char::from_u32(c)))),
             b'x' => hex(text, place + 2, 2).map(|c| (4, char::from_u32(c))),
             _ => None,
@@ -122,7 +144,13 @@ fn hex(text: &[u8], place: usize, count: usize) -> Option<u32> {
 
 fn entity(text: &[u8], place: usize) -> Option<(usize, Option<char>)> {
     let body = slice(text, place + 1, (place + 10).min(text.len()));
-    let end = memchr::memchr(b';', body)?;
+    let ended = memchr::memchr(b';', body);
+    // A number needs no end.
+    let end = match ended {
+        Some(end) => end,
+        None if at(body, 0) == b'#' => 1 + body.iter().skip(1).take_while(|b| b.is_ascii_digit()).count(),
+        None => return None,
+    };
     let name = std::str::from_utf8(body.get(..end)?).ok()?;
     let code = match name {
         "amp" => 0x26,
@@ -146,7 +174,7 @@ fn entity(text: &[u8], place: usize) -> Option<(usize, Option<char>)> {
             }
         }
     };
-    Some((end + 2, folded(code).unwrap_or_else(|| char::from_u32(code))))
+    Some((end + 1 + usize::from(ended.is_some()), folded(code).unwrap_or_else(|| char::from_u32(code))))
 }
 
 /// A character that is not ASCII and looks like one that is, or like nothing.
@@ -161,26 +189,43 @@ fn fold(text: &[u8], place: usize, lead: u8) -> Option<(usize, Option<char>)> {
     folded(u32::from(character)).map(|to| (length, to))
 }
 
-/// The zeros of the decimal digits of other scripts.
-const ZEROS: [u32; 22] = [
-    0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0x0e50, 0x0ed0,
-    0x0f20, 0x1040, 0x17e0, 0x1810, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec,
+/// The zeros of the decimal digits of other scripts (Unicode's category Nd), in order.
+const ZEROS: [u32; 66] = [
+    0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0x0de6, 0x0e50,
+    0x0ed0, 0x0f20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50,
+    0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0x104a0, 0x10d30, 0x11066, 0x110f0, 0x11136, 0x111d0,
+    0x112f0, 0x11450, 0x114d0, 0x11650, 0x116c0, 0x11730, 0x118e0, 0x11950, 0x11c50, 0x11d50, 0x11da0, 0x11f50,
+    0x16a60, 0x16ac0, 0x16b50, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e4f0, 0x1e950,
+    0x1fbf0,
 ];
 
 /// `Some(None)` for what is invisible, `Some(Some(_))` for what reads as an ASCII character.
 fn folded(code: u32) -> Option<Option<char>> {
     let ascii = |code: u32| Some(char::from_u32(code));
     match code {
-        // Soft hyphen, joiners, bidirectional marks, variation selectors, the byte order mark.
+        // Soft hyphen, fillers, joiners, bidirectional marks, variation selectors, the byte order mark, tags; accents of their
+        // own, and what frames a character.
         0xad
-        | 0x34f
+        | 0x300..=0x36f
         | 0x61c
-        | 0x180e
+        | 0x115f
+        | 0x1160
+        | 0x17b4
+        | 0x17b5
+        | 0x180b..=0x180f
+        | 0x1ab0..=0x1aff
+        | 0x1dc0..=0x1dff
         | 0x200b..=0x200f
         | 0x202a..=0x202e
         | 0x2060..=0x206f
+        | 0x20d0..=0x20ff
+        | 0x3164
         | 0xfe00..=0xfe0f
-        | 0xfeff => Some(None),
+        | 0xfe20..=0xfe2f
+        | 0xfeff
+        | 0xffa0
+        | 0xfff9..=0xfffb
+        | 0xe0000..=0xe0fff => Some(None),
         0xa0 | 0x2000..=0x200a | 0x202f | 0x205f | 0x3000 => Some(Some(' ')),
         0x2010..=0x2015 | 0x2212 | 0xfe58 | 0xfe63 => Some(Some('-')),
         // Full-width forms.
@@ -191,23 +236,44 @@ fn folded(code: u32) -> Option<Option<char>> {
         0xb9 => Some(Some('1')),
         0x2070 | 0x2074..=0x2079 => ascii(code - 0x2070 + 0x30),
         0x2080..=0x2089 => ascii(code - 0x2080 + 0x30),
+        // Digits and letters in circles, in parentheses and with dots.
         0x2460..=0x2468 => ascii(code - 0x2460 + 0x31),
-        0x1d7f6..=0x1d7ff => ascii(code - 0x1d7f6 + 0x30),
-        0x660..=0x1d7f5 => {
-            let zero = ZEROS.iter().find(|z| (**z..**z + 10).contains(&code))?;
-            ascii(code - zero + 0x30)
+        0x2474..=0x247c => ascii(code - 0x2474 + 0x31),
+        0x2488..=0x2490 => ascii(code - 0x2488 + 0x31),
+        0x24b6..=0x24cf => ascii(code - 0x24b6 + 0x41),
+        0x24d0..=0x24e9 => ascii(code - 0x24d0 + 0x61),
+        0x24ea | 0x24ff => Some(Some('0')),
+        0x24f5..=0x24fd => ascii(code - 0x24f5 + 0x31),
+        0x2776..=0x277e => ascii(code - 0x2776 + 0x31),
+        0x2780..=0x2788 => ascii(code - 0x2780 + 0x31),
+        0x278a..=0x2792 => ascii(code - 0x278a + 0x31),
+        // Letters of mathematics, alphabet after alphabet.
+        0x1d400..=0x1d6a3 => {
+            let letter = (code - 0x1d400) % 52;
+            ascii(if letter < 26 { letter + 0x41 } else { letter - 26 + 0x61 })
+        }
+        0x660.. => {
+            let zero = ZEROS.partition_point(|zero| *zero <= code).checked_sub(1).and_then(|place| ZEROS.get(place))?;
+            (code - zero < 10).then(|| char::from_u32(code - zero + 0x30))
         }
         _ => None,
     }
 }
 
 /// The shortest run that is tried, and the most that is decoded at once.
-pub(crate) const RUN_BYTES_MIN: usize = 24;
+pub(crate) const RUN_BYTES_MIN: usize = 22;
 const PIECE_BYTES: usize = 16 * 1024;
+/// The lines that encoded texts are cut into.
+const LINE_MIN: usize = 60;
+const LINE_MAX: usize = 76;
 
 /// What a run of base64 or hexadecimal characters says; `None` where that is no text. `run` is one piece.
 pub(crate) fn decode(run: &[u8]) -> Option<Vec<u8>> {
-    if class::run(run, 0, class::DIGIT | class::HEX) == run.len() && run.len().is_multiple_of(2) {
+    // `0x…`, and `\x…` whose backslash is not part of the run.
+    let is_hex =
+        |run: &&[u8]| run.len().is_multiple_of(2) && class::run(run, 0, class::DIGIT | class::HEX) == run.len();
+    let marked = run.strip_prefix(b"0").unwrap_or(run).strip_prefix(b"x");
+    if let Some(run) = marked.filter(is_hex).or(Some(run).filter(is_hex)) {
         let head = slice(run, 0, HEAD_BYTES * 2).chunks_exact(2);
         if !head.into_iter().all(|pair| {
             nibble(at(pair, 0)).is_some_and(|high| !is_control(high << 4 | nibble(at(pair, 1)).unwrap_or(0)))
@@ -225,6 +291,13 @@ pub(crate) fn decode(run: &[u8]) -> Option<Vec<u8>> {
         }
     }
     let body = run.strip_suffix(b"==").or_else(|| run.strip_suffix(b"=")).unwrap_or(run);
+    let joined: Vec<u8>;
+    let body = if memchr::memchr(b'\n', body).is_some() {
+        joined = body.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
+        &joined
+    } else {
+        body
+    };
     let quads = body.chunks(4).flat_map(|quad| {
         let mut bits: u32 = 0;
         let mut fine = true;
@@ -238,6 +311,26 @@ pub(crate) fn decode(run: &[u8]) -> Option<Vec<u8>> {
         [a, b, c].into_iter().take(count).map(move |byte| fine.then_some(byte))
     });
     readable(quads)
+}
+
+/// The end of a run that goes on in the following lines, as mail and `encode(…, 'base64')` cut it.
+pub(crate) fn lines(text: &[u8], start: usize, end: usize) -> usize {
+    let line = end - start;
+    if !matches!(at(text, end), b'\r' | b'\n') || !(LINE_MIN..=LINE_MAX).contains(&line) || !line.is_multiple_of(4) {
+        return end;
+    }
+    let mut end = end;
+    loop {
+        let next = end + usize::from(at(text, end) == b'\r') + 1;
+        let length = class::run(text, next, class::RUN);
+        if at(text, next - 1) != b'\n' || length == 0 || length > line {
+            return end;
+        }
+        end = next + length;
+        if length < line {
+            return end + slice(text, end, end + 2).iter().take_while(|b| **b == b'=').count();
+        }
+    }
 }
 
 /// The pieces of a long run that are decoded on their own.

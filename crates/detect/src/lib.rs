@@ -27,6 +27,7 @@ mod passport;
 mod phone;
 mod secret;
 mod set;
+mod spread;
 mod ssn;
 mod token;
 mod url;

@@ -294,6 +294,15 @@ fn ds(token: &[u8]) -> Option<Vec<u8>> {
     token.iter().map(|b| b.is_ascii_digit().then(|| b - b'0')).collect()
 }
 
+/// How long the words are that are a national number, or begin one: a bit for each length.
+const WORDS: u32 = 1 << 2 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 15 | 1 << 16 | 1 << 18;
+
+/// Whether a word of this length can be, or begin, a national number.
+#[inline]
+pub(crate) fn may_be_word(length: usize) -> bool {
+    length < 32 && WORDS >> length & 1 == 1
+}
+
 /// The national number with letters in the word from `start` to `end`, or one that begins with this word.
 pub(crate) fn word(text: &[u8], start: usize, end: usize) -> Option<National> {
     if is_word_before(text, start) || matches!(before(text, start), b'-' | b'.' | b'/') {

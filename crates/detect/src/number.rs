@@ -18,6 +18,8 @@ pub(crate) enum Gap {
     Dash,
     Dot,
     Slash,
+    /// An underscore.
+    Low,
     /// A parenthesis, with or without a blank or a dash.
     Paren,
     /// ` - `, `. ` and the like.
@@ -108,11 +110,12 @@ fn gap_at(text: &[u8], end: usize) -> Option<(Gap, usize)> {
     let two = at(text, end + 1);
     let digit = |offset: usize| at(text, end + offset).is_ascii_digit();
     match one {
-        b' ' | b'-' | b'.' | b'/' if two.is_ascii_digit() => {
+        b' ' | b'-' | b'.' | b'/' | b'_' if two.is_ascii_digit() => {
             let gap = match one {
                 b' ' => Gap::Space,
                 b'-' => Gap::Dash,
                 b'.' => Gap::Dot,
+                b'_' => Gap::Low,
                 _ => Gap::Slash,
             };
             Some((gap, end + 1))

@@ -9,7 +9,7 @@ use crate::number::{Number, Run};
 use crate::phone::{Sure, phone};
 use crate::ssn::{Written, ssn};
 use crate::token::{Token, begins_word, runs, tokens};
-use crate::{crypto, email, iban, ip, layers, national, passport, secret, url};
+use crate::{crypto, email, iban, ip, layers, national, passport, secret, spread, url};
 use std::sync::Arc;
 
 /// What found a hit.
@@ -158,7 +158,13 @@ impl Detectors {
     /// What is in runs of base64 and hexadecimal.
     fn encoded(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
         let mut inner = Vec::new();
+        let mut floor = 0;
         runs(text, layers::RUN_BYTES_MIN, |start, end| {
+            if start < floor {
+                return;
+            }
+            let end = layers::lines(text, start, end);
+            floor = end;
             for (from, to) in layers::pieces(start, end) {
                 let Some(decoded) = layers::decode(slice(text, from, to)) else { continue };
                 inner.clear();
@@ -173,7 +179,9 @@ impl Detectors {
 
     /// What is in a text as it stands.
     fn plain(&self, text: &[u8], summary: Summary, column: &Column, hits: &mut Vec<Hit>) {
-        let mut scan = Scan { set: self, text, column, mails: summary.has(class::AT), hits };
+        let other = column.topics.has(context::OTHER) && !column.topics.has(context::CARD);
+        let cards = self.has(Kind::Card) && summary.digits >= card::USUAL_MIN && !other;
+        let mut scan = Scan { set: self, text, column, mails: summary.has(class::AT), cards, listed: 0, hits };
         if summary.has(class::AT) && self.has(Kind::Email) {
             scan.emails();
         }
@@ -256,6 +264,10 @@ struct Scan<'a> {
     column: &'a Column,
     /// There is an `@`: the text may be a record about a person.
     mails: bool,
+    /// There are digits enough for a card, and the name is not of other things.
+    cards: bool,
+    /// Up to here it was looked at as a list of numbers.
+    listed: usize,
     hits: &'a mut Vec<Hit>,
 }
 
@@ -343,16 +355,74 @@ impl Scan<'_> {
             // Inside a word nothing begins.
             if before(text, start).is_ascii_alphabetic() {
                 place = start + word_length(text, start);
+                if place - start >= card::USUAL_MIN {
+                    self.word(start, place);
+                }
                 continue;
             }
             let length = slice(text, start, text.len()).iter().take_while(|b| b.is_ascii_digit()).count();
             let end = start + length;
             if at(text, end).is_ascii_alphabetic() && !matches!(at(text, end), b'x' | b'e') {
                 place = end + word_length(text, end);
+                self.word(start, place);
                 continue;
             }
             place = end.max(self.number(start, end));
+            if place == end && length >= card::USUAL_MIN {
+                self.word(start, end);
+            }
         }
+    }
+
+    /// Cards in a word: one in its digits, however long it is otherwise.
+    #[inline(never)]
+    fn word(&mut self, start: usize, end: usize) {
+        if !self.cards {
+            return;
+        }
+        let text = self.text;
+        let mut place = start;
+        while let Some(digits) = spread::long_digits(text, place, end) {
+            if let Some((from, to)) = spread::glued(text, digits.start, digits.end)
+                && !self.hits.last().is_some_and(|hit| hit.start <= from && to <= hit.end)
+            {
+                self.push(Kind::Card, from, to, self.unusual());
+            }
+            place = digits.end;
+        }
+    }
+
+    /// How sure a card is that is not written as one.
+    fn unusual(&self) -> Strength {
+        if self.column.topics.has(context::CARD) { Strength::Certain } else { Strength::Fair }
+    }
+
+    /// The card that is a list of short numbers from `start` on, or one with an exponent; its end.
+    #[inline(never)]
+    fn spread(&mut self, start: usize, end: usize) -> Option<usize> {
+        let text = self.text;
+        if end - start == 1
+            && at(text, end) == b'.'
+            && let Some(past) = spread::exponent(text, start)
+        {
+            self.push(Kind::Card, start, past, self.unusual());
+            return Some(past);
+        }
+        if start < self.listed {
+            return None;
+        }
+        let list = spread::list(text, start, end)?;
+        self.listed = list.end;
+        let past = list.card(text, start).last()?.1;
+        // Four times four digits with one sign between are how a card is written.
+        let written = list.one && past - start == 19 && list.card(text, start).all(|(from, to)| to - from == 4);
+        let strength = if written { Strength::Certain } else { self.unusual() };
+        if list.one {
+            self.push(Kind::Card, start, past, strength);
+        } else {
+            list.card(text, start).for_each(|(from, to)| self.push(Kind::Card, from, to, strength));
+        }
+        Some(past)
     }
 
     /// The number that begins with the digits from `start` to `end`; where the scan goes on.
@@ -362,6 +432,12 @@ impl Scan<'_> {
         if next == b'-'
             && end - start == 4
             && let Some(past) = crate::number::timestamp(text, start)
+        {
+            return past;
+        }
+        if self.cards
+            && (next == b'.' && end - start == 1 || spread::goes_on(text, end))
+            && let Some(past) = self.spread(start, end)
         {
             return past;
         }
@@ -381,7 +457,7 @@ impl Scan<'_> {
             return end;
         }
         // A number that cannot go on and is too short is none.
-        let single = !matches!(next, b' ' | b'-' | b'.' | b'/' | b'(' | b')');
+        let single = !matches!(next, b' ' | b'-' | b'.' | b'/' | b'_' | b'(' | b')');
         if single && end - start < 7 {
             return end;
         }
@@ -573,6 +649,7 @@ impl Scan<'_> {
                     return;
                 }
                 if kinds & IDS != 0
+                    && national::may_be_word(length)
                     && let Some(hit) = national::word(text, start, end)
                     && (hit.itself || self.is_called(start, context::NATIONAL))
                 {

@@ -30,7 +30,7 @@ pub(crate) fn ssn(number: &Number<'_>) -> Option<Written> {
     }
     match number.gap()? {
         Gap::Dash | Gap::Space if number.is_shape(&[3, 2, 4]) => Some(Written::Grouped),
-        Gap::Dot if number.is_shape(&[3, 2, 4]) => Some(Written::Loose),
+        Gap::Dot | Gap::Slash | Gap::Low if number.is_shape(&[3, 2, 4]) => Some(Written::Loose),
         _ => None,
     }
 }

@@ -99,9 +99,100 @@ fn what_is_behind_one_layer() {
         "see 6a6f686e406578616d706c652e636f6d ok",
         "mail john=40example=2Ecom",
         r#"{"m": "john\u0040example.com"}"#,
+        r"john\u{40}example.com",
+        r"john\U00000040example.com",
+        r"\000\0014111111111111111\377",
+        "&#52&#49&#49&#49&#49&#49&#49&#49&#49&#49&#49&#49&#49&#49&#49&#49",
+        "=34=31=31=31=31=31=31=31=31=31=31=31=31=31=31=31",
+        "see 0x6a6f686e406578616d706c652e636f6d ok",
+        r#"{"b": "\\x6a6f686e406578616d706c652e636f6d"}"#,
+        "3231392d34352d36373839",
+        "data:text/plain;base64,NDExMTExMTExMTExMTExMQ==",
+        "4\u{301}1\u{301}1\u{301}1\u{301}111111111111",
+        "4\u{20e3}111111111111111",
+        "4\u{e0001}111111111111111",
+        "\u{1d406}\u{1d401}82WEST12345698765432",
+        "\u{2463}\u{2474}\u{2488}\u{2776}111111111111",
     ] {
         assert_eq!(found(text).len(), 1, "{text}: {:?}", found(text));
     }
+    // Every script's digits.
+    for zero in [0x660, 0x1946, 0x1090, 0xa620, 0xabf0, 0x104a0, 0x11066, 0x16b50, 0x1d7ce, 0x1e950, 0x1fbf0] {
+        let card: String =
+            "4111111111111111".bytes().map(|b| char::from_u32(zero + u32::from(b - b'0')).unwrap()).collect();
+        assert_eq!(found(&card), [(card.as_str(), "card")]);
+    }
+}
+
+/// A value that goes over the end of a line, where mail and `encode(…, 'base64')` cut.
+#[test]
+fn lines_of_base64_are_read_together() {
+    let line = "eCB4IHggeCB4IHggeCB4IHggeCB4IHggeCB4IHggeCB4IHggeCB4ICBqby5kb2VAZXhhbXBsZS5v";
+    for end in ["\n", "\r\n"] {
+        let text = format!("see {line}{end}cmcgeSB5IHkgeSB5IHkgeQ==");
+        assert_eq!(found(&text), [(&text[4..], "email")]);
+    }
+}
+
+/// Cards that are not written as cards print them.
+#[test]
+fn cards_in_any_writing() {
+    for text in [
+        "4111_1111_1111_1111",
+        "4111/1111/1111/1111",
+        "4111 1111-1111 1111",
+        "4111,1111,1111,1111",
+        "4111 - 1111 - 1111 - 1111",
+        "4111\t1111\t1111\t1111",
+        "4111\u{b7}1111\u{b7}1111\u{b7}1111",
+        "{4111,1111,1111,1111}",
+        "[4111, 1111, 1111, 1111]",
+        r#"["4111","1111","1111","1111"]"#,
+        r#"{"a": "4111", "b": "1111", "c": "1111", "d": "1111"}"#,
+        r#""a"=>"4111", "b"=>"1111", "c"=>"1111", "d"=>"1111""#,
+        "<a>4111</a><b>1111</b><c>1111</c><d>1111</d>",
+        "(4,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)",
+        "41-11-11-11-11-11-11-11",
+        "411-111-111-111-111-1",
+        "411111 111111 1111",
+        "411111-1111111111",
+        "411111111111_1111",
+        "41111111-11111111",
+        "4111-1111-1111-1111-123",
+        "3782-8224-6310-005",
+        "4,111,111,111,111,111.00",
+        "$4,111,111,111,111,111.00",
+        "4.111111111111111e+15",
+        r#"{"n": 4.111111111111111e15}"#,
+        "4111111111111111.00",
+        "0004111111111111111",
+        "VISA4111111111111111",
+        "%B4111111111111111^DOE/JO^2512101?",
+        "pan_4111111111111111",
+        "$4111111111111111",
+    ] {
+        let found = found(text);
+        let digits: usize = found.iter().map(|(span, _)| span.bytes().filter(u8::is_ascii_digit).count()).sum();
+        assert!(!found.is_empty() && found.iter().all(|(_, kind)| *kind == "card"), "{text}: {found:?}");
+        assert!(digits >= 15, "all of it: {text}: {found:?}");
+    }
+    for text in [
+        "0.4111111111111111",
+        "12.4111111111111111",
+        "[4111, 1111, 1111, 1111, 1111]",
+        "[1111, 4111, 1111, 1111, 1111]",
+        "4111 of 1111, 1111 and 1111",
+        "4.1e+15",
+        r#"{"a": 4111, "b": 1111, "c": 1111, "d": 1111}"#,
+        "2024_01_02_030405",
+        "219/45/6789",
+    ] {
+        assert!(found(text).is_empty(), "{text}: {:?}", found(text));
+    }
+    // Under a name of other things a bare number is none, however it is written.
+    let mut hits = Vec::new();
+    all().scan(b"[4111, 1111, 1111, 1111]", &Column::named(b"amount"), &mut hits);
+    assert!(hits.iter().all(|hit| hit.strength < Strength::Fair), "{hits:?}");
 }
 
 #[test]
@@ -168,7 +259,7 @@ proptest! {
 #[test]
 fn no_text_takes_longer_than_its_length_allows() {
     let detectors = all();
-    let patterns: [&str; 22] = [
+    let patterns: [&str; 28] = [
         "1",
         "12 ",
         "1-",
@@ -191,6 +282,12 @@ fn no_text_takes_longer_than_its_length_allows() {
         "-----BEGIN ",
         "P<",
         "QUJD",
+        "1,",
+        "4111,",
+        "\"1\",",
+        "\"a\":\"1\",",
+        "<a>1",
+        "11111111111111a",
     ];
     for pattern in patterns {
         let time = |bytes: usize| {

@@ -437,5 +437,10 @@ pub const NEGATIVES: &[Negative] = &[
     ("chapter", |d| d.pattern("#.#.#")),
     ("ticket", |d| d.pattern("OPS-#####")),
     ("ratio_text", |d| d.pattern("##:##")),
+    ("histogram", |d| (0..2 + d.roll(12)).map(|_| d.roll(5000).to_string()).collect::<Vec<_>>().join(", ")),
+    ("votes", |d| format!("{{{}}}", (0..1 + d.roll(9)).map(|_| d.roll(10).to_string()).collect::<Vec<_>>().join(","))),
+    ("limits", |d| format!(r#"{{"low": {}, "high": {}, "step": {}}}"#, d.roll(9999), d.roll(9999), d.roll(9999))),
+    ("image", |d| d.pattern("IMG_2024####_######_###.jpg")),
+    ("key", |d| d.pattern("##_N##_####")),
     ("expr", |d| d.pattern("a::text, b::int, #:#")),
 ];
