@@ -40,6 +40,10 @@ impl Topics {
 
     /// The topics of a name such as `customerPhone` or `tax_id`.
     pub fn of_name(name: &[u8]) -> Topics {
+        // What the server calls an output of these functions says nothing of what is in it.
+        if name.starts_with(b"json_build_") || name.starts_with(b"jsonb_build_") {
+            return Topics(0);
+        }
         let mut topics = 0;
         let mut start = 0;
         let mut previous = 0;
@@ -272,6 +276,7 @@ mod tests {
             assert!(Topics::of_name(name.as_bytes()).has(topic), "{name}");
         }
         assert_eq!(Topics::of_name(b"c4"), Topics(0));
+        assert_eq!(Topics::of_name(b"jsonb_build_array"), Topics(0));
         assert_eq!(Topics::of_name(b"microphones"), Topics(0));
     }
 
