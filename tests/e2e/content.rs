@@ -63,6 +63,83 @@ fn what_is_found_is_masked_on_every_way_out() {
 }
 
 #[test]
+fn pieces_and_other_writings_are_masked() {
+    let scene = scene();
+    scene.directly("CREATE TABLE pays (id int, card text, n bigint); INSERT INTO pays VALUES (1, '4111111111111111', 4111111111111111)");
+    scene.directly("GRANT SELECT ON pays TO PUBLIC");
+    let mut client = Client::login(scene.gateway.port, "dana", &scene.dana());
+    let cut = "substr(card, 1, 4), substr(card, 5, 4), substr(card, 9, 4), substr(card, 13)";
+    let whole = [
+        "n::float8".to_owned(),
+        "n::numeric(20, 2)".to_owned(),
+        "n::money".to_owned(),
+        "to_char(n, 'FM9,999,999,999,999,999')".to_owned(),
+        "lpad(card, 19, '0')".to_owned(),
+        "'card' || card".to_owned(),
+        "regexp_replace(card, '(....)', '\\1_', 'g')".to_owned(),
+        "convert_to(card, 'UTF8')::text".to_owned(),
+        "to_jsonb(convert_to(card, 'UTF8'))".to_owned(),
+        "'\\001'::bytea || card::bytea".to_owned(),
+        "encode((repeat('x', 50) || ' ' || card || ' ')::bytea, 'base64')".to_owned(),
+        cut.to_owned(),
+        "substr(card, 1, 8), substr(card, 9)".to_owned(),
+        "substr(card, 1, 6), substr(card, 7, 9), substr(card, 16)".to_owned(),
+        "n / 1000000000000, n / 100000000 % 10000, n / 10000 % 10000, n % 10000".to_owned(),
+        format!("ARRAY[{cut}]"),
+        format!("ROW({cut})"),
+        format!("jsonb_build_array({cut})"),
+        "json_build_object('a', substr(card, 1, 4), 'b', substr(card, 5, 4), 'c', substr(card, 9, 4), 'd', substr(card, 13))".to_owned(),
+        "regexp_split_to_array(card, '')".to_owned(),
+        "ARRAY[p]".to_owned(),
+    ];
+    for output in &whole {
+        let sql = format!("SELECT {output} FROM pays p");
+        for (sql, binary) in [
+            (sql.clone(), false),
+            (sql.clone(), true),
+            (format!("COPY ({sql}) TO STDOUT"), false),
+            (format!("COPY ({sql}) TO STDOUT (FORMAT csv, FORCE_QUOTE *)"), false),
+            (format!("COPY ({sql}) TO STDOUT (FORMAT binary)"), false),
+        ] {
+            let frames = if binary {
+                client.send_raw(&wire::parse("", &sql));
+                client.send_raw(&wire::bind("", "", &[], 1));
+                client.send_raw(&wire::execute("", 0));
+                client.send_raw(&wire::sync());
+                client.until_ready()
+            } else {
+                client.query(&sql)
+            };
+            let rows = frames.iter().filter(|frame| matches!(frame.tag, b'D' | b'd'));
+            let shown: Vec<u8> = rows.flat_map(|frame| frame.body.clone()).collect();
+            assert!(!shown.is_empty(), "{sql}: {}", wire::tags(&frames));
+            let text = String::from_utf8_lossy(&shown);
+            let bytes = |wanted: &[u8]| shown.windows(wanted.len()).any(|w| w == wanted);
+            // Not even half of it, nor the number in any binary form.
+            assert!(!text.contains("1111") && !text.contains("3131313131"), "{sql}: {text}");
+            assert!(!bytes(&4_111_111_111_111_111_i64.to_be_bytes()), "{sql}");
+            assert!(!bytes(&4_111_111_111_111_111_f64.to_be_bytes()), "{sql}");
+            assert!(!bytes(&411_111_111_111_111_100_i64.to_be_bytes()), "{sql}");
+            assert!(!bytes(&[0x04, 0x57, 0x04, 0x57]) && !bytes(&[0, 0, 0x04, 0x57]), "{sql}: {text}");
+        }
+    }
+    let split = "SELECT split_part(m, '@', 1) AS mail_name, split_part(m, '@', 2) AS mail_domain FROM (VALUES ('jo.doe@example.org')) v(m)";
+    for sql in [split.to_owned(), "SELECT 'jo.doe@', 'example.org'".to_owned(), format!("COPY ({split}) TO STDOUT")] {
+        let shown: Vec<u8> = client.query(&sql).iter().flat_map(|frame| frame.body.clone()).collect();
+        let text = String::from_utf8_lossy(&shown);
+        assert!(!text.contains("jo.doe") && !text.contains("example.org"), "{sql}: {text}");
+    }
+    // Who looks at columns of small numbers sees them.
+    for sql in [
+        "SELECT i FROM generate_series(1, 999) i",
+        "SELECT i % 9 FROM generate_series(1, 300) i",
+        "SELECT i, i % 7, i % 11, i % 13, i % 100, i % 3, i * 7 % 1000, i * 31 % 1000, i % 2 FROM generate_series(1, 300) i",
+    ] {
+        assert_eq!(scene.gateway.query("alice", &scene.alice(), sql), scene.directly(sql), "{sql}");
+    }
+}
+
+#[test]
 fn who_may_reveal_sees_it_and_clean_rows_are_unchanged() {
     let scene = scene();
     let sql = "SELECT * FROM letters ORDER BY id";

@@ -7,7 +7,7 @@
 
 use crate::cell::CellMask;
 use crate::content_parts::Parts;
-use crate::content_pieces::{PIECE_BYTES_MAX, Pieces};
+use crate::content_pieces::{Pieces, ROW_PIECE_BYTES_MAX, SHORT_BYTES_MAX};
 use crate::keys::MaskKeys;
 use crate::method::Method;
 use crate::row::{Column, Format, Rule};
@@ -21,6 +21,9 @@ use std::sync::Arc;
 
 /// The OID of `text`.
 const TEXT_OID: u32 = 25;
+
+/// The longest cell that can be one side of an address, or a piece of something else.
+const CUT_BYTES_MAX: usize = 64;
 
 /// A label, what finds its values, and how they are masked.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub struct ContentRule {
 pub struct ContentPlan {
     pub(crate) detectors: Detectors,
     rules: Vec<(Label, Method)>,
+    /// The same for pieces of values, where it is another: a part of each would be most of it.
+    cut: Option<Vec<(Label, Method)>>,
     /// The rule of each built-in detector, and of each user-defined one.
     kinds: Vec<(Kind, usize)>,
     custom: Vec<usize>,
@@ -75,22 +80,31 @@ impl ContentPlan {
         let rules: Vec<(Label, Method)> = order.iter().map(|rule| (rule.label.clone(), rule.method)).collect();
         let text = Column { type_oid: TEXT_OID, typmod: -1, format: Format::Text, rule: Rule::Pass };
         let texts = masks(&rules, &text, &TypeTable::new(), keys);
-        Some(ContentPlan { detectors, rules, kinds, custom: by_custom, texts, keys: Arc::clone(keys) })
+        let whole = |method: Method| if method == Method::Partial { Method::Redact } else { method };
+        let cut = rules.iter().any(|(_, method)| *method == Method::Partial);
+        let cut = cut.then(|| rules.iter().map(|(label, method)| (label.clone(), whole(*method))).collect());
+        Some(ContentPlan { detectors, rules, cut, kinds, custom: by_custom, texts, keys: Arc::clone(keys) })
     }
 
     /// What is to be looked for in the columns of a result, which carry these names.
     pub(crate) fn looks(&self, columns: &[Column], names: &[&[u8]], types: &TypeTable) -> Looks {
+        let name = |index: usize| lockgate_detect::Column::named(names.get(index).copied().unwrap_or_default());
         let looks = columns.iter().enumerate().map(|(index, column)| {
             if !matches!(column.rule, Rule::Pass) {
                 return None;
             }
             let way = way(column, types)?;
+            let before = index.checked_sub(1).map(name).unwrap_or_default();
+            let column_name = name(index);
             Some(Look {
-                column: lockgate_detect::Column::named(names.get(index).copied().unwrap_or_default()),
+                domain: before.name_has("mail") && column_name.name_has("mail")
+                    || before.name_has("local") && column_name.name_has("domain"),
+                column: column_name,
                 way,
                 declared: column.typmod >= 0,
                 padded: scalar(types, column.type_oid) == Some(ScalarKind::BpChar),
                 masks: masks(&self.rules, column, types, &self.keys),
+                cut: self.cut.as_ref().map(|rules| masks(rules, column, types, &self.keys)),
             })
         });
         Looks(looks.collect())
@@ -177,6 +191,8 @@ pub(crate) enum Way {
     Integer,
     /// A binary `float8`.
     Float,
+    /// A binary `money`.
+    Money,
     /// A binary `numeric`.
     Numeric,
     /// A binary network address.
@@ -263,7 +279,8 @@ fn way(column: &Column, types: &TypeTable) -> Option<Way> {
         | K::Xid
         | K::Void => return None,
         K::Float8 if binary => Way::Float,
-        K::Float4 | K::Money if binary => return None,
+        K::Money if binary => Way::Money,
+        K::Float4 if binary => return None,
         _ => Way::Whole,
     })
 }
@@ -278,14 +295,22 @@ struct Look {
     declared: bool,
     /// The type pads to its length.
     padded: bool,
-    /// What each rule makes of a whole value.
+    /// Its name and that of the column before speak of the two sides of an address.
+    domain: bool,
+    /// What each rule makes of a whole value, and of a piece of one where that is something else.
     masks: Vec<CellMask>,
+    cut: Option<Vec<CellMask>>,
 }
 
 impl Looks {
     /// Whether a row has enough columns for a value to be cut over them.
     pub(crate) fn may_split(&self) -> bool {
-        self.0.len() > 2
+        self.0.len() > 1
+    }
+
+    /// What the column at `index` is called.
+    pub(crate) fn name(&self, index: usize) -> Option<&lockgate_detect::Column> {
+        self.0.get(index)?.as_ref().map(|look| &look.column)
     }
 
     /// Whether a column is looked into at all.
@@ -310,7 +335,7 @@ impl Looks {
 pub(crate) struct Evidence {
     columns: Vec<ColumnEvidence>,
     hits: Vec<Hit>,
-    /// Short cells of digits that may be one value cut in pieces.
+    /// Cells that may be one value cut in pieces.
     pieces: Pieces,
 }
 
@@ -325,23 +350,46 @@ pub(crate) enum Shown {
 }
 
 impl Evidence {
-    /// A row begins. The pieces of a row with several columns are its own.
-    pub(crate) fn row(&mut self, columns: usize) {
-        self.pieces.row(columns);
-    }
-
-    /// Looks at the next cell of a row that is whole, before the row is changed.
-    pub(crate) fn ahead(&mut self, plan: &ContentPlan, looks: &Looks, index: usize, value: Option<&[u8]>) {
-        let look = looks.0.get(index).and_then(Option::as_ref);
-        // No way of writing a piece takes more.
-        let short = value.filter(|value| value.len() <= 16);
-        let text = look.zip(short).and_then(|(look, value)| readable(look.way, value));
-        self.pieces.ahead(plan, index, text.as_deref());
-    }
-
-    /// All cells of the row were looked at.
-    pub(crate) fn ahead_ends(&mut self, plan: &ContentPlan) {
-        self.pieces.together(plan);
+    /// Looks at the cells of a row that is whole, before any is changed, for values that are cut over them.
+    pub(crate) fn look_ahead<'a>(
+        &mut self,
+        plan: &ContentPlan,
+        looks: &Looks,
+        cells: impl Iterator<Item = Option<&'a [u8]>>,
+    ) {
+        self.pieces.row();
+        if !looks.may_split() {
+            return;
+        }
+        // The text right before, from which cell on, and whether an `@` alone stood behind it.
+        let mut before: Option<(usize, &[u8], bool)> = None;
+        for (index, (look, cell)) in looks.0.iter().zip(cells).enumerate() {
+            let short = look.as_ref().zip(cell.filter(|cell| cell.len() <= CUT_BYTES_MAX));
+            let free = short.filter(|(look, _)| look.way == Way::Text);
+            before = match (before, free) {
+                (Some((from, name, false)), Some((_, b"@"))) => Some((from, name, true)),
+                (Some((from, name, joined)), Some((look, domain))) => {
+                    let sign = joined || name.ends_with(b"@") || domain.starts_with(b"@");
+                    if sign || look.domain {
+                        self.pieces.mail(plan, (from, index), [name, domain], !sign);
+                    }
+                    Some((index, domain, false))
+                }
+                (_, free) => free.map(|(_, name)| (index, name, false)),
+            };
+            match short {
+                Some((look, value)) if look.way == Way::Text => {
+                    self.pieces.cell(plan, looks, index, Some((true, value)))
+                }
+                // No way of writing a piece takes more.
+                Some((look, value)) if value.len() <= 20 => {
+                    let text = readable(look.way, value);
+                    self.pieces.cell(plan, looks, index, text.as_deref().map(|text| (false, text)));
+                }
+                _ => self.pieces.cell(plan, looks, index, None),
+            }
+        }
+        self.pieces.row_ends(plan, looks);
     }
 
     /// What the client sees of a value of the column at `index`.
@@ -355,13 +403,23 @@ impl Evidence {
             Some(text) => text,
             None => return Shown::Same,
         };
-        if text.len() <= PIECE_BYTES_MAX {
-            return match self.pieces.rule(plan, index, &text) {
-                Some(rule) => whole(look, rule, value),
-                None => Shown::Same,
-            };
+        if let Some(rule) = self.pieces.rule(index) {
+            return cut(look, rule, value);
         }
-        self.pieces.clear();
+        if looks.columns() == 1 {
+            let piece = Some(&text).filter(|text| text.len() <= ROW_PIECE_BYTES_MAX);
+            match piece {
+                Some(piece) => {
+                    if let Some(rule) = self.pieces.add(plan, look.way == Way::Text, piece) {
+                        return cut(look, rule, value);
+                    }
+                }
+                None => self.pieces.break_rows(),
+            }
+        }
+        if text.len() <= SHORT_BYTES_MAX {
+            return Shown::Same;
+        }
         match evidence.weigh(&plan.detectors, &text, &look.column, &mut self.hits) {
             Weight::Whole(detector) => whole(look, plan.rule(detector), value),
             Weight::Cells if self.hits.is_empty() => Shown::Same,
@@ -393,7 +451,16 @@ impl Evidence {
 }
 
 fn whole(look: &Look, rule: usize, value: &[u8]) -> Shown {
-    match look.masks.get(rule).and_then(|mask| mask.show(value)) {
+    shown(&look.masks, rule, value)
+}
+
+/// What stands for a piece of a value.
+fn cut(look: &Look, rule: usize, value: &[u8]) -> Shown {
+    shown(look.cut.as_ref().unwrap_or(&look.masks), rule, value)
+}
+
+fn shown(masks: &[CellMask], rule: usize, value: &[u8]) -> Shown {
+    match masks.get(rule).and_then(|mask| mask.show(value)) {
         Some(shown) => Shown::Value(shown.into_owned()),
         None => Shown::Null,
     }
@@ -415,6 +482,11 @@ pub(crate) fn readable(way: Way, value: &[u8]) -> Option<Cow<'_, [u8]>> {
             let number = f64::from_be_bytes(value.try_into().ok()?);
             // Beyond that, or with a fraction, it is no number of anything.
             (number.fract() == 0.0 && number.abs() < 1e18).then(|| Cow::Owned(format!("{number}").into_bytes()))
+        }
+        // With two decimals, as most currencies have.
+        Way::Money => {
+            let number = i64::from_be_bytes(value.try_into().ok()?);
+            Some(Cow::Owned(format!("{}.{:02}", number / 100, (number % 100).abs()).into_bytes()))
         }
         Way::Integer => {
             let number = match *value {
@@ -438,14 +510,14 @@ pub(crate) fn readable(way: Way, value: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-/// The digits of a whole `numeric`: groups of four with a weight (`numeric_send`). One with a fraction is an amount.
+/// The digits of a `numeric`: groups of four with a weight (`numeric_send`), as many of them behind the point as its scale has.
 fn numeric(value: &[u8]) -> Option<Vec<u8>> {
     let mut words = value.chunks_exact(2).map(|pair| match *pair {
         [a, b] => i16::from_be_bytes([a, b]),
         _ => 0,
     });
     let (count, weight, _sign, scale) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    if scale != 0 || !(0..=8).contains(&weight) || count < 1 {
+    if !(0..=8).contains(&weight) || count < 1 {
         return None;
     }
     let mut text = String::new();
@@ -453,5 +525,15 @@ fn numeric(value: &[u8]) -> Option<Vec<u8>> {
         let group = words.next().unwrap_or(0);
         text.push_str(&if index == 0 { group.to_string() } else { format!("{group:04}") });
     }
+    let scale = usize::try_from(scale).ok()?.min(FRACTION_MAX);
+    if scale > 0 {
+        let fraction: String =
+            words.chain(std::iter::repeat(0)).take(scale.div_ceil(4)).map(|group| format!("{group:04}")).collect();
+        text.push('.');
+        text.extend(fraction.chars().take(scale));
+    }
     Some(text.into_bytes())
 }
+
+/// The digits behind the point that are read.
+const FRACTION_MAX: usize = 20;

@@ -101,18 +101,16 @@ impl CopyContent {
 
     fn text_row(&mut self, row: &[u8], out: &mut BytesMut) {
         let Shape::Text { delimiter, null } = &self.shape else { return };
-        self.evidence.row(self.looks.columns());
         let line = row.strip_suffix(b"\n").unwrap_or(row);
-        if self.looks.may_split() {
-            let mut rest = line;
-            for index in 0..self.looks.columns() {
-                let end = field_end(rest, *delimiter);
-                // A number in pieces has nothing to escape.
-                self.evidence.ahead(&self.plan, &self.looks, index, rest.get(..end));
-                rest = rest.get(end + 1..).unwrap_or_default();
-            }
-            self.evidence.ahead_ends(&self.plan);
-        }
+        // A piece of a value has nothing to escape.
+        let mut rest = Some(line);
+        let cells = std::iter::from_fn(|| {
+            let line = rest?;
+            let end = field_end(line, *delimiter);
+            rest = line.get(end + 1..);
+            Some(line.get(..end))
+        });
+        self.evidence.look_ahead(&self.plan, &self.looks, cells);
         let mut rest = line;
         let mut index = 0;
         loop {
@@ -137,17 +135,17 @@ impl CopyContent {
 
     fn csv_row(&mut self, row: &[u8], out: &mut BytesMut) {
         let Shape::Csv { delimiter, quote, escape, null, .. } = &self.shape else { return };
-        self.evidence.row(self.looks.columns());
         let line = row.strip_suffix(b"\n").unwrap_or(row);
-        if self.looks.may_split() {
-            let mut rest = line;
-            for index in 0..self.looks.columns() {
-                let (end, value, _) = csv_field(rest, *delimiter, *quote, *escape);
-                self.evidence.ahead(&self.plan, &self.looks, index, Some(&value));
-                rest = rest.get(end + 1..).unwrap_or_default();
-            }
-            self.evidence.ahead_ends(&self.plan);
-        }
+        // A piece of a value has nothing to escape, but may have quotes around it.
+        let mut rest = Some(line);
+        let cells = std::iter::from_fn(|| {
+            let line = rest?;
+            let (end, _, _) = csv_field(line, *delimiter, *quote, *escape);
+            rest = line.get(end + 1..);
+            let field = line.get(..end)?;
+            Some(Some(field.strip_prefix(&[*quote]).and_then(|field| field.strip_suffix(&[*quote])).unwrap_or(field)))
+        });
+        self.evidence.look_ahead(&self.plan, &self.looks, cells);
         let mut rest = line;
         let mut index = 0;
         loop {
@@ -192,17 +190,14 @@ impl CopyContent {
             return Ok(());
         }
         out.put_slice(count);
-        self.evidence.row(self.looks.columns());
-        if self.looks.may_split() {
-            let mut rest = fields;
-            for index in 0..self.looks.columns() {
-                let Some((length, after)) = rest.split_first_chunk::<4>() else { break };
-                let bytes = usize::try_from(i32::from_be_bytes(*length)).ok();
-                self.evidence.ahead(&self.plan, &self.looks, index, bytes.and_then(|bytes| after.get(..bytes)));
-                rest = after.get(bytes.unwrap_or(0)..).unwrap_or_default();
-            }
-            self.evidence.ahead_ends(&self.plan);
-        }
+        let mut rest = fields;
+        let cells = std::iter::from_fn(|| {
+            let (length, after) = rest.split_first_chunk::<4>()?;
+            let bytes = usize::try_from(i32::from_be_bytes(*length)).ok();
+            rest = after.get(bytes.unwrap_or(0)..)?;
+            Some(bytes.and_then(|bytes| after.get(..bytes)))
+        });
+        self.evidence.look_ahead(&self.plan, &self.looks, cells);
         let mut rest = fields;
         let mut index = 0;
         while let Some((length, after)) = rest.split_first_chunk::<4>() {

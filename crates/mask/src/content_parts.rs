@@ -23,6 +23,9 @@ const EMPTY: u8 = 0x01;
 const NO_LOWER: u8 = 0x08;
 const NO_UPPER: u8 = 0x10;
 
+/// The first OID of what the server does not bring along (`FirstNormalObjectId`).
+const FIRST_OF_USERS: u32 = 16384;
+
 /// How a part of this type of the server's own is read.
 fn way_of(type_oid: u32) -> Way {
     match type_oid {
@@ -38,6 +41,8 @@ fn way_of(type_oid: u32) -> Way {
         4451 => Way::Parts(Parts::Multirange(23)),
         4536 => Way::Parts(Parts::Multirange(20)),
         4532 => Way::Parts(Parts::Multirange(1700)),
+        790 => Way::Money,
+        791 => Way::Parts(Parts::Array),
         _ => Way::Whole,
     }
 }
@@ -123,14 +128,23 @@ fn part(type_oid: u32, rest: &mut &[u8], depth: usize, out: &mut Vec<u8>) -> Opt
     }
     let (value, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
     *rest = after;
+    // Types of users do not say what they are: a row or an array is told by its form, which hardly anything else has.
+    let forms: &[Parts] = match way_of(type_oid) {
+        Way::Parts(parts) => &[parts],
+        _ if type_oid >= FIRST_OF_USERS => &[Parts::Row, Parts::Array],
+        _ => &[],
+    };
+    let before = out.len();
+    let formed = forms.iter().any(|form| {
+        out.truncate(before);
+        form.write(value, depth + 1, out).is_some()
+    });
+    if !formed {
+        out.truncate(before);
+    }
     match way_of(type_oid) {
-        Way::Parts(parts) => {
-            let before = out.len();
-            if parts.write(value, depth + 1, out).is_none() {
-                out.truncate(before);
-                out.extend_from_slice(value);
-            }
-        }
+        _ if formed => {}
+        Way::Parts(_) => out.extend_from_slice(value),
         way => match readable(way, value) {
             Some(text) => out.extend_from_slice(&text),
             None => out.extend_from_slice(value),

@@ -1,128 +1,275 @@
-//! Values that are cut in pieces over neighbouring short cells: of one row, and of the rows of a one-column result.
+//! Values that are cut in pieces over neighbouring cells: of one row, and of the rows of a one-column result.
 //!
 //! A row is whole before any of it is passed on, so all the pieces of a value in it are masked. Rows are not held back for
 //! those that follow, which would stall a slow result: of a value that is spread over the rows of one column, the cells that
 //! complete it and continue it are masked, and what came before has gone.
+//!
+//! Small numbers that stand side by side make up a card by chance every so often. So numbers count where all that stand side by
+//! side are equal pieces, texts however they are cut, and what the same columns make up in few of the rows is not believed.
 
-use crate::content::ContentPlan;
+use crate::content::{ContentPlan, Looks};
 use lockgate_detect::{Column, Hit, Strength};
 
-/// The longest cell that counts as a piece, and how many digits of pieces are kept.
-pub(crate) const PIECE_BYTES_MAX: usize = 3;
-const PIECES_MAX: usize = 32;
-/// The shortest value that is put together.
+/// The longest cell that is a piece and nothing else.
+pub(crate) const SHORT_BYTES_MAX: usize = 3;
+/// The longest piece of a number, of an account number that begins in another cell, and of what is spread over rows.
+const NUMBER_BYTES_MAX: usize = 19;
+const WORD_BYTES_MAX: usize = 30;
+pub(crate) const ROW_PIECE_BYTES_MAX: usize = 8;
+/// The shortest and the longest value that is put together, and how long bare digits must be that nothing names.
 const VALUE_BYTES_MIN: usize = 9;
+const VALUE_BYTES_MAX: usize = 34;
+const CARD_DIGITS: std::ops::RangeInclusive<usize> = 14..=16;
+/// The groups of columns that are told apart, and the rows that count.
+const SPLITS_MAX: usize = 16;
+const ROWS_MAX: u32 = 64;
 
-/// Digits of neighbouring short cells.
+/// A cell that may be a piece.
+struct Piece {
+    /// Where it stands among the others.
+    start: usize,
+    end: usize,
+    /// Its place in the row.
+    index: usize,
+    /// It is a text, which may be cut anywhere.
+    free: bool,
+    /// It is of digits alone, or of what stands between digits.
+    digits: bool,
+    number: bool,
+    /// An account number begins here.
+    head: bool,
+}
+
+/// Neighbouring cells that may be pieces of one value.
 #[derive(Default)]
 pub(crate) struct Pieces {
     text: Vec<u8>,
-    /// In the rows of one column: cells that continue what was found go on being masked.
-    found: Option<usize>,
-    /// In a row: where each cell ends in `text`, with its index.
-    cells: Vec<(usize, usize)>,
-    /// In a row: the first and last cell of a value, and the rule of what it is. `None` where the row was not looked at.
-    split: Option<Vec<(usize, usize, usize)>>,
+    pieces: Vec<Piece>,
+    /// In a row: the first and last cell of a value, and the rule of what it is.
+    split: Vec<(usize, usize, usize)>,
+    /// In the rows so far: first and last cell, in how many they were a value, and in how many not.
+    seen: Vec<(usize, usize, u32, u32)>,
+    /// The rows in which there was something to put together, this one among them.
+    rows: u32,
+    tested: bool,
+    rows_of_one: Chain,
     hits: Vec<Hit>,
 }
 
-/// Whether a cell can be part of a number.
-fn is_piece(cell: &[u8]) -> bool {
-    cell.len() <= PIECE_BYTES_MAX
-        && cell.iter().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.' | b'(' | b')' | b'+'))
+/// Pieces in the rows of one column, from where they began.
+#[derive(Default)]
+struct Chain {
+    text: Vec<u8>,
+    size: usize,
+    shorter: bool,
+    values: u32,
+    /// The pieces go on and are no value.
+    lost: bool,
+    /// What continues is masked.
+    found: Option<usize>,
+}
+
+fn is_number(cell: &[u8]) -> bool {
+    cell.iter().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.' | b'(' | b')' | b'+'))
+}
+
+/// Country and check digits.
+fn is_head(cell: &[u8]) -> bool {
+    matches!(cell, [a, b, c, d, ..] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && c.is_ascii_digit() && d.is_ascii_digit())
 }
 
 /// The rule of the value that a text is as a whole.
-fn rule_of(plan: &ContentPlan, text: &[u8], hits: &mut Vec<Hit>) -> Option<usize> {
+fn rule_of(plan: &ContentPlan, text: &[u8], column: &Column, hits: &mut Vec<Hit>) -> Option<usize> {
     hits.clear();
-    plan.detectors.scan(text, &Column::default(), hits);
+    plan.detectors.scan(text, column, hits);
     let sure = hits.iter().find(|h| h.start == 0 && h.end == text.len() && h.strength >= Strength::Likely);
     sure.map(|hit| plan.rule(hit.detector))
 }
 
 impl Pieces {
-    /// A row begins. The pieces of a row with several columns are its own.
-    pub(crate) fn row(&mut self, columns: usize) {
-        if columns != 1 {
-            self.clear();
-        }
-        self.split = None;
+    /// A row begins that is looked at before it is changed.
+    pub(crate) fn row(&mut self) {
+        self.split.clear();
+        self.tested = false;
     }
 
     /// What came before does not go on.
-    pub(crate) fn clear(&mut self) {
-        self.text.clear();
-        self.cells.clear();
-        self.found = None;
+    pub(crate) fn break_rows(&mut self) {
+        self.rows_of_one = Chain::default();
     }
 
-    /// Looks at the next cell of a row before the row is changed; `None` for one that is no text or is not looked into.
-    pub(crate) fn ahead(&mut self, plan: &ContentPlan, index: usize, cell: Option<&[u8]>) {
-        self.split.get_or_insert_default();
-        match cell.filter(|cell| is_piece(cell)) {
-            Some(cell) => {
-                self.text.extend(cell.iter().filter(|b| !b.is_ascii_whitespace()));
-                self.cells.push((self.text.len(), index));
-            }
-            None => self.together(plan),
+    /// The next cell of a row, which is a text or something else; `None` for one that is longer than any piece, or not looked into.
+    pub(crate) fn cell(&mut self, plan: &ContentPlan, looks: &Looks, index: usize, cell: Option<(bool, &[u8])>) {
+        let Some((free, cell)) = cell.filter(|(_, cell)| cell.len() <= WORD_BYTES_MAX) else {
+            return self.together(plan, looks);
+        };
+        let digits = cell.iter().all(u8::is_ascii_digit);
+        let number = cell.len() <= NUMBER_BYTES_MAX && (digits || free && is_number(cell));
+        let other = || cell.len() > SHORT_BYTES_MAX && looks.name(index).is_some_and(Column::is_of_other_things);
+        let head = free && !number && is_head(cell);
+        let open = || self.pieces.iter().any(|piece| piece.head);
+        let piece =
+            if number { !other() } else { head || free && open() && cell.iter().all(u8::is_ascii_alphanumeric) };
+        if !piece {
+            return self.together(plan, looks);
         }
+        let start = self.text.len();
+        self.text.extend(cell.iter().filter(|b| !b.is_ascii_whitespace()));
+        self.pieces.push(Piece { start, end: self.text.len(), index, free, digits, number, head });
     }
 
     /// The cells that belong together end: notes what they are.
-    pub(crate) fn together(&mut self, plan: &ContentPlan) {
+    pub(crate) fn together(&mut self, plan: &ContentPlan, looks: &Looks) {
         let mut first = 0;
-        let mut start = 0;
-        while self.text.len() >= start + VALUE_BYTES_MIN {
-            let ends = self
-                .cells
-                .iter()
-                .enumerate()
-                .skip(first)
-                .filter(|(_, (end, _))| (start + VALUE_BYTES_MIN..=start + PIECES_MAX).contains(end));
-            let whole = ends.rev().find_map(|(last, (end, _))| {
-                let rule = rule_of(plan, self.text.get(start..*end)?, &mut self.hits)?;
-                Some((last, rule))
-            });
-            let last = whole.map_or(first, |(last, _)| last);
-            let index = |at: usize| self.cells.get(at).map(|(_, index)| *index);
-            if let (Some((_, rule)), Some(from), Some(to)) = (whole, index(first), index(last)) {
-                self.split.get_or_insert_default().push((from, to, rule));
-            }
-            start = self.cells.get(last).map_or(usize::MAX, |(end, _)| *end).min(self.text.len());
-            first = last + 1;
+        while self.pieces.get(first).is_some_and(|piece| self.text.len() >= piece.start + VALUE_BYTES_MIN) {
+            first = match self.value(plan, looks, first) {
+                Some((last, rule)) => {
+                    let index = |at: usize| self.pieces.get(at).map_or(0, |piece| piece.index);
+                    let (from, to) = (index(first), index(last));
+                    if self.is_believed(from, to) {
+                        self.split.push((from, to, rule));
+                    }
+                    last + 1
+                }
+                None => first + 1,
+            };
         }
         self.text.clear();
-        self.cells.clear();
+        self.pieces.clear();
     }
 
-    /// The rule of the value that a short cell is part of.
-    pub(crate) fn rule(&mut self, plan: &ContentPlan, index: usize, cell: &[u8]) -> Option<usize> {
-        match &self.split {
-            Some(split) => split.iter().find(|(from, to, _)| (*from..=*to).contains(&index)).map(|(_, _, rule)| *rule),
-            None => self.add(plan, cell),
-        }
-    }
-
-    /// Adds a short cell to those of the rows before; the rule of what it completes or continues.
-    fn add(&mut self, plan: &ContentPlan, piece: &[u8]) -> Option<usize> {
-        if !is_piece(piece) {
-            self.clear();
-            return None;
-        }
-        if let Some(rule) = self.found {
-            return Some(rule);
-        }
-        self.text.extend(piece.iter().filter(|b| !b.is_ascii_whitespace()));
-        if self.text.len() > PIECES_MAX {
-            self.text.drain(..self.text.len() - PIECES_MAX);
-        }
-        // A value may begin anywhere among the pieces, and it ends with the last.
-        for start in 0..(self.text.len() + 1).saturating_sub(VALUE_BYTES_MIN) {
-            self.found = rule_of(plan, self.text.get(start..)?, &mut self.hits);
-            if self.found.is_some() {
+    /// The longest value that begins with a piece: the last of its pieces, and its rule.
+    fn value(&mut self, plan: &ContentPlan, looks: &Looks, first: usize) -> Option<(usize, usize)> {
+        let begun = self.pieces.get(first)?;
+        let size = begun.end - begun.start;
+        let mut column = looks.name(begun.index).cloned().unwrap_or_default();
+        let (mut free, mut digits, mut even) = (begun.free, begun.digits, true);
+        let before = first.checked_sub(1).is_some_and(|before| self.is_of(before, size));
+        let mut longest = None;
+        let mut previous = size;
+        for (last, piece) in self.pieces.iter().enumerate().skip(first + 1) {
+            let length = piece.end - begun.start;
+            if length > VALUE_BYTES_MAX || !begun.head && !piece.number {
                 break;
             }
+            free &= piece.free;
+            digits &= piece.digits;
+            even &= previous == size && piece.end - piece.start <= size;
+            previous = piece.end - piece.start;
+            column = looks.name(piece.index).map(|name| column.shared(name)).unwrap_or_default();
+            let named = column.says_anything();
+            let list = || even && last > first + 1 && !before && !self.is_of(last + 1, size);
+            let possible = if digits { CARD_DIGITS.contains(&length) && (free || list()) } else { free };
+            if length < VALUE_BYTES_MIN || !possible && !named {
+                continue;
+            }
+            self.tested = true;
+            if let Some(rule) = rule_of(plan, self.text.get(begun.start..piece.end)?, &column, &mut self.hits) {
+                longest = Some((last, rule));
+            }
         }
-        self.found
+        longest
+    }
+
+    /// Whether the piece at `place` is of so many digits.
+    fn is_of(&self, place: usize, size: usize) -> bool {
+        self.pieces.get(place).is_some_and(|piece| piece.digits && piece.end - piece.start == size)
+    }
+
+    /// Whether these columns are a value often enough for it to be none by chance.
+    fn is_believed(&mut self, from: usize, to: usize) -> bool {
+        let missed = self.rows.min(ROWS_MAX);
+        let known = self.seen.iter_mut().position(|(f, t, _, _)| (*f, *t) == (from, to));
+        let place = match known {
+            Some(place) => place,
+            None if self.seen.len() < SPLITS_MAX => {
+                self.seen.push((from, to, 0, missed));
+                self.seen.len() - 1
+            }
+            None => {
+                let rarest =
+                    self.seen.iter().enumerate().min_by_key(|(_, (_, _, hit, _))| *hit).map_or(0, |(at, _)| at);
+                if let Some(place) = self.seen.get_mut(rarest) {
+                    *place = (from, to, 0, missed);
+                }
+                rarest
+            }
+        };
+        let Some((_, _, hit, missed)) = self.seen.get_mut(place) else { return false };
+        if *hit + *missed >= ROWS_MAX {
+            (*hit, *missed) = (*hit / 2, *missed / 2);
+        }
+        // The end of the row counts it as a miss as well.
+        *hit += 1;
+        *hit * 3 >= *missed
+    }
+
+    /// All cells of the row were looked at.
+    pub(crate) fn row_ends(&mut self, plan: &ContentPlan, looks: &Looks) {
+        self.together(plan, looks);
+        if self.tested {
+            self.rows = self.rows.saturating_add(1);
+            self.seen.iter_mut().for_each(|(_, _, _, missed)| *missed += 1);
+            for (from, to, _) in &self.split {
+                let hit = self.seen.iter_mut().find(|(f, t, _, _)| (f, t) == (from, to));
+                hit.into_iter().for_each(|(_, _, _, missed)| *missed = missed.saturating_sub(1));
+            }
+        }
+    }
+
+    /// An address whose name and domain are in the cells from `from` to `to`, put together here.
+    pub(crate) fn mail(
+        &mut self,
+        plan: &ContentPlan,
+        (from, to): (usize, usize),
+        [name, domain]: [&[u8]; 2],
+        whole: bool,
+    ) {
+        let sign: &[u8] = if name.ends_with(b"@") || domain.starts_with(b"@") { b"" } else { b"@" };
+        let text = [name, sign, domain].concat();
+        self.hits.clear();
+        plan.detectors.scan(&text, &Column::default(), &mut self.hits);
+        let over = |hit: &&Hit| hit.start < name.len() && hit.end > name.len() + sign.len();
+        let all = |hit: &&Hit| !whole || hit.start == 0 && hit.end == text.len();
+        if let Some(hit) =
+            self.hits.iter().filter(|hit| hit.strength >= Strength::Likely).find(|hit| over(hit) && all(hit))
+        {
+            self.split.push((from, to, plan.rule(hit.detector)));
+        }
+    }
+
+    /// The rule of the value that a cell of the row is part of.
+    pub(crate) fn rule(&self, index: usize) -> Option<usize> {
+        self.split.iter().find(|(from, to, _)| (*from..=*to).contains(&index)).map(|(_, _, rule)| *rule)
+    }
+
+    /// Adds a cell to those of the rows before; the rule of what it completes or continues.
+    pub(crate) fn add(&mut self, plan: &ContentPlan, free: bool, piece: &[u8]) -> Option<usize> {
+        let chain = &mut self.rows_of_one;
+        if !is_number(piece) {
+            *chain = Chain::default();
+            return None;
+        }
+        if chain.found.is_some() || chain.lost {
+            return chain.found;
+        }
+        if chain.text.is_empty() {
+            chain.size = piece.len();
+        }
+        chain.lost = piece.len() > chain.size || chain.shorter || chain.text.len() > VALUE_BYTES_MAX;
+        chain.shorter = piece.len() < chain.size;
+        chain.text.extend(piece.iter().filter(|b| !b.is_ascii_whitespace()));
+        if chain.lost || chain.text.len() < VALUE_BYTES_MIN {
+            return None;
+        }
+        let rule = rule_of(plan, &chain.text, &Column::default(), &mut self.hits)?;
+        chain.text.clear();
+        chain.shorter = false;
+        chain.values += 1;
+        // What goes on may be the next one; among numbers, only once there were two.
+        if free && piece.len() <= SHORT_BYTES_MAX || chain.values > 1 {
+            chain.found = Some(rule);
+        }
+        Some(rule)
     }
 }

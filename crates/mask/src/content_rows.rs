@@ -81,16 +81,14 @@ impl Content {
         while !rest.is_empty() {
             let (body, next) = split_frame(rest)?;
             let frame = rest.get(..rest.len() - next.len()).unwrap_or_default();
-            self.evidence.row(looks.columns());
-            if looks.may_split() {
-                let mut fields = body.get(2..).unwrap_or_default();
-                for index in 0..looks.columns() {
-                    let (value, after) = if fields.is_empty() { (None, fields) } else { split_field(fields)? };
-                    self.evidence.ahead(&self.plan, looks, index, value);
-                    fields = after;
-                }
-                self.evidence.ahead_ends(&self.plan);
-            }
+            let mut fields = body.get(2..).unwrap_or_default();
+            // What is wrong with a field is told below.
+            let cells = std::iter::from_fn(|| {
+                let (value, after) = split_field(fields).ok()?;
+                fields = after;
+                Some(value)
+            });
+            self.evidence.look_ahead(&self.plan, looks, cells);
             // Where the copy of this row begins, once one of its values has changed.
             let mut begun: Option<usize> = None;
             let mut fields = body.get(2..).unwrap_or_default();
