@@ -35,10 +35,10 @@ const TEXTS: &[&str] = &[
     "parse_ident(repeat('a.', 100000) || 'a')",
     "ts_lexize('simple', repeat('a', 1000000))",
     "(SELECT option_value FROM pg_options_to_table(array['a=' || repeat('x', 1000000)]))",
-    "oidvectortypes(repeat('1184 ', 100000)::oidvector)",
-    "array_to_string(('{' || repeat('1304,', 10000) || '1304}')::regprocedure[], '')",
-    "phraseto_tsquery('simple', repeat('a b ', 5000)) && phraseto_tsquery('simple', repeat('c ', 5000))",
-    "!! (phraseto_tsquery('simple', repeat('a b ', 5000)) && 'b')",
+    "oidvectortypes(repeat('1184 ', 20000)::oidvector)",
+    "array_to_string(('{' || repeat('1304,', 2000) || '1304}')::regprocedure[], '')",
+    "phraseto_tsquery('simple', repeat('a b ', 2000)) && phraseto_tsquery('simple', repeat('c ', 2000))",
+    "!! (phraseto_tsquery('simple', repeat('a b ', 2000)) && 'b')",
     "~ B'1'::bit(1000000)",
     "string_to_array(repeat('1,', 100000), ',') || string_to_array(repeat('1', 100000), NULL)",
     "to_json(repeat(chr(1), 100000))",
@@ -50,12 +50,42 @@ const TEXTS: &[&str] = &[
     "regexp_replace(repeat('a', 1000), '', repeat('b', 1000), 'g')",
     "to_tsvector('simple', repeat('abc ', 10000))",
     "jsonb_pretty(('[' || repeat('[', 300) || repeat(']', 300) || ']')::jsonb)",
+    "pgp_sym_decrypt('\\xc30404070002d2c00901206a3f373af42f0ade372488e21d5cca68da860aadc64e5020a464d7fd37ecab740de7c5d769a4d7\
+     2d76777e26fffa6ab4e6a8445997baec0608d7ccc7a57e9fec9ae0ea4036ad877a502997ec0aca8dd1430bc892232c441f49\
+     1e8fb5d71b09cb8594b5cdf1fde636405572b83b552bbc27a9af5cfe47a05b4218ea8504e94e05579af7954c5a9d8a65cbad\
+     044bb5a669903d90b2eb00986b08802c351e097c7a23440056af7b31344fe1cad155828000bd10732f6fe69d31b9d3a56357\
+     d8034b157eb3d533ad64', 'k')",
+    "xslt_process('<a/>', '<xsl:stylesheet xmlns:xsl=\"http://www.w3.org/1999/XSL/Transform\" version=\"1.0\"><xsl:template match=\"/\">\
+     <xsl:call-template name=\"t\"><xsl:with-param name=\"x\" select=\"string(1)\"/></xsl:call-template></xsl:template>\
+     <xsl:template name=\"t\"><xsl:param name=\"x\"/><xsl:choose><xsl:when test=\"string-length($x) &lt; 400000\">\
+     <xsl:call-template name=\"t\"><xsl:with-param name=\"x\" select=\"concat($x,$x)\"/></xsl:call-template></xsl:when>\
+     <xsl:otherwise><xsl:value-of select=\"$x\"/></xsl:otherwise></xsl:choose></xsl:template></xsl:stylesheet>')",
+    "array_to_string(hstore_to_array(hstore(string_to_array(repeat('a,b,', 1000), ','))), '')",
+    "(SELECT mode() WITHIN GROUP (ORDER BY x) FROM repeat('a', 1000000) x)",
+    "(SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY x) FROM repeat('a', 1000000) x)",
+    "(SELECT percentile_disc(array_fill(0.5::float8, array[1000])) WITHIN GROUP (ORDER BY x) FROM repeat('a', 1000) x)",
     "(SELECT string_agg('xxxxxxxxxx', '') FROM jsonb_path_query('[[[[1]]]]', '$[0,0,0,0,0,0,0,0,0][0,0,0,0,0,0,0,0,0]\
      [0,0,0,0,0,0,0,0,0][0,0,0,0,0,0,0,0,0]'))",
     "(SELECT string_agg('xxxxxxxxxx', '') FROM json_table('[[[[1]]]]'::jsonb, '$[0,0,0,0,0,0,0,0,0][0,0,0,0,0,0,0,0,0]\
      [0,0,0,0,0,0,0,0,0][0,0,0,0,0,0,0,0,0]' COLUMNS (a int PATH '$')) j)",
     "json_query('[[[[1]]]]'::jsonb, '$[0,0,0,0,0,0,0,0,0][0,0,0,0,0,0,0,0,0][0,0,0,0,0,0,0,0,0][0,0,0,0,0,0,0,0,0]' WITH WRAPPER)",
 ];
+/// What may be done again and again to what came of it.
+const AGAIN: &[&str] = &[
+    "SELECT array_agg(s) AS x FROM ({}) s",
+    "SELECT array_agg(row(x)) AS x FROM ({}) s",
+    "SELECT array[s] AS x FROM ({}) s",
+    "SELECT array(SELECT row(x)) AS x FROM ({}) s",
+    "SELECT row(s) AS x FROM ({}) s",
+    "SELECT row(x)::text AS x FROM ({}) s",
+    "SELECT quote_literal(x) AS x FROM ({}) s",
+    "SELECT json_build_array(x::text) AS x FROM ({}) s",
+    "SELECT xmlelement(NAME a, x::text) AS x FROM ({}) s",
+    "SELECT replace(x::text, 'a', 'aaaa') AS x FROM ({}) s",
+    "SELECT array_to_string(array[x, x], '') AS x FROM ({}) s",
+    "SELECT mode() WITHIN GROUP (ORDER BY x || x) AS x FROM ({}) s",
+];
+const TIMES: usize = 9;
 /// How a text is made of them.
 const AS_TEXT: &[&str] =
     &["({})::text", "concat({})", "to_json({})::text", "json_build_array({})::text", "array[{}]::text"];
@@ -72,6 +102,11 @@ fn no_value_is_much_longer_than_it_is_taken_for() {
             .iter()
             .flat_map(|text| AS_TEXT.iter().map(move |form| form.replace("{}", &format!("({text})"))))
             .collect();
+        let again = AGAIN.iter().map(|form| {
+            let nested = (0..TIMES).fold("SELECT 'a\"\"'::text AS x".to_owned(), |inner, _| form.replace("{}", &inner));
+            format!("(SELECT x::text FROM ({nested}) s)")
+        });
+        let made: Vec<String> = made.into_iter().chain(again).collect();
         let (catalog, lengths) = stage::stage(version).with_lengths(types, &made);
         let path = ["pg_catalog".to_owned(), "public".to_owned()];
         let context = Context { catalog: &catalog, search_path: &path, path_known: true };

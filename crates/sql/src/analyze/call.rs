@@ -134,8 +134,10 @@ impl<'t> Analyzer<'t> {
         if call.agg_within_group {
             self.ordered_among(&call.args, &arguments, &call.agg_order, scope, call.location);
         }
+        let before_extras = self.parts_size;
         let extras =
             self.aggregate_extras(&call.agg_order, &call.agg_filter, call.over.as_deref(), scope, call.location);
+        let ordered = self.parts_size.saturating_sub(before_extras);
         let users = self.candidates(schema, name, arguments.len());
         let builtin = match schema {
             "" | "pg_catalog" | "information_schema" => builtins::function(name),
@@ -185,8 +187,15 @@ impl<'t> Analyzer<'t> {
             Some(builtin) if value.taint.is_clean() && is_followed_no_further(builtin.class) => size::ANY,
             Some(builtin) if !matches!(builtin.class, Class::Total | Class::Conditional | Class::Pure) => sum,
             Some(_) => self.length_of_call(name, call, &arguments, scope.from.rows),
-            None => sum.saturating_add(size::STORED),
+            None => {
+                let lengths = users.iter().map(|function| self.length_of_users(*function, name, sum));
+                lengths.max().unwrap_or_else(|| sum.saturating_add(size::STORED))
+            }
         };
+        if call.agg_within_group {
+            // One of what it puts in order, or one for each of those it is asked for.
+            value.size = value.size.max(ordered.saturating_mul(sum.max(1)));
+        }
         if users.is_empty() && builtin.is_none() {
             let size = value.size;
             value = Val { size, ..self.call_nothing(schema, name, call, &arguments, given) };

@@ -813,7 +813,8 @@ impl<'t> Analyzer<'t> {
             return Some(Val::made_of(self.unknown()));
         }
         if rel.open.is_some() {
-            return Some(Val { size: size_of(&rel.cols).saturating_add(rel.most), ..Val::made_of(rel.all()) });
+            let size = size::quoted(size_of(&rel.cols).saturating_add(rel.most));
+            return Some(Val { size, ..Val::made_of(rel.all()) });
         }
         // What a function returns is no row when it is one value.
         if let [only] = rel.cols.as_slice()
@@ -822,7 +823,8 @@ impl<'t> Analyzer<'t> {
             return Some(Val::of(only));
         }
         let field = |col: &Col<'t>| Col { guessed: col.guessed || col.renamed, ..col.passed_on() };
-        Some(Val::of_row(rel.cols.iter().map(field).collect()))
+        let row = Val::of_row(rel.cols.iter().map(field).collect());
+        Some(Val { size: size::quoted(row.size), ..row })
     }
 
     /// A name that nothing here has. The server will refuse it; should it not, the value is whatever is in reach.
@@ -867,7 +869,8 @@ impl<'t> Analyzer<'t> {
                 if gathers && self.may_be_array(None, &value) {
                     self.may_fail(&rel.all(), "arrays of different shapes", link.location);
                 }
-                let size = rel.rows.gathered(size_of(&rel.cols).saturating_add(rel.most));
+                let size = size::of_element(value.type_oid, size_of(&rel.cols).saturating_add(rel.most));
+                let size = rel.rows.gathered(size);
                 let values = link.sub_link_type() == SubLinkType::ArraySublink
                     && rel.open.is_none()
                     && matches!(rel.cols.as_slice(), [only] if self.shape_of(only.type_oid) == Shape::Value);

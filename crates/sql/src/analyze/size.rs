@@ -10,7 +10,7 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AConst, AExprKind, JsonExprOp, JsonTablePathSpec, Node, TypeName, a_const};
 
-use super::tree;
+use super::{tree, types};
 
 /// A value of a type without a length of its own, as it is stored.
 pub(super) const STORED: u64 = 256;
@@ -118,6 +118,16 @@ pub(super) fn of_type(type_oid: u32) -> u64 {
     if fixed { FIXED } else { STORED }
 }
 
+/// What a row or an array is in which this is: written out, quotes are doubled on every level.
+pub(super) fn quoted(size: u64) -> u64 {
+    size.saturating_mul(2)
+}
+
+/// What an element of this type takes in an array that is gathered of many: rows and arrays may be within it.
+pub(super) fn of_element(type_oid: u32, size: u64) -> u64 {
+    if types::is_scalar(type_oid) { size } else { quoted(size) }
+}
+
 /// The size of a column that a recursive query gives back in a round, which had `before` in the one before. What stays as it
 /// is counts as that. What grows, grows by so much in each of as many rounds as the statement likes.
 pub(super) fn recurring(before: Option<u64>, size: u64, round: usize) -> u64 {
@@ -159,9 +169,9 @@ pub(super) fn of(kind: &NodeEnum, own: u64, parts: u64) -> u64 {
         | NodeEnum::JsonIsPredicate(_) => FIXED,
         // Names of users, schemas and databases.
         NodeEnum::SqlvalueFunction(_) | NodeEnum::SetToDefault(_) => STORED,
-        // Written out, quotes are doubled on every level. The columns that a star stands for are no parts.
-        NodeEnum::RowExpr(_) => parts.max(own).saturating_mul(2),
-        NodeEnum::AArrayExpr(_) => parts.saturating_mul(2),
+        // The columns that a star stands for are no parts.
+        NodeEnum::RowExpr(_) => quoted(parts.max(own)),
+        NodeEnum::AArrayExpr(_) => quoted(parts),
         NodeEnum::JsonObjectConstructor(_)
         | NodeEnum::JsonArrayConstructor(_)
         | NodeEnum::JsonScalarExpr(_)
