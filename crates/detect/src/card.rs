@@ -85,14 +85,12 @@ pub(crate) fn card(number: &Number<'_>) -> Option<Issued> {
 
 /// What these digits are as a card.
 fn checked(digits: &[u8]) -> Option<Issued> {
-    if !luhn(digits) || digits.iter().skip(6).all(|d| *d == 0) {
-        return None;
-    }
-    issued(digits)
+    // The issuer first: of most numbers that stand side by side there is none.
+    issued(digits).filter(|_| luhn(digits) && !digits.iter().skip(6).all(|d| *d == 0))
 }
 
 /// Whether digits, as ASCII and however they are written, are a card of a usual length.
-pub(crate) fn is_usual(digits: &[u8]) -> bool {
+pub fn is_usual(digits: &[u8]) -> bool {
     let mut values = [0; USUAL_MAX];
     let Some(values) = values.get_mut(..digits.len()) else { return false };
     for (to, from) in values.iter_mut().zip(digits) {

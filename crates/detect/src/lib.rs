@@ -32,6 +32,7 @@ mod ssn;
 mod token;
 mod url;
 
+pub use card::is_usual as is_card;
 pub use context::{Column, Topics};
 pub use custom::{Checksum, Custom, CustomError};
 pub use evidence::{ColumnEvidence, Weight};

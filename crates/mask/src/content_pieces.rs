@@ -114,7 +114,11 @@ impl Pieces {
             return self.together(plan, looks);
         }
         let start = self.text.len();
-        self.text.extend(cell.iter().filter(|b| !b.is_ascii_whitespace()));
+        if digits {
+            self.text.extend_from_slice(cell);
+        } else {
+            self.text.extend(cell.iter().filter(|b| !b.is_ascii_whitespace()));
+        }
         self.pieces.push(Piece { start, end: self.text.len(), index, free, digits, number, head });
     }
 
@@ -142,7 +146,7 @@ impl Pieces {
     fn value(&mut self, plan: &ContentPlan, looks: &Looks, first: usize) -> Option<(usize, usize)> {
         let begun = self.pieces.get(first)?;
         let size = begun.end - begun.start;
-        let mut column = looks.name(begun.index).cloned().unwrap_or_default();
+        let mut column = looks.name(begun.index).filter(|name| name.says_anything()).map(|name| name.shared(name));
         let (mut free, mut digits, mut even) = (begun.free, begun.digits, true);
         let before = first.checked_sub(1).is_some_and(|before| self.is_of(before, size));
         let mut longest = None;
@@ -156,15 +160,26 @@ impl Pieces {
             digits &= piece.digits;
             even &= previous == size && piece.end - piece.start <= size;
             previous = piece.end - piece.start;
-            column = looks.name(piece.index).map(|name| column.shared(name)).unwrap_or_default();
-            let named = column.says_anything();
-            let list = || even && last > first + 1 && !before && !self.is_of(last + 1, size);
-            let possible = if digits { CARD_DIGITS.contains(&length) && (free || list()) } else { free };
-            if length < VALUE_BYTES_MIN || !possible && !named {
+            column =
+                column.and_then(|column| Some(column.shared(looks.name(piece.index)?))).filter(Column::says_anything);
+            let named = column.is_some();
+            let list = even && !before;
+            // Nothing that follows makes one of it.
+            if !free && !list && !named {
+                break;
+            }
+            if length < VALUE_BYTES_MIN || digits && !named && !CARD_DIGITS.contains(&length) {
+                continue;
+            }
+            if !free && !named && (last == first + 1 || self.is_of(last + 1, size)) {
                 continue;
             }
             self.tested = true;
-            if let Some(rule) = rule_of(plan, self.text.get(begun.start..piece.end)?, &column, &mut self.hits) {
+            let text = self.text.get(begun.start..piece.end)?;
+            if digits && !named && !lockgate_detect::is_card(text) {
+                continue;
+            }
+            if let Some(rule) = rule_of(plan, text, &column.clone().unwrap_or_default(), &mut self.hits) {
                 longest = Some((last, rule));
             }
         }
