@@ -4,7 +4,7 @@ use lockgate_store::Store;
 use lockgate_tests::issuer::Issuer;
 use lockgate_tests::process::{self, Scratch, eventually};
 use lockgate_tests::surfer::{Page, Surfer};
-use lockgate_tests::wire::Client;
+use lockgate_tests::wire::{self, Client};
 use lockgate_tests::{Idp, Scene, api, places};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
@@ -332,6 +332,65 @@ fn a_real_browser_signs_a_local_user_in() {
     assert_eq!(seen["faults"], serde_json::json!([]), "{seen}");
     assert_eq!(waiting.end(), Some(0), "{}", waiting.said);
     assert_eq!(stage.scene.gateway.query("lola", &stage.token(), "SELECT 1"), "1");
+}
+
+/// Who is signed in decides on the page of an approval without a token; no other page can do it for them.
+#[test]
+fn an_approval_is_decided_by_who_is_signed_in() {
+    let stage = Stage::new();
+    let gateway = &stage.scene.gateway;
+    stage.idp.set("user=dana&groups=dba");
+    let mut client = Client::login(gateway.port, "alice", &stage.scene.alice());
+    client.send(b'Q', &wire::text("DELETE FROM notes WHERE id <= 5"));
+    let id = stage.scene.pending(&stage.scene.dana());
+    let address = format!("{}/approvals/{id}", stage.url());
+    let mut browsers = ["dana", "alice", "bob"].map(|user| {
+        let mut browser = Surfer::new(gateway);
+        let page = browser.open(&address);
+        assert!(page.html.contains("name=\"token\"") && !page.html.contains("DELETE FROM"), "{}", page.html);
+        stage.visit(&mut browser, &format!("{}/login", stage.url()), user);
+        browser
+    });
+    let [dana, alice, bob] = browsers.each_mut().map(|browser| browser.open(&address));
+    for page in [&dana, &alice] {
+        assert!(page.html.contains("DELETE FROM notes") && !page.html.contains("name=\"token\""), "{}", page.html);
+    }
+    assert!(alice.html.contains("You cannot decide"), "{}", alice.html);
+    assert_eq!((bob.status, bob.html.contains("DELETE FROM")), (404, false), "{}", bob.html);
+    let word = dana.html.split("name=\"form\" value=\"").nth(1).expect("a word").split('"').next().expect("its end");
+    let others = browsers[2].open(&format!("{}/login", stage.url()));
+    let others =
+        others.html.split("name=\"form\" value=\"").nth(1).expect("a word").split('"').next().expect("its end");
+    // Forms of another's making, with nothing, with a guess, with the word of another browser; and her word in his browser, and in none.
+    for form in ["", "0123456789abcdef0123456789abcdef01234567", others] {
+        let refused = browsers[0].post(&address, &[("action", "approve"), ("form", form)]);
+        assert_eq!(refused.status, 403, "{}", refused.html);
+    }
+    for (browser, status) in [(&mut browsers[2].clone(), 403), (&mut Surfer::new(gateway), 401)] {
+        let refused = browser.post(&address, &[("action", "approve"), ("form", word)]);
+        assert_eq!(refused.status, status, "{}", refused.html);
+    }
+    assert_eq!(browsers[0].post(&address, &[("action", "approve")]).status, 400);
+    // Nor does the requester count, with a form of her own.
+    let own = browsers[1].open(&format!("{}/login", stage.url()));
+    let own = own.html.split("name=\"form\" value=\"").nth(1).expect("a word").split('"').next().expect("its end");
+    let refused = browsers[1].post(&address, &[("action", "approve"), ("form", own)]);
+    assert_eq!(refused.status, 403, "{}", refused.html);
+    assert_eq!(stage.scene.directly("SELECT count(*) FROM notes"), "20", "nothing of it counted");
+
+    let done = browsers[0].submit(&dana, &[("action", "approve"), ("reason", "as agreed")]);
+    assert!(done.html.contains("Your decision counts") && done.html.contains("as agreed"), "{}", done.html);
+    let frames = client.until_ready();
+    assert!(frames.iter().any(|frame| frame.tag == b'C' && frame.body == b"DELETE 5\0"), "{frames:?}");
+    let is_it =
+        |event: &Value| event["event"] == "approval_decided" && event["by"] == "dana" && event["approval"] == *id;
+    assert!(gateway.events().iter().any(is_it), "who decided is on record");
+    // Who has signed out is asked for a token again.
+    let home = browsers[0].open(&format!("{}/login", stage.url()));
+    browsers[0].submit(&home, &[]);
+    let page = browsers[0].open(&address);
+    assert!(page.html.contains("name=\"token\"") && !page.html.contains("DELETE FROM"), "{}", page.html);
+    gateway.verify();
 }
 
 /// The provider says for which beginning of a login its answer is, and that is compared.

@@ -4,7 +4,7 @@ use crate::error::ApiError;
 use crate::state::{ApiState, PeerAddr};
 use axum::http::{HeaderMap, header};
 use lockgate_core::{Identity, Timestamp};
-use lockgate_store::{TokenError, TokenInfo, Verified};
+use lockgate_store::{LoginInfo, TokenError, TokenInfo, Verified};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What a stranger is told.
@@ -50,6 +50,29 @@ impl Caller {
         let admin = unlimited && state.access.is_admin(&identity);
         let auditor = unlimited && state.access.is_auditor(&identity);
         Caller { identity, proven, token: info, admin, auditor, since }
+    }
+
+    /// Who is signed in with a browser: what the login proved, without a limit.
+    pub(crate) async fn of_login(state: &ApiState, login: &LoginInfo) -> Result<Self, ApiError> {
+        let proven = login.identity();
+        let stands = state.access.stand(proven.clone()).await;
+        let identity = stands.map_err(|_| ApiError::unauthenticated("you are not signed in"))?;
+        let since = state.store.name_left(identity.users()).await?;
+        let info = TokenInfo {
+            id: login.id.clone(),
+            user: login.user.clone(),
+            groups: login.groups.clone(),
+            kind: login.kind,
+            on_behalf_of: login.on_behalf_of.clone(),
+            targets: None,
+            actions: None,
+            created: login.created,
+            expires: login.expires,
+            revoked_at: None,
+            last_used: None,
+            login: Some(login.id.clone()),
+        };
+        Ok(Caller::new(state, proven, Verified { identity, info }, since))
     }
 
     /// Whether what an identity did at a time concerns the caller: their own doing, or that of those who acted for them. Not what was done by

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub enum Role {
     /// Anybody: nothing is told that needs a token.
     Anybody,
-    /// Anybody, and the handler proves the token that the form brings.
+    /// Anybody, and the handler proves the token that the form brings, or who is signed in with the browser.
     TokenInForm,
     /// Anybody: the body brings what proves enough for what is asked.
     ProofInBody,
@@ -82,7 +82,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     endpoint(Method::PUT, "/api/v1/users/{user}/groups", Role::Admin),
     endpoint(Method::PUT, "/api/v1/users/{user}/password", Role::Proven),
     endpoint(Method::POST, "/api/v1/detokenize", Role::Proven),
-    endpoint(Method::GET, "/approvals/{id}", Role::Anybody),
+    endpoint(Method::GET, "/approvals/{id}", Role::Page),
     endpoint(Method::POST, "/approvals/{id}", Role::TokenInForm),
     endpoint(Method::GET, html::STYLE_PATH, Role::Anybody),
     endpoint(Method::POST, "/api/v1/login-requests", Role::ProofInBody),

@@ -28,7 +28,7 @@ const ID_CHARS: usize = 12;
 
 /// A browser that is signed in.
 pub(crate) struct Browser {
-    pub(super) login: LoginInfo,
+    pub(crate) login: LoginInfo,
     secret: Secret,
 }
 
@@ -89,7 +89,7 @@ impl Next {
 
 impl Browser {
     /// The token that forms for this browser carry.
-    pub(super) fn form_token(&self, state: &ApiState) -> String {
+    pub(crate) fn form_token(&self, state: &ApiState) -> String {
         form_token(state, self.secret.expose())
     }
 
@@ -99,7 +99,7 @@ impl Browser {
     }
 
     /// Whether a form was sent by a page of ours in this browser.
-    pub(super) fn check_form(&self, state: &ApiState, headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
+    pub(crate) fn check_form(&self, state: &ApiState, headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
         check_form(state, headers, self.secret.expose(), token)
     }
 }
@@ -138,7 +138,7 @@ pub(super) fn check_visitor(state: &ApiState, headers: &HeaderMap, token: &str) 
 }
 
 /// The browser's sign-in, if it has one that counts, of somebody who may still do anything.
-pub(super) async fn signed_in(
+pub(crate) async fn signed_in(
     state: &ApiState,
     headers: &HeaderMap,
     now: Timestamp,

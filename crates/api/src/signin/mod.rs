@@ -9,7 +9,7 @@
 //! nothing is stored for strangers; what comes back counts once. Where a browser goes after signing in is never an address that
 //! it brought. Who is signed in is told by a `__Host-` cookie, and every form carries a word that belongs to that cookie.
 
-mod browser;
+pub(crate) mod browser;
 mod confirm;
 mod enter;
 mod requests;
