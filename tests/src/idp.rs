@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+/// How often a provider that ends at its start is started at another port.
+const STARTS_MAX: usize = 3;
+
 /// A provider, running or not.
 #[derive(Debug)]
 pub struct Idp {
@@ -22,9 +25,15 @@ pub struct Idp {
 impl Idp {
     /// A provider that signs with a key called `key`.
     pub fn start(key: &str) -> Idp {
-        let mut idp = Idp::reserve();
-        idp.resume(key, &[]);
-        idp
+        for _ in 0..STARTS_MAX {
+            let mut idp = Idp::reserve();
+            match idp.run(key, &[]) {
+                Ok(()) => return idp,
+                // A port that was free may have been taken before the provider came to it.
+                Err(why) => eprintln!("the identity provider ended at port {}: {why}", idp.port),
+            }
+        }
+        panic!("no identity provider stays");
     }
 
     /// A port for a provider that does not run yet.
@@ -42,6 +51,11 @@ impl Idp {
 
     /// Starts it, with a new key of this name.
     pub fn resume(&mut self, key: &str, environment: &[(&str, &str)]) {
+        self.run(key, environment).unwrap_or_else(|why| panic!("the identity provider ended: {why}"));
+    }
+
+    /// Starts it and waits until it accepts; what it said, if it ended instead.
+    fn run(&mut self, key: &str, environment: &[(&str, &str)]) -> Result<(), String> {
         assert!(self.child.is_none(), "it runs");
         let mut node = mortal("KILL", Path::new("node"), None);
         node.arg(places::tool("oidc-provider.mjs")).arg(places::oidc_modules());
@@ -49,12 +63,21 @@ impl Idp {
         if let Some((_, (certificate, key))) = &self.tls {
             node.env("TLS_CERTIFICATE", certificate).env("TLS_KEY", key);
         }
-        node.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.child = Some(process::spawn(node));
-        let port = self.port;
-        eventually("the identity provider accepts", Duration::from_secs(30), || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        let scratch = process::Scratch::make();
+        let said = scratch.path().join("said");
+        let log = std::fs::File::create(&said).expect("a file");
+        node.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let mut child = process::spawn(node);
+        let (port, mut ended) = (self.port, None);
+        eventually("the identity provider accepts", Duration::from_secs(60), || {
+            ended = child.try_wait().expect("its state");
+            ended.is_some() || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
+        if let Some(status) = ended {
+            return Err(format!("{status}: {}", std::fs::read_to_string(&said).unwrap_or_default()));
+        }
+        self.child = Some(child);
+        Ok(())
     }
 
     /// `kill -9`.
