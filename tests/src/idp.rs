@@ -1,16 +1,18 @@
 //! A real OpenID Connect provider (npm `oidc-provider`, which is certified) on a free port, and what its clients ask of it.
 
 use crate::authority::{Authority, HERE};
-use crate::process::{self, eventually, mortal};
+use crate::process::{self, mortal};
 use crate::{api, places};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How often a provider that ends at its start is started at another port.
-const STARTS_MAX: usize = 3;
+/// How often a provider that does not come up is started.
+const STARTS_MAX: usize = 4;
+/// How long that may take: two seconds on a busy machine.
+const START_MAX: Duration = Duration::from_secs(20);
 
 /// A provider, running or not.
 #[derive(Debug)]
@@ -27,13 +29,13 @@ impl Idp {
     pub fn start(key: &str) -> Idp {
         for _ in 0..STARTS_MAX {
             let mut idp = Idp::reserve();
+            // A port that was free may have been taken before the provider came to it.
             match idp.run(key, &[]) {
                 Ok(()) => return idp,
-                // A port that was free may have been taken before the provider came to it.
-                Err(why) => eprintln!("the identity provider ended at port {}: {why}", idp.port),
+                Err(why) => eprintln!("the identity provider does not come up at port {}: {why}", idp.port),
             }
         }
-        panic!("no identity provider stays");
+        panic!("no identity provider comes up");
     }
 
     /// A port for a provider that does not run yet.
@@ -51,10 +53,18 @@ impl Idp {
 
     /// Starts it, with a new key of this name.
     pub fn resume(&mut self, key: &str, environment: &[(&str, &str)]) {
-        self.run(key, environment).unwrap_or_else(|why| panic!("the identity provider ended: {why}"));
+        let mut said = String::new();
+        for _ in 0..STARTS_MAX {
+            match self.run(key, environment) {
+                Ok(()) => return,
+                Err(why) => said = why,
+            }
+        }
+        panic!("the identity provider does not come up: {said}");
     }
 
-    /// Starts it and waits until it accepts; what it said, if it ended instead.
+    /// Starts it and waits until it accepts; why it does not, if it ended instead, or stands still: of some hundred starts Node's own
+    /// threads wait for each other in one, before the program begins.
     fn run(&mut self, key: &str, environment: &[(&str, &str)]) -> Result<(), String> {
         assert!(self.child.is_none(), "it runs");
         let mut node = mortal("KILL", Path::new("node"), None);
@@ -68,13 +78,15 @@ impl Idp {
         let log = std::fs::File::create(&said).expect("a file");
         node.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let mut child = process::spawn(node);
-        let (port, mut ended) = (self.port, None);
-        eventually("the identity provider accepts", Duration::from_secs(60), || {
-            ended = child.try_wait().expect("its state");
-            ended.is_some() || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
-        if let Some(status) = ended {
-            return Err(format!("{status}: {}", std::fs::read_to_string(&said).unwrap_or_default()));
+        let deadline = Instant::now() + START_MAX;
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let ended = child.try_wait().expect("its state");
+            if ended.is_some() || Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("{ended:?}: {}", std::fs::read_to_string(&said).unwrap_or_default()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
         self.child = Some(child);
         Ok(())
