@@ -3,9 +3,10 @@
 use crate::masking::leaked;
 use lockgate_tests::scene::{SSN, Scene};
 use lockgate_tests::wire::{self, Client, Frame};
-use lockgate_tests::{Gateway, scene};
+use lockgate_tests::{Gateway, process, scene};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 fn propagating() -> Scene {
     Scene::with(15, |options| options.target_extra.push_str("\n    laundering: propagate"))
@@ -365,6 +366,84 @@ fn sessions_side_by_side_never_see_an_unlabelled_copy() {
     scene.gateway.verify();
 }
 
+/// A copy that waited while another was made is known to be of what was judged although nobody else is there to tell.
+#[test]
+fn who_copies_last_finds_out_alone() {
+    let scene = propagating();
+    let simple = |name: &str| wire::message(b'Q', &wire::text(&copy(name)));
+    let extended = |name: &str| {
+        [wire::parse("", &copy(name)), wire::bind("", "", &[], 0), wire::execute("", 0), wire::sync()].concat()
+    };
+    let in_two_texts = |name: &str| {
+        [wire::message(b'Q', &wire::text("BEGIN")), simple(name), wire::message(b'Q', &wire::text("COMMIT"))].concat()
+    };
+    fn copy(name: &str) -> String {
+        format!("CREATE TABLE {name} AS SELECT p.ssn AS x FROM people p, notes n WHERE p.id = 7 AND n.id = 3")
+    }
+    for (name, sent, answers) in [("q", simple("q"), 1), ("e", extended("e"), 1), ("t", in_two_texts("t"), 3)] {
+        let mut dana = self::dana(&scene.gateway);
+        masked(&mut dana, "SELECT ssn FROM people WHERE id = 7");
+        std::thread::scope(|scope| {
+            let locked = scope.spawn(|| scene.directly("BEGIN; LOCK TABLE notes; SELECT pg_sleep(3); COMMIT"));
+            let holds =
+                "SELECT count(*) FROM pg_locks WHERE relation = 'notes'::regclass AND mode = 'AccessExclusiveLock'";
+            process::eventually("a table is locked", Duration::from_secs(20), || scene.directly(holds) == "1");
+            dana.send_raw(&sent);
+            let mut other = self::dana(&scene.gateway);
+            done(&mut other, &format!("CREATE TABLE other_{name} AS SELECT ssn AS x FROM people WHERE id = 8"));
+            drop(other);
+            locked.join().expect("it was locked");
+        });
+        for _ in 0..answers {
+            let frames = dana.until_ready();
+            assert!(!frames.iter().any(|f| f.tag == b'E'), "{name}: {frames:?}");
+        }
+        masked(&mut dana, &format!("SELECT x FROM {name}"));
+        masked(&mut dana, &format!("SELECT x FROM other_{name}"));
+    }
+    scene.gateway.verify();
+}
+
+/// A copy whose source became another while it waited is taken back, and the session goes on.
+#[test]
+fn a_copy_of_what_became_something_else_is_taken_back() {
+    let scene = propagating();
+    let view = |column: &str| format!("CREATE OR REPLACE VIEW v AS SELECT id, {column} AS x FROM people");
+    let mut definer = dana(&scene.gateway);
+    let sql = "CREATE TABLE c AS SELECT v.x FROM notes n, v WHERE v.id = 7 AND n.id = 3";
+    let begun =
+        [wire::parse("", sql), wire::bind("", "", &[], 0), wire::describe(b'P', ""), wire::execute("", 0)].concat();
+    for (what, sent) in [
+        ("simple", wire::message(b'Q', &wire::text(sql))),
+        ("extended", [begun.clone(), wire::sync()].concat()),
+        ("flushed", [begun.clone(), wire::message(b'H', b""), wire::sync()].concat()),
+        ("in pieces", [run("BEGIN"), begun, run("SELECT 1"), wire::sync(), run("ROLLBACK"), wire::sync()].concat()),
+    ] {
+        done(&mut definer, &view("ssn"));
+        let mut dana = self::dana(&scene.gateway);
+        masked(&mut dana, "SELECT x FROM v WHERE id = 7");
+        std::thread::scope(|scope| {
+            let locked = scope.spawn(|| scene.directly("BEGIN; LOCK TABLE notes; SELECT pg_sleep(3); COMMIT"));
+            let holds =
+                "SELECT count(*) FROM pg_locks WHERE relation = 'notes'::regclass AND mode = 'AccessExclusiveLock'";
+            process::eventually("a table is locked", Duration::from_secs(20), || scene.directly(holds) == "1");
+            dana.send_raw(&sent);
+            crate::waiting::until_waiting(&scene, 1);
+            done(&mut definer, &view("name"));
+            locked.join().expect("it was locked");
+        });
+        let frames = dana.until_ready();
+        let code = wire::error(&frames).field(b'C');
+        assert_eq!(code.as_deref(), Some("40001"), "{what}: {frames:?}");
+        if what == "in pieces" {
+            dana.until_ready();
+        }
+        assert_eq!(scene.directly("SELECT count(*) FROM pg_class WHERE relname = 'c'"), "0", "{what}");
+        shown(&mut dana, "SELECT x FROM v WHERE id = 7", "Person 7");
+    }
+    scene.gateway.verify();
+}
+
 #[test]
 fn what_cannot_be_followed_is_refused() {
     let scene = propagating();
@@ -423,7 +502,7 @@ fn what_a_place_refuses_is_no_way_to_ask() {
     done(&mut dana, "CREATE TABLE later (a text)");
     done(&mut dana, "INSERT INTO later VALUES ('x')");
     scene.directly("CREATE UNIQUE INDEX ON later (a)");
-    std::thread::sleep(std::time::Duration::from_millis(700));
+    std::thread::sleep(Duration::from_millis(700));
     let frames = dana.query("INSERT INTO later SELECT ssn FROM people WHERE id = 7");
     assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42501"), "{frames:?}");
 }

@@ -348,7 +348,10 @@ fn an_approval_is_decided_by_who_is_signed_in() {
         let mut browser = Surfer::new(gateway);
         let page = browser.open(&address);
         assert!(page.html.contains("name=\"token\"") && !page.html.contains("DELETE FROM"), "{}", page.html);
-        stage.visit(&mut browser, &format!("{}/login", stage.url()), user);
+        // Who signs in from there comes back to the request.
+        let link = page.html.split("href=\"/login").nth(1).expect("a link").split('"').next().expect("its end");
+        let back = stage.visit(&mut browser, &format!("{}/login{link}", stage.url()), user);
+        assert_eq!(back.url.path(), format!("/approvals/{id}"), "{}", back.html);
         browser
     });
     let [dana, alice, bob] = browsers.each_mut().map(|browser| browser.open(&address));

@@ -1,10 +1,11 @@
 //! Who calls. The token is proven anew on every request, so that a revocation counts from the next one on.
 
 use crate::error::ApiError;
+use crate::signin::browser::Browser;
 use crate::state::{ApiState, PeerAddr};
 use axum::http::{HeaderMap, header};
 use lockgate_core::{Identity, Timestamp};
-use lockgate_store::{LoginInfo, TokenError, TokenInfo, Verified};
+use lockgate_store::{TokenError, TokenInfo, Verified};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What a stranger is told.
@@ -53,10 +54,8 @@ impl Caller {
     }
 
     /// Who is signed in with a browser: what the login proved, without a limit.
-    pub(crate) async fn of_login(state: &ApiState, login: &LoginInfo) -> Result<Self, ApiError> {
-        let proven = login.identity();
-        let stands = state.access.stand(proven.clone()).await;
-        let identity = stands.map_err(|_| ApiError::unauthenticated("you are not signed in"))?;
+    pub(crate) async fn of_browser(state: &ApiState, browser: &Browser) -> Result<Self, ApiError> {
+        let Browser { login, identity, .. } = browser;
         let since = state.store.name_left(identity.users()).await?;
         let info = TokenInfo {
             id: login.id.clone(),
@@ -72,7 +71,8 @@ impl Caller {
             last_used: None,
             login: Some(login.id.clone()),
         };
-        Ok(Caller::new(state, proven, Verified { identity, info }, since))
+        let verified = Verified { identity: identity.clone(), info };
+        Ok(Caller::new(state, login.identity(), verified, since))
     }
 
     /// Whether what an identity did at a time concerns the caller: their own doing, or that of those who acted for them. Not what was done by

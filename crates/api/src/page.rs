@@ -7,7 +7,7 @@ use crate::body;
 use crate::error::ApiError;
 use crate::handlers::approvals;
 use crate::html;
-use crate::signin::browser;
+use crate::signin::browser::{self, Next};
 use crate::state::{ApiState, PeerAddr};
 use axum::Extension;
 use axum::extract::rejection::FormRejection;
@@ -41,7 +41,7 @@ enum Proof<'a> {
 
 /// The request, to who is signed in and may see it; else the form, the same for every id that could be one.
 pub(crate) async fn show(State(state): State<ApiState>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    if !is_id(&id) {
+    if Next::approval(id.clone()) == Next::Home {
         return failure(&ApiError::not_found("approval"), None);
     }
     match shown(&state, &id, &headers).await {
@@ -56,7 +56,7 @@ pub(crate) async fn show(State(state): State<ApiState>, Path(id): Path<String>, 
 
 async fn shown(state: &ApiState, id: &str, headers: &HeaderMap) -> Result<Option<Response>, ApiError> {
     let Some(browser) = browser::signed_in(state, headers, clock::now()).await? else { return Ok(None) };
-    let caller = Caller::of_login(state, &browser.login).await?;
+    let caller = Caller::of_browser(state, &browser).await?;
     let row = approvals::find(state, &caller, id).await?;
     let word = browser.form_token(state);
     Ok(Some(html::page(StatusCode::OK, "Approval", &details(&row, &caller, Proof::SignedIn(&word)))))
@@ -70,7 +70,7 @@ pub(crate) async fn decide(
     headers: HeaderMap,
     fields: Result<Form<Fields>, FormRejection>,
 ) -> Response {
-    if !is_id(&id) {
+    if Next::approval(id.clone()) == Next::Home {
         return failure(&ApiError::not_found("approval"), None);
     }
     match answer(&state, peer.map(|Extension(p)| p), &id, &headers, fields).await {
@@ -94,7 +94,7 @@ async fn answer(
             let browser = browser::signed_in(state, headers, now).await?;
             let browser = browser.ok_or_else(|| ApiError::unauthenticated("you are not signed in"))?;
             browser.check_form(state, headers, &word)?;
-            (Caller::of_login(state, &browser.login).await?, Some(word))
+            (Caller::of_browser(state, &browser).await?, Some(word))
         }
         (None, None) => return Err(ApiError::bad_request("the form holds no token")),
     };
@@ -119,16 +119,12 @@ async fn answer(
     Ok(html::page(StatusCode::OK, "Approval", &format!("{said}{}", details(&row, &caller, proof))))
 }
 
-/// A session's id, a dash and the number of the request in it; or 26 characters of an id of its own.
-fn is_id(text: &str) -> bool {
-    (26..=48).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-}
-
 fn how_to(id: &str) -> String {
     format!(
         "<p>A request waits for approval. Decide on the command line:</p>\
          <pre>lockgate approvals show {id}\nlockgate approvals approve {id}\nlockgate approvals deny {id} --reason \"…\"</pre>\
-         <p>or here: <a href=\"/login\">sign in</a> and open this page again, or look at it with your token.</p>"
+         <p>or here: <a href=\"{}\">sign in</a>, or look at it with your token.</p>",
+        Next::approval(id.to_owned()).login()
     )
 }
 

@@ -9,6 +9,7 @@
 
 use crate::content::{ContentPlan, Looks};
 use lockgate_detect::{Column, Hit, Strength};
+use std::collections::BTreeMap;
 
 /// The longest cell that is a piece and nothing else.
 pub(crate) const SHORT_BYTES_MAX: usize = 3;
@@ -21,8 +22,8 @@ const VALUE_BYTES_MIN: usize = 9;
 const VALUE_BYTES_MAX: usize = 34;
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 14..=16;
 /// The groups of columns that are told apart, and the rows that count.
-const SPLITS_MAX: usize = 16;
-const ROWS_MAX: u32 = 64;
+const SPLITS_MAX: usize = 1024;
+const ROWS_MAX: u64 = 64;
 
 /// A cell that may be a piece.
 struct Piece {
@@ -45,15 +46,32 @@ struct Piece {
 pub(crate) struct Pieces {
     text: Vec<u8>,
     pieces: Vec<Piece>,
-    /// In a row: the first and last cell of a value, and the rule of what it is.
-    split: Vec<(usize, usize, usize)>,
-    /// In the rows so far: first and last cell, in how many they were a value, and in how many not.
-    seen: Vec<(usize, usize, u32, u32)>,
-    /// The rows in which there was something to put together, this one among them.
-    rows: u32,
+    /// In a row: for each cell up to the last that is part of a value, the rule of what that is.
+    rules: Vec<Option<usize>>,
+    /// In the rows so far, by first and last cell.
+    seen: BTreeMap<(usize, usize), Seen>,
+    /// The rows in which there was something to put together, before this one.
+    rows: u64,
     tested: bool,
     rows_of_one: Chain,
     hits: Vec<Hit>,
+}
+
+/// In how many rows some cells were a value, of those since one.
+struct Seen {
+    hits: u64,
+    since: u64,
+}
+
+impl Seen {
+    /// In how many rows before this one they were none.
+    fn missed(&self, rows: u64) -> u64 {
+        rows.saturating_sub(self.since).saturating_sub(self.hits)
+    }
+
+    fn is_often(&self, rows: u64) -> bool {
+        self.hits.saturating_mul(3) >= self.missed(rows)
+    }
 }
 
 /// Pieces in the rows of one column, from where they began.
@@ -89,7 +107,7 @@ fn rule_of(plan: &ContentPlan, text: &[u8], column: &Column, hits: &mut Vec<Hit>
 impl Pieces {
     /// A row begins that is looked at before it is changed.
     pub(crate) fn row(&mut self) {
-        self.split.clear();
+        self.rules.clear();
         self.tested = false;
     }
 
@@ -119,6 +137,10 @@ impl Pieces {
         } else {
             self.text.extend(cell.iter().filter(|b| !b.is_ascii_whitespace()));
         }
+        // Nothing is no piece: what a value is made of is bounded by its length.
+        if self.text.len() == start {
+            return;
+        }
         self.pieces.push(Piece { start, end: self.text.len(), index, free, digits, number, head });
     }
 
@@ -131,7 +153,7 @@ impl Pieces {
                     let index = |at: usize| self.pieces.get(at).map_or(0, |piece| piece.index);
                     let (from, to) = (index(first), index(last));
                     if self.is_believed(from, to) {
-                        self.split.push((from, to, rule));
+                        self.masks(from, to, rule);
                     }
                     last + 1
                 }
@@ -193,43 +215,39 @@ impl Pieces {
 
     /// Whether these columns are a value often enough for it to be none by chance.
     fn is_believed(&mut self, from: usize, to: usize) -> bool {
-        let missed = self.rows.min(ROWS_MAX);
-        let known = self.seen.iter_mut().position(|(f, t, _, _)| (*f, *t) == (from, to));
-        let place = match known {
-            Some(place) => place,
-            None if self.seen.len() < SPLITS_MAX => {
-                self.seen.push((from, to, 0, missed));
-                self.seen.len() - 1
+        let rows = self.rows;
+        if self.seen.len() >= SPLITS_MAX && !self.seen.contains_key(&(from, to)) {
+            self.seen.retain(|_, seen| seen.is_often(rows));
+            // More than can be counted: nothing speaks against it.
+            if self.seen.len() >= SPLITS_MAX {
+                return true;
             }
-            None => {
-                let rarest =
-                    self.seen.iter().enumerate().min_by_key(|(_, (_, _, hit, _))| *hit).map_or(0, |(at, _)| at);
-                if let Some(place) = self.seen.get_mut(rarest) {
-                    *place = (from, to, 0, missed);
-                }
-                rarest
-            }
-        };
-        let Some((_, _, hit, missed)) = self.seen.get_mut(place) else { return false };
-        if *hit + *missed >= ROWS_MAX {
-            (*hit, *missed) = (*hit / 2, *missed / 2);
         }
-        // The end of the row counts it as a miss as well.
-        *hit += 1;
-        *hit * 3 >= *missed
+        let new = || Seen { hits: 0, since: rows.saturating_sub(ROWS_MAX) };
+        let seen = self.seen.entry((from, to)).or_insert_with(new);
+        let counted = rows.saturating_sub(seen.since);
+        if counted >= ROWS_MAX {
+            (seen.hits, seen.since) = (seen.hits / 2, rows.saturating_sub(counted / 2));
+        }
+        let missed = seen.missed(rows);
+        seen.hits += 1;
+        seen.hits.saturating_mul(3) >= missed
+    }
+
+    /// The cells from `from` to `to` are a value.
+    fn masks(&mut self, from: usize, to: usize, rule: usize) {
+        if self.rules.len() <= to {
+            self.rules.resize(to + 1, None);
+        }
+        for cell in self.rules.iter_mut().take(to + 1).skip(from) {
+            cell.get_or_insert(rule);
+        }
     }
 
     /// All cells of the row were looked at.
     pub(crate) fn row_ends(&mut self, plan: &ContentPlan, looks: &Looks) {
         self.together(plan, looks);
-        if self.tested {
-            self.rows = self.rows.saturating_add(1);
-            self.seen.iter_mut().for_each(|(_, _, _, missed)| *missed += 1);
-            for (from, to, _) in &self.split {
-                let hit = self.seen.iter_mut().find(|(f, t, _, _)| (f, t) == (from, to));
-                hit.into_iter().for_each(|(_, _, _, missed)| *missed = missed.saturating_sub(1));
-            }
-        }
+        self.rows += u64::from(self.tested);
     }
 
     /// An address whose name and domain are in the cells from `from` to `to`, put together here.
@@ -249,13 +267,14 @@ impl Pieces {
         if let Some(hit) =
             self.hits.iter().filter(|hit| hit.strength >= Strength::Likely).find(|hit| over(hit) && all(hit))
         {
-            self.split.push((from, to, plan.rule(hit.detector)));
+            let rule = plan.rule(hit.detector);
+            self.masks(from, to, rule);
         }
     }
 
     /// The rule of the value that a cell of the row is part of.
     pub(crate) fn rule(&self, index: usize) -> Option<usize> {
-        self.split.iter().find(|(from, to, _)| (*from..=*to).contains(&index)).map(|(_, _, rule)| *rule)
+        self.rules.get(index).copied().flatten()
     }
 
     /// Adds a cell to those of the rows before; the rule of what it completes or continues.

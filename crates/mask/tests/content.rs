@@ -309,6 +309,32 @@ fn pieces_are_masked_row_after_row() {
     }
 }
 
+/// However many values stand side by side.
+#[test]
+fn pieces_of_many_values_are_masked_row_after_row() {
+    let card = ["4111", "1111", "1111", "1111", "-"].repeat(100);
+    let shown = shown(&vec![25; card.len()], &vec!["c"; card.len()], &vec![owned(&card); 50]);
+    for row in &shown {
+        assert!(row.iter().enumerate().all(|(at, cell)| cell == if at % 5 == 4 { "-" } else { "***" }), "{row:?}");
+    }
+}
+
+/// A cell with nothing in it is neither a piece nor an end, and as many of them as a row can have cost no more than others.
+#[test]
+fn empty_cells_are_no_pieces() {
+    for empty in ["", "   "] {
+        let mut cells = vec!["4111", "1111"];
+        cells.extend(vec![empty; 1600]);
+        cells.extend(["1111", "1111"]);
+        let shown = shown(&vec![25; cells.len()], &vec!["c"; cells.len()], &vec![owned(&cells); 50]);
+        for row in &shown {
+            for (at, cell) in row.iter().enumerate().filter(|(at, _)| *at < 2 || *at > 1601) {
+                assert_eq!(cell, "***", "{at}");
+            }
+        }
+    }
+}
+
 #[test]
 fn longer_pieces_in_the_rows_of_one_column() {
     let cards = ["4111111111111111", "5555555555554444", "4012888888881881"];

@@ -8,7 +8,7 @@ use crate::error::ApiError;
 use crate::state::{ApiState, PeerAddr};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use lockgate_core::{Secret, Timestamp, limits};
+use lockgate_core::{Identity, Secret, Timestamp, limits};
 use lockgate_store::LoginInfo;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr};
@@ -29,6 +29,8 @@ const ID_CHARS: usize = 12;
 /// A browser that is signed in.
 pub(crate) struct Browser {
     pub(crate) login: LoginInfo,
+    /// Whom the login proves, as they stand now.
+    pub(crate) identity: Identity,
     secret: Secret,
 }
 
@@ -46,44 +48,83 @@ pub(super) struct Flow {
 
 /// Where a browser goes once it is signed in. Never an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Next {
+pub(crate) enum Next {
+    /// To the page that says who is signed in.
+    #[default]
+    Home,
     /// To a login request with this id.
-    #[serde(default)]
-    pub(super) request: Option<String>,
+    Request(String),
     /// To a device with this code.
-    #[serde(default)]
-    pub(super) code: Option<String>,
+    Device(String),
+    /// To a request for approval with this id.
+    Approval(String),
+}
+
+/// What an address or a form says of where to go on.
+#[derive(Default, Deserialize)]
+pub(super) struct Onward {
+    request: Option<String>,
+    code: Option<String>,
+    approval: Option<String>,
+}
+
+impl From<Onward> for Next {
+    /// As far as it can be meant.
+    fn from(onward: Onward) -> Self {
+        let next = |text: Option<String>, known: fn(String) -> Next| text.map(known).filter(|next| *next != Next::Home);
+        next(onward.request, Next::request)
+            .or_else(|| next(onward.code, Next::device))
+            .or_else(|| next(onward.approval, Next::approval))
+            .unwrap_or_default()
+    }
 }
 
 impl Next {
-    /// What the query of an address says, as far as it can be meant.
-    pub(super) fn new(request: Option<String>, code: Option<String>) -> Self {
-        let is_id = |text: &String| {
-            text.len() == ID_CHARS && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        };
-        let is_code = |text: &String| {
-            (1..=24).contains(&text.len())
-                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b' '))
-        };
-        Next { request: request.filter(is_id), code: code.filter(is_code) }
+    pub(super) fn request(id: String) -> Self {
+        let is_id = id.len() == ID_CHARS && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if is_id { Next::Request(id) } else { Next::Home }
+    }
+
+    pub(super) fn device(code: String) -> Self {
+        let is_code = (1..=24).contains(&code.len())
+            && code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b' '));
+        if is_code { Next::Device(code.replace(' ', "-")) } else { Next::Home }
+    }
+
+    /// A session's id, a dash and the number of the request in it; or 26 characters of an id of its own.
+    pub(crate) fn approval(id: String) -> Self {
+        let is_id = (26..=48).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if is_id { Next::Approval(id) } else { Next::Home }
     }
 
     /// The page itself.
     pub(super) fn page(&self) -> String {
-        match (&self.request, &self.code) {
-            (Some(id), _) => format!("/confirm/{id}"),
-            (None, Some(code)) => format!("/device?code={}", code.replace(' ', "-")),
-            (None, None) => "/login".to_owned(),
+        match self {
+            Next::Home => "/login".to_owned(),
+            Next::Request(id) => format!("/confirm/{id}"),
+            Next::Device(code) => format!("/device?code={code}"),
+            Next::Approval(id) => format!("/approvals/{id}"),
         }
+    }
+
+    /// How addresses and forms say it: a name, and what it is.
+    pub(super) fn parameter(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Next::Home => None,
+            Next::Request(id) => Some(("request", id)),
+            Next::Device(code) => Some(("code", code)),
+            Next::Approval(id) => Some(("approval", id)),
+        }
+    }
+
+    /// The page to sign in on, from where it goes on there.
+    pub(crate) fn login(&self) -> String {
+        format!("/login{}", self.query())
     }
 
     /// The query that carries it on.
     pub(super) fn query(&self) -> String {
-        match (&self.request, &self.code) {
-            (Some(id), _) => format!("?request={id}"),
-            (None, Some(code)) => format!("?code={}", code.replace(' ', "-")),
-            (None, None) => String::new(),
-        }
+        self.parameter().map(|(name, value)| format!("?{name}={value}")).unwrap_or_default()
     }
 }
 
@@ -145,11 +186,13 @@ pub(crate) async fn signed_in(
 ) -> Result<Option<Browser>, ApiError> {
     let Some(secret) = cookie(headers, SESSION) else { return Ok(None) };
     let Some(login) = state.store.browser_login(&secret, now).await? else { return Ok(None) };
-    if let Err(why) = state.access.stand(login.identity()).await {
-        tracing::info!(user = ?login.user, login = %login.id, "a browser that is signed in is sent away: {why}");
-        return Ok(None);
+    match state.access.stand(login.identity()).await {
+        Ok(identity) => Ok(Some(Browser { login, identity, secret: Secret::new(secret) })),
+        Err(why) => {
+            tracing::info!(user = ?login.user, login = %login.id, "a browser that is signed in is sent away: {why}");
+            Ok(None)
+        }
     }
-    Ok(Some(Browser { login, secret: Secret::new(secret) }))
 }
 
 /// What a browser that is not known to be signed in holds under the session's name.
@@ -253,6 +296,11 @@ mod tests {
 
     #[test]
     fn where_to_go_on_is_never_an_address() {
+        let next = |request: Option<&str>, code: Option<&str>, approval: Option<&str>| {
+            let [request, code, approval] = [request, code, approval].map(|text| text.map(str::to_owned));
+            Next::from(Onward { request, code, approval })
+        };
+        let approval = "01k3v9x2ab12cd34ef56gh78jk-3";
         for (request, code, page) in [
             (None, None, "/login"),
             (Some("k3v9x2ab12cd"), None, "/confirm/k3v9x2ab12cd"),
@@ -267,10 +315,22 @@ mod tests {
             (Some("a\r\nb"), Some("%2f"), "/login"),
             (Some("é"), Some(""), "/login"),
         ] {
-            let next = Next::new(request.map(str::to_owned), code.map(str::to_owned));
-            assert_eq!(next.page(), page);
+            assert_eq!(next(request, code, None).page(), page);
+            // What cannot be meant is no reason to leave out what can.
+            let other = if page == "/login" { format!("/approvals/{approval}") } else { page.to_owned() };
+            assert_eq!(next(request, code, Some(approval)).page(), other);
         }
-        assert_eq!(Next::new(Some("a".repeat(25)), None), Next::default());
+        assert_eq!(next(Some(&"a".repeat(25)), None, None), Next::Home);
+        for approval in [
+            "",
+            "01k3v9x2ab12cd34ef56gh78j",
+            "01k3v9x2ab12cd34ef56gh78j/",
+            "//evil.example/0123456789012345",
+            "..%2f01k3v9x2ab12cd34ef56gh78jk",
+        ] {
+            assert_eq!(next(None, None, Some(approval)), Next::Home, "{approval}");
+        }
+        assert_eq!(next(None, None, Some(approval)).login(), format!("/login?approval={approval}"));
     }
 
     #[test]

@@ -36,13 +36,13 @@ pub(crate) struct Decision {
 /// Shows a request: that of a command line, or that of a connection behind its link.
 pub(crate) async fn confirm(State(state): State<ApiState>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let now = clock::now();
-    let next = Next::new(Some(id.clone()), None);
-    if next == Next::default() {
+    let next = Next::request(id.clone());
+    if next == Next::Home {
         return gone();
     }
     let browser = match browser::signed_in(&state, &headers, now).await {
         Ok(Some(browser)) => browser,
-        Ok(None) => return Redirect::to(&format!("/login{}", next.query())).into_response(),
+        Ok(None) => return Redirect::to(&next.login()).into_response(),
         Err(e) => return failure(&e),
     };
     match state.store.login_request(&id, now).await {
@@ -64,9 +64,11 @@ pub(crate) async fn device(
     let browser = match browser::signed_in(&state, &headers, now).await {
         Ok(Some(browser)) => browser,
         Ok(None) => {
-            let next = Next::new(None, code);
-            let query = if next == Next::default() { "?code=-".to_owned() } else { next.query() };
-            return Redirect::to(&format!("/login{query}")).into_response();
+            let next = match code.map(Next::device) {
+                Some(next @ Next::Device(_)) => next,
+                _ => Next::device("-".to_owned()),
+            };
+            return Redirect::to(&next.login()).into_response();
         }
         Err(e) => return failure(&e),
     };

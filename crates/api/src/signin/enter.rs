@@ -1,6 +1,6 @@
 //! The way in: the choice of providers, the way to one and back, and out again.
 
-use super::browser::{self, Next};
+use super::browser::{self, Next, Onward};
 use super::{Answer, Choice, NotSignedIn, Protocol, Way, login_of};
 use crate::body;
 use crate::error::ApiError;
@@ -18,13 +18,10 @@ use std::net::IpAddr;
 
 /// Where to go on, as the address says.
 #[derive(Default, Deserialize)]
-pub(crate) struct Onward {
-    #[serde(default)]
-    request: Option<String>,
-    #[serde(default)]
-    code: Option<String>,
+pub(crate) struct Arriving {
+    #[serde(flatten)]
+    onward: Onward,
     /// Whoever is signed in wants to be somebody else.
-    #[serde(default)]
     again: Option<String>,
 }
 
@@ -34,10 +31,8 @@ pub(crate) struct Credentials {
     user: String,
     password: String,
     form: String,
-    #[serde(default)]
-    request: Option<String>,
-    #[serde(default)]
-    code: Option<String>,
+    #[serde(flatten)]
+    onward: Onward,
 }
 
 /// What a provider of OpenID Connect adds to our address.
@@ -72,14 +67,14 @@ pub(crate) struct Leaving {
 pub(crate) async fn login(
     State(state): State<ApiState>,
     headers: HeaderMap,
-    query: Result<Query<Onward>, QueryRejection>,
+    query: Result<Query<Arriving>, QueryRejection>,
 ) -> Response {
     let now = clock::now();
-    let Onward { request, code, again } = query.map(|q| q.0).unwrap_or_default();
-    let next = Next::new(request, code);
+    let Arriving { onward, again } = query.map(|q| q.0).unwrap_or_default();
+    let next = Next::from(onward);
     match browser::signed_in(&state, &headers, now).await {
         Err(e) => failure(&e),
-        Ok(Some(_)) if again.is_none() && next != Next::default() => Redirect::to(&next.page()).into_response(),
+        Ok(Some(_)) if again.is_none() && next != Next::Home => Redirect::to(&next.page()).into_response(),
         Ok(Some(browser)) if again.is_none() => {
             let token = browser.form_token(&state);
             page(StatusCode::OK, "Signed in", &home(&browser.login, &token))
@@ -121,12 +116,12 @@ pub(crate) async fn local(
 ) -> Response {
     let now = clock::now();
     let source = browser::source(peer.map(|Extension(p)| p));
-    let Credentials { user, password, form, request, code } = match body::form(form) {
+    let Credentials { user, password, form, onward } = match body::form(form) {
         Ok(fields) => fields,
         Err(e) => return failure(&e),
     };
     let password = Secret::new(password);
-    let next = Next::new(request, code);
+    let next = Next::from(onward);
     if let Err(e) = browser::check_visitor(&state, &headers, &form) {
         return failure(&e);
     }
@@ -151,9 +146,9 @@ pub(crate) async fn start_oidc(
     State(state): State<ApiState>,
     Path(name): Path<String>,
     peer: Option<Extension<PeerAddr>>,
-    query: Result<Query<Onward>, QueryRejection>,
+    query: Result<Query<Arriving>, QueryRejection>,
 ) -> Response {
-    let onward = query.map(|q| q.0).unwrap_or_default();
+    let onward = query.map(|q| q.0.onward).unwrap_or_default();
     start(&state, Protocol::Oidc, &name, browser::source(peer.map(|Extension(p)| p)), onward).await
 }
 
@@ -162,15 +157,15 @@ pub(crate) async fn start_saml(
     State(state): State<ApiState>,
     Path(name): Path<String>,
     peer: Option<Extension<PeerAddr>>,
-    query: Result<Query<Onward>, QueryRejection>,
+    query: Result<Query<Arriving>, QueryRejection>,
 ) -> Response {
-    let onward = query.map(|q| q.0).unwrap_or_default();
+    let onward = query.map(|q| q.0.onward).unwrap_or_default();
     start(&state, Protocol::Saml, &name, browser::source(peer.map(|Extension(p)| p)), onward).await
 }
 
 async fn start(state: &ApiState, protocol: Protocol, name: &str, source: IpAddr, onward: Onward) -> Response {
     let now = clock::now();
-    let next = Next::new(onward.request, onward.code);
+    let next = Next::from(onward);
     let begun = match state.sign_in.begin(protocol, name, now).await {
         Ok(begun) => begun,
         Err(why) => return not_signed_in(state, source, "", why, now),
@@ -431,17 +426,16 @@ fn home(login: &LoginInfo, token: &str) -> String {
 }
 
 fn password_form(token: &str, next: &Next) -> String {
-    let onward = |name: &str, value: &Option<String>| {
-        value.as_ref().map(|text| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(text)))
-    };
+    let onward = next
+        .parameter()
+        .map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value)));
     format!(
-        "<form method=\"post\" action=\"/login\"><input type=\"hidden\" name=\"form\" value=\"{token}\">{}{}\
+        "<form method=\"post\" action=\"/login\"><input type=\"hidden\" name=\"form\" value=\"{token}\">{}\
          <label for=\"user\">User name</label><input id=\"user\" name=\"user\" required maxlength=\"256\" autocomplete=\"username\" \
          autocapitalize=\"none\" spellcheck=\"false\"><label for=\"password\">Password</label>\
          <input id=\"password\" name=\"password\" type=\"password\" required maxlength=\"1024\" autocomplete=\"current-password\">\
          <p class=\"buttons\"><button>Sign in</button></p></form>",
-        onward("request", &next.request).unwrap_or_default(),
-        onward("code", &next.code).unwrap_or_default(),
+        onward.unwrap_or_default(),
     )
 }
 
@@ -465,10 +459,11 @@ fn choices(choices: &[Choice], next: &Next, local: bool) -> String {
         })
         .collect();
     let why = match next {
-        Next { request: Some(_), .. } | Next { code: Some(_), .. } => {
+        Next::Request(_) | Next::Device(_) => {
             "<p>Somebody asks to be logged in as you. Sign in to see what it is about.</p>"
         }
-        Next { .. } => "<p>Sign in to this gateway.</p>",
+        Next::Approval(_) => "<p>A request waits for approval. Sign in to see what it is about.</p>",
+        Next::Home => "<p>Sign in to this gateway.</p>",
     };
     if links.is_empty() { why.to_owned() } else { format!("{why}<ul class=\"choices\">{links}</ul>") }
 }

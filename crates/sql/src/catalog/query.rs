@@ -116,19 +116,19 @@ macro_rules! columns {
     };
 }
 
-/// The part of an answer to [`VERSION_SQL`] that differs whenever a session may look names up in other schemas without having
+/// The part of paths in an answer to [`VERSION_SQL`], which differs whenever a session may look names up in other schemas without having
 /// done anything for that: schemas, who may use them, and who is a member of whom.
-pub fn paths_of(version: &str) -> &str {
+fn paths_of(version: &str) -> &str {
     let end = version.match_indices('.').nth(1).map_or(version.len(), |(at, _)| at);
     version.get(..end).unwrap_or_default()
 }
 
-/// Whether [`paths_of`] differs. The same version, which it mostly is, is found without looking for the part.
+/// Whether the parts of paths differ. The same version, which it mostly is, is found without looking for the part.
 pub fn paths_differ(one: &str, other: &str) -> bool {
     one != other && paths_of(one) != paths_of(other)
 }
 
-/// One row of one short text that differs whenever the snapshot would. It costs far less than the snapshot. What [`paths_of`]
+/// One row of one short text that differs whenever the snapshot would. It costs far less than the snapshot. What the part of paths
 /// takes comes first.
 pub const VERSION_SQL: &str = concat!(
     "SELECT pg_catalog.concat_ws('.', ",

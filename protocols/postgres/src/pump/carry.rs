@@ -136,7 +136,7 @@ impl Pump {
         if carrying.step != Step::Asks {
             return true;
         }
-        if self.truth.broken || self.truth.moved {
+        if self.truth.unknown.is_some() || self.truth.moved {
             self.undo_carrying(io, "the target's catalog cannot be read");
             return true;
         }

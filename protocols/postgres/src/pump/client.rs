@@ -130,13 +130,7 @@ impl Pump {
                         Settled::Refused(denial) => self.refuse_denial(io, &denial),
                     }
                 }
-                io.target.plumbing(Plumbing::Sync, frame.bytes());
-                self.expect.push_back(Expect::Sync);
-                self.batch += 1;
-                // It ends a pipeline's own transaction, and what moved in that may be undone.
-                self.changing.catalog |= self.truth.moved_in_transaction;
-                self.unsynced = false;
-                self.skipping = false;
+                self.send_sync(&frame, io);
                 Taken::Done
             }
             FrontendTag::Flush => {
@@ -171,6 +165,17 @@ impl Pump {
             io.target.plumbing(Plumbing::Sync, &flush);
         }
         Taken::Waits(Waiting::Answers(frame))
+    }
+
+    /// Ends the pipeline.
+    pub(super) fn send_sync(&mut self, frame: &Frame, io: &mut Io) {
+        io.target.plumbing(Plumbing::Sync, frame.bytes());
+        self.expect.push_back(Expect::Sync);
+        self.batch += 1;
+        // It ends a pipeline's own transaction, and what moved in that may be undone.
+        self.changing.catalog |= self.truth.moved_in_transaction;
+        self.unsynced = false;
+        self.skipping = false;
     }
 
     /// Whether the last request on its way may turn out to be a COPY FROM STDIN, whose data comes next.

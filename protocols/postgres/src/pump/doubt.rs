@@ -16,9 +16,9 @@ use super::altering::{
     made_by, moves_paths, names_in, redefines, tells,
 };
 use super::meaning::{Inner, Named, by_name};
-use super::{ABORT_TEXT, Expect, Portal, Pump, Statement, runs_what_was_put_off};
+use super::{ABORT_TEXT, Expect, Portal, Pump, Statement, Waiting, runs_what_was_put_off};
 use crate::alterations::{AsOf, Manner, Next, Own, Pending, Step};
-use crate::frame::{self, Peer};
+use crate::frame::{self, FrontendTag, Peer};
 use crate::message::{self, TransactionStatus};
 use crate::own;
 use crate::prepare::{Prepared, With, is_free_of_catalog};
@@ -119,6 +119,16 @@ struct Withheld {
     error: Bytes,
     /// The target is made to fail in its place, as the client has not ended its pipeline.
     within: bool,
+}
+
+/// How far a pipeline is answered.
+enum InPipeline {
+    /// There is more to come.
+    Open,
+    /// All that was sent of it is answered.
+    Answered,
+    /// It failed.
+    Failed,
 }
 
 /// What a message of the target waits for.
@@ -552,7 +562,10 @@ impl Pump {
 
     /// Asks the target, where all it owes is here and it takes a question.
     fn ask_itself(&mut self, io: &mut Io) {
-        let free = self.inquiry.is_none() && !self.unsynced && !self.is_carrying();
+        if matches!(self.pipeline_held(), InPipeline::Failed) {
+            return self.end_failed_pipeline(io);
+        }
+        let free = self.inquiry.is_none() && self.carrying.is_none();
         let Some(status) = self.status_behind_held().filter(|_| free) else { return };
         let known = self.status;
         match &mut self.doubting.doubt {
@@ -568,26 +581,83 @@ impl Pump {
 
     /// The transaction's status behind what is held, if that is all that the target owes.
     fn status_behind_held(&self) -> Option<TransactionStatus> {
-        let ends = |expect: &&Expect| match expect {
-            Expect::Simple(_) | Expect::Sync | Expect::Call(_) | Expect::Bracket(_) | Expect::RefusedQuery { .. } => {
-                true
+        if self.unsynced {
+            return matches!(self.pipeline_held(), InPipeline::Answered).then_some(self.status);
+        }
+        let owed = self.expect.iter().filter(|expect| is_answered_by_ready(expect)).count();
+        let (mut answered, mut status) = (0, None);
+        let whole = self.each_held(|tag, body| {
+            if tag == b'Z' {
+                answered += 1;
+                status = message::ReadyForQuery::decode(body).ok().map(|ready| ready.status);
             }
-            Expect::Copied(copied) => copied.is_synced(),
-            _ => false,
+        });
+        status.filter(|_| whole && answered == owed)
+    }
+
+    /// How far a pipeline that was not ended is answered by what is held.
+    fn pipeline_held(&self) -> InPipeline {
+        let of_pipeline = |expect: &Expect| {
+            matches!(
+                expect,
+                Expect::Parse { .. }
+                    | Expect::Bind
+                    | Expect::DescribeStatement { .. }
+                    | Expect::DescribePortal { .. }
+                    | Expect::Execute(_)
+                    | Expect::CloseStatement
+                    | Expect::ClosePortal
+            )
         };
-        let mut owed = self.expect.iter().filter(ends).count();
+        if !self.unsynced || !self.expect.iter().all(of_pipeline) {
+            return InPipeline::Open;
+        }
+        let (mut answered, mut failed) = (0, false);
+        let whole = self.each_held(|tag, _| {
+            answered += usize::from(matches!(tag, b'1' | b'2' | b'3' | b'T' | b'n' | b'C' | b'I' | b's'));
+            failed |= tag == b'E';
+        });
+        match failed {
+            true => InPipeline::Failed,
+            false if whole && answered == self.expect.len() => InPipeline::Answered,
+            false => InPipeline::Open,
+        }
+    }
+
+    /// A pipeline failed: nothing of it stays, so that its end need not wait, nor what was to follow what it did.
+    fn end_failed_pipeline(&mut self, io: &mut Io) {
+        self.carries_nothing();
+        let ends = |waiting: &mut Waiting| matches!(waiting, Waiting::Answers(frame) if FrontendTag::from_byte(frame.tag()) == FrontendTag::Sync);
+        if let Some(Waiting::Answers(sync)) = self.waiting.take_if(ends) {
+            self.send_sync(&sync, io);
+            io.read_client = true;
+        }
+    }
+
+    /// No labels follow what is on its way.
+    fn carries_nothing(&mut self) {
+        for expect in &mut self.expect {
+            if let Expect::Execute(execution) = expect {
+                execution.carries = None;
+            }
+        }
+    }
+
+    /// Goes through the messages that are held. Whether that is all of them.
+    fn each_held(&self, mut look: impl FnMut(u8, &[u8])) -> bool {
         let mut rest = self.doubting.held.get(..).unwrap_or_default();
-        let mut status = None;
         while let Ok(Some(header)) = frame::next_header(rest, Peer::Target) {
             let Some((frame, behind)) = rest.split_at_checked(header.frame_len()) else { break };
             rest = behind;
-            if header.tag == b'Z' {
-                owed = owed.checked_sub(1)?;
-                let body = frame.get(frame::HEADER_BYTES..).unwrap_or_default();
-                status = message::ReadyForQuery::decode(body).ok().map(|ready| ready.status);
-            }
+            look(header.tag, frame.get(frame::HEADER_BYTES..).unwrap_or_default());
         }
-        status.filter(|_| owed == 0 && rest.is_empty())
+        rest.is_empty()
+    }
+
+    /// The question of the session's own failed within the client's pipeline, which the target drops from here on.
+    pub(super) fn failed_to_look(&mut self, io: &mut Io) {
+        let denial = Denial { hint: Some("connect and run it again".into()), ..self.unread_catalog() };
+        self.fail(io, &denial, CloseReason::Protocol);
     }
 
     /// The question of the session's own is answered.
@@ -596,7 +666,7 @@ impl Pump {
         if let Some(known) = doubt.looking.take() {
             self.status = known;
         }
-        let certain = !self.truth.broken && !self.truth.moved && !self.truth.of_beginning;
+        let certain = self.truth.unknown.is_none() && !self.truth.moved && !self.truth.of_beginning;
         let snapshot = Arc::clone(&self.truth.snapshot);
         let answer = self.truth.answer.as_ref().filter(|_| certain);
         let tells = answer.is_some_and(|asked| self.shared.alterations.tells(asked, snapshot.labels, &doubt.pending));
@@ -799,6 +869,8 @@ impl Pump {
         let extended = matches!(self.expect.front(), Some(Expect::Bind | Expect::Execute(_)));
         let within = extended && !self.expect.iter().any(|e| matches!(e, Expect::Sync));
         if within {
+            // It is undone with the pipeline.
+            self.carries_nothing();
             self.refuse_extended(io, error.clone());
         }
         self.doubting.withheld = Some(Withheld { error, within });
@@ -962,6 +1034,15 @@ impl Pump {
     /// Whether an answer is being withheld.
     pub(super) fn withholds(&self) -> bool {
         self.doubting.withheld.is_some()
+    }
+}
+
+/// Whether the target says at its end that it is ready.
+fn is_answered_by_ready(expect: &Expect) -> bool {
+    match expect {
+        Expect::Simple(_) | Expect::Sync | Expect::Call(_) | Expect::Bracket(_) | Expect::RefusedQuery { .. } => true,
+        Expect::Copied(copied) => copied.is_synced(),
+        _ => false,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::altering::looks_up_later;
 use super::sizes::Sizes;
-use super::{Expect, Lexing, Pump, Waiting, keeps_utf8};
+use super::{Expect, Lexing, Pump, Unknown, Waiting, keeps_utf8};
 use crate::alterations::{AsOf, Asked};
 use crate::frame::{Frame, FrontendTag};
 use crate::message::{self, Object, TransactionStatus};
@@ -112,7 +112,7 @@ impl Pump {
 
     /// Why a text that comes now cannot be judged although the catalog was asked for.
     pub(super) fn reading_denial(&mut self, prepared: &Prepared) -> Option<Denial> {
-        let doubtful = self.truth.broken && self.reads_doubtfully();
+        let doubtful = self.truth.unknown.is_some() && self.reads_doubtfully();
         doubtful.then(|| self.unread_catalog()).or_else(|| self.catalog_denial(prepared))
     }
 
@@ -123,7 +123,7 @@ impl Pump {
         }
         let since = now.millis_since(self.truth.asked);
         let asked_lately = (0..=CATALOG_AGE_MS_MAX).contains(&since);
-        if self.truth.broken && asked_lately {
+        if self.truth.unknown.is_some() && asked_lately {
             return false;
         }
         let stale = self.truth.moved
@@ -199,7 +199,7 @@ impl Pump {
 
     /// Why a statement cannot be judged although its catalog was asked for.
     pub(super) fn catalog_denial(&mut self, prepared: &Prepared) -> Option<Denial> {
-        if !self.truth.broken || !self.names_matter() || self.is_certain_without(prepared) {
+        if self.truth.unknown.is_none() || !self.names_matter() || self.is_certain_without(prepared) {
             return None;
         }
         Some(self.unread_catalog())
@@ -207,15 +207,15 @@ impl Pump {
 
     /// What is told of a statement that cannot be judged for want of a catalog.
     pub(super) fn unread_catalog(&self) -> Denial {
-        match self.truth.hidden {
-            true => Denial::other(
+        match self.truth.unknown {
+            Some(Unknown::Hidden) => Denial::other(
                 Fault::Client,
                 SqlState::SERIALIZATION_FAILURE,
                 "definitions changed while the transaction ran",
                 Some("its isolation level hides from the gateway what its statements mean by now".into()),
                 Some("roll back and run the transaction again".into()),
             ),
-            false => Denial::other(
+            Some(Unknown::Unread) | None => Denial::other(
                 Fault::Target,
                 SqlState::CONNECTION_FAILURE,
                 "refused: the target's catalog cannot be read",
@@ -318,7 +318,12 @@ impl Pump {
                 let text = message::Report::decode(body).ok();
                 let text = text.as_ref().and_then(message::Report::message).map(String::from_utf8_lossy);
                 inquiry.broken = Some(text.map_or_else(String::new, std::borrow::Cow::into_owned));
-                if !inquiry.synced {
+                if inquiry.synced {
+                    return;
+                }
+                if self.looks_itself() {
+                    self.failed_to_look(io);
+                } else {
                     // The rest of the client's pipeline is dropped by the target, and its frame that waits with it.
                     let error = self.report(own::Severity::Error, &self.unread_catalog());
                     self.own(io, error);
@@ -362,7 +367,7 @@ impl Pump {
                 None => {}
                 Some(why) => {
                     self.truth.asked = now;
-                    self.truth.broken = true;
+                    self.truth.unknown = Some(Unknown::Unread);
                     let why = format!("the target keeps plans of another catalog: {why}");
                     let _ = self.session.notice(None, "WARNING", "58000", &why, now);
                 }
@@ -388,7 +393,7 @@ impl Pump {
                 return;
             }
             self.truth.attempts = 0;
-            self.truth.broken = true;
+            self.truth.unknown = Some(Unknown::Unread);
             let _ = self.session.notice(None, "WARNING", "58000", &format!("the catalog cannot be read: {why}"), now);
             self.go_on(io);
             return;
@@ -399,8 +404,7 @@ impl Pump {
         let alone_of_beginning = inquiry.of_beginning && !begun;
         if inquiry.of_beginning && begun && self.shared.changes() != self.truth.changes {
             // What the transaction sees of the catalog is no longer what its statements will mean.
-            self.truth.broken = true;
-            self.truth.hidden = true;
+            self.truth.unknown = Some(Unknown::Hidden);
             let why = "the catalog changed, and this transaction's isolation level hides that";
             let _ = self.session.notice(None, "WARNING", "58000", why, now);
             self.go_on(io);
@@ -467,7 +471,7 @@ impl Pump {
                     at
                 }
                 Err(error) => {
-                    self.truth.broken = true;
+                    self.truth.unknown = Some(Unknown::Unread);
                     let _ = self.session.notice(None, "WARNING", "58000", &error.to_string(), now);
                     now
                 }
@@ -488,9 +492,9 @@ impl Pump {
             return true;
         }
         self.truth.late_answers = 0;
-        self.truth.answered = !self.truth.broken;
+        self.truth.answered = self.truth.unknown.is_none();
         if late && of_beginning {
-            self.truth.broken = true;
+            self.truth.unknown = Some(Unknown::Unread);
             let why = "what it says was true too long ago";
             let _ = self.session.notice(None, "WARNING", "58000", why, io.now);
         }
@@ -512,8 +516,7 @@ impl Pump {
         self.truth.path = path;
         self.truth.asked = now;
         self.truth.moved = false;
-        self.truth.broken = false;
-        self.truth.hidden = false;
+        self.truth.unknown = None;
         self.truth.attempts = 0;
         self.truth.rests = false;
     }
@@ -563,7 +566,7 @@ impl Pump {
                     self.waiting = Some(Waiting::Approved(held, decided));
                     return;
                 }
-                if self.truth.broken {
+                if self.truth.unknown.is_some() {
                     decided.outcome = HoldOutcome::Failed;
                     decided.reason = Some("the target's catalog cannot be read".into());
                 }

@@ -290,6 +290,15 @@ struct Held {
     expires: Timestamp,
 }
 
+/// Why the catalog is not known although it was asked for.
+#[derive(Clone, Copy)]
+enum Unknown {
+    /// It could not be read.
+    Unread,
+    /// It changed since the open transaction began, which its isolation level hides from this session's questions.
+    Hidden,
+}
+
 /// The target's state as far as names depend on it.
 struct Truth {
     snapshot: Arc<Snapshot>,
@@ -310,10 +319,8 @@ struct Truth {
     moved: bool,
     /// Something moved in the open transaction.
     moved_in_transaction: bool,
-    /// The catalog could not be read.
-    broken: bool,
-    /// It changed since the open transaction began, which its isolation level hides from this session's questions.
-    hidden: bool,
+    /// Why the catalog is not known although it was asked for.
+    unknown: Option<Unknown>,
     /// How often it was asked for in vain since it could be.
     attempts: u8,
     /// What [`Shared::changes`] was when the last transaction began.
@@ -443,8 +450,7 @@ impl Pump {
                 late_answers: 0,
                 moved: true,
                 moved_in_transaction: false,
-                broken: false,
-                hidden: false,
+                unknown: None,
                 attempts: 0,
                 changes: 0,
                 late: false,

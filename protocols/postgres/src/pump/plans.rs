@@ -45,7 +45,7 @@ impl Pump {
 
     /// The same where what comes now runs a statement that was prepared.
     pub(super) fn forgets_plans(&mut self, io: &mut Io) -> bool {
-        let asks = !self.truth.broken && self.plans_are_old();
+        let asks = self.truth.unknown.is_none() && self.plans_are_old();
         if asks {
             self.send_round(io, Stage::Plans(self.truth.snapshot.id), &[FORGET_SQL], String::new(), Vec::new());
         }
@@ -54,7 +54,7 @@ impl Pump {
 
     /// Why what may run old plans is refused: the target could not be made to forget them.
     pub(super) fn plans_denial(&mut self) -> Option<Denial> {
-        (self.truth.broken && self.plans_are_old()).then(|| self.unread_catalog())
+        (self.truth.unknown.is_some() && self.plans_are_old()).then(|| self.unread_catalog())
     }
 }
 

@@ -121,7 +121,7 @@ impl Pump {
             self.ask_catalog(io);
             return Settled::Asked;
         }
-        if self.truth.broken {
+        if self.truth.unknown.is_some() {
             return Settled::Refused(self.unread_catalog());
         }
         if self.is_put_off_within(io) { Settled::Fine } else { Settled::Refused(denial()) }

@@ -901,11 +901,12 @@ impl Pump {
             }
             self.brought_settle(io);
             // Also where no BEGIN was sent: a pipeline is a transaction up to its Sync, and what moved in it may be undone.
-            if self.truth.moved_in_transaction || (self.truth.broken && self.status != TransactionStatus::Idle) {
+            if self.truth.moved_in_transaction
+                || (self.truth.unknown.is_some() && self.status != TransactionStatus::Idle)
+            {
                 // What could not be read in a transaction may be outside.
                 self.truth.moved = true;
-                self.truth.broken = false;
-                self.truth.hidden = false;
+                self.truth.unknown = None;
             }
             self.truth.moved_in_transaction = false;
             self.truth.moved |= std::mem::take(&mut self.truth.of_beginning);
