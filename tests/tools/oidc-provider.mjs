@@ -103,6 +103,12 @@ provider.use(async (ctx, next) => {
     ctx.body = 'done';
     return;
   }
+  // The library takes a secret wherever it stands.
+  if (process.env.SECRET_POST && /^basic /i.test(ctx.headers.authorization ?? '')) {
+    ctx.status = 401;
+    ctx.body = { error: 'invalid_client', error_description: 'the secret belongs in the form' };
+    return;
+  }
   await next();
 });
 const secure = TLS_KEY && createServer({ cert: readFileSync(TLS_CERTIFICATE), key: readFileSync(TLS_KEY) }, provider.callback());
