@@ -19,7 +19,7 @@ pub const PG_CLIENT_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A message of the target that must be held whole (everything but rows and COPY data).
 pub const PG_SERVER_CONTROL_BYTES_MAX: usize = 1024 * 1024;
 /// What is kept of the empty buffers of an idle session, each; what was larger is given back.
-pub const OUTBOX_KEPT_BYTES: usize = 2 * 1024;
+pub const BUFFER_KEPT_BYTES: usize = 2 * 1024;
 /// A message either side may send at all (PostgreSQL's own limit is 1 GiB).
 pub const PG_MESSAGE_BYTES_MAX: usize = 0x3fff_ffff;
 /// What of one row is held: what passes before its last masked column, a value that its mask looks at, all that content

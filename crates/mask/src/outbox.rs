@@ -20,7 +20,7 @@ use crate::message::{self, MessageError, MessageKind, OwnMessage};
 use crate::row::{RowError, RowMasker};
 use crate::stream::RowStream;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use lockgate_core::limits::{OUTBOX_KEPT_BYTES, PG_MESSAGE_BYTES_MAX};
+use lockgate_core::limits::{BUFFER_KEPT_BYTES, PG_MESSAGE_BYTES_MAX};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -257,7 +257,7 @@ impl Outbox {
     /// are dropped.
     pub fn take(&mut self) -> Masked {
         self.taken = self.taken.saturating_add(u64::try_from(self.bytes.len()).unwrap_or(u64::MAX));
-        self.grown |= self.bytes.len() > OUTBOX_KEPT_BYTES;
+        self.grown |= self.bytes.len() > BUFFER_KEPT_BYTES;
         Masked(self.bytes.split().freeze())
     }
 

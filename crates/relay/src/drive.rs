@@ -8,7 +8,7 @@ use crate::services::{Held, Linked, RelayLimits, Route, Services};
 use crate::stream::{Prefixed, Stream};
 use crate::tls;
 use bytes::{Bytes, BytesMut};
-use lockgate_core::limits::{OUTBOX_KEPT_BYTES, READ_BUFFER_BYTES};
+use lockgate_core::limits::{BUFFER_KEPT_BYTES, READ_BUFFER_BYTES};
 use lockgate_core::{Fault, Identity, Place, metrics as names};
 use lockgate_mask::Masked;
 use lockgate_session::wire::{Ask, Cut, Decided, Event, Io, Refusal, TlsFacts, Wire};
@@ -597,7 +597,7 @@ impl<S: Services> Pump<S> {
 
     fn give_back_memory(&mut self) {
         for buffer in [&mut self.from_client, &mut self.from_target] {
-            if buffer.is_empty() && buffer.capacity() > OUTBOX_KEPT_BYTES {
+            if buffer.is_empty() && buffer.capacity() > BUFFER_KEPT_BYTES {
                 *buffer = BytesMut::new();
             }
         }

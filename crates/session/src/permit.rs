@@ -5,7 +5,7 @@
 //! [`TargetOutbox::plumbing`], which names each kind.
 
 use bytes::{Bytes, BytesMut};
-use lockgate_core::limits::OUTBOX_KEPT_BYTES;
+use lockgate_core::limits::BUFFER_KEPT_BYTES;
 
 /// Leave to send one request to the target, once.
 ///
@@ -116,7 +116,7 @@ impl TargetOutbox {
 
     /// Takes what waits, for the relay to write.
     pub fn take(&mut self) -> Bytes {
-        self.grown |= self.bytes.len() > OUTBOX_KEPT_BYTES;
+        self.grown |= self.bytes.len() > BUFFER_KEPT_BYTES;
         self.bytes.split().freeze()
     }
 
