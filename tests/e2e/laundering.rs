@@ -370,17 +370,24 @@ fn sessions_side_by_side_never_see_an_unlabelled_copy() {
 #[test]
 fn who_copies_last_finds_out_alone() {
     let scene = propagating();
-    let simple = |name: &str| wire::message(b'Q', &wire::text(&copy(name)));
-    let extended = |name: &str| {
-        [wire::parse("", &copy(name)), wire::bind("", "", &[], 0), wire::execute("", 0), wire::sync()].concat()
+    let simple = |sql: &str| wire::message(b'Q', &wire::text(sql));
+    let extended =
+        |sql: &str| [wire::parse("", sql), wire::bind("", "", &[], 0), wire::execute("", 0), wire::sync()].concat();
+    let copy = |name: &str, body: &str| {
+        format!(
+            "CREATE TABLE {name} AS SELECT p.ssn AS x, {body} AS y FROM people p, notes n WHERE p.id = 7 AND n.id = 3"
+        )
     };
-    let in_two_texts = |name: &str| {
-        [wire::message(b'Q', &wire::text("BEGIN")), simple(name), wire::message(b'Q', &wire::text("COMMIT"))].concat()
-    };
-    fn copy(name: &str) -> String {
-        format!("CREATE TABLE {name} AS SELECT p.ssn AS x FROM people p, notes n WHERE p.id = 7 AND n.id = 3")
-    }
-    for (name, sent, answers) in [("q", simple("q"), 1), ("e", extended("e"), 1), ("t", in_two_texts("t"), 3)] {
+    let (good, fails) = (|name: &str| copy(name, "n.id"), |name: &str| copy(name, "1 / (n.id - 3)"));
+    let in_texts = |texts: &[&str]| texts.iter().flat_map(|sql| simple(sql)).collect::<Vec<u8>>();
+    for (name, sent, codes) in [
+        ("q", simple(&good("q")), vec![None]),
+        ("e", extended(&good("e")), vec![None]),
+        ("t", in_texts(&["BEGIN", &good("t"), "COMMIT"]), vec![None; 3]),
+        ("f", simple(&fails("f")), vec![Some("22012")]),
+        ("g", extended(&fails("g")), vec![Some("22012")]),
+        ("h", [run(&good("h")), extended(&fails("i"))].concat(), vec![Some("22012")]),
+    ] {
         let mut dana = self::dana(&scene.gateway);
         masked(&mut dana, "SELECT ssn FROM people WHERE id = 7");
         std::thread::scope(|scope| {
@@ -394,11 +401,18 @@ fn who_copies_last_finds_out_alone() {
             drop(other);
             locked.join().expect("it was locked");
         });
-        for _ in 0..answers {
+        let fails = codes.last() != Some(&None);
+        for code in codes {
             let frames = dana.until_ready();
-            assert!(!frames.iter().any(|f| f.tag == b'E'), "{name}: {frames:?}");
+            let error = frames.iter().find(|frame| frame.tag == b'E').and_then(|frame| frame.field(b'C'));
+            assert_eq!(error.as_deref(), code, "{name}: {frames:?}");
         }
-        masked(&mut dana, &format!("SELECT x FROM {name}"));
+        if fails {
+            let made = format!("SELECT count(*) FROM pg_class WHERE relname = '{name}'");
+            assert_eq!(scene.directly(&made), "0", "{name}");
+        } else {
+            masked(&mut dana, &format!("SELECT x FROM {name}"));
+        }
         masked(&mut dana, &format!("SELECT x FROM other_{name}"));
     }
     scene.gateway.verify();

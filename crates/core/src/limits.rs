@@ -117,6 +117,8 @@ pub const CATALOG_BYTES_MAX: usize = 512 * 1024 * 1024;
 pub const CATALOG_AGE_MS_MAX: i64 = 500;
 /// How long an answer is held back while it is not known under which definitions it was made.
 pub const CATALOG_DOUBT_MS_MAX: i64 = 5_000;
+/// The same of an error in a transaction of the client's, in which the session cannot ask itself.
+pub const CATALOG_DOUBT_FAILED_MS_MAX: i64 = 1_000;
 /// How often is looked, in the meantime, whether another session found out.
 pub const CATALOG_DOUBT_LOOK_MS: u64 = 25;
 /// How often a statement that runs for long is judged again by what became known meanwhile.

@@ -223,12 +223,20 @@ impl Pump {
 
     /// Ends the transaction that the gateway put around a statement.
     pub(super) fn end_bracket(&mut self, text: &[u8], held_back: Option<Bytes>, io: &mut Io) {
-        let mut end = BytesMut::new();
-        if own::query(&mut end, text).is_ok() {
-            io.target.plumbing(Plumbing::Bracket, &end);
-            self.takes_unnamed();
+        if self.send_bracket(text, io) {
             self.expect.push_back(Expect::Bracket(held_back));
         }
+    }
+
+    /// Sends such an end. Whether it was sent.
+    pub(super) fn send_bracket(&mut self, text: &[u8], io: &mut Io) -> bool {
+        let mut end = BytesMut::new();
+        let fine = own::query(&mut end, text).is_ok();
+        if fine {
+            io.target.plumbing(Plumbing::Bracket, &end);
+            self.takes_unnamed();
+        }
+        fine
     }
 
     fn ready_for_query(&mut self, io: &mut Io) {

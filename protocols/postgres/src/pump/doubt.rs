@@ -25,8 +25,8 @@ use crate::prepare::{Prepared, With, is_free_of_catalog};
 use crate::shared::{Snapshot, View};
 use bytes::{Bytes, BytesMut};
 use lockgate_core::limits::{
-    CATALOG_AGE_MS_MAX, CATALOG_CATCH_UP_MS, CATALOG_DOUBT_BYTES_MAX, CATALOG_DOUBT_LOOK_MS, CATALOG_DOUBT_MS_MAX,
-    PG_MASKED_ROW_BYTES_MAX,
+    CATALOG_AGE_MS_MAX, CATALOG_CATCH_UP_MS, CATALOG_DOUBT_BYTES_MAX, CATALOG_DOUBT_FAILED_MS_MAX,
+    CATALOG_DOUBT_LOOK_MS, CATALOG_DOUBT_MS_MAX, PG_MASKED_ROW_BYTES_MAX,
 };
 use lockgate_core::{Fault, SqlState, Timestamp};
 use lockgate_mask::{Outbox, Touch};
@@ -498,7 +498,9 @@ impl Pump {
                 }
                 Step::Judge(..) | Step::Wait => {
                     let waits = io.now.millis_since(doubt.since);
-                    if !(0..CATALOG_DOUBT_MS_MAX).contains(&waits) {
+                    let failed = self.status_behind_held() == Some(TransactionStatus::Failed);
+                    let limit = if failed { CATALOG_DOUBT_FAILED_MS_MAX } else { CATALOG_DOUBT_MS_MAX };
+                    if !(0..limit).contains(&waits) {
                         return self.withhold(io);
                     }
                     return self.ask_itself(io);
@@ -567,9 +569,12 @@ impl Pump {
         }
         let free = self.inquiry.is_none() && self.carrying.is_none();
         let Some(status) = self.status_behind_held().filter(|_| free) else { return };
+        if status == TransactionStatus::Failed {
+            return self.undo_failed_bracket(io);
+        }
         let known = self.status;
         match &mut self.doubting.doubt {
-            Some(doubt) if doubt.questions > 0 && status != TransactionStatus::Failed => {
+            Some(doubt) if doubt.questions > 0 => {
                 doubt.questions -= 1;
                 doubt.looking = Some(known);
             }
@@ -584,7 +589,8 @@ impl Pump {
         if self.unsynced {
             return matches!(self.pipeline_held(), InPipeline::Answered).then_some(self.status);
         }
-        let owed = self.expect.iter().filter(|expect| is_answered_by_ready(expect)).count();
+        let undone = matches!(self.expect.front(), Some(Expect::Simple(simple)) if simple.undone);
+        let owed = self.expect.iter().filter(|expect| is_answered_by_ready(expect)).count() + usize::from(undone);
         let (mut answered, mut status) = (0, None);
         let whole = self.each_held(|tag, body| {
             if tag == b'Z' {
@@ -621,6 +627,18 @@ impl Pump {
             true => InPipeline::Failed,
             false if whole && answered == self.expect.len() => InPipeline::Answered,
             false => InPipeline::Open,
+        }
+    }
+
+    /// The transaction that the gateway put around a statement failed. Within it the target takes no question.
+    fn undo_failed_bracket(&mut self, io: &mut Io) {
+        let alone = self.expect.len() == 1;
+        if let Some(Expect::Simple(simple)) = self.expect.front_mut().filter(|_| alone)
+            && simple.bracketed
+            && !simple.undone
+        {
+            simple.undone = true;
+            self.send_bracket(b"ROLLBACK", io);
         }
     }
 

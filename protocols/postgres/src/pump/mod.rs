@@ -186,6 +186,8 @@ struct Simple {
     opening: bool,
     /// BEGIN was put before the text.
     bracketed: bool,
+    /// That transaction failed, and its end was sent.
+    undone: bool,
     /// By what it was judged; `None` where that does not matter.
     judged: Option<Judged>,
 }

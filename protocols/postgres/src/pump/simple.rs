@@ -184,6 +184,7 @@ impl Pump {
             failed: false,
             opening: bracketed,
             bracketed,
+            undone: false,
             judged,
         })));
     }

@@ -877,6 +877,10 @@ impl Pump {
                     }
                 } else if simple.bracketed && status != TransactionStatus::Idle {
                     self.status = status;
+                    if simple.undone {
+                        self.expect.push_back(Expect::Bracket(None));
+                        return;
+                    }
                     return self.end_bracket(b"ROLLBACK", None, io);
                 }
             }
