@@ -127,6 +127,82 @@ fn a_name_that_is_declared_safe_is_not_everybodys_to_give() {
 }
 
 #[test]
+fn what_is_known_by_its_name_is_not_everybodys_to_replace() {
+    use lockgate_sql::facts::TypeFacts;
+    let mut facts = shop::facts();
+    let base = |name: &str| TypeFacts {
+        oid: 17_900,
+        schema: "public".into(),
+        name: name.into(),
+        kind: 'b',
+        ..TypeFacts::default()
+    };
+    facts.types.push(base("citext"));
+    let catalog = shop::catalog_of(facts);
+    let administers = |sql: &str| statement(&catalog, sql).needs.iter().any(|n| n.action == Action::Administer);
+    for sql in [
+        // The server's own views and functions, by their schema or without it.
+        "CREATE OR REPLACE VIEW information_schema.tables AS SELECT 1",
+        "CREATE VIEW information_schema.mine AS SELECT 1",
+        "CREATE OR REPLACE VIEW pg_catalog.pg_tables AS SELECT 1",
+        "CREATE OR REPLACE VIEW pg_tables AS SELECT 1",
+        "CREATE OR REPLACE RULE \"_RETURN\" AS ON SELECT TO pg_tables DO INSTEAD SELECT 1",
+        "CREATE TABLE pg_catalog.t AS SELECT 1 AS x",
+        "CREATE SEQUENCE pg_toast.s",
+        "ALTER VIEW information_schema.tables RENAME TO t",
+        "ALTER VIEW v_people SET SCHEMA information_schema",
+        "DROP VIEW information_schema.tables",
+        "DROP VIEW pg_tables",
+        "DROP FUNCTION information_schema._pg_truetypid",
+        "ALTER SCHEMA information_schema RENAME TO old",
+        "ALTER SCHEMA scratch RENAME TO information_schema",
+        "DROP SCHEMA information_schema CASCADE",
+        "CREATE OR REPLACE FUNCTION pg_catalog.lpad(text, int) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "CREATE OR REPLACE FUNCTION lpad(text, int) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION information_schema.f() RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "ALTER FUNCTION pg_catalog.query_to_xml(text, bool, bool, text) RENAME TO concat_ws",
+        "ALTER FUNCTION query_to_xml(text, bool, bool, text) RENAME TO concat_ws",
+        "ALTER ROUTINE query_to_xml(text, bool, bool, text) RENAME TO concat_ws",
+        "ALTER FUNCTION query_to_xml(text, bool, bool, text) SET SCHEMA scratch",
+        "ALTER AGGREGATE sum(int) RENAME TO total",
+        "ALTER FUNCTION region_of(int) SET SCHEMA pg_catalog",
+        // What extensions brought.
+        "CREATE OR REPLACE FUNCTION hstore_keys(int) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "CREATE OR REPLACE FUNCTION public.hstore_keys(int) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "ALTER FUNCTION dblink(text, text) RENAME TO hstore_keys",
+        "ALTER FUNCTION public.dblink(text, text) SET SCHEMA scratch",
+        // Types that only an administrator makes.
+        "ALTER TYPE citext RENAME TO other",
+        "ALTER TYPE public.citext SET SCHEMA scratch",
+        "ALTER TYPE text RENAME TO other",
+        "ALTER TYPE pg_catalog.text RENAME TO other",
+        "ALTER TYPE contact_t SET (SEND = f)",
+        "ALTER DOMAIN information_schema.yes_or_no ADD CHECK (value > 'a')",
+    ] {
+        assert!(administers(sql), "{sql}");
+    }
+    for sql in [
+        "CREATE OR REPLACE VIEW v_mine AS SELECT 1",
+        "CREATE OR REPLACE VIEW public.pg_tables AS SELECT 1",
+        "CREATE TEMP VIEW pg_tables AS SELECT 1",
+        "CREATE TABLE pg_temp.t AS SELECT 1 AS x",
+        "DROP VIEW v_people",
+        "DROP FUNCTION region_of(int)",
+        "DROP SCHEMA scratch",
+        "ALTER SCHEMA scratch RENAME TO other",
+        "CREATE FUNCTION lpad(date, int) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "CREATE OR REPLACE FUNCTION public.lpad(date, int) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "CREATE OR REPLACE FUNCTION region_of(int) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "CREATE OR REPLACE FUNCTION scratch.hstore_keys(int) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "ALTER FUNCTION region_of(int) RENAME TO zone_of",
+        "ALTER TYPE contact_t RENAME TO person_t",
+        "ALTER TYPE contact_t SET SCHEMA scratch",
+    ] {
+        assert!(!administers(sql), "{sql}");
+    }
+}
+
+#[test]
 fn what_a_table_calls_by_itself_is_the_writers_too() {
     use lockgate_sql::facts::{Called, Caller};
     let rule = lockgate_sql::ColumnRule { label: "pii".parse().unwrap(), pattern: "public.customers.ssn".into() };

@@ -182,6 +182,9 @@ impl<'t> Analyzer<'t> {
             NodeEnum::ViewStmt(s) => {
                 self.defines_at(s.view.as_ref());
                 self.replaces_view(s.view.as_ref());
+                if s.replace {
+                    self.replaces_servers(s.view.as_ref());
+                }
                 self.defined_query(tree::kind_of(&s.query), scope);
                 Outcome::defines("create_view")
             }
@@ -212,6 +215,11 @@ impl<'t> Analyzer<'t> {
                 }
                 self.relabels_schema(s.rename_type(), &s.subname);
                 self.named_as_declared(&s.newname);
+                self.takes_known(s.rename_type(), s.object.as_deref());
+                if s.rename_type() == ObjectType::ObjectSchema {
+                    self.in_servers_schema(&s.subname);
+                    self.in_servers_schema(&s.newname);
+                }
                 self.need_some_define("a new name");
                 if verb::administers(s.rename_type()) {
                     self.need_on_target(Action::Administer, "a kind of object that reaches outside the database");
@@ -226,6 +234,8 @@ impl<'t> Analyzer<'t> {
             NodeEnum::AlterObjectSchemaStmt(s) => {
                 self.on_relation(s.relation.as_ref(), Action::Define);
                 self.relabels(s.relation.as_ref());
+                self.in_servers_schema(&s.newschema);
+                self.takes_known(s.object_type(), s.object.as_deref());
                 if let Some(NodeEnum::ObjectWithArgs(object)) = tree::kind_of(&s.object) {
                     let (_, name) = tree::qualified(&object.objname);
                     self.named_as_declared(name);
@@ -327,7 +337,9 @@ impl<'t> Analyzer<'t> {
             NodeEnum::CreateEnumStmt(_) | NodeEnum::CompositeTypeStmt(_) | NodeEnum::CreateRangeStmt(_) => {
                 self.defined_as("create_type")
             }
-            NodeEnum::AlterEnumStmt(_) | NodeEnum::AlterTypeStmt(_) => self.defined_as("alter_type"),
+            NodeEnum::AlterEnumStmt(_) => self.defined_as("alter_type"),
+            // Of types that only a superuser makes: how their values are written and read.
+            NodeEnum::AlterTypeStmt(_) => self.administered("alter_type"),
             NodeEnum::AlterDomainStmt(s) => {
                 self.alter_domain(s, scope);
                 self.defined_as("alter_domain")

@@ -11,6 +11,7 @@ use pg_query::protobuf::{
 use super::command::Outcome;
 use super::scope::{From, Item, Rel, Scope};
 use super::{Analyzer, Context, Resolved, tree, verb};
+use crate::builtins;
 use crate::statement::{How, Object};
 use crate::taint::Taint;
 
@@ -167,6 +168,8 @@ impl<'t> Analyzer<'t> {
     }
 
     pub(super) fn alter_domain(&mut self, alter: &'t AlterDomainStmt, scope: &Scope<'t, '_>) {
+        let (schema, name) = tree::qualified(&alter.type_name);
+        self.takes_known_type(schema, name);
         if let Some(node) = alter.def.as_deref() {
             match tree::kind(node) {
                 Some(NodeEnum::Constraint(_)) => self.default_of(node, scope),
@@ -231,8 +234,12 @@ impl<'t> Analyzer<'t> {
                 }
             }
         }
-        let (_, name) = tree::qualified(&create.funcname);
+        let (schema, name) = tree::qualified(&create.funcname);
         self.named_as_declared(name);
+        self.in_servers_schema(schema);
+        if create.replace {
+            self.takes_known_function(schema, name);
+        }
         // A trigger, a default or a view may call it in statements of others, which are not asked about it.
         if language.eq_ignore_ascii_case("plpgsql") {
             let reach = self.catalog.reach(body, self.stack);
@@ -296,6 +303,66 @@ impl<'t> Analyzer<'t> {
     pub(super) fn named_as_declared(&mut self, name: &str) {
         if self.catalog.is_declared(name) {
             self.need_on_target(Action::Administer, format!("the name `{name}`, which is declared safe"));
+        }
+    }
+
+    /// What the server's own schemas hold is known by its name alone, and so is what extensions brought. Who puts something else
+    /// there, or takes such a name for something else, administers the database.
+    pub(super) fn in_servers_schema(&mut self, schema: &str) {
+        if is_servers_schema(schema) {
+            self.need_on_target(Action::Administer, format!("a change in the schema `{schema}`"));
+        }
+    }
+
+    /// The same of a function that is replaced, renamed or moved.
+    fn takes_known_function(&mut self, schema: &str, name: &str) {
+        self.in_servers_schema(schema);
+        let here = |other: &str| schema.is_empty() || other == schema;
+        // Which schema it is in, a name alone does not say.
+        let own = schema.is_empty() && self.catalog.has_labels() && builtins::function(name).is_some();
+        let of_extension = self.catalog.functions_named(name).iter().any(|function| {
+            let facts = self.catalog.function(*function).map(|f| &f.facts);
+            facts.is_none_or(|facts| facts.extension.is_some() && here(&facts.schema))
+        });
+        if own || of_extension {
+            self.need_on_target(
+                Action::Administer,
+                format!("the function `{name}`, which the server or an extension brought"),
+            );
+        }
+    }
+
+    /// The same of a type. What stands below all others is made by who administers the database.
+    fn takes_known_type(&mut self, schema: &str, name: &str) {
+        self.in_servers_schema(schema);
+        let here = |other: &str| schema.is_empty() || other == schema;
+        let mut found = self.catalog.types_named(name).filter(|facts| here(&facts.schema)).peekable();
+        let unknown = found.peek().is_none() && self.catalog.has_labels();
+        if unknown || found.any(|facts| facts.kind == 'b') {
+            self.need_on_target(Action::Administer, format!("the type `{name}`, which is none of the users' own"));
+        }
+    }
+
+    /// An object gets another name or schema.
+    pub(super) fn takes_known(&mut self, kind: ObjectType, object: Option<&'t Node>) {
+        let Some(object) = object else { return };
+        let (schema, name) = named(object);
+        match kind {
+            ObjectType::ObjectFunction
+            | ObjectType::ObjectProcedure
+            | ObjectType::ObjectRoutine
+            | ObjectType::ObjectAggregate => self.takes_known_function(schema, name),
+            ObjectType::ObjectType | ObjectType::ObjectDomain => self.takes_known_type(schema, name),
+            ObjectType::ObjectSchema => self.in_servers_schema(name),
+            _ => self.in_servers_schema(schema),
+        }
+    }
+
+    /// A view that takes the place of one of the server's own.
+    pub(super) fn replaces_servers(&mut self, var: Option<&'t RangeVar>) {
+        let Some(var) = var else { return };
+        if matches!(self.resolve(&var.schemaname, &var.relname), Resolved::System { .. }) {
+            self.need_on_target(Action::Administer, format!("the view `{}`, which is the server's own", var.relname));
         }
     }
 
@@ -426,6 +493,7 @@ impl<'t> Analyzer<'t> {
     /// A new relation: named in its schema, or on the target when the schema is not written.
     pub(super) fn defines_at(&mut self, var: Option<&'t RangeVar>) {
         let Some(var) = var else { return self.need_on_target(Action::Define, "a new relation") };
+        self.in_servers_schema(&var.schemaname);
         if var.relpersistence == "t" {
             // A temporary relation is the session's own, and changes what a name means in it.
             return self.need_on_target(Action::Define, "a temporary relation");
@@ -465,8 +533,13 @@ impl<'t> Analyzer<'t> {
                 names => names,
             };
             let (schema, name) = tree::qualified(names);
+            match kind {
+                ObjectType::ObjectSchema => self.in_servers_schema(name),
+                _ => self.in_servers_schema(named(object).0),
+            }
             match self.resolve(schema, name) {
                 Resolved::User(index) if relation || of_relation => self.reads(index, Action::Define),
+                Resolved::System { schema, .. } if relation || of_relation => self.in_servers_schema(schema),
                 _ => {
                     self.may_be(schema, name, Action::Define);
                     self.need_on_target(Action::Define, "an object to drop");
@@ -579,6 +652,21 @@ impl<'t> Analyzer<'t> {
         {
             rel.cols.retain(|col| !relation.facts.columns.iter().any(|c| c.generated.is_some() && c.name == col.name));
         }
+    }
+}
+
+/// Whether a schema is the server's own.
+fn is_servers_schema(schema: &str) -> bool {
+    let temporary = schema == "pg_temp" || schema.starts_with("pg_temp_");
+    schema == "information_schema" || (schema.starts_with("pg_") && !temporary)
+}
+
+/// Schema and name of an object of any kind.
+fn named(object: &Node) -> (&str, &str) {
+    match tree::kind(object) {
+        Some(NodeEnum::ObjectWithArgs(object)) => tree::qualified(&object.objname),
+        Some(NodeEnum::TypeName(name)) => tree::qualified(&name.names),
+        _ => tree::qualified(tree::items(object)),
     }
 }
 
