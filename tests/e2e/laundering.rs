@@ -709,3 +709,46 @@ fn a_label_counts_for_every_target_that_leads_to_the_database() {
     scene.gateway.resume();
     masked(&mut other(&scene), "SELECT x FROM made");
 }
+
+#[test]
+fn a_label_goes_to_every_relation_that_rows_are_written_to() {
+    let scene = propagating();
+    let mut dana = dana(&scene.gateway);
+    let mut other = self::dana(&scene.gateway);
+    for sql in [
+        "CREATE TABLE parent (k int, a text)",
+        "CREATE TABLE middle (more text) INHERITS (parent)",
+        "CREATE TABLE child (first text, a text, k int)",
+        "ALTER TABLE child INHERIT middle",
+    ] {
+        let _ = dana.query(sql);
+    }
+    let _ = dana.query("ALTER TABLE child ADD COLUMN more text");
+    done(&mut dana, "ALTER TABLE child INHERIT middle");
+    done(&mut dana, "INSERT INTO child (k, a) VALUES (1, 'a')");
+    done(&mut dana, "INSERT INTO middle (k, a) VALUES (2, 'b')");
+    shown(&mut other, "SELECT a FROM child", "a");
+    // The rows of the parent are those of its children.
+    done(&mut dana, "UPDATE parent SET a = p.ssn FROM people p WHERE p.id = 7");
+    for client in [&mut dana, &mut other] {
+        masked(client, "SELECT a FROM child");
+        masked(client, "SELECT a FROM ONLY middle");
+        masked(client, "SELECT a FROM parent");
+    }
+    shown(&mut other, "SELECT k FROM child", "1");
+    // What is written to a child is read by way of its parents.
+    done(&mut dana, "CREATE TABLE above (k int, a text)");
+    done(&mut dana, "CREATE TABLE below () INHERITS (above)");
+    done(&mut dana, "INSERT INTO below SELECT 1, ssn FROM people WHERE id = 7");
+    masked(&mut other, "SELECT a FROM above");
+    masked(&mut other, "SELECT a FROM below");
+    // A label of a child is its own: it stays where the child leaves its parent.
+    let frames = dana.query("ALTER TABLE child NO INHERIT middle");
+    if !frames.iter().any(|f| f.tag == b'E') {
+        masked(&mut other, "SELECT a FROM child");
+    }
+    let frames = dana.query("ALTER TABLE below NO INHERIT above");
+    if !frames.iter().any(|f| f.tag == b'E') {
+        masked(&mut other, "SELECT a FROM below");
+    }
+}

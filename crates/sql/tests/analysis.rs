@@ -481,6 +481,34 @@ fn a_cast_of_somebodys_own_may_call_what_reads_labelled_columns() {
 }
 
 #[test]
+fn a_type_may_be_called_as_a_function_is() {
+    let refused = |catalog: &Catalog, sql: &str| !one(catalog, &shop::PATH, true, sql).uses.is_empty();
+    let with = |schema: &str, kind: char| {
+        let mut facts = shop::facts();
+        for (oid, name) in [(90_030, "md5"), (90_031, "text")] {
+            facts.types.push(lockgate_sql::facts::TypeFacts {
+                oid,
+                schema: schema.into(),
+                name: name.into(),
+                kind,
+                base: 25,
+                ..lockgate_sql::facts::TypeFacts::default()
+            });
+        }
+        shop::catalog_of(facts)
+    };
+    for name in ["md5", "text"] {
+        let sql = format!("SELECT {name}(ssn) FROM customers");
+        assert!(refused(&with("public", 'd'), &sql) && refused(&with("public", 'e'), &sql), "{sql}");
+        // Not the row type of a relation, not one of another schema, and there is none at first.
+        for catalog in [with("public", 'c'), with("elsewhere", 'd'), shop::catalog()] {
+            assert!(!refused(&catalog, &sql), "{sql}");
+        }
+        assert!(!refused(&with("public", 'd'), &format!("SELECT {name}(status), ssn FROM orders, customers")), "{sql}");
+    }
+}
+
+#[test]
 fn casts_by_text_fail_where_nobody_asked_for_them() {
     let mut facts = shop::facts();
     let sql = "SELECT ssn = 5, coalesce(ssn, '1') FROM customers";

@@ -196,6 +196,14 @@ impl<'t> Analyzer<'t> {
             // One of what it puts in order, or one for each of those it is asked for.
             value.size = value.size.max(ordered.saturating_mul(sum.max(1)));
         }
+        if let ([one], "") = (arguments.as_slice(), schema)
+            && !(users.is_empty() && builtin.is_none())
+            && self.catalog.types_named(name).any(|known| known.kind != 'c' && self.on_path(&known.schema))
+        {
+            // Where no function of the name takes the value, the server casts it to the type.
+            let cast = self.cast_by_name(name, one.type_oid, &given, call.location);
+            value.taint.join(&cast);
+        }
         if users.is_empty() && builtin.is_none() {
             let size = value.size;
             value = Val { size, ..self.call_nothing(schema, name, call, &arguments, given) };
@@ -254,12 +262,7 @@ impl<'t> Analyzer<'t> {
                 return Val::made_of(given);
             }
             if self.catalog.types_named(name).next().is_some() {
-                self.may_fail(&given, "a cast", call.location);
-                let mut taint = given.clone();
-                let catalog = self.catalog;
-                for function in catalog.casts_to(name, self.cast_as(row.type_oid)) {
-                    taint.join(&self.call_user(function, name, &given, call.location).value);
-                }
+                let taint = self.cast_by_name(name, row.type_oid, &given, call.location);
                 return Val::made_of(taint);
             }
         }
@@ -267,6 +270,17 @@ impl<'t> Analyzer<'t> {
         self.uses(&given, How::Source, name, call.location);
         self.cannot_see(format!("the function `{name}`, which is not known"));
         Val::made_of(self.unknown())
+    }
+
+    /// A cast to a user's type of this name. `given` is what goes into it.
+    fn cast_by_name(&mut self, name: &str, from: u32, given: &Taint, location: i32) -> Taint {
+        self.may_fail(given, "a cast", location);
+        let mut taint = given.clone();
+        let catalog = self.catalog;
+        for function in catalog.casts_to(name, self.cast_as(from)) {
+            taint.join(&self.call_user(function, name, given, location).value);
+        }
+        taint
     }
 
     /// A call of a user's function.
