@@ -193,6 +193,95 @@ fn explain_and_cases_say_what_the_gateway_does() {
     assert!(POLICIES.contains("delete-without-where"));
 }
 
+/// The columns of a recorded certificate, as `explain` words them.
+fn worded(certificates: &serde_json::Value) -> Vec<serde_json::Value> {
+    let origin = |origin: &serde_json::Value| {
+        let labels: Vec<&str> = origin["labels"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
+        format!("{} ({})", origin["column"].as_str().unwrap(), labels.join(", "))
+    };
+    let statements = certificates.as_array().unwrap().iter().flat_map(|c| c["statements"].as_array().unwrap());
+    let columns = statements.flat_map(|statement| statement["columns"].as_array().unwrap());
+    columns
+        .map(|column| {
+            let from: Vec<String> = column["from"].as_array().unwrap().iter().map(origin).collect();
+            serde_json::json!([column["name"], from, column["label"], column["method"], column["why"]])
+        })
+        .collect()
+}
+
+/// Where each column comes from and why it is masked: `explain` says it before, and the recording keeps the same of what ran.
+#[test]
+fn explain_says_where_columns_come_from_and_the_recording_keeps_it() {
+    let scene = scene();
+    let frank = scene.frank();
+    let secret = [("people.ssn", "pii/ssn"), ("people.email", "pii/email"), ("people.salary", "pii/salary")]
+        .map(|(column, label)| format!("public.{column} ({label})"));
+    let [ssn, email, salary] = &secret;
+    // Each with the labelled columns that its columns are made of.
+    let statements: [(&str, Vec<Vec<&str>>); 8] = [
+        ("SELECT id, ssn FROM people WHERE id = 1", vec![vec![], vec![ssn]]),
+        ("SELECT who, number FROM contacts WHERE id = 2", vec![vec![], vec![ssn]]),
+        ("SELECT upper(ssn || email) AS both, name FROM people WHERE id = 3", vec![vec![email, ssn], vec![]]),
+        ("SELECT a.x FROM (SELECT max(salary) AS x, count(*) FROM people) a", vec![vec![salary]]),
+        ("SELECT name FROM people WHERE id = 4 UNION ALL SELECT email FROM people WHERE id = 4", vec![vec![email]]),
+        ("WITH s AS (SELECT id, email AS e FROM people) SELECT e, id FROM s WHERE id = 5", vec![vec![email], vec![]]),
+        ("SELECT coalesce(email, ssn), 6 FROM people WHERE id = 6", vec![vec![email, ssn], vec![]]),
+        ("SELECT id, name FROM people WHERE id = 7", vec![vec![], vec![]]),
+    ];
+    for (user, group, token) in [("alice", "engineers", scene.alice()), ("frank", "fraud", frank)] {
+        let mut client = Client::login(scene.gateway.port, user, &token);
+        let mut explained = Vec::new();
+        for (sql, origins) in &statements {
+            let args = ["explain", "--user", user, "--group", group, "--target", "shop", "-o", "json", sql];
+            let json: serde_json::Value = serde_json::from_slice(&scene.gateway.here(&args).stdout).unwrap();
+            let columns = json["columns"].as_array().unwrap().iter().map(|column| {
+                let mask = &column["mask"];
+                let method = mask["method"].as_str().unwrap_or("clear");
+                serde_json::json!([column["column"], column["from"], mask["label"], method, column["why"]])
+            });
+            let said: Vec<serde_json::Value> = columns.collect();
+            assert_eq!(said.len(), origins.len(), "{sql}: {json}");
+            for (column, from) in said.iter().zip(origins) {
+                assert_eq!(column[1], serde_json::json!(from), "{user}, {sql}: {json}");
+                let masked = user == "alice" && !from.is_empty();
+                assert_eq!(column[3], if masked { "redact" } else { "clear" }, "{user}, {sql}: {json}");
+                assert_eq!(column[4].as_str().unwrap().contains("mask-pii"), masked, "{user}, {sql}: {json}");
+            }
+            explained.push(said);
+            // By both protocols, and by name.
+            client.query(sql);
+            let extended = [wire::parse("", sql), wire::bind("", "", &[], 0), wire::execute("", 0), wire::sync()];
+            client.send_raw(&extended.concat());
+            client.until_ready();
+            client.query(&format!("PREPARE p AS {sql}"));
+            client.query("EXECUTE p");
+            client.query("DEALLOCATE p");
+        }
+        let events = scene.gateway.events();
+        let session = |e: &&serde_json::Value| e["text"].as_str().is_some_and(|text| text.starts_with("PREPARE p"));
+        let session = &events.iter().rfind(session).unwrap()["recording"];
+        let certified: Vec<(&str, Vec<serde_json::Value>)> = events
+            .iter()
+            .filter(|e| e["recording"] == *session && e["event"] == "judged" && e["certificates"].is_array())
+            .map(|judged| {
+                let asked = events
+                    .iter()
+                    .find(|e| e["recording"] == *session && e["request"] == judged["request"] && e["text"].is_string());
+                (asked.unwrap()["text"].as_str().unwrap(), worded(&judged["certificates"]))
+            })
+            .collect();
+        let by_name: Vec<_> = certified.iter().filter(|(text, _)| text.starts_with("EXECUTE p")).collect();
+        assert_eq!(by_name.len(), statements.len(), "{certified:?}");
+        for (((sql, _), said), executed) in statements.iter().zip(&explained).zip(by_name) {
+            let by_text: Vec<_> = certified.iter().filter(|(text, _)| text == sql).collect();
+            assert!(by_text.len() >= 2, "{user}, {sql}: {certified:?}");
+            for (text, columns) in by_text.into_iter().chain([executed]) {
+                assert_eq!(columns, said, "{user}, {sql}, as {text}");
+            }
+        }
+    }
+}
+
 /// What the target cannot be asked about is not called harmless.
 #[test]
 fn explain_without_the_catalog_calls_nothing_harmless() {
