@@ -61,7 +61,8 @@ pub struct Stage {
     /// What user objects' numbers begin with in a copy: below it, they are the template's and the same in every world.
     pub first_new_oid: u32,
     postgres: &'static Postgres,
-    token: String,
+    /// Of zed, and of ann, for whom columns are masked as they are read.
+    tokens: [String; 2],
     scratch: Scratch,
     canaries: [Vec<String>; 3],
     /// Copies of each world that nobody changed.
@@ -106,8 +107,8 @@ impl Stage {
         let scratch = Scratch::make();
         process::run(std::process::Command::new("chmod").arg("777").arg(scratch.path()));
         let gateway = Gateway::start(options(postgres));
-        let token = gateway.token("zed", &["engineers"]);
-        Stage { gateway, first_new_oid, postgres, token, scratch, canaries, unchanged: Default::default() }
+        let tokens = [gateway.token("zed", &["engineers"]), gateway.token("ann", &["engineers", "readers"])];
+        Stage { gateway, first_new_oid, postgres, tokens, scratch, canaries, unchanged: Default::default() }
     }
 
     /// What must not be seen in a world.
@@ -117,11 +118,20 @@ impl Stage {
 
     /// Plays a case through the gateway, in a fresh copy of a world.
     pub fn play(&self, case: &Case, world: World) -> Told {
+        self.play_as("zed", &self.tokens[0], case, world)
+    }
+
+    /// The same as somebody for whom labelled columns are masked as they are read (`rewrite_for`).
+    pub fn play_masked_at_read(&self, case: &Case, world: World) -> Told {
+        self.play_as("ann", &self.tokens[1], case, world)
+    }
+
+    fn play_as(&self, user: &str, token: &str, case: &Case, world: World) -> Told {
         let target = TARGETS[usize::from(case.superuser)];
         self.play_at(case, world, |database| Place {
             port: self.gateway.port,
-            user: "zed".to_owned(),
-            password: self.token.clone(),
+            user: user.to_owned(),
+            password: token.to_owned(),
             prefix: format!("{target}/"),
             database,
         })
@@ -280,9 +290,9 @@ fn filled_in(step: &Value, filled: &dyn Fn(&str) -> String) -> Value {
 
 fn options(postgres: &Postgres) -> GatewayOptions {
     let more = format!(
-        "    tls: disable\n    databases: [\"*\"]\n  - name: shopsu\n    protocol: postgres\n    address: 127.0.0.1:{}\n    \
+        "    tls: disable\n    rewrite_for: [group:readers]\n    databases: [\"*\"]\n  - name: shopsu\n    protocol: postgres\n    address: 127.0.0.1:{}\n    \
          database: asked_a\n    databases: [\"*\"]\n    username: dba\n    password: ${{env:TEST_TARGET_PASSWORD}}\n    \
-         tls: disable",
+         tls: disable\n    rewrite_for: [group:readers]",
         postgres.port
     );
     let read = |file: &str| std::fs::read_to_string(data(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
