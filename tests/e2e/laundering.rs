@@ -3,7 +3,7 @@
 use crate::masking::leaked;
 use lockgate_tests::scene::{SSN, Scene};
 use lockgate_tests::wire::{self, Client, Frame};
-use lockgate_tests::{Gateway, process, scene};
+use lockgate_tests::{Gateway, scene};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -390,16 +390,11 @@ fn who_copies_last_finds_out_alone() {
     ] {
         let mut dana = self::dana(&scene.gateway);
         masked(&mut dana, "SELECT ssn FROM people WHERE id = 7");
-        std::thread::scope(|scope| {
-            let locked = scope.spawn(|| scene.directly("BEGIN; LOCK TABLE notes; SELECT pg_sleep(3); COMMIT"));
-            let holds =
-                "SELECT count(*) FROM pg_locks WHERE relation = 'notes'::regclass AND mode = 'AccessExclusiveLock'";
-            process::eventually("a table is locked", Duration::from_secs(20), || scene.directly(holds) == "1");
+        scene.while_locked("notes", 3, || {
             dana.send_raw(&sent);
             let mut other = self::dana(&scene.gateway);
             done(&mut other, &format!("CREATE TABLE other_{name} AS SELECT ssn AS x FROM people WHERE id = 8"));
             drop(other);
-            locked.join().expect("it was locked");
         });
         let fails = codes.last() != Some(&None);
         for code in codes {
@@ -436,15 +431,10 @@ fn a_copy_of_what_became_something_else_is_taken_back() {
         done(&mut definer, &view("ssn"));
         let mut dana = self::dana(&scene.gateway);
         masked(&mut dana, "SELECT x FROM v WHERE id = 7");
-        std::thread::scope(|scope| {
-            let locked = scope.spawn(|| scene.directly("BEGIN; LOCK TABLE notes; SELECT pg_sleep(3); COMMIT"));
-            let holds =
-                "SELECT count(*) FROM pg_locks WHERE relation = 'notes'::regclass AND mode = 'AccessExclusiveLock'";
-            process::eventually("a table is locked", Duration::from_secs(20), || scene.directly(holds) == "1");
+        scene.while_locked("notes", 3, || {
             dana.send_raw(&sent);
             crate::waiting::until_waiting(&scene, 1);
             done(&mut definer, &view("name"));
-            locked.join().expect("it was locked");
         });
         let frames = dana.until_ready();
         let code = wire::error(&frames).field(b'C');
@@ -612,9 +602,7 @@ fn a_rollback_takes_only_the_label_of_its_own_transaction() {
         done(client, "BEGIN");
     }
     // Both wait for the table and then come for their labels at once.
-    std::thread::scope(|scope| {
-        scope.spawn(|| scene.directly("BEGIN; LOCK TABLE both_copy; SELECT pg_sleep(1.5); COMMIT"));
-        std::thread::sleep(std::time::Duration::from_millis(600));
+    scene.while_locked("both_copy", 2, || {
         one.send(b'Q', &wire::text("INSERT INTO both_copy SELECT 1, ssn FROM people WHERE id = 7"));
         other.send(b'Q', &wire::text("INSERT INTO both_copy SELECT 2, upper(ssn) FROM people WHERE id = 8"));
         one.until_ready();

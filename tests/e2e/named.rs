@@ -5,7 +5,6 @@ use crate::masking::leaked;
 use lockgate_tests::scene::{POLICIES, SSN, Scene};
 use lockgate_tests::wire::{self, Client, Frame};
 use lockgate_tests::{Gateway, scene};
-use std::time::Duration;
 
 fn client(gateway: &Gateway, user: &str, group: &str) -> Client {
     Client::login(gateway.port, user, &gateway.token(user, &[group]))
@@ -167,11 +166,9 @@ fn sizes_that_were_asked_for_a_cancelled_statement_are_forgotten() {
         let frames = ana.query(sql);
         assert!(!frames.iter().any(|f| f.tag == b'E'), "{frames:?}");
     }
-    std::thread::scope(|scope| {
-        scope.spawn(|| scene.directly("BEGIN; LOCK TABLE people; SELECT pg_sleep(2); COMMIT"));
-        std::thread::sleep(Duration::from_millis(700));
+    scene.while_locked("people", 4, || {
         ana.send(b'Q', &wire::text(same));
-        std::thread::sleep(Duration::from_millis(300));
+        crate::waiting::until_waiting(&scene, 1);
         Client::connect(scene.gateway.port).send_raw(&wire::cancel(ana.key.as_ref().expect("a key")));
         let frames = ana.until_ready();
         assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("57014"), "{frames:?}");

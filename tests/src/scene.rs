@@ -1,7 +1,8 @@
 //! The usual scene: a PostgreSQL with a small shop in it, a gateway in front, and the policies that the design shows.
 
-use crate::{Gateway, GatewayOptions, Postgres};
+use crate::{Gateway, GatewayOptions, Postgres, process};
 use std::process::Output;
+use std::time::Duration;
 
 /// Rows of `people`.
 pub const PEOPLE: usize = 50;
@@ -175,6 +176,22 @@ impl Scene {
     /// What the database holds, asked directly.
     pub fn directly(&self, sql: &str) -> String {
         self.postgres.sql(&self.database, sql)
+    }
+
+    /// Does something while somebody else holds a table, which they let go of a few seconds after they got it.
+    pub fn while_locked<T>(&self, table: &str, seconds: u32, during: impl FnOnce() -> T) -> T {
+        std::thread::scope(|scope| {
+            let locked = scope.spawn(move || {
+                self.directly(&format!("BEGIN; LOCK TABLE {table}; SELECT pg_sleep({seconds}); COMMIT"))
+            });
+            let held = format!(
+                "SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND mode = 'AccessExclusiveLock' AND granted"
+            );
+            process::eventually("the table is locked", Duration::from_secs(20), || self.directly(&held) == "1");
+            let done = during();
+            locked.join().expect("it was locked");
+            done
+        })
     }
 }
 
