@@ -2,6 +2,8 @@
 //! table, and leaves nothing behind that anybody else would wait for.
 
 use crate::masking::leaked;
+use lockgate_sql::catalog_query::{SNAPSHOT_SQL, VERSION_SQL};
+use lockgate_tests::postgres::{PASSWORD, Postgres, SUPERUSER};
 use lockgate_tests::wire::{self, Client};
 use lockgate_tests::{Scene, scene};
 use std::process::{Child, Command, Stdio};
@@ -331,4 +333,104 @@ fn a_clients_timeout_does_not_cut_the_gateways_questions() {
     let error = wire::error(&alice.query("SELECT pg_sleep(1)")).field(b'C');
     assert_eq!(error.as_deref(), Some("57014"));
     assert_eq!(alice.value("SELECT 1"), "1");
+}
+
+/// Definitions of every kind that the gateway reads, one after the other, in a database with the usual scene.
+const DEFINITIONS: &[&str] = &[
+    "CREATE EXTENSION citext",
+    "CREATE EXTENSION fuzzystrmatch",
+    "CREATE SCHEMA s",
+    "CREATE TABLE s.t (a text, b int)",
+    "ALTER TABLE s.t ADD COLUMN c text",
+    "ALTER TABLE s.t RENAME COLUMN c TO d",
+    "ALTER TABLE s.t ALTER COLUMN d TYPE varchar(9)",
+    "ALTER TABLE s.t ALTER COLUMN d SET NOT NULL",
+    "ALTER TABLE s.t DROP COLUMN d",
+    "ALTER TABLE s.t RENAME TO u",
+    "ALTER TABLE s.u SET SCHEMA public",
+    "ALTER SCHEMA s RENAME TO r",
+    "ALTER TABLE u ADD CHECK (b > 1)",
+    "ALTER TABLE u ADD COLUMN g int GENERATED ALWAYS AS (b + 1) STORED",
+    "CREATE INDEX i ON u (b)",
+    "CREATE INDEX j ON u (lower(a)) WHERE b > 1",
+    "ALTER TABLE u CLUSTER ON i",
+    "ALTER TABLE u SET WITHOUT CLUSTER",
+    "CREATE STATISTICS st ON (a || 'x'), b FROM u",
+    "CREATE TABLE below () INHERITS (u)",
+    "ALTER TABLE below NO INHERIT u",
+    "CREATE TABLE parted (k int) PARTITION BY LIST (k)",
+    "CREATE TABLE part PARTITION OF parted FOR VALUES IN (1)",
+    "ALTER TABLE parted DETACH PARTITION part",
+    "CREATE VIEW v AS SELECT a FROM u",
+    "CREATE OR REPLACE VIEW v AS SELECT lower(a) AS a FROM u",
+    "ALTER VIEW v RENAME COLUMN a TO z",
+    "CREATE MATERIALIZED VIEW m AS SELECT a FROM u",
+    "CREATE SEQUENCE q",
+    "CREATE RULE n AS ON DELETE TO u DO INSTEAD NOTHING",
+    "DROP RULE n ON u",
+    "CREATE FUNCTION f(x text) RETURNS text LANGUAGE sql AS 'SELECT 1::text'",
+    "CREATE OR REPLACE FUNCTION f(x text) RETURNS text LANGUAGE sql AS 'SELECT a FROM u'",
+    "ALTER FUNCTION f(text) SET search_path = r",
+    "ALTER FUNCTION f(text) RENAME TO h",
+    "ALTER FUNCTION h(text) SET SCHEMA r",
+    "ALTER EXTENSION citext ADD FUNCTION r.h(text)",
+    "ALTER EXTENSION citext DROP FUNCTION r.h(text)",
+    "CREATE FUNCTION p() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+    "CREATE TRIGGER w BEFORE UPDATE ON u FOR EACH ROW EXECUTE FUNCTION p()",
+    "ALTER TABLE u DISABLE TRIGGER w",
+    "CREATE TYPE ct AS (a text)",
+    "ALTER TYPE ct ADD ATTRIBUTE b int",
+    "CREATE TYPE en AS ENUM ('a')",
+    "ALTER TYPE en ADD VALUE 'b'",
+    "ALTER TYPE en RENAME VALUE 'a' TO 'c'",
+    "CREATE TYPE ra AS RANGE (subtype = int)",
+    "CREATE DOMAIN do_m AS text",
+    "ALTER DOMAIN do_m ADD CHECK (length(value) > length(r.h('x')))",
+    "ALTER TYPE en RENAME TO en_um",
+    "CREATE FUNCTION eq(ct, ct) RETURNS bool LANGUAGE sql AS 'SELECT true'",
+    "CREATE OPERATOR === (LEFTARG = ct, RIGHTARG = ct, FUNCTION = eq)",
+    "CREATE FUNCTION ca(ct) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE CAST (ct AS int) WITH FUNCTION ca(ct)",
+    "CREATE CAST (en_um AS text) WITH INOUT AS IMPLICIT",
+    "ALTER TABLE u ALTER COLUMN a SET DEFAULT r.h('x')",
+    "ALTER TABLE u ADD COLUMN later text DEFAULT r.h('y')",
+    "CREATE COLLATION loose (provider = icu, locale = 'und', deterministic = false)",
+    "DROP COLLATION loose",
+    "CREATE TABLE own (LIKE people)",
+    "ALTER TABLE own ADD FOREIGN KEY (id) REFERENCES people ON DELETE CASCADE",
+    "ALTER LANGUAGE plpgsql RENAME TO pl",
+    "ALTER EXTENSION fuzzystrmatch DROP FUNCTION soundex(text)",
+    "DROP EXTENSION fuzzystrmatch",
+    "CREATE TEMP TABLE t (a text)",
+    "DROP TABLE t",
+    "DROP CAST (ct AS int)",
+    "DROP OPERATOR === (ct, ct)",
+    "DROP TABLE u CASCADE",
+];
+
+/// Whoever looks at the version only has to see every change that the snapshot would show.
+#[test]
+fn the_version_differs_whenever_the_snapshot_does() {
+    for version in [15, 18] {
+        let postgres = Postgres::shared(version);
+        let database = postgres.database("CREATE TABLE people (id int PRIMARY KEY, ssn text)");
+        let parameters = [("user", SUPERUSER), ("database", database.as_str())];
+        let mut client = Client::login_with(postgres.port, &parameters, PASSWORD).unwrap();
+        let look = |client: &mut Client| {
+            let mut snapshot: Vec<_> = SNAPSHOT_SQL.iter().map(|sql| wire::rows(&client.query(sql))).collect();
+            snapshot.iter_mut().for_each(|rows| rows.sort());
+            (client.value(VERSION_SQL), snapshot)
+        };
+        let (mut before, mut shown) = (look(&mut client), 0);
+        for sql in DEFINITIONS {
+            let frames = client.query(sql);
+            assert!(!frames.iter().any(|f| f.tag == b'E'), "{version}, {sql}: {frames:?}");
+            let after = look(&mut client);
+            let differs = before.1 != after.1;
+            shown += usize::from(differs);
+            assert!(!differs || before.0 != after.0, "{version}: the version says nothing of {sql}");
+            before = after;
+        }
+        assert!(shown * 10 > DEFINITIONS.len() * 9, "{version}: only {shown} definitions are seen");
+    }
 }

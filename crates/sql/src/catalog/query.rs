@@ -189,12 +189,14 @@ pub const VERSION_SQL: &str = concat!(
     ", ",
     digest!("x", "x.oid", "'12'::pg_catalog.int8", "pg_catalog.pg_extension x"),
     ", ",
+    digest!("l", "l.oid", "'17'::pg_catalog.int8", "pg_catalog.pg_language l"),
+    ", ",
     digest!(
         "d",
         "d.objid",
         "d.refobjid::pg_catalog.int8",
         concat!(
-            "pg_catalog.pg_depend d WHERE d.refclassid OPERATOR(pg_catalog.=) ANY ('{1255,2617}'::pg_catalog.oid[]) AND ",
+            "pg_catalog.pg_depend d WHERE d.refclassid OPERATOR(pg_catalog.=) ANY ('{1255,2617,3079}'::pg_catalog.oid[]) AND ",
             user!("d.refobjid"),
             // What lies in another session's schema.
             " AND NOT (d.refobjid OPERATOR(pg_catalog.=) ANY (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE pg_catalog.pg_is_other_temp_schema(n.oid)) AND d.refclassid OPERATOR(pg_catalog.=) 2617::pg_catalog.oid)"
