@@ -156,6 +156,7 @@ impl Stage {
                 rows.first().and_then(|row| row[0].as_deref()).and_then(|length| length.parse().ok())
             });
             let lengths = lengths.collect();
+            client.query("RESET statement_timeout");
             (catalog_of(|sql| lockgate_tests::wire::rows(&client.query(sql))), lengths)
         })
     }

@@ -1,6 +1,7 @@
 //! How long values become, asked of servers: what the analysis takes an expression for is never much less than what comes of it.
 //! It may be too small by some factor, but not by one that a statement could multiply.
 
+use crate::grammar::Dice;
 use crate::stage;
 use lockgate_sql::{Context, Outputs, analyze};
 
@@ -123,6 +124,162 @@ fn no_value_is_much_longer_than_it_is_taken_for() {
         }
         println!("PostgreSQL {version}: {judged} of {} lengths", made.len());
         assert!(judged > 150, "{judged}");
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Rows of each table of the test of joins.
+const ROWS: u64 = 30;
+/// Tables whose columns `id`, `a` and `b` are keys, parts of one, or alike in many rows; `big` is a number that as one of eight
+/// bytes with a point is another's as well.
+const TABLES: &str = "
+SET statement_timeout = 300;
+CREATE TABLE whole (id int PRIMARY KEY, a int, b int, big int8 UNIQUE);
+INSERT INTO whole SELECT i, 1, i, 9007199254740992 + i FROM generate_series(1, 30) i;
+CREATE TABLE pair (id int, a int, b int, big float8, PRIMARY KEY (a, b));
+INSERT INTO pair SELECT 1, 1, i, 9007199254740992 FROM generate_series(1, 30) i;
+CREATE TABLE plain (id int, a int, b int, big float8);
+INSERT INTO plain SELECT 1, i, 1, 9007199254740992 FROM generate_series(1, 30) i;
+CREATE TABLE partly (id int, a int, b int, big numeric);
+CREATE UNIQUE INDEX ON partly (id) WHERE b < 0;
+CREATE UNIQUE INDEX ON partly ((a + b));
+CREATE UNIQUE INDEX ON partly (b) INCLUDE (a);
+INSERT INTO partly SELECT 1, 1, i, 1 FROM generate_series(1, 30) i;
+CREATE TABLE parent (id int PRIMARY KEY, a int, b int, big int8);
+CREATE TABLE child (PRIMARY KEY (id)) INHERITS (parent);
+INSERT INTO parent SELECT i, 1, i, 1 FROM generate_series(1, 30) i;
+INSERT INTO child SELECT i, 1, i, 1 FROM generate_series(1, 30) i;
+CREATE TABLE loose (id int PRIMARY KEY, a int, b int, big int8);
+CREATE TABLE stray () INHERITS (loose);
+INSERT INTO loose SELECT i, i, 1, 1 FROM generate_series(1, 30) i;
+INSERT INTO stray SELECT 1, 1, 1, 1 FROM generate_series(1, 30) i;
+CREATE TABLE parted (id int PRIMARY KEY, a int, b int, big int8) PARTITION BY RANGE (id);
+CREATE TABLE part1 PARTITION OF parted FOR VALUES FROM (0) TO (9);
+CREATE TABLE part2 PARTITION OF parted FOR VALUES FROM (9) TO (99);
+INSERT INTO parted SELECT i, 1, i, 1 FROM generate_series(1, 30) i;
+CREATE TABLE nulls (id int UNIQUE, a int, b int, big int8);
+INSERT INTO nulls SELECT NULL, 1, i, 1 FROM generate_series(1, 30) i;
+CREATE VIEW seen AS SELECT id, a, b, big FROM whole;
+CREATE VIEW crossed AS SELECT x.id, y.a, y.b, x.big FROM whole x, whole y;
+CREATE VIEW kept AS SELECT x.id, y.a, x.b, y.big FROM whole x LEFT JOIN pair y ON y.b = x.id;
+CREATE VIEW counted AS SELECT a AS id, b AS a, count(*)::int AS b, 1::int8 AS big FROM pair GROUP BY 1, 2;
+CREATE MATERIALIZED VIEW made AS SELECT id, a, b, big FROM whole;
+CREATE UNIQUE INDEX ON made (id);
+ANALYZE";
+/// What gives rows: tables, and queries over what stands before them.
+const ITEMS: &[&str] = &[
+    "whole",
+    "whole",
+    "pair",
+    "plain",
+    "partly",
+    "parent",
+    "ONLY parent",
+    "loose",
+    "parted",
+    "part2",
+    "nulls",
+    "seen",
+    "crossed",
+    "kept",
+    "counted",
+    "made",
+    "(SELECT DISTINCT a AS id, b AS a, 1 AS b, 1::int8 AS big FROM plain)",
+    "(SELECT DISTINCT ON (b) id, a, b, big FROM plain)",
+    "(SELECT id, a, b, big FROM whole UNION SELECT id, a, b, 1::int8 FROM pair)",
+    "(SELECT id, a, b, big FROM whole UNION ALL SELECT id, a, b, 1::int8 FROM pair)",
+    "(SELECT max(id) AS id, a, b, max(big) AS big FROM whole GROUP BY CUBE (a, b))",
+    "(SELECT max(id) AS id, 1 AS a, b, max(big) AS big FROM whole GROUP BY GROUPING SETS ((b), (b), (b)))",
+    "(SELECT id, generate_series(1, 30) AS a, b, big FROM whole)",
+    "(SELECT id, a, b, big FROM whole WHERE id = 3)",
+    "(SELECT id, a, b, big FROM plain LIMIT 1)",
+    "(SELECT 1 AS id, count(*)::int AS a, 1 AS b, 1::int8 AS big FROM plain)",
+    "(SELECT x.id, y.a, y.b, x.big FROM whole x JOIN pair y ON y.b = x.id)",
+    "LATERAL (SELECT w.id, w.a, $.b, w.big FROM whole w WHERE w.id = $.a)",
+    "LATERAL (SELECT w.id, w.a, $.b, w.big FROM whole w WHERE w.a = $.a)",
+    "LATERAL (SELECT $.id, $.a, w.b, w.big FROM whole w LIMIT 1)",
+    "LATERAL (SELECT $.id, $.a, $.b, 1::int8 AS big)",
+];
+const COLUMNS: &[&str] = &["id", "id", "id", "a", "b", "b", "big"];
+/// FROM clauses that are tried on each version.
+const CLAUSES: u64 = 600;
+
+/// A FROM clause of two to four relations, and a condition.
+fn joined(dice: &mut Dice) -> String {
+    let count = 2 + dice.roll(3);
+    let mut clause = String::new();
+    let mut terms = Vec::new();
+    for at in 0..count {
+        let before = format!("t{}", dice.roll(at.max(1)));
+        let item = loop {
+            let item = dice.pick(ITEMS);
+            if at > 0 || !item.starts_with("LATERAL") {
+                break item.replace('$', &before);
+            }
+        };
+        let item = format!("{item} t{at}");
+        if at == 0 {
+            clause = item;
+            continue;
+        }
+        let term = |dice: &mut Dice| {
+            let (one, other) = (*dice.pick(COLUMNS), *dice.pick(COLUMNS));
+            match dice.roll(8) {
+                0 => format!("t{at}.{one} = 1"),
+                1 => format!("t{at}.{one} + 0 = {before}.{other}"),
+                2 => format!("(t{at}.a, t{at}.b) = ({before}.{other}, {before}.id)"),
+                _ => format!("t{at}.{one} = {before}.{other}"),
+            }
+        };
+        let on: Vec<String> = (0..=dice.roll(2)).map(|_| term(dice)).collect();
+        let on = on.join(" AND ");
+        clause = match dice.roll(9) {
+            0 => format!("{clause} CROSS JOIN {item}"),
+            1 => {
+                terms.push(on);
+                format!("{clause} CROSS JOIN {item}")
+            }
+            2 => format!("{clause} FULL JOIN {item} ON {on}"),
+            3 => format!("{clause} RIGHT JOIN {item} ON {on}"),
+            4 | 5 => format!("{clause} LEFT JOIN {item} ON {on}"),
+            _ => format!("{clause} JOIN {item} ON {on}"),
+        };
+    }
+    if terms.is_empty() { clause } else { format!("{clause} WHERE {}", terms.join(" AND ")) }
+}
+
+#[test]
+fn no_join_has_more_rows_than_it_is_taken_for() {
+    let mut wrong = Vec::new();
+    let mut dice = Dice::new(14);
+    for version in [15, 16, 17, 18] {
+        let made: Vec<String> =
+            (0..CLAUSES).map(|_| format!("(SELECT string_agg('x', '') FROM {})", joined(&mut dice))).collect();
+        let (catalog, lengths) = stage::stage(version).with_lengths(TABLES, &made);
+        let path = ["pg_catalog".to_owned(), "public".to_owned()];
+        let context = Context { catalog: &catalog, search_path: &path, path_known: true };
+        let size = |text: &str| {
+            let batch = analyze(&format!("SELECT {text}"), &context).unwrap_or_else(|e| panic!("{e}: {text}"));
+            let Outputs::Known(outputs) = &batch.statements[0].outputs else { panic!("{text}") };
+            outputs[0].size
+        };
+        let one = size("(SELECT string_agg('x', '') FROM plain)");
+        let (mut judged, mut as_one, mut more) = (0, 0, 0);
+        for (text, length) in made.iter().zip(lengths) {
+            let Some(rows) = length else { continue };
+            let times = size(text) / one;
+            judged += 1;
+            let few = times < ROWS * ROWS * ROWS;
+            as_one += u64::from(few && rows > 0);
+            more += u64::from(!few && (1..=2 * ROWS).contains(&rows));
+            if rows > times.saturating_mul(8 * ROWS) {
+                wrong.push(format!("{version}: {rows} and not {times} times a table: {text}"));
+            }
+        }
+        println!(
+            "PostgreSQL {version}: {judged} of {CLAUSES} joins, {as_one} as one table, {more} as more where there are not"
+        );
+        assert!(judged > 350 && as_one > 80, "{judged} {as_one}");
     }
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }

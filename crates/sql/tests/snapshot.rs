@@ -107,7 +107,9 @@ fn nonsense_is_refused() {
         (10, "r~1~1259~1", "a name of an unknown kind"),
         (11, "1~the check `a`~x~NULL", "a word where a column's number belongs"),
         (12, "1~2~1~1~a~", "an empty kind"),
-        (13, "1", "a row for no question"),
+        (13, "1", "too few columns"),
+        (13, "1~x", "a word where a column's number belongs"),
+        (14, "1", "a row for no question"),
     ] {
         let error = give(&mut FactsBuilder::new(""), question, row).unwrap_err();
         assert_eq!((error.question, error.what), (question, what), "{row}");

@@ -52,12 +52,7 @@ impl<'t> Analyzer<'t> {
         place: &'static str,
     ) {
         // What a user's operator of this name makes of its operands nobody knows.
-        let own = self
-            .catalog
-            .operators_named("=")
-            .iter()
-            .any(|(_, function)| self.catalog.function(*function).is_none_or(|f| f.facts.extension.is_none()));
-        if own {
+        if self.catalog.has_own_equality() {
             return self.uses(taint, How::Predicate, place, -1);
         }
         let [one, other] = [left, right].map(|side| match tree::kind(side) {

@@ -124,7 +124,10 @@ impl<'t> Analyzer<'t> {
     /// Within a table's own expressions, its columns have their names.
     fn of_table<'s>(&mut self, var: Option<&'t RangeVar>, scope: &'s Scope<'t, '_>) -> Scope<'t, 's> {
         let from = match (var, self.found(var)) {
-            (Some(var), Some(index)) => From::one(var.relname.as_str().into(), self.user_relation(index)),
+            (Some(var), Some(index)) => {
+                let rel = self.user_relation(index);
+                From::one(var.relname.as_str().into(), rel, &mut self.numbers)
+            }
             _ => From::empty(),
         };
         Scope::within(scope, from)
@@ -431,7 +434,7 @@ impl<'t> Analyzer<'t> {
                 }
             }
             let alias = index.relation.as_ref().map_or("", |r| r.relname.as_str());
-            let inner = Scope::within(scope, From::one(alias.into(), rel));
+            let inner = Scope::within(scope, From::one(alias.into(), rel, &mut self.numbers));
             for param in &index.index_params {
                 if let Some(NodeEnum::IndexElem(element)) = tree::kind(param) {
                     taint.join(&self.part(&element.expr, &inner));

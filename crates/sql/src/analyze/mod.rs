@@ -23,6 +23,7 @@ mod returned;
 mod scope;
 mod settings;
 mod size;
+mod sources;
 mod stored;
 mod total;
 pub(crate) mod tree;
@@ -51,6 +52,7 @@ pub use copy::copied_query;
 pub use parameter::ParameterTypes;
 pub use result::{arguments_meet, type_of_call};
 use scope::{Col, Item, Rel, Scope};
+pub(crate) use size::Rows;
 
 pub use unify::{type_casts, types_compare, types_meet};
 
@@ -202,6 +204,10 @@ pub(crate) struct Analyzer<'t> {
     pub(super) times: u64,
     /// Counts column references.
     pub(super) columns_seen: u32,
+    /// Gives out the numbers of columns.
+    numbers: sources::Numbers,
+    /// How many rows the statement gives, and what no two of them have in common.
+    pub(crate) spread: Spread,
     /// The relations that are read where the text names them; what views and functions read is not among them.
     pub(super) read: Vec<Read>,
     /// What functions do whose bodies mean something under this path alone, so that many calls of one read it once.
@@ -209,6 +215,15 @@ pub(crate) struct Analyzer<'t> {
     /// Parts of the statement that the walk came by.
     seen: Vec<complete::Part>,
     steps: usize,
+}
+
+/// How many rows a result has, and the columns, by their places, that no two of them have in common.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spread {
+    pub(crate) rows: Rows,
+    pub(crate) keys: Vec<Vec<usize>>,
+    /// How many rows may have the same there after all.
+    pub(crate) copies: u64,
 }
 
 /// Names of columns, and what they hold.
@@ -267,6 +282,8 @@ impl<'t> Analyzer<'t> {
             parts_size: 0,
             times: 1,
             columns_seen: 0,
+            numbers: sources::Numbers::default(),
+            spread: Spread::default(),
             read: Vec::new(),
             summaries: HashMap::new(),
             seen: Vec::new(),
@@ -493,7 +510,10 @@ impl<'t> Analyzer<'t> {
     fn finish(&mut self, outcome: command::Outcome<'t>) -> Statement {
         let outputs = match outcome.result {
             None => Outputs::NoRows,
-            Some(rel) => outputs(rel),
+            Some(mut rel) => {
+                self.spread = Spread { rows: rel.rows, keys: std::mem::take(&mut rel.keys), copies: rel.copies };
+                outputs(rel)
+            }
         };
         if let Outputs::Known(columns) = &outputs {
             for column in columns {

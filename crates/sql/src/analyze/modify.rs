@@ -11,6 +11,7 @@ use pg_query::protobuf::{
 };
 
 use super::scope::{From, Item, Rel, Scope, Table, Val};
+use super::sources::Numbers;
 use super::{Analyzer, Resolved, tree};
 use crate::catalog::Fired;
 use crate::statement::{Carry, CarryColumn, How, Later};
@@ -39,8 +40,8 @@ struct Firing {
 
 impl<'t> Place<'t> {
     /// As a FROM clause that holds nothing else.
-    fn from(&self) -> From<'t> {
-        From::of_table(self.table, Cow::Borrowed(self.alias), self.rel.clone())
+    fn from(&self, numbers: &mut Numbers) -> From<'t> {
+        From::of_table(self.table, Cow::Borrowed(self.alias), self.rel.clone(), numbers)
     }
 }
 
@@ -346,7 +347,7 @@ impl<'t> Analyzer<'t> {
                 self.store(&mut place, Cow::Borrowed(""), &Val::made_of(open.clone()), -1);
             }
         }
-        let mut from = place.from();
+        let mut from = place.from(&mut self.numbers);
         if let Some(conflict) = &insert.on_conflict_clause {
             let mut with_excluded = from.clone();
             let excluded = std::rc::Rc::new(Self::written(&place));
@@ -358,7 +359,7 @@ impl<'t> Analyzer<'t> {
                 self.assignments(&conflict.target_list, &mut place, &inner);
                 self.condition(conflict.where_clause.as_deref(), &inner, How::Predicate, "WHERE");
             }
-            from = place.from();
+            from = place.from(&mut self.numbers);
         }
         self.changes("insert", false, self.title(&place));
         self.changed_by_triggers(&place);
@@ -432,7 +433,7 @@ impl<'t> Analyzer<'t> {
     fn update(&mut self, update: &'t UpdateStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
         let scope = self.with(update.with_clause.as_ref(), outer);
         let mut place = self.place(update.relation.as_ref());
-        let mut from = place.from();
+        let mut from = place.from(&mut self.numbers);
         for item in &update.from_clause {
             let next = self.item_of(item, &from, &scope);
             from.append(next);
@@ -455,7 +456,7 @@ impl<'t> Analyzer<'t> {
     fn delete(&mut self, delete: &'t DeleteStmt, outer: &Scope<'t, '_>) -> Rel<'t> {
         let scope = self.with(delete.with_clause.as_ref(), outer);
         let place = self.place(delete.relation.as_ref());
-        let mut from = place.from();
+        let mut from = place.from(&mut self.numbers);
         for item in &delete.using_clause {
             let next = self.item_of(item, &from, &scope);
             from.append(next);
@@ -479,7 +480,7 @@ impl<'t> Analyzer<'t> {
         let scope = self.with(merge.with_clause.as_ref(), outer);
         let mut firing = Firing::default();
         let mut place = self.place(merge.relation.as_ref());
-        let target = place.from();
+        let target = place.from(&mut self.numbers);
         // RETURNING * of MERGE gives the source's columns before the target's.
         let mut from = match merge.source_relation.as_deref() {
             Some(source) => self.item_of(source, &From::empty(), &scope),
@@ -533,7 +534,7 @@ impl<'t> Analyzer<'t> {
     /// The target of COPY FROM: rows go in, nothing comes out.
     pub(super) fn copied_into(&mut self, var: &'t RangeVar, where_clause: Option<&'t Node>, scope: &Scope<'t, '_>) {
         let place = self.place(Some(var));
-        let from = place.from();
+        let from = place.from(&mut self.numbers);
         self.condition(where_clause, &Scope::within(scope, from), How::Predicate, "WHERE");
         self.changes("copy", where_clause.is_some(), self.title(&place));
         self.changed_by_triggers(&place);

@@ -6,14 +6,14 @@ use std::rc::Rc;
 use lockgate_core::{Action, limits};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AExprKind, BoolExprType, CoercionForm, CommonTableExpr, JoinExpr, Node, RangeFunction, RangeVar, ResTarget,
-    SelectStmt, SetOperation, WithClause,
+    AExprKind, BoolExprType, CoercionForm, CommonTableExpr, GroupingSetKind, JoinExpr, JoinType, Node, RangeFunction,
+    RangeVar, ResTarget, SelectStmt, SetOperation, WithClause,
 };
 
 use super::scope::{self, Col, Cte, From, Item, Rel, Scope, Table, Val, size_of};
 use super::size::{self, Rows};
 use super::unify::MEETING;
-use super::{Analyzer, Read, Resolved, tree, types};
+use super::{Analyzer, Read, Resolved, Spread, tree, types};
 use crate::builtins::{self, Leak};
 use crate::statement::{How, Later, Object};
 use crate::taint::Taint;
@@ -130,6 +130,9 @@ impl<'t> Analyzer<'t> {
         let tables = rel.rows.tables.max(right.rows.tables);
         rel.rows = Rows { times: rel.rows.times.saturating_add(right.rows.times), tables };
         self.unite(&mut rel, right);
+        if !select.all && rel.open.is_none() {
+            rel.keys.push((0..rel.cols.len()).collect());
+        }
         let unasked = self.unasked();
         if !unasked.is_clean() {
             for col in &mut rel.cols {
@@ -149,9 +152,7 @@ impl<'t> Analyzer<'t> {
             _ => None,
         };
         let times = std::mem::replace(&mut self.times, 1);
-        let mut from = self.items_of(&select.from_clause, outer);
-        from.rows = from.rows.joined(size::links(select.where_clause.as_deref()));
-        let mut rows = from.rows;
+        let from = self.items_of(&select.from_clause, outer);
         self.asks_about = None;
         let setting = self.setting_asked_about(select);
         let setting_around = std::mem::replace(&mut self.asks_setting, setting);
@@ -160,7 +161,11 @@ impl<'t> Analyzer<'t> {
             self.uses(&order, How::Order, "rows in the order of an index they were clustered on, without ORDER BY", -1);
         }
         let from_bounded = from.bounded;
-        let scope = Scope::within(outer, from);
+        let mut scope = Scope::within(outer, from);
+        let links = self.links(select.where_clause.as_deref(), &scope);
+        scope.from.sources.link(links);
+        self.count_rows(&mut scope.from);
+        let mut rows = scope.from.rows;
         let columns_before = self.columns_seen;
         let uses_before = self.uses.len();
         self.condition(select.where_clause.as_deref(), &scope, How::Predicate, "WHERE");
@@ -208,9 +213,10 @@ impl<'t> Analyzer<'t> {
         }
         let limited = self.limit(select, &scope);
         let one_row = self.aggregated && select.group_clause.is_empty();
-        rows.times = rows.times.saturating_mul(self.times);
+        rows.times = rows.times.saturating_mul(self.times).saturating_mul(grouping_sets(&select.group_clause));
         self.times = times;
         rel.rows = limited_rows(select, if one_row { Rows::ONE } else { rows });
+        (rel.keys, rel.copies) = self.keys_of(select, &rel, &scope);
         if one_row {
             self.rows_tell_nothing(uses_before..uses_after);
         }
@@ -273,7 +279,8 @@ impl<'t> Analyzer<'t> {
             _ => {
                 let value = self.expr(node, scope);
                 let (plain, type_oid, size, sure) = (value.plain, value.type_oid, value.size, value.sure);
-                rel.push(Col { plain, type_oid, row: value.row, size, sure, ..Col::new("", value.taint) });
+                let id = self.id_of(node, &scope.from);
+                rel.push(Col { plain, type_oid, row: value.row, size, sure, id, ..Col::new("", value.taint) });
             }
         }
         if rel.cols.len() > limits::SQL_COLUMNS_MAX {
@@ -539,7 +546,8 @@ impl<'t> Analyzer<'t> {
     /// One item of a FROM clause; `left` is what stands before it, which LATERAL items see.
     pub(super) fn item_of(&mut self, node: &'t Node, left: &From<'t>, scope: &Scope<'t, '_>) -> From<'t> {
         if !self.step() {
-            return From::one(Cow::Borrowed(""), Rel::unknown(self.unknown()));
+            let rel = Rel::unknown(self.unknown());
+            return From::one(Cow::Borrowed(""), rel, &mut self.numbers);
         }
         match tree::kind(node) {
             Some(NodeEnum::RangeVar(var)) => {
@@ -548,7 +556,7 @@ impl<'t> Analyzer<'t> {
                 let alias = var.alias.as_ref().map_or(var.relname.as_str(), |a| a.aliasname.as_str());
                 let query = var.schemaname.is_empty() && scope.cte(&var.relname).is_some();
                 let table = if query { None } else { self.table(var) };
-                From::of_table(table, Cow::Borrowed(alias), rel)
+                From::of_table(table, Cow::Borrowed(alias), rel, &mut self.numbers)
             }
             Some(NodeEnum::RangeSubselect(sub)) => {
                 let Some(query) = tree::kind_of(&sub.subquery) else { return From::empty() };
@@ -561,12 +569,18 @@ impl<'t> Analyzer<'t> {
                 self.predicate.join(&predicate);
                 rename(&mut rel, tree::column_aliases(sub.alias.as_ref()));
                 let alias = sub.alias.as_ref().map_or("", |a| a.aliasname.as_str());
-                From::one(Cow::Borrowed(alias), rel)
+                let mut from = From::one(Cow::Borrowed(alias), rel, &mut self.numbers);
+                if sub.lateral {
+                    from.sources.after(&left.sources);
+                }
+                from
             }
             Some(NodeEnum::JoinExpr(join)) => self.join(join, left, scope),
             Some(NodeEnum::RangeFunction(function)) => {
                 let seen = self.seen(left);
-                self.function_in_from(function, &Scope::within(scope, seen))
+                let mut from = self.function_in_from(function, &Scope::within(scope, seen));
+                from.sources.after(&left.sources);
+                from
             }
             Some(NodeEnum::RangeTableSample(sample)) => {
                 let taint = self.parts(&sample.args, scope).with(&self.part(&sample.repeatable, scope));
@@ -599,7 +613,9 @@ impl<'t> Analyzer<'t> {
                 self.may_fail(&taint, "XMLTABLE", table.location);
                 self.uses(&taint, How::Predicate, "XMLTABLE", table.location);
                 let size = self.parts_size.saturating_sub(before).max(size::STORED);
-                self.table_of(names, taint, size, table.alias.as_ref(), "xmltable")
+                let mut from = self.table_of(names, taint, size, table.alias.as_ref(), "xmltable");
+                from.sources.after(&left.sources);
+                from
             }
             Some(NodeEnum::JsonTable(table)) => {
                 let scope = Scope::within(scope, self.seen(left));
@@ -617,11 +633,13 @@ impl<'t> Analyzer<'t> {
                 let plain = size::is_plain_table(table.pathspec.as_deref(), &table.columns);
                 let size = self.parts_size.saturating_sub(before).max(size::STORED);
                 let size = if plain { size } else { size::ANY };
-                self.table_of(names, taint, size, table.alias.as_ref(), "json_table")
+                let mut from = self.table_of(names, taint, size, table.alias.as_ref(), "json_table");
+                from.sources.after(&left.sources);
+                from
             }
             _ => {
                 self.cannot_see("a FROM item that is not understood");
-                From::one(Cow::Borrowed(""), Rel::unknown(Taint::UNKNOWN))
+                From::one(Cow::Borrowed(""), Rel::unknown(Taint::UNKNOWN), &mut self.numbers)
             }
         }
     }
@@ -658,7 +676,7 @@ impl<'t> Analyzer<'t> {
         let cols = names.into_iter().map(col).collect();
         let mut rel = Rel { cols, open: None, bounded: true, rows: Rows::made(size), ..Rel::default() };
         rename(&mut rel, tree::column_aliases(alias));
-        From::one(Cow::Borrowed(alias.map_or(default, |a| a.aliasname.as_str())), rel)
+        From::one(Cow::Borrowed(alias.map_or(default, |a| a.aliasname.as_str())), rel, &mut self.numbers)
     }
 
     fn function_in_from(&mut self, function: &'t RangeFunction, scope: &Scope<'t, '_>) -> From<'t> {
@@ -706,9 +724,9 @@ impl<'t> Analyzer<'t> {
         rename(&mut rel, tree::column_aliases(function.alias.as_ref()));
         let first = function.functions.first().and_then(|f| tree::items(f).first());
         match (alias, first.map(tree::output_name)) {
-            (Some(alias), _) => From::one(Cow::Borrowed(alias), rel),
-            (None, Some(own)) if !own.guessed => From::one(own.name, rel),
-            (None, own) => From::one(own.map_or(Cow::Borrowed(""), |own| own.name), rel).guessed(),
+            (Some(alias), _) => From::one(Cow::Borrowed(alias), rel, &mut self.numbers),
+            (None, Some(own)) if !own.guessed => From::one(own.name, rel, &mut self.numbers),
+            (None, own) => From::one(own.map_or(Cow::Borrowed(""), |own| own.name), rel, &mut self.numbers).guessed(),
         }
     }
 
@@ -739,6 +757,7 @@ impl<'t> Analyzer<'t> {
             using.into_iter().map(Cow::Borrowed).collect()
         };
         let mut cols: Vec<Col<'t>> = Vec::new();
+        let mut links = Vec::new();
         // Which columns are merged is not known: neither are the places of the others.
         let mut uncertain = join.is_natural && [&l, &r].iter().any(|side| side.doubt().is_some());
         for name in &merged {
@@ -772,7 +791,21 @@ impl<'t> Analyzer<'t> {
                 _ => (false, types::UNKNOWN),
             };
             let size = sides.iter().flatten().map(|col| col.size).max().unwrap_or(size::ANY);
-            cols.push(Col { plain, sure, type_oid, size, ..Col::new(name.clone(), taint) });
+            let mut id = 0;
+            if let [Some(one), Some(other)] = sides
+                && one.id != 0
+                && other.id != 0
+                && !self.catalog.has_own_equality()
+                && self.are_alike(one.type_oid, other.type_oid)
+            {
+                links.push((one.id, other.id));
+                id = match join.jointype() {
+                    JoinType::JoinInner | JoinType::JoinLeft => one.id,
+                    JoinType::JoinRight => other.id,
+                    _ => 0,
+                };
+            }
+            cols.push(Col { plain, sure, type_oid, size, id, ..Col::new(name.clone(), taint) });
         }
         let doubtful = join.is_natural && uncertain;
         if doubtful {
@@ -782,6 +815,7 @@ impl<'t> Analyzer<'t> {
         }
         let merged_rel = Rel::of_columns(cols.clone());
         let mut from = l;
+        let split = from.sources.split();
         from.append(r);
         if !cols.is_empty() {
             let rest = std::mem::take(&mut from.star);
@@ -797,18 +831,23 @@ impl<'t> Analyzer<'t> {
                 from.star.clear();
             }
         }
-        let links = size::links(join.quals.as_deref());
-        from.rows = from.rows.joined(if merges { links.max(1) } else { links });
-        let scope = Scope::within(scope, from);
+        let mut scope = Scope::within(scope, from);
+        links.extend(self.links(join.quals.as_deref(), &scope));
+        if join.jointype() == JoinType::JoinInner {
+            scope.from.sources.link(links);
+        } else if self.work(scope.from.sources.work()) {
+            scope.from.sources.join_outer(split, &links, join.jointype());
+        }
         self.condition(join.quals.as_deref(), &scope, How::Join, "ON");
         let mut from = scope.from;
         if let Some(alias) = &join.join_using_alias {
             from.items.push(Item::new(alias.aliasname.as_str(), Rc::new(merged_rel)));
         }
         if let Some(alias) = &join.alias {
+            self.count_rows(&mut from);
             let mut rel = from.into_rel();
             rename(&mut rel, tree::column_aliases(Some(alias)));
-            return From::one(Cow::Borrowed(&alias.aliasname), rel);
+            return From::one(Cow::Borrowed(&alias.aliasname), rel, &mut self.numbers);
         }
         from
     }
@@ -923,9 +962,7 @@ impl<'t> Analyzer<'t> {
     /// What one of the terms of a condition, all of which have to hold, says that a column is equal to.
     fn constant_of(&self, alias: &str, column: &str, condition: &'t Node) -> Option<&'t str> {
         // An equality of somebody's own may hold for any two texts.
-        let own = self.catalog.operators_named("=").iter();
-        let mut own = own.filter_map(|(_, function)| self.catalog.function(*function));
-        if own.any(|function| function.facts.extension.is_none()) {
+        if self.catalog.has_own_equality() {
             return None;
         }
         self.constant_in(alias, column, condition)
@@ -1052,8 +1089,69 @@ impl<'t> Analyzer<'t> {
                 Col { plain, type_oid: column.type_oid, size, sure, ..Col::new(column.name.as_str(), taint) }
             })
             .collect();
-        Rel { cols, open: None, bounded: lineage.row.is_clean(), rows: Rows::TABLE, ..Rel::default() }
+        let Spread { rows, keys, copies } = lineage.spread.clone();
+        Rel { cols, open: None, bounded: lineage.row.is_clean(), rows, keys, copies, ..Rel::default() }
     }
+
+    /// Looks at what joins the sources of a FROM clause.
+    fn count_rows(&mut self, from: &mut From<'t>) {
+        if self.work(from.sources.work()) {
+            let (tables, copies) = from.sources.rows();
+            from.rows = Rows { times: from.rows.times.saturating_mul(copies), tables };
+        }
+    }
+
+    /// What no two rows of a query have in common, but for so many. `outputs` are its columns.
+    fn keys_of(&mut self, select: &'t SelectStmt, outputs: &Rel<'t>, scope: &Scope<'t, '_>) -> (Vec<Vec<usize>>, u64) {
+        if outputs.rows == Rows::ONE {
+            return (vec![Vec::new()], 1);
+        }
+        if outputs.open.is_some() || !self.work(scope.from.sources.work()) {
+            return (Vec::new(), 1);
+        }
+        let (mut keys, mut copies) = (Vec::new(), 1);
+        let ids: Vec<u32> = outputs.cols.iter().map(|col| col.id).collect();
+        if outputs.rows.times == 1 && grouping_sets(&select.group_clause) == 1 {
+            (keys, copies) = scope.from.sources.keys(&ids);
+        }
+        let mut listed = |items: &'t [Node]| -> Option<Vec<usize>> {
+            items.iter().map(|item| self.output_of(item, outputs, scope)).collect()
+        };
+        if !select.group_clause.is_empty() && outputs.rows.times <= scope.from.rows.times {
+            keys.extend(listed(&select.group_clause));
+        }
+        match select.distinct_clause.as_slice() {
+            [] => {}
+            // Plain DISTINCT is a list of one empty node.
+            [only] if only.node.is_none() => keys.push((0..outputs.cols.len()).collect()),
+            items => keys.extend(listed(items)),
+        }
+        (keys, copies)
+    }
+
+    /// The output that an item of GROUP BY or DISTINCT ON is.
+    fn output_of(&mut self, item: &'t Node, outputs: &Rel<'t>, scope: &Scope<'t, '_>) -> Option<usize> {
+        if let Some(at) = tree::integer(item) {
+            return at.checked_sub(1).filter(|at| *at < outputs.cols.len());
+        }
+        let id = self.id_of(item, &scope.from);
+        outputs.cols.iter().position(|col| id != 0 && col.id == id)
+    }
+}
+
+/// How many times a query gives the groups of its rows out.
+fn grouping_sets(items: &[Node]) -> u64 {
+    fn of(item: &Node) -> u64 {
+        let Some(NodeEnum::GroupingSet(set)) = tree::kind(item) else { return 1 };
+        let items = u32::try_from(set.content.len()).unwrap_or(u32::MAX);
+        match set.kind() {
+            GroupingSetKind::GroupingSetCube => 2_u64.saturating_pow(items),
+            GroupingSetKind::GroupingSetRollup => u64::from(items).saturating_add(1),
+            GroupingSetKind::GroupingSetSets => set.content.iter().map(of).fold(0, u64::saturating_add),
+            _ => 1,
+        }
+    }
+    items.iter().map(of).fold(1, u64::saturating_mul)
 }
 
 /// The labels of the columns of these numbers; an expression may be made from all of them.

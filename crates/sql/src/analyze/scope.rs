@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::size::{self, Rows};
+use super::sources::{Numbers, Sources};
 use crate::taint::Taint;
 
 /// The type of rows that have no other.
@@ -34,6 +35,8 @@ pub(super) struct Col<'t> {
     pub(super) alone: bool,
     /// Computing it never fails: see `Val`.
     pub(super) sure: bool,
+    /// Which column of the query's sources it is as it stands, or 0. What is equal but for this is the same.
+    pub(super) id: u32,
 }
 
 /// Two that are not found to be the same after a bounded look count as different.
@@ -97,6 +100,7 @@ impl<'t> Col<'t> {
             renamed: false,
             unlisted: false,
             alone: false,
+            id: 0,
         }
     }
 
@@ -185,6 +189,10 @@ pub(super) struct Rel<'t> {
     pub(super) rows: Rows,
     /// How large each of the columns after these may be, where that is more than what is stored.
     pub(super) most: u64,
+    /// Columns by their places that no two rows have in common, as far as they are equal to anything: of a table its keys.
+    pub(super) keys: Vec<Vec<usize>>,
+    /// How many rows may have the same there after all, where that is more than one.
+    pub(super) copies: u64,
 }
 
 impl<'t> Rel<'t> {
@@ -226,6 +234,7 @@ impl<'t> Rel<'t> {
 
     /// Takes in another result of the same columns: a row of VALUES, an arm of UNION. Of which types they become is not looked at.
     pub(super) fn unite(&mut self, other: Rel<'t>) {
+        self.keys.clear();
         for (at, col) in self.cols.iter_mut().enumerate() {
             match other.cols.get(at) {
                 Some(other) => {
@@ -338,8 +347,10 @@ pub(super) struct From<'t> {
     pub(super) open: Option<Taint>,
     /// Every part of it is bounded.
     pub(super) bounded: bool,
-    /// How many rows it has.
+    /// How many rows it has, once what joins them was looked at.
     pub(super) rows: Rows,
+    /// What gives these rows.
+    pub(super) sources: Sources,
     /// How large each of the columns that are not known may be, where that is more than what is stored.
     pub(super) most: u64,
 }
@@ -351,8 +362,10 @@ impl<'t> From<'t> {
     }
 
     /// Of one relation.
-    pub(super) fn one(alias: Cow<'t, str>, rel: Rel<'t>) -> From<'t> {
+    pub(super) fn one(alias: Cow<'t, str>, mut rel: Rel<'t>, numbers: &mut Numbers) -> From<'t> {
+        let sources = Sources::of(&mut rel, numbers);
         From {
+            sources,
             star: rel.cols.clone(),
             open: rel.open.clone(),
             bounded: rel.bounded,
@@ -372,8 +385,13 @@ impl<'t> From<'t> {
     }
 
     /// Of one relation, which also goes by its schema and name.
-    pub(super) fn of_table(table: Option<Table<'t>>, alias: Cow<'t, str>, rel: Rel<'t>) -> From<'t> {
-        let mut from = From::one(alias, rel);
+    pub(super) fn of_table(
+        table: Option<Table<'t>>,
+        alias: Cow<'t, str>,
+        rel: Rel<'t>,
+        numbers: &mut Numbers,
+    ) -> From<'t> {
+        let mut from = From::one(alias, rel, numbers);
         if let (Some(table), Some(item)) = (table, from.items.first()) {
             from.tables.push((table, Rc::clone(&item.rel)));
         }
@@ -397,6 +415,7 @@ impl<'t> From<'t> {
         self.star.extend(other.star);
         self.bounded &= other.bounded;
         self.rows = self.rows.beside(other.rows);
+        self.sources.append(other.sources);
         if let Some(open) = other.open {
             self.open.get_or_insert_default().join(&open);
         }
@@ -413,7 +432,7 @@ impl<'t> From<'t> {
         let most =
             if all.is_some() { self.star.iter().map(|col| col.size).fold(self.most, u64::max) } else { self.most };
         let cols = if all.is_some() { Vec::new() } else { self.star };
-        Rel { cols, open: all, bounded: self.bounded, rows: self.rows, most }
+        Rel { cols, open: all, bounded: self.bounded, rows: self.rows, most, ..Rel::default() }
     }
 
     /// Everything in it.

@@ -5,7 +5,7 @@
 //! The sizes are estimates of what the *statement* adds: a stored value counts as [`STORED`], however long it is. They may be
 //! too small by some factor, as what is refused is far below a gigabyte, but nothing in a statement may multiply that factor: a
 //! rule for each function, cast and operator that gives much more than it is given. What is not here: sizes that are stored
-//! already, and rows that a join on equal columns multiplies.
+//! already. How many rows a join has is in `sources`.
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{AConst, AExprKind, JsonExprOp, JsonTablePathSpec, Node, TypeName, a_const};
@@ -60,10 +60,10 @@ pub(super) const PLACE: &str = "a value that the statement makes very large";
 
 /// How many rows a query makes of what is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     /// Rows that the statement itself makes, of series and lists.
     pub(super) times: u64,
-    /// Tables that nothing joins.
+    /// Tables that no key joins.
     pub(super) tables: u32,
 }
 
@@ -75,7 +75,7 @@ impl Default for Rows {
 
 impl Rows {
     /// Of one table.
-    pub(super) const TABLE: Rows = Rows { times: 1, tables: 1 };
+    pub(crate) const TABLE: Rows = Rows { times: 1, tables: 1 };
     /// So many rows from calls, of which one may have as many as a table.
     pub(super) fn of_calls(times: u64, table: bool) -> Rows {
         if table { Rows { times: (times / TABLE_ROWS).max(1), tables: 1 } } else { Rows::made(times) }
@@ -94,11 +94,6 @@ impl Rows {
     /// Each with each.
     pub(super) fn beside(self, other: Rows) -> Rows {
         Rows { times: self.times.saturating_mul(other.times), tables: self.tables.saturating_add(other.tables) }
-    }
-
-    /// With so many conditions that join two of the tables.
-    pub(super) fn joined(self, links: u32) -> Rows {
-        Rows { tables: self.tables.saturating_sub(links).max(self.tables.min(1)), ..self }
     }
 
     /// What all rows of something come to, together: more than is stored by this factor.
@@ -308,30 +303,4 @@ pub(super) fn is_of_session(relation: &str, column: &str) -> bool {
         ("pg_prepared_statements" | "pg_prepared_statement" | "pg_cursors" | "pg_cursor", "statement")
             | ("pg_settings" | "pg_show_all_settings", "setting" | "reset_val")
     )
-}
-
-/// How many terms of a condition, all of which have to hold, set a column of one relation equal to one of another.
-pub(super) fn links(condition: Option<&Node>) -> u32 {
-    let mut waiting: Vec<&Node> = condition.into_iter().collect();
-    let mut links: u32 = 0;
-    while let Some(node) = waiting.pop() {
-        match tree::kind(node) {
-            Some(NodeEnum::BoolExpr(e)) if e.boolop() == pg_query::protobuf::BoolExprType::AndExpr => {
-                waiting.extend(&e.args);
-            }
-            Some(NodeEnum::AExpr(e)) if e.kind() == AExprKind::AexprOp && tree::qualified(&e.name).1 == "=" => {
-                if let (Some(NodeEnum::ColumnRef(left)), Some(NodeEnum::ColumnRef(right))) =
-                    (tree::kind_of(&e.lexpr), tree::kind_of(&e.rexpr))
-                {
-                    let (of, name) = tree::qualified(&left.fields);
-                    let (other_of, other_name) = tree::qualified(&right.fields);
-                    // `c.id = c.id` joins nothing, nor does `id = c.id`.
-                    let apart = if of.is_empty() || other_of.is_empty() { name != other_name } else { of != other_of };
-                    links = links.saturating_add(u32::from(apart));
-                }
-            }
-            _ => {}
-        }
-    }
-    links
 }

@@ -12,7 +12,7 @@ use pg_query::protobuf::{ScanToken, Token};
 
 use super::facts::{Code, ColumnFacts};
 use super::{Catalog, Function, Lineage, Relation, Summary, deparse};
-use crate::analyze::{Analyzer, Context, Frame};
+use crate::analyze::{Analyzer, Context, Frame, Rows, Spread};
 use crate::builtins::{self, Class, ExtensionFunction};
 use crate::statement::{Later, Object, Outputs, Statement};
 use crate::taint::Taint;
@@ -32,6 +32,7 @@ impl Catalog {
             tables: Vec::new(),
             later: Later::Anything,
             keeps: false,
+            spread: Spread { rows: Rows::TABLE, keys: Vec::new(), copies: 1 },
         };
         let Some(relation) = self.relation(index) else { return &NOTHING };
         if let Some(known) = relation.lineage.get() {
@@ -53,6 +54,7 @@ impl Catalog {
             plain: relation.derived.iter().map(|derived| !derived).collect(),
             sure: vec![true; relation.facts.columns.len()],
             sizes: vec![None; relation.facts.columns.len()],
+            spread: self.spread_of(relation),
             ..Lineage::default()
         };
         if let Some(definition) = &relation.facts.definition {
@@ -67,6 +69,29 @@ impl Catalog {
             lineage.row.join(taint);
         }
         lineage
+    }
+
+    /// The rows of a table, and its keys. Those of a partitioned table are keys of all its partitions together. Any other shows
+    /// the rows of its children too, which may have the same values once in each, where they have such keys.
+    fn spread_of(&self, relation: &Relation) -> Spread {
+        let named = |relation: &Relation, key: &[i16]| -> Option<Vec<String>> {
+            let name =
+                |number: &i16| relation.facts.columns.iter().find(|c| c.number == *number).map(|c| c.name.clone());
+            let mut names = key.iter().map(name).collect::<Option<Vec<String>>>().filter(|names| !names.is_empty())?;
+            names.sort_unstable();
+            Some(names)
+        };
+        let own = relation.facts.keys.iter().filter_map(|key| named(relation, key));
+        let others: &[usize] = if relation.facts.kind == 'p' { &[] } else { &relation.descendants };
+        let has = |other: &usize, key: &Vec<String>| {
+            let other = self.relation(*other);
+            other.is_some_and(|other| other.facts.keys.iter().any(|k| named(other, k).as_ref() == Some(key)))
+        };
+        let everywhere = own.filter(|key| others.iter().all(|other| has(other, key)));
+        let place = |name: &String| relation.facts.columns.iter().position(|column| column.name == *name);
+        let keys = everywhere.filter_map(|key| key.iter().map(place).collect()).collect();
+        let copies = u64::try_from(others.len()).unwrap_or(u64::MAX).saturating_add(1);
+        Spread { rows: Rows::TABLE, keys, copies }
     }
 
     /// A definition or body as SQL.
@@ -89,7 +114,7 @@ impl Catalog {
     fn add_definition(&self, definition: &Code, materialized: bool, stack: &[Frame], lineage: &mut Lineage) {
         let sql = self.sql_of(definition);
         let statements = sql.and_then(|sql| self.statements(&sql, Path::when_made(&self.search_path), &[], stack));
-        let Some(statement) = statements.and_then(|mut s| s.pop()) else {
+        let Some((statement, spread)) = statements.and_then(|mut s| s.pop()) else {
             self.nothing_known(lineage);
             // What decides about its rows is not known either.
             lineage.uses.push((How::Predicate, self.unknown()));
@@ -121,6 +146,7 @@ impl Catalog {
             Outputs::Each(_) | Outputs::NoRows => Vec::new(),
         };
         if !materialized {
+            lineage.spread = spread;
             lineage.later = facts.later;
             lineage.keeps = facts.keeps;
         }
@@ -188,7 +214,13 @@ impl Catalog {
     }
 
     /// Analyses a text of this catalog's own. `None` if it does not parse.
-    fn statements(&self, text: &str, path: Path<'_>, arguments: &[String], stack: &[Frame]) -> Option<Vec<Statement>> {
+    fn statements(
+        &self,
+        text: &str,
+        path: Path<'_>,
+        arguments: &[String],
+        stack: &[Frame],
+    ) -> Option<Vec<(Statement, Spread)>> {
         parse::with_tree(text, true, |tree| {
             let mut out = Vec::new();
             for raw in &tree.stmts {
@@ -196,7 +228,8 @@ impl Catalog {
                 let mut analyzer = Analyzer::new(&context, stack);
                 analyzer.callers_path_known = path.callers;
                 analyzer.arguments = arguments;
-                out.push(analyzer.statement(raw.stmt.as_deref()?));
+                let statement = analyzer.statement(raw.stmt.as_deref()?);
+                out.push((statement, std::mem::take(&mut analyzer.spread)));
                 if analyzer.exhausted() {
                     return None;
                 }
@@ -213,7 +246,7 @@ impl Catalog {
             return self.unknown();
         };
         let mut taint = Taint::CLEAN;
-        for statement in &statements {
+        for (statement, _) in &statements {
             taint.join(&statement.gives());
         }
         taint
@@ -288,7 +321,8 @@ impl Catalog {
             Some(tree @ Code::Tree(_)) => self.sql_of(tree)?,
             None => Cow::Borrowed(facts.source.as_str()),
         };
-        let mut statements = self.statements(&text, path, &facts.in_names, stack)?;
+        let statements = self.statements(&text, path, &facts.in_names, stack)?;
+        let mut statements: Vec<Statement> = statements.into_iter().map(|(statement, _)| statement).collect();
         let mut summary = Summary { later: Later::Known, ..Summary::default() };
         for statement in &statements {
             summary.later = summary.later.max(statement.facts.later);

@@ -55,6 +55,7 @@ impl CatalogFacts {
             .iter()
             .map(|r| {
                 EACH * (2 + r.columns.len())
+                    + 32 * r.keys.len()
                     + code(&r.definition)
                     + r.columns.iter().map(|c| code(&c.generated)).sum::<usize>()
             })
@@ -139,6 +140,8 @@ pub struct RelationFacts {
     pub ordered_by: Vec<i16>,
     /// The columns that decide in which partition a row lies, 0 for an expression; empty if it is not partitioned.
     pub partitioned_by: Vec<i16>,
+    /// The columns of each of its keys: no two rows have the same values there, as long as none is NULL.
+    pub keys: Vec<Vec<i16>>,
     /// Its columns by number, dropped ones left out.
     pub columns: Vec<ColumnFacts>,
 }

@@ -26,7 +26,7 @@ use std::sync::{Arc, OnceLock};
 
 use lockgate_core::{Label, limits};
 
-use crate::analyze::Frame;
+use crate::analyze::{Frame, Spread};
 use crate::statement::{Change, Later, Need};
 use crate::taint::{ColumnId, Taint};
 use crate::{How, builtins};
@@ -88,6 +88,8 @@ pub struct Catalog {
     casts_unasked: Vec<usize>,
     /// There are such casts that write a value as text and read that.
     casts_by_text: bool,
+    /// Somebody has made an equality that is not of an extension.
+    own_equality: bool,
     types: HashMap<u32, TypeFacts>,
     types_by_name: HashMap<String, Vec<u32>>,
     /// Functions of user operators by id.
@@ -112,6 +114,8 @@ pub(crate) struct Relation {
     derived: Vec<bool>,
     /// Tables it is a partition or child of.
     pub(crate) ancestors: Vec<usize>,
+    /// Its partitions and children, and theirs: it shows their rows as well.
+    pub(crate) descendants: Vec<usize>,
     /// Its triggers that call a user's function.
     pub(crate) triggers: Vec<Trigger>,
     /// What the server computes of several of its columns when it stores a row.
@@ -159,6 +163,8 @@ pub(crate) struct Lineage {
     pub(crate) later: Later,
     /// Of a view, functions of the server are called that keep what they are given.
     pub(crate) keeps: bool,
+    /// How many rows it has, and what no two of them have in common.
+    pub(crate) spread: Spread,
 }
 
 /// A function of the snapshot.
@@ -283,6 +289,7 @@ impl Catalog {
                 base,
                 derived,
                 ancestors: Vec::new(),
+                descendants: Vec::new(),
                 triggers: Vec::new(),
                 together,
                 lineage: OnceLock::new(),
@@ -334,7 +341,10 @@ impl Catalog {
         let mut operators: HashMap<String, Vec<(String, usize)>> = HashMap::new();
         let mut operators_by_oid = HashMap::new();
         let mut operator_functions = HashMap::new();
+        let mut own_equality = false;
         for operator in facts.operators {
+            let made_by = functions_by_oid.get(&operator.function).and_then(|f| functions.get(*f));
+            own_equality |= operator.name == "=" && made_by.is_none_or(|f| f.facts.extension.is_none());
             operators_by_oid.insert(operator.oid, (operator.schema.clone(), operator.name.clone()));
             if let Some(function) = functions_by_oid.get(&operator.function) {
                 operator_functions.insert(operator.oid, *function);
@@ -391,6 +401,7 @@ impl Catalog {
             casts_to_own,
             casts_unasked,
             casts_by_text,
+            own_equality,
             types,
             types_by_name,
             operator_functions,
@@ -583,6 +594,11 @@ impl Catalog {
         self.casts_by_text
     }
 
+    /// Whether `=` may be an operator of which nobody knows when it holds.
+    pub(crate) fn has_own_equality(&self) -> bool {
+        self.own_equality
+    }
+
     pub(crate) fn types_named(&self, name: &str) -> impl Iterator<Item = &TypeFacts> {
         self.types_by_name.get(name).into_iter().flatten().filter_map(|oid| self.types.get(oid))
     }
@@ -702,6 +718,11 @@ fn inherit(relations: &mut [Relation], by_oid: &HashMap<u32, usize>, pairs: &[(u
         seen.remove(&child);
         let mut ancestors: Vec<usize> = seen.into_iter().collect();
         ancestors.sort_unstable();
+        for ancestor in &ancestors {
+            if let Some(relation) = relations.get_mut(*ancestor) {
+                relation.descendants.push(child);
+            }
+        }
         if let Some(relation) = relations.get_mut(child) {
             relation.ancestors = ancestors;
         }

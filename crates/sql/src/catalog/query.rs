@@ -226,7 +226,7 @@ pub const VERSION_SQL: &str = concat!(
 /// The questions, in the order in which [`FactsBuilder::row`] counts them. Every column of every answer is text.
 ///
 /// A tree that no analysis gets through anyway is left out: an empty one reads as unknown.
-pub const SNAPSHOT_SQL: [&str; 13] = [
+pub const SNAPSHOT_SQL: [&str; 14] = [
     // 0: version of the server, temporary schema, effective path as one text per row.
     "SELECT pg_catalog.current_setting('server_version_num'), (SELECT n.nspname::pg_catalog.text FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), s::pg_catalog.text, (EXISTS (SELECT FROM pg_catalog.pg_collation k WHERE NOT k.collisdeterministic))::pg_catalog.text FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) s",
     // 1: relations, and indexes that have a name for their statistics.
@@ -368,6 +368,13 @@ pub const SNAPSHOT_SQL: [&str; 13] = [
         "SELECT k.conrelid::pg_catalog.text, k.confrelid::pg_catalog.text, pg_catalog.array_to_string(k.conkey, ' '), pg_catalog.array_to_string(k.confkey, ' '), k.confupdtype::pg_catalog.text, k.confdeltype::pg_catalog.text ",
         "FROM pg_catalog.pg_constraint k WHERE k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog.\"char\" AND ",
         user!("k.oid")
+    ),
+    // 13: what no two rows of a relation have in common, by the server's own equality and from the end of each statement on.
+    concat!(
+        "SELECT i.indrelid::pg_catalog.text, pg_catalog.array_to_string((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts OPERATOR(pg_catalog.-) 1::pg_catalog.int2], ' ') FROM pg_catalog.pg_index i ",
+        "WHERE i.indisunique AND i.indimmediate AND i.indisvalid AND i.indisready AND i.indislive AND NOT i.indisexclusion AND i.indpred IS NULL AND i.indexprs IS NULL ",
+        "AND NOT (16384::pg_catalog.oid OPERATOR(pg_catalog.<=) ANY (i.indclass::pg_catalog.oid[])) AND ",
+        user!("i.indrelid")
     ),
 ];
 
@@ -524,6 +531,7 @@ impl FactsBuilder {
                 self.facts.references.push(ReferenceFacts { from, to, columns, to_columns, on_update, on_delete });
                 Ok(())
             }
+            13 => self.key(&mut row),
             _ => row.bad("a row for no question"),
         }
     }
@@ -555,12 +563,24 @@ impl FactsBuilder {
             has_rules: row.truth()?,
             ordered_by: row.column_numbers()?,
             partitioned_by: row.column_numbers()?,
+            keys: Vec::new(),
             columns: Vec::new(),
         };
         if self.facts.relations.last().is_some_and(|last| last.oid >= relation.oid) {
             return row.bad("relations out of order");
         }
         self.facts.relations.push(relation);
+        Ok(())
+    }
+
+    fn key(&mut self, row: &mut Row<'_>) -> Result<(), BadFacts> {
+        let (relation, columns) = (row.number::<u32>()?, row.column_numbers()?);
+        // One made between the questions is of a snapshot that the version tells is old.
+        if let Ok(at) = self.facts.relations.binary_search_by_key(&relation, |r| r.oid)
+            && let Some(relation) = self.facts.relations.get_mut(at)
+        {
+            relation.keys.push(columns);
+        }
         Ok(())
     }
 

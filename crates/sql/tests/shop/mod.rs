@@ -30,6 +30,8 @@ fn relation(
         has_rules: false,
         ordered_by: Vec::new(),
         partitioned_by: Vec::new(),
+        // What has an `id` has it once.
+        keys: if kind == 'r' && columns.contains(&"id") { vec![vec![1]] } else { Vec::new() },
         columns: columns
             .iter()
             .enumerate()
