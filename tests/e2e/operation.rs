@@ -150,7 +150,7 @@ fn ctrl_c_in_psql_ends_a_statement_and_a_wait() {
     let scene = scene();
     let (alice, dana) = (scene.alice(), scene.dana());
     let start = |sql: &str| {
-        let mut psql = mortal("KILL", std::path::Path::new("psql"), None);
+        let mut psql = mortal("KILL", &places::psql(), None);
         psql.env("PGPASSWORD", &alice).arg(scene.gateway.conninfo("alice")).args(["-X", "-c", sql]);
         process::spawn({
             psql.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -480,7 +480,7 @@ fn clients_through_a_bad_network() {
                 .gateway
                 .conninfo("alice")
                 .replace(&format!("port={}", scene.gateway.port), &format!("port={}", relay.port));
-            let mut through = std::process::Command::new("psql");
+            let mut through = std::process::Command::new(lockgate_tests::places::psql());
             through.env("PGPASSWORD", &alice).arg(conninfo).args(["-X", "-c", "SELECT * FROM people"]);
             process::output(&mut through);
         }

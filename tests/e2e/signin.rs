@@ -451,7 +451,7 @@ fn what_strangers_begin_and_answer_themselves_is_not_remembered() {
 
 /// `psql` that has nothing to prove itself with.
 fn bare_psql(stage: &Stage, user: &str, options: &str) -> Command {
-    let mut psql = Command::new("psql");
+    let mut psql = Command::new(places::psql());
     psql.arg(stage.scene.gateway.conninfo(user)).args(["-X", "-w", "-At", "-c", "SELECT 'in as ' || 'asked'"]);
     psql.env("PGOPTIONS", options).env("PGSSLMODE", "require").env_remove("PGPASSWORD");
     psql.env("PGCONNECT_TIMEOUT", "300");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// alice by the newest libpq, which works under any psql, at `port`.
 fn newest_psql(scene: &Scene, port: u16, token: &str) -> Command {
-    let mut psql = Command::new("psql");
+    let mut psql = Command::new(places::psql());
     let address = scene.gateway.conninfo("alice").replace(&scene.gateway.port.to_string(), &port.to_string());
     psql.arg(address).args(["-X", "-At"]).env("PGPASSWORD", token);
     psql.env("LD_LIBRARY_PATH", places::postgres_bin(18).parent().unwrap().join("lib"));

@@ -248,7 +248,7 @@ impl Gateway {
 
     /// `psql` through the gateway, with verbose errors.
     pub fn psql(&self, user: &str, token: &str) -> Command {
-        let mut psql = Command::new("psql");
+        let mut psql = Command::new(places::psql());
         psql.env("PGPASSWORD", token).arg(self.conninfo(user)).args(["-X", "-v", "VERBOSITY=verbose"]);
         psql
     }

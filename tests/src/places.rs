@@ -30,6 +30,11 @@ pub fn postgres_bin(version: u32) -> PathBuf {
     found.unwrap_or_else(|| panic!("no PostgreSQL {version} in {candidates:?}: run `scripts/install test`")).clone()
 }
 
+/// `psql` itself: the one in the path is a script of the distribution that looks for it each time.
+pub fn psql() -> PathBuf {
+    required(postgres_bin(15).join("psql"))
+}
+
 /// Python with the drivers.
 pub fn python() -> PathBuf {
     required(cache().join("python/bin/python"))

@@ -187,6 +187,11 @@ impl Client {
         self.stream.set_write_timeout(Some(limit)).expect("a socket");
     }
 
+    /// How long this client waits for the next bytes; [`READ_SECONDS_MAX`] seconds otherwise.
+    pub fn set_patience(&mut self, limit: Duration) {
+        self.stream.set_read_timeout(Some(limit)).expect("a socket");
+    }
+
     /// Sends one message.
     pub fn send(&mut self, tag: u8, body: &[u8]) {
         self.send_raw(&message(tag, body));
@@ -226,10 +231,7 @@ impl Client {
                 true
             }
             Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
-                panic!(
-                    "nothing came for {READ_SECONDS_MAX} s; so far: {}",
-                    String::from_utf8_lossy(&self.seen[self.at..])
-                )
+                panic!("nothing came for too long; so far: {}", String::from_utf8_lossy(&self.seen[self.at..]))
             }
             Err(_) => false,
         }

@@ -67,6 +67,8 @@ pub struct Stage {
     canaries: [Vec<String>; 3],
     /// Copies of each world that nobody changed.
     unchanged: [Mutex<Vec<String>>; 3],
+    /// Connections on which databases are made and dropped.
+    admins: Mutex<Vec<Client>>,
 }
 
 /// The one stage of this run on a version of the server.
@@ -108,7 +110,16 @@ impl Stage {
         process::run(std::process::Command::new("chmod").arg("777").arg(scratch.path()));
         let gateway = Gateway::start(options(postgres));
         let tokens = [gateway.token("zed", &["engineers"]), gateway.token("ann", &["engineers", "readers"])];
-        Stage { gateway, first_new_oid, postgres, tokens, scratch, canaries, unchanged: Default::default() }
+        Stage {
+            gateway,
+            first_new_oid,
+            postgres,
+            tokens,
+            scratch,
+            canaries,
+            unchanged: Default::default(),
+            admins: Mutex::default(),
+        }
     }
 
     /// What must not be seen in a world.
@@ -156,9 +167,9 @@ impl Stage {
             let dir = self.scratch.path().display().to_string();
             text.replace("$DB", &database).replace("$PORT", &self.postgres.port.to_string()).replace("$DIR", &dir)
         };
-        let mut side = Some(self.directly(&database));
+        let mut side = None;
         for sql in &case.setup {
-            done(side.as_mut().expect("it is there"), &filled(sql));
+            done(side.get_or_insert_with(|| self.directly(&database)), &filled(sql));
         }
         if case.alone {
             side = None;
@@ -173,25 +184,25 @@ impl Stage {
         let steps: Vec<Value> = case.steps.iter().map(|step| filled_in(step, &filled)).collect();
         let connections = filled_in(&case.connections, &filled);
         let mut oid = |signature: &str| {
-            let side = side.as_mut().expect("it is there");
+            let side = side.get_or_insert_with(|| self.directly(&database));
             side.value(&format!("SELECT '{signature}'::regprocedure::oid")).parse().expect("a number")
         };
         told.play(&steps, &connections, &place, &mut oid);
         if let Some(effect) = &case.effect {
             // A question that fails is about something that is not there.
-            let frames = self.directly(&database).query(&filled(effect));
+            let frames = side.get_or_insert_with(|| self.directly(&database)).query(&filled(effect));
             told.effect = wire::rows(&frames).first().and_then(|row| row[0].as_deref()) == Some("t");
         }
         told.hang_up();
         drop(meanwhile);
         for sql in &case.cleanup {
-            self.directly(&database).query(&filled(sql));
+            side.get_or_insert_with(|| self.directly(&database)).query(&filled(sql));
         }
         drop(side);
         if case.only_asks() {
             self.kept(world).push(database);
         } else {
-            done(&mut self.directly("postgres"), &format!("DROP DATABASE {database} WITH (FORCE)"));
+            self.administer(&[format!("DROP DATABASE {database} WITH (FORCE)")]);
         }
         told
     }
@@ -210,18 +221,29 @@ impl Stage {
     fn copy(&self, world: World) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(10_000);
         let database = format!("copy{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut admin = self.directly("postgres");
         let template = world.template();
-        done(&mut admin, &format!("CREATE DATABASE {database} TEMPLATE {template} STRATEGY FILE_COPY"));
-        done(&mut admin, &format!("GRANT ALL ON DATABASE {database} TO {ROLE}"));
+        self.administer(&[
+            format!("CREATE DATABASE {database} TEMPLATE {template} STRATEGY FILE_COPY"),
+            format!("GRANT ALL ON DATABASE {database} TO {ROLE}"),
+        ]);
         database
+    }
+
+    /// Does something to databases. A connection for each time would cost more than what is done.
+    fn administer(&self, statements: &[String]) {
+        let waiting = self.admins.lock().expect("nobody panics here").pop();
+        let mut admin = waiting.unwrap_or_else(|| self.directly("postgres"));
+        for sql in statements {
+            done(&mut admin, sql);
+        }
+        self.admins.lock().expect("nobody panics here").push(admin);
     }
 
     /// Does something with a copy of world A, as its superuser.
     pub fn in_a_copy<T>(&self, what: impl FnOnce(&mut Client, &mut Describer) -> T) -> T {
         let database = self.copy(World::A);
         let done_there = what(&mut self.directly(&database), &mut Describer(self.directly(&database)));
-        done(&mut self.directly("postgres"), &format!("DROP DATABASE {database} WITH (FORCE)"));
+        self.administer(&[format!("DROP DATABASE {database} WITH (FORCE)")]);
         done_there
     }
 
