@@ -19,8 +19,7 @@ build: ## Build the gateway, optimised: target/release/lockgate
 test: export RUST_TEST_THREADS ?= 4
 test: ## Install what the tests need and run them all
 	@scripts/install build test
-	$(CARGO) build --locked -p lockgate
-	$(CARGO) test --locked --workspace
+	@CARGO=$(CARGO) scripts/test
 
 demo: ## See it work on this machine; DEMO=once ends after the show
 	@scripts/install build demo
