@@ -52,6 +52,40 @@ fn rows_with_long_columns() {
     assert!(grown < 64, "the gateway grew by {grown} MiB");
 }
 
+/// The longest rows that a server makes: it keeps a row, and a value, below a GiB.
+#[test]
+#[ignore = "slow: run by `make soak`"]
+fn rows_of_a_gibibyte() {
+    const LONGEST: usize = 1023 * MIB;
+    for version in 15..=18 {
+        let scene = Scene::with(version, |_| {});
+        scene.directly("UPDATE people SET ssn = repeat('SSN-CANARY-ssn-x', 1023 * 65536) WHERE id = 1");
+        scene.directly("UPDATE people SET name = repeat('n', 1023 * 1048576) WHERE id = 2");
+        let mut client = Client::login(scene.gateway.port, "dana", &scene.dana());
+        client.set_patience(std::time::Duration::from_secs(300));
+        client.value("SELECT ssn FROM people WHERE id = 3");
+        let before = peak_mib(&scene);
+        assert_eq!(client.value("SELECT ssn FROM people WHERE id = 1"), "***");
+        let frames = client.query("COPY (SELECT id, ssn FROM people WHERE id = 1) TO STDOUT (FORMAT csv)");
+        let data: Vec<u8> = frames.iter().filter(|f| f.tag == b'd').flat_map(|f| f.body.clone()).collect();
+        assert_eq!(data, b"1,***\n");
+        for format in [0, 1] {
+            let sql = "SELECT id, name FROM people WHERE id = 2";
+            client.forget_seen();
+            let asked = [wire::parse("", sql), wire::bind("", "", &[], format), wire::execute("", 0), wire::sync()];
+            client.send_raw(&asked.concat());
+            let frames = client.until_ready();
+            let row = frames.iter().find(|frame| frame.tag == b'D').unwrap();
+            assert!(row.body.len() > LONGEST && row.body.ends_with(b"nnn"), "{} bytes", row.body.len());
+        }
+        client.forget_seen();
+        assert_eq!(client.value("SELECT 1"), "1");
+        let grown = peak_mib(&scene) - before;
+        assert!(grown < 64, "PostgreSQL {version}: the gateway grew by {grown} MiB");
+        scene.gateway.verify();
+    }
+}
+
 #[test]
 fn a_row_that_cannot_be_masked_ends_its_statement_only() {
     let scene = long_scene();
