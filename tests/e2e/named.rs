@@ -225,3 +225,36 @@ fn the_same_rows_are_not_aggregated_in_two_tables() {
     assert!(!frames.iter().any(|f| f.tag == b'E'), "{frames:?}");
     refused(&ana.query("SELECT sum(salary) FROM former"));
 }
+
+/// The gateway asks the target under names of its own. A question that fails in its middle leaves them behind, so that a client
+/// which calls something so before may find another thing there.
+#[test]
+fn names_of_the_gateways_own_are_nobodys() {
+    let scene = scene();
+    let mut dana = client(&scene.gateway, "dana", "dba");
+    let clean = "SELECT name || '' AS x FROM people";
+    for name in ["lockgate inquiry", "lockgate copied", "lockgate anything"] {
+        for message in [
+            wire::parse(name, clean),
+            wire::bind(name, "", &[], 0),
+            wire::bind("", name, &[], 0),
+            wire::describe(b'S', name),
+            wire::describe(b'P', name),
+            wire::execute(name, 0),
+            wire::message(b'C', &[b"S", name.as_bytes(), b"\0"].concat()),
+        ] {
+            dana.send_raw(&[wire::parse("", clean), message, wire::sync()].concat());
+            let frames = dana.until_ready();
+            assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("42622"), "{name}: {frames:?}");
+        }
+        // Of what SQL calls so nobody knows later what it is.
+        dana.query(&format!("PREPARE \"{name}\" AS {clean}"));
+        let frames = dana.query(&format!("EXECUTE \"{name}\""));
+        assert!(!String::from_utf8_lossy(&bytes(&frames)).contains("Person"), "{name}: {frames:?}");
+        dana.query(&format!("BEGIN; DECLARE \"{name}\" CURSOR FOR {clean}"));
+        let frames = dana.query(&format!("FETCH \"{name}\""));
+        assert!(!String::from_utf8_lossy(&bytes(&frames)).contains("Person"), "{name}: {frames:?}");
+        dana.query("ROLLBACK");
+    }
+    assert_eq!(dana.value("SELECT name FROM people WHERE id = 7"), "Person 7");
+}

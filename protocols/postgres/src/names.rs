@@ -24,6 +24,14 @@ pub(crate) struct Names<T> {
 
 /// Bytes of a name that the server looks at.
 pub(crate) const NAME_BYTES_MAX: usize = 63;
+/// What the gateway calls its own statements and portals begins so, at the server where the session's lie too.
+const OWN_PREFIX: &[u8] = b"lockgate ";
+
+/// Whether a name is the gateway's own. Its questions may fail in their middle and leave what they were called, so that nobody
+/// knows what such a name stands for.
+pub(crate) fn is_own(name: &[u8]) -> bool {
+    name.starts_with(OWN_PREFIX)
+}
 
 /// A meaning, and the bytes that keeping it takes.
 struct Kept<T> {
@@ -125,10 +133,10 @@ impl<T> Names<T> {
     }
 
     /// The name has this meaning from now on: a statement of SQL made it. Where it does not fit it is a name that was given
-    /// out of our sight.
+    /// out of our sight, and so is the gateway's own.
     pub(crate) fn set(&mut self, name: &[u8], meaning: T, bytes: usize) {
         self.remove(name);
-        if self.has_room(bytes) {
+        if self.has_room(bytes) && !is_own(name) {
             self.bytes = self.bytes.saturating_add(bytes);
             self.keep(name.into(), Kept { meaning, bytes });
         }
@@ -243,6 +251,14 @@ mod tests {
         assert!(!names.has_room(0), "as many as there may be");
         names.clear();
         assert!(names.has_room(100));
+    }
+
+    #[test]
+    fn what_the_gateway_calls_its_own_stands_for_nothing() {
+        let mut names = Names::new(10, 1_000);
+        names.set(b"lockgate inquiry", 1, 10);
+        names.set(b"lockgate", 2, 10);
+        assert_eq!((names.get(b"lockgate inquiry"), names.get(b"lockgate")), (None, Some(&2)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::sizes::Sized;
 use super::{ABORT_TEXT, Asking, Execution, Expect, Flow, Portal, Pump, Shape, Statement, Values, Waiting};
 use crate::frame::Frame;
 use crate::message::{self, Object, TransactionStatus};
-use crate::names::NAME_BYTES_MAX;
+use crate::names::{NAME_BYTES_MAX, is_own};
 use crate::own;
 use crate::prepare::Prepared;
 use bytes::{Bytes, BytesMut};
@@ -486,9 +486,11 @@ impl Pump {
     }
 
     /// Why nothing may be called so: names that are not the same here could be the same at the server, which looks at their
-    /// first bytes only, in its own encoding.
+    /// first bytes only, in its own encoding; and some are the gateway's own.
     fn name_denial(&self, name: &[u8]) -> Option<Denial> {
-        let why = if name.len() > NAME_BYTES_MAX {
+        let why = if is_own(name) {
+            "the gateway's own questions to the target are called so"
+        } else if name.len() > NAME_BYTES_MAX {
             "the server looks at the first 63 bytes only"
         } else if !(name.is_ascii() || self.lexing.encoding && self.lexing.server) {
             "it is not ASCII, and the target or the session is not in UTF-8"
@@ -496,7 +498,7 @@ impl Pump {
             return None;
         };
         let detail = Some(why.to_owned());
-        let hint = Some("use shorter names, in ASCII".to_owned());
+        let hint = Some("use shorter names, in ASCII, which do not begin with `lockgate `".to_owned());
         let message = "refused: a statement or portal with this name could be taken for another one";
         Some(Denial::other(Fault::Client, SqlState::NAME_TOO_LONG, message, detail, hint))
     }
