@@ -104,6 +104,78 @@ fn who_may_not_administer_or_not_see_everything_is_refused() {
     }
 }
 
+/// What content rules look for is in the stream as it is.
+#[test]
+fn what_content_rules_look_for_may_not_be_replicated() {
+    let postgres = publisher();
+    let database = postgres.database("CREATE TABLE t (v text)");
+    let mut options = Scene::options(postgres, &database);
+    options.policies = format!(
+        "{EVERYTHING}@id(\"masked\")\n@mask(\"redact\")\nforbid (principal, action == Action::\"reveal\", resource in Label::\"pii\") unless {{ principal in Group::\"fraud\" }};\n"
+    );
+    options.extra = "classify:\n  - label: pii/email\n    detect: [email]\n".to_owned();
+    let scene = Scene { gateway: Gateway::start(options), postgres, database };
+    let refused = replicate(&scene, "root", &scene.gateway.token("root", &["root"])).expect_err("it was let in");
+    assert!(refused.field(b'D').is_some_and(|detail| detail.contains("needs reveal of every label")), "{refused:?}");
+    let mut frank = replicate(&scene, "frank", &scene.gateway.token("frank", &["fraud"])).unwrap();
+    assert_eq!(wire::rows(&frank.query("SELECT 'a@b.example'")), [[Some("a@b.example".to_owned())]]);
+}
+
+/// SQL is for policy in a replication session as in any other.
+#[test]
+fn sql_among_the_commands_is_judged() {
+    let postgres = publisher();
+    let database = postgres.database("CREATE TABLE t (v text); INSERT INTO t VALUES ('kept'); CREATE TABLE u (v text)");
+    let mut options = Scene::options(postgres, &database);
+    options.policies = r#"
+@id("replicates")
+permit (principal, action in [Action::"connect", Action::"read", Action::"write", Action::"administer", Action::"export"], resource);
+@id("no-truncate")
+forbid (principal, action == Action::"write", resource) when { context.sql.verb == "delete" && !context.sql.has_where };
+@id("asked-first")
+@approve("dba")
+forbid (principal, action == Action::"write", resource) when { context.sql.verb == "update" };
+"#
+    .to_owned();
+    options.extra = String::new();
+    let scene = Scene { gateway: Gateway::start(options), postgres, database };
+    let token = scene.gateway.token("root", &["root"]);
+    let mut client = replicate(&scene, "root", &token).unwrap();
+    for (sql, why) in [
+        ("DELETE FROM t", "no-truncate"),
+        ("SELECT 1; DELETE FROM t", "no-truncate"),
+        ("PREPARE d AS DELETE FROM t", "no-truncate"),
+        ("UPDATE t SET v = 'x'", ""),
+        ("DROP TABLE t", "define"),
+        ("SELECT 1; DROP TABLE t", "define"),
+        ("/* SHOW */ DROP TABLE t", "define"),
+        ("DO 'BEGIN DELETE FROM t; END'", "execute"),
+        ("EXPLAIN ANALYZE DELETE FROM t", "no-truncate"),
+    ] {
+        let frames = client.query(sql);
+        let error = wire::error(&frames);
+        assert_eq!(error.field(b'C').as_deref(), Some("42501"), "{sql}: {error:?}");
+        assert!(format!("{error:?}").contains(why), "{sql}: {error:?}");
+    }
+    // How texts are read may be changed there, and then nobody reads them.
+    client.query("SET standard_conforming_strings = off");
+    assert!(wire::tags(&client.query("SELECT 1")).contains('E'));
+    let mut client = replicate(&scene, "root", &token).unwrap();
+    for sql in [
+        "SHOW wal_level",
+        "SELECT pg_catalog.set_config('search_path', '', false)",
+        "BEGIN READ ONLY ISOLATION LEVEL REPEATABLE READ",
+        "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relname = 't'",
+        "COPY public.t TO STDOUT",
+        "COMMIT",
+        "DELETE FROM public.u WHERE v = 'x'",
+    ] {
+        let frames = client.query(sql);
+        assert!(!wire::tags(&frames).contains('E'), "{sql}: {frames:?}");
+    }
+    assert_eq!(scene.directly("SELECT v FROM t"), "kept");
+}
+
 #[test]
 fn commands_are_judged_one_by_one_and_a_lost_right_ends_the_stream() {
     let scene = unlabelled();

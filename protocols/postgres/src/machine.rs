@@ -536,18 +536,18 @@ impl Machine {
         }
         own::ready_for_query(&mut out, logged_in.status);
         own_bytes(io, out);
-        if wishes.startup.replication.is_some() {
-            io.read_client = true;
-            io.again = true;
-            let mut replication = Box::new(Replication::new(session, logged_in.cancel, io));
-            replication.on(Event::Target(buffer), io);
-            return Phase::Replicating(replication);
-        }
         let lexing = Lexing {
             strings: logged_in.parameter("standard_conforming_strings").is_none_or(|v| v == b"on"),
             encoding: logged_in.parameter("client_encoding").is_some_and(|v| v.eq_ignore_ascii_case(b"UTF8")),
             server: logged_in.parameter("server_encoding").is_some_and(keeps_utf8),
         };
+        if wishes.startup.replication.is_some() {
+            io.read_client = true;
+            io.again = true;
+            let mut replication = Box::new(Replication::new(session, logged_in.cancel, lexing, io));
+            replication.on(Event::Target(buffer), io);
+            return Phase::Replicating(replication);
+        }
         let target = session.target().facts.name.as_str();
         // As with carried labels, what several targets have in common is where they lead.
         let place = Some(session.labels().place()).filter(|place| !place.is_empty()).unwrap_or(target);

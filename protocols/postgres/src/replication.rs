@@ -1,6 +1,8 @@
 //! A replication session (PostgreSQL documentation, 54.4): base backups, streamed WAL, logical decoding. What it carries
 //! cannot be taken apart and so cannot be masked. It passes whole, for who may `administer` the target and may see all of
-//! its labels unmasked; each command is judged and recorded, and what follows it is counted.
+//! its labels unmasked, and what its content rules look for; each command is judged and recorded, and what follows it is
+//! counted. One that is SQL is judged as such besides, as far as that can be without a catalog: no result is masked here, and
+//! what it does is for policy as anywhere else.
 //!
 //! Nothing here reads WAL or archives. A right that is lost while a stream runs ends it.
 
@@ -8,6 +10,8 @@ use crate::cancel::CancelRequest;
 use crate::frame::{self, Frame, FrontendTag, HEADER_BYTES, Header, Peer};
 use crate::message::{self, TransactionStatus};
 use crate::own::{self, OwnReport, Severity};
+use crate::pump::Lexing;
+use crate::shared::Snapshot;
 use bytes::BytesMut;
 use lockgate_core::limits::{PG_CLIENT_MESSAGE_BYTES_MAX, PG_SERVER_CONTROL_BYTES_MAX, REJUDGE_MS};
 use lockgate_core::{Action, Fault, SqlState};
@@ -15,6 +19,7 @@ use lockgate_mask::{OwnMessage, Touch};
 use lockgate_record::{CloseReason, DoneKind, RequestKind};
 use lockgate_session::wire::{Ask, Cut, Event, Io};
 use lockgate_session::{Denial, Ended, Judgement, Plumbing, Request, Ruling, Session, Verdict};
+use lockgate_sql::{Batch, Context, analyze};
 
 /// What policy says of replication now: `administer`, and every label to be seen as it is.
 pub(crate) fn judge(session: &mut Session, io: &Io) -> Judgement {
@@ -30,7 +35,10 @@ pub(crate) fn judge(session: &mut Session, io: &Io) -> Judgement {
             Some("replicate without the gateway, or ask for the rights".into()),
         )
     };
-    let clear = judgement.plans.iter().all(|plan| !plan.masks.any() && plan.touch == Touch::Clean);
+    let (content, depends_on_time) = session.judge(&rules, io.now).content();
+    let looked_for = content.iter().any(|(_, method)| method.is_some());
+    let judgement = Judgement { depends_on_time: judgement.depends_on_time || depends_on_time, ..judgement };
+    let clear = !looked_for && judgement.plans.iter().all(|plan| !plan.masks.any() && plan.touch == Touch::Clean);
     let denial = match &judgement.ruling {
         Ruling::Deny(denial) => Some(Denial {
             detail: denial.detail.as_ref().map(|detail| format!("replication needs administer: {detail}")),
@@ -50,6 +58,28 @@ pub(crate) fn judge(session: &mut Session, io: &Io) -> Judgement {
     }
 }
 
+/// The first words of the commands of the replication protocol, in all versions of the server. Any other text is SQL to it.
+const COMMANDS: [&str; 10] = [
+    "ALTER_REPLICATION_SLOT",
+    "BASE_BACKUP",
+    "CREATE_REPLICATION_SLOT",
+    "DROP_REPLICATION_SLOT",
+    "IDENTIFY_SYSTEM",
+    "READ_REPLICATION_SLOT",
+    "SHOW",
+    "START_REPLICATION",
+    "TIMELINE_HISTORY",
+    "UPLOAD_MANIFEST",
+];
+
+/// Whether a text is a command of the replication protocol.
+fn is_command(text: &str) -> bool {
+    let text = text.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()));
+    let word = end.and_then(|end| text.get(..end)).unwrap_or(text);
+    COMMANDS.contains(&word)
+}
+
 /// A command that the target has not finished.
 struct Running {
     request: u64,
@@ -62,6 +92,7 @@ pub(crate) struct Replication {
     session: Box<Session>,
     cancel: Option<CancelRequest>,
     judgement: Judgement,
+    lexing: Lexing,
     running: Option<Running>,
     /// Bytes of a message of the target that are still to come and to be passed on.
     left: usize,
@@ -71,9 +102,9 @@ pub(crate) struct Replication {
 }
 
 impl Replication {
-    pub(crate) fn new(mut session: Box<Session>, cancel: Option<CancelRequest>, io: &Io) -> Self {
+    pub(crate) fn new(mut session: Box<Session>, cancel: Option<CancelRequest>, lexing: Lexing, io: &Io) -> Self {
         let judgement = judge(&mut session, io);
-        Replication { session, cancel, judgement, running: None, left: 0, said_goodbye: false, closed: false }
+        Replication { session, cancel, judgement, lexing, running: None, left: 0, said_goodbye: false, closed: false }
     }
 
     pub(crate) fn on(&mut self, event: Event<'_>, io: &mut Io) {
@@ -186,17 +217,37 @@ impl Replication {
         let readable = String::from_utf8_lossy(text);
         let shown = lockgate_sql::redact_secrets(&readable);
         let request = Request { shown: shown.as_bytes(), ..Request::new(RequestKind::Simple, text) };
-        match self.session.submit(&request, &self.judgement, io.now) {
+        let sql = if is_command(&readable) { None } else { Some(self.judge_sql(text, io)) };
+        match self.session.submit(&request, sql.as_ref().unwrap_or(&self.judgement), io.now) {
             Verdict::Allow(permit) => {
                 self.running = Some(Running { request: permit.request(), tag: String::new(), failed: false });
                 io.target.request(permit, frame.bytes());
             }
             Verdict::Deny(denial) => self.refuse(&denial, io),
-            Verdict::Hold(..) => {
-                let text = "a command of replication cannot wait for an approval";
-                let denial = Denial::other(Fault::Policy, SqlState::INSUFFICIENT_PRIVILEGE, text, None, None);
-                self.refuse(&denial, io);
-            }
+            Verdict::Hold(..) => self.refuse(&unheld(), io),
+        }
+    }
+
+    /// What policy says of a text that is SQL. Nothing is known of the names in it.
+    fn judge_sql(&mut self, text: &[u8], io: &Io) -> Judgement {
+        let rules = self.session.rules();
+        let plain = self.lexing.strings && self.lexing.encoding && self.lexing.server;
+        let snapshot = Snapshot::empty(self.session.target());
+        let context = Context { catalog: &snapshot.catalog, search_path: &[], path_known: false };
+        let batch = std::str::from_utf8(text).ok().filter(|_| plain).and_then(|text| analyze(text, &context).ok());
+        // Which tables it is about decides, and nobody knows.
+        let names = |batch: &Batch| batch.statements.iter().any(|s| s.facts.opaque || !s.facts.tables.is_empty());
+        let known = batch.filter(|batch| !rules.policies.speak_of_tables() || !names(batch));
+        let judge = self.session.judge(&rules, io.now);
+        let judgement = match &known {
+            Some(batch) => judge.batch(&snapshot.catalog, batch),
+            None => judge.unreadable(&snapshot.catalog),
+        };
+        match (&judgement.ruling, &self.judgement.ruling) {
+            (Ruling::Allow, Ruling::Allow) => Judgement { plans: self.judgement.plans.clone(), ..judgement },
+            (Ruling::Allow, _) => self.judgement.clone(),
+            (Ruling::Deny(_), _) => judgement,
+            (Ruling::Hold(_), _) => Judgement { ruling: Ruling::Deny(unheld()), ..judgement },
         }
     }
 
@@ -274,6 +325,11 @@ impl Replication {
                 }
             }
             b'E' => self.failed(body, io),
+            b'S' => {
+                if let Ok(status) = message::ParameterStatus::decode(body) {
+                    self.lexing.reported(status.name, status.value);
+                }
+            }
             b'N' => {
                 let field = fields(body);
                 let request = self.running.as_ref().map(|r| r.request);
@@ -388,11 +444,31 @@ impl Replication {
     }
 }
 
+fn unheld() -> Denial {
+    let text = "a command of replication cannot wait for an approval";
+    Denial::other(Fault::Policy, SqlState::INSUFFICIENT_PRIVILEGE, text, None, None)
+}
+
 /// The fields of an error or a notice.
 fn fields(body: &[u8]) -> impl Fn(u8) -> String {
     let report = message::Report::decode(body).ok();
     move |code| {
         let value = report.as_ref().and_then(|r| r.get(code)).unwrap_or_default();
         String::from_utf8_lossy(value).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_command_of_the_protocol_is_sql() {
+        for text in ["SHOW wal_level", " \t\nBASE_BACKUP", "IDENTIFY_SYSTEM;", "START_REPLICATION SLOT s LOGICAL 0/0"] {
+            assert!(is_command(text), "{text}");
+        }
+        for text in ["show wal_level", "DROP TABLE t", "/* */ SHOW x", "SHOWS", "\"SHOW\" x", "", "SHOW\u{e4} x"] {
+            assert!(!is_command(text), "{text}");
+        }
     }
 }

@@ -412,6 +412,17 @@ pub(crate) struct Lexing {
     pub(crate) server: bool,
 }
 
+impl Lexing {
+    /// The target reported a setting.
+    pub(crate) fn reported(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b"standard_conforming_strings" => self.strings = value == b"on",
+            b"client_encoding" => self.encoding = value.eq_ignore_ascii_case(b"UTF8"),
+            _ => {}
+        }
+    }
+}
+
 /// Whether a server with this encoding keeps what comes in UTF-8 as it is.
 pub(crate) fn keeps_utf8(server_encoding: &[u8]) -> bool {
     server_encoding.eq_ignore_ascii_case(b"UTF8") || server_encoding.eq_ignore_ascii_case(b"SQL_ASCII")

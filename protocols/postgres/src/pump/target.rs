@@ -223,16 +223,7 @@ impl Pump {
 
     fn parameter_status(&mut self, body: &[u8], io: &mut Io) {
         if let Ok(status) = message::ParameterStatus::decode(body) {
-            let safe = match status.name {
-                b"standard_conforming_strings" => Some(status.value == b"on"),
-                b"client_encoding" => Some(status.value.eq_ignore_ascii_case(b"UTF8")),
-                _ => None,
-            };
-            match (status.name, safe) {
-                (b"standard_conforming_strings", Some(safe)) => self.lexing.strings = safe,
-                (b"client_encoding", Some(safe)) => self.lexing.encoding = safe,
-                _ => {}
-            }
+            self.lexing.reported(status.name, status.value);
         }
         let touch = self.touch(io.now);
         let mark = io.client.mark();
