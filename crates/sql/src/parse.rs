@@ -2,7 +2,8 @@
 //! recurse, so a text that could nest deeply is refused, or worked on by a thread with a stack made for it.
 
 use lockgate_core::limits;
-use pg_query::protobuf::{ParseResult, ScanToken, Token};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{Node, ParseResult, ScanToken, Token};
 
 use crate::statement::{Unparsable, Why};
 
@@ -67,6 +68,20 @@ pub(crate) fn has_constants(text: &str) -> bool {
         kinds.contains(&token.token())
     };
     tokens(text).map_or(true, |tokens| tokens.iter().any(constant))
+}
+
+/// The relation that a query is made of, by schema and name, if it is one alone.
+pub(crate) fn only_relation(text: &str) -> Result<Option<(String, String)>, Unparsable> {
+    with_tree(text, true, |tree| {
+        let node = tree.stmts.first()?.stmt.as_deref()?.node.as_ref()?;
+        let NodeEnum::SelectStmt(select) = node else { return None };
+        match (select.from_clause.as_slice(), &select.with_clause) {
+            ([Node { node: Some(NodeEnum::RangeVar(var)) }], None) => {
+                Some((var.schemaname.clone(), var.relname.clone()))
+            }
+            _ => None,
+        }
+    })
 }
 
 fn parse(text: &str) -> Result<ParseResult, Unparsable> {

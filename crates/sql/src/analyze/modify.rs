@@ -28,6 +28,8 @@ struct Place<'t> {
     schema: &'t str,
     /// What is stored in which column, as far as the statement says it.
     given: Vec<(Cow<'t, str>, Taint)>,
+    /// What is written through it, where it is a view.
+    through: Vec<String>,
 }
 
 /// What a statement does to the rows of a relation, for its triggers.
@@ -66,6 +68,7 @@ impl<'t> Analyzer<'t> {
 
     fn place(&mut self, var: Option<&'t RangeVar>) -> Place<'t> {
         let open = |taint| Rel::unknown(taint);
+        let mut through = Vec::new();
         let Some(var) = var else {
             return Place {
                 index: None,
@@ -75,12 +78,14 @@ impl<'t> Analyzer<'t> {
                 table: None,
                 schema: "",
                 given: Vec::new(),
+                through,
             };
         };
         let alias = var.alias.as_ref().map_or(var.relname.as_str(), |a| a.aliasname.as_str());
         let (index, rel) = match self.resolve(&var.schemaname, &var.relname) {
             Resolved::User(index) => {
                 self.reads(index, Action::Write);
+                through = self.written_through(index);
                 self.works_on(index);
                 (Some(index), self.user_relation(index))
             }
@@ -101,7 +106,28 @@ impl<'t> Analyzer<'t> {
             self.may_speak_of(index);
         }
         let table = self.table(var);
-        Place { index, rel, alias, table, name: &var.relname, schema: &var.schemaname, given: Vec::new() }
+        Place { index, rel, alias, table, name: &var.relname, schema: &var.schemaname, given: Vec::new(), through }
+    }
+
+    /// Whoever writes a view writes what it is made of. The names of that.
+    fn written_through(&mut self, index: usize) -> Vec<String> {
+        let Some(through) = self.catalog.written_through(index) else {
+            self.need_on_target(Action::Write, "a view that cannot be looked into");
+            return Vec::new();
+        };
+        for beneath in &through {
+            self.reads(*beneath, Action::Write);
+        }
+        let relations = through.iter().filter_map(|beneath| self.catalog.relation(*beneath));
+        relations.map(|relation| format!("{}.{}", relation.facts.schema, relation.facts.name)).collect()
+    }
+
+    /// A statement changes rows.
+    fn changes_rows(&mut self, verb: &'static str, has_where: bool, place: &Place<'t>) {
+        self.changes(verb, has_where, self.title(place));
+        for table in &place.through {
+            self.changes(verb, has_where, table.clone());
+        }
     }
 
     /// A value is stored in a column: its labels have to be on that column too.
@@ -361,7 +387,7 @@ impl<'t> Analyzer<'t> {
             }
             from = place.from(&mut self.numbers);
         }
-        self.changes("insert", false, self.title(&place));
+        self.changes_rows("insert", false, &place);
         self.changed_by_triggers(&place);
         self.fire(&place, firing);
         self.returning(insert.returning_clause.as_ref(), &place, from, &scope)
@@ -445,7 +471,7 @@ impl<'t> Analyzer<'t> {
         let filtered = self.columns_seen != before;
         self.changed_by_triggers(&place);
         self.fire(&place, Firing { update: true, ..Firing::default() });
-        self.changes("update", filtered, self.title(&place));
+        self.changes_rows("update", filtered, &place);
         self.returned_as_found(&place, update.returning_clause.is_some());
         let mut rel = self.returning(update.returning_clause.as_ref(), &place, inner.from, &scope);
         rel.bounded = filtered;
@@ -468,7 +494,7 @@ impl<'t> Analyzer<'t> {
         self.deletes(place.index);
         self.changed_by_triggers(&place);
         self.fire(&place, Firing { delete: true, ..Firing::default() });
-        self.changes("delete", filtered, self.title(&place));
+        self.changes_rows("delete", filtered, &place);
         self.returned_as_found(&place, delete.returning_clause.is_some());
         let mut rel = self.returning(delete.returning_clause.as_ref(), &place, inner.from, &scope);
         rel.bounded = filtered;
@@ -497,15 +523,15 @@ impl<'t> Analyzer<'t> {
                 CmdType::CmdDelete => {
                     firing.delete = true;
                     self.deletes(place.index);
-                    self.changes("delete", true, self.title(&place));
+                    self.changes_rows("delete", true, &place);
                 }
                 CmdType::CmdUpdate => {
                     firing.update = true;
-                    self.changes("update", true, self.title(&place));
+                    self.changes_rows("update", true, &place);
                 }
                 CmdType::CmdInsert => {
                     firing.insert = true;
-                    self.changes("insert", false, self.title(&place));
+                    self.changes_rows("insert", false, &place);
                 }
                 _ => {}
             }
@@ -523,7 +549,7 @@ impl<'t> Analyzer<'t> {
                 self.store(&mut place, column, &value, -1);
             }
         }
-        self.changes("merge", true, self.title(&place));
+        self.changes_rows("merge", true, &place);
         self.filtered = true;
         self.changed_by_triggers(&place);
         self.fire(&place, firing);
@@ -536,7 +562,7 @@ impl<'t> Analyzer<'t> {
         let place = self.place(Some(var));
         let from = place.from(&mut self.numbers);
         self.condition(where_clause, &Scope::within(scope, from), How::Predicate, "WHERE");
-        self.changes("copy", where_clause.is_some(), self.title(&place));
+        self.changes_rows("copy", where_clause.is_some(), &place);
         self.changed_by_triggers(&place);
         self.fire(&place, Firing { insert: true, ..Firing::default() });
     }

@@ -11,7 +11,7 @@ use lockgate_core::{Action, limits};
 use pg_query::protobuf::{ScanToken, Token};
 
 use super::facts::{Code, ColumnFacts};
-use super::{Catalog, Function, Lineage, Relation, Summary, deparse};
+use super::{Catalog, Function, Lineage, Relation, Resolved, Summary, deparse};
 use crate::analyze::{Analyzer, Context, Frame, Rows, Spread};
 use crate::builtins::{self, Class, ExtensionFunction};
 use crate::statement::{Later, Object, Outputs, Statement};
@@ -100,6 +100,24 @@ impl Catalog {
             Code::Sql(sql) => Some(Cow::Borrowed(sql)),
             Code::Tree(tree) => parse::with_stack(|| deparse::statements(self, tree)).flatten().map(Cow::Owned),
         }
+    }
+
+    /// What else is written where a view is: the relation that is the only one it is made of, and what that is made of in turn. A
+    /// view of several is not written through. `None` where nobody can tell.
+    pub(crate) fn written_through(&self, index: usize) -> Option<Vec<usize>> {
+        let mut all = Vec::new();
+        let mut at = index;
+        while let Some(relation) = self.relation(at).filter(|relation| relation.facts.kind == 'v') {
+            if all.len() >= limits::SQL_VIEW_DEPTH_MAX {
+                return None;
+            }
+            let sql = self.sql_of(relation.facts.definition.as_ref()?)?;
+            let Some((schema, name)) = parse::only_relation(&sql).ok()? else { break };
+            let Resolved::User(beneath) = self.resolve(&schema, &name, &self.search_path, true) else { return None };
+            all.push(beneath);
+            at = beneath;
+        }
+        Some(all)
     }
 
     /// Whether a relation's definition may hold constants.
