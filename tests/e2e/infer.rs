@@ -38,7 +38,7 @@ permit (principal in Group::"clerks", action in [Action::"connect", Action::"rea
 permit (principal in Group::"clerks", action == Action::"infer", resource in Label::"pii");
 "#;
 
-fn policies() -> String {
+pub(crate) fn policies() -> String {
     format!("{POLICIES}{PERMITS}")
 }
 
@@ -50,11 +50,11 @@ fn scene_with(infer: &str) -> Scene {
 }
 
 /// A client of a new user of this group.
-fn client(scene: &Scene, user: &str, group: &str) -> Client {
+pub(crate) fn client(scene: &Scene, user: &str, group: &str) -> Client {
     Client::login(scene.gateway.port, user, &scene.gateway.token(user, &[group]))
 }
 
-fn refused(frames: &[Frame], words: &[&str]) {
+pub(crate) fn refused(frames: &[Frame], words: &[&str]) {
     let error = wire::error(frames);
     let told = format!("{:?} {:?}", error.field(b'D'), error.field(b'H'));
     assert_eq!(error.field(b'C').as_deref(), Some("42501"), "{told}");
@@ -351,7 +351,7 @@ fn extended(client: &mut Client, sql: &str) -> Vec<Frame> {
     client.until_ready()
 }
 
-fn one(frames: &[Frame]) -> String {
+pub(crate) fn one(frames: &[Frame]) -> String {
     let rows = wire::rows(frames);
     assert_eq!(rows.len(), 1, "{frames:?}");
     rows[0].iter().map(|cell| cell.clone().unwrap_or_default()).collect::<Vec<_>>().join("|")

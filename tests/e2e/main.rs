@@ -52,6 +52,7 @@ mod signin;
 mod signin_saml;
 mod stale;
 mod starting;
+mod sums;
 mod target_logins;
 mod titles;
 mod tls_at_once;

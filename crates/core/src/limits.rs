@@ -89,6 +89,8 @@ pub const INFER_SETS_MAX: usize = 16;
 pub const INFER_GROUPS_MAX: usize = 10_000;
 /// Columns that identities compare with values, counted for each identity, of which is kept which values these were.
 pub const INFER_COLUMNS_MAX: usize = 10_000;
+/// Groups of aggregates that are kept to compare later ones with, of all identities together.
+pub const INFER_GROUPS_KEPT_MAX: usize = 4_000_000;
 /// Comparisons of one column before it is an alarm that most of them found nothing.
 pub const INFER_ALARM_PROBES_MIN: usize = 6;
 

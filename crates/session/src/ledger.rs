@@ -4,10 +4,11 @@
 
 use lockgate_core::Timestamp;
 use lockgate_core::limits::{
-    INFER_ALARM_PROBES_MIN, INFER_COLUMNS_MAX, INFER_GROUP_MIN, INFER_PROBES, INFER_SETS_MAX, INFER_WINDOW_MS,
+    INFER_ALARM_PROBES_MIN, INFER_COLUMNS_MAX, INFER_GROUP_MIN, INFER_GROUPS_KEPT_MAX, INFER_PROBES, INFER_SETS_MAX,
+    INFER_WINDOW_MS,
 };
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How far a permitted `infer` goes, by the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +30,8 @@ pub struct RowSet {
     pub rows: String,
     /// The columns they were grouped by.
     pub groups: Vec<String>,
-    /// How many values went into it.
-    pub contributors: u64,
+    /// How many values went into each group: what tells the group apart, in ascending order, and the number.
+    pub contributors: Arc<[(u64, u64)]>,
 }
 
 impl Default for InferRules {
@@ -63,7 +64,14 @@ pub(crate) struct Asked {
 #[derive(Default)]
 pub struct Ledger {
     probes: Mutex<HashMap<Asked, Probes>>,
-    sets: Mutex<HashMap<Asked, Vec<(Timestamp, RowSet)>>>,
+    sets: Mutex<Sets>,
+}
+
+/// Sets of rows, and how many groups all of them have, as far as nothing was forgotten since that was counted.
+#[derive(Default)]
+struct Sets {
+    of: HashMap<Asked, Vec<(Timestamp, RowSet)>>,
+    groups: usize,
 }
 
 /// Why no further value may be asked about.
@@ -73,6 +81,8 @@ pub(crate) enum Spent {
     Until(Timestamp),
     /// Too many identities ask about too many columns.
     Full,
+    /// The identity was told something else in the meantime.
+    Meanwhile,
 }
 
 /// Most of what was asked about a column was not in it: somebody guesses.
@@ -149,33 +159,48 @@ impl Ledger {
     /// The sets of rows that a column was aggregated over in the window.
     pub(crate) fn row_sets(&self, asked: &Asked, rules: &InferRules, now: Timestamp) -> Vec<RowSet> {
         let sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = sets.get(asked).map(Vec::as_slice).unwrap_or_default();
+        let known = sets.of.get(asked).map(Vec::as_slice).unwrap_or_default();
         known.iter().filter(|(at, _)| now.millis_since(*at) < rules.window_ms).map(|(_, set)| set.clone()).collect()
     }
 
-    /// Keeps a set of rows that a column is aggregated over. The same again lasts longer and takes no place.
+    /// Keeps a set of rows that a column is aggregated over, which was compared with those that were `seen`. The same again lasts
+    /// longer and takes no place.
     pub(crate) fn remember_rows(
         &self,
         asked: &Asked,
         set: RowSet,
+        seen: &[RowSet],
         rules: &InferRules,
         now: Timestamp,
     ) -> Result<(), Spent> {
         let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
         let current = |at: &Timestamp| now.millis_since(*at) < rules.window_ms;
-        if !sets.contains_key(asked) && sets.len() >= INFER_COLUMNS_MAX {
-            sets.retain(|_, sets| sets.iter().any(|(at, _)| current(at)));
-            if sets.len() >= INFER_COLUMNS_MAX {
+        let full = |sets: &Sets| {
+            let crowded = !sets.of.contains_key(asked) && sets.of.len() >= INFER_COLUMNS_MAX;
+            crowded || sets.groups.saturating_add(set.contributors.len()) > INFER_GROUPS_KEPT_MAX
+        };
+        if full(&sets) {
+            sets.of.retain(|_, known| {
+                known.retain(|(at, _)| current(at));
+                !known.is_empty()
+            });
+            sets.groups = sets.of.values().flatten().map(|(_, set)| set.contributors.len()).sum();
+            if full(&sets) {
                 return Err(Spent::Full);
             }
         }
-        let known = sets.entry(asked.clone()).or_default();
+        let Sets { of, groups } = &mut *sets;
+        let known = of.entry(asked.clone()).or_default();
+        if known.iter().any(|(at, other)| current(at) && !seen.contains(other)) {
+            return Err(Spent::Meanwhile);
+        }
         known.retain(|(at, other)| current(at) && *other != set);
         match known.first() {
             Some((oldest, _)) if known.len() >= INFER_SETS_MAX => {
                 Err(Spent::Until(oldest.plus_millis(rules.window_ms)))
             }
             _ => {
+                *groups = groups.saturating_add(set.contributors.len());
                 known.push((now, set));
                 Ok(())
             }
@@ -283,6 +308,27 @@ mod tests {
             let again = miss(value, 1_100);
             assert_eq!(again.is_some(), value == 115, "{value}: {again:?}");
         }
+    }
+
+    #[test]
+    fn what_is_told_at_the_same_time_is_compared_first() {
+        let ledger = Ledger::default();
+        let salary = asked("alice", "p.people.salary");
+        let set = |rows: &str| RowSet {
+            relation: "p.people".into(),
+            rows: rows.into(),
+            groups: Vec::new(),
+            contributors: Arc::from([(0, 50)]),
+        };
+        let (all, most) = (set("true"), set("id <> 7"));
+        // Both were compared with nothing.
+        assert_eq!(ledger.remember_rows(&salary, all.clone(), &[], &RULES, at(0)), Ok(()));
+        assert_eq!(ledger.remember_rows(&salary, most.clone(), &[], &RULES, at(1)), Err(Spent::Meanwhile));
+        let seen = ledger.row_sets(&salary, &RULES, at(2));
+        assert_eq!(seen, std::slice::from_ref(&all));
+        assert_eq!(ledger.remember_rows(&salary, most.clone(), &seen, &RULES, at(2)), Ok(()));
+        // What is forgotten meanwhile is in nobody's way.
+        assert_eq!(ledger.remember_rows(&salary, most, &[], &RULES, at(1_100)), Ok(()));
     }
 
     #[test]

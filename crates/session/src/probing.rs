@@ -51,7 +51,7 @@ impl Session {
                 let digest = one.value.and_then(|value| rules.mask_keys.probe(column, value));
                 let number = rules.ledger.charge(&asked, digest, &rules.infer, now).map_err(|spent| match spent {
                     Spent::Until(more) => Denial::probes_spent(column, self.who(), &rules.infer, more, now),
-                    Spent::Full => Denial::probes_full(column),
+                    Spent::Full | Spent::Meanwhile => Denial::probes_full(column),
                 })?;
                 let policy = one.charge.policy.as_ref().map_or_else(String::new, ToString::to_string);
                 let (statement, rows_tell) = (one.statement, one.rows_tell);
@@ -86,16 +86,25 @@ impl Session {
         all
     }
 
-    /// Keeps a set of rows that the identity is about to aggregate a column over.
-    pub fn remember_rows(&mut self, column: &str, set: RowSet, now: Timestamp) -> Result<(), Denial> {
+    /// Keeps a set of rows that the identity is about to aggregate a column over, which was compared with those that were `seen`.
+    /// False where another was kept in the meantime, by another session of hers.
+    pub fn remember_rows(
+        &mut self,
+        column: &str,
+        set: &RowSet,
+        seen: &[RowSet],
+        now: Timestamp,
+    ) -> Result<bool, Denial> {
         let rules = self.rules();
         for (_, asked) in self.asked(column, self.labels().database()) {
-            rules.ledger.remember_rows(&asked, set.clone(), &rules.infer, now).map_err(|spent| match spent {
-                Spent::Until(more) => Denial::sets_spent(column, self.who(), more),
-                Spent::Full => Denial::probes_full(column),
-            })?;
+            match rules.ledger.remember_rows(&asked, set.clone(), seen, &rules.infer, now) {
+                Ok(()) => {}
+                Err(Spent::Meanwhile) => return Ok(false),
+                Err(Spent::Until(more)) => return Err(Denial::sets_spent(column, self.who(), more)),
+                Err(Spent::Full) => return Err(Denial::probes_full(column)),
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The comparisons that were taken last belong to this request.

@@ -16,10 +16,10 @@ fn give(builder: &mut FactsBuilder, question: usize, row: &str) -> Result<(), Ba
 const ANSWERS: &[(usize, &str)] = &[
     (0, "170002~NULL~pg_catalog~false"),
     (0, "170002~NULL~public~false"),
-    (1, "16400~public~people~r~16402~NULL~false~3 0~1"),
+    (1, "16400~public~people~r~16402~NULL~false~3 0~1~true"),
     (
         1,
-        "16410~public~v~v~16412~({QUERY :commandType 1 :utilityStmt <> :hasRecursive false :cteList <> :rtable ({RTE :eref {ALIAS :aliasname people :colnames (\"id\" \"x\" \"old\\ name\")} :rtekind 0 :relid 16400 :tablesample <>}) :jointree {FROMEXPR :fromlist ({RANGETBLREF :rtindex 1}) :quals <>} :targetList ({TARGETENTRY :expr {VAR :varno 1 :varattno 3 :varlevelsup 0 :varnosyn 1 :varattnosyn 3} :resno 1 :ressortgroupref 0 :resjunk false}) :groupClause <> :havingQual <> :distinctClause <> :sortClause <> :limitOffset <> :limitCount <> :rowMarks <> :setOperations <>})~false~NULL~NULL",
+        "16410~public~v~v~16412~({QUERY :commandType 1 :utilityStmt <> :hasRecursive false :cteList <> :rtable ({RTE :eref {ALIAS :aliasname people :colnames (\"id\" \"x\" \"old\\ name\")} :rtekind 0 :relid 16400 :tablesample <>}) :jointree {FROMEXPR :fromlist ({RANGETBLREF :rtindex 1}) :quals <>} :targetList ({TARGETENTRY :expr {VAR :varno 1 :varattno 3 :varlevelsup 0 :varnosyn 1 :varattnosyn 3} :resno 1 :ressortgroupref 0 :resjunk false}) :groupClause <> :havingQual <> :distinctClause <> :sortClause <> :limitOffset <> :limitCount <> :rowMarks <> :setOperations <>})~false~NULL~NULL~false",
     ),
     (2, "16400~1~id~23~-1~NULL~false~true"),
     (2, "16400~3~full_name~25~104~NULL~false~false"),
@@ -58,6 +58,7 @@ fn answers_become_a_catalog() {
     assert_eq!(facts.relations[0].columns.len(), 3);
     assert_eq!((&facts.relations[0].ordered_by[..], &facts.relations[1].ordered_by[..]), (&[3, 0][..], &[][..]));
     assert_eq!(facts.relations[0].partitioned_by, [1]);
+    assert_eq!((facts.relations[0].guarded, facts.relations[1].guarded), (true, false));
     assert_eq!(facts.relations[0].columns.iter().map(|c| c.constrained).collect::<Vec<_>>(), [true, false, false]);
     let who = &facts.functions[0];
     assert_eq!(
@@ -116,9 +117,9 @@ fn nonsense_is_refused() {
     }
     let mut builder = FactsBuilder::new("");
     assert_eq!(builder.row(3, &[Some(b"\xff"), Some(b"1")]).unwrap_err().what, "bytes that are not UTF-8");
-    give(&mut builder, 1, "9~public~t~r~0~NULL~false~NULL~NULL").unwrap();
+    give(&mut builder, 1, "9~public~t~r~0~NULL~false~NULL~NULL~false").unwrap();
     assert_eq!(
-        give(&mut builder, 1, "9~public~t~r~0~NULL~false~NULL~NULL").unwrap_err().what,
+        give(&mut builder, 1, "9~public~t~r~0~NULL~false~NULL~NULL~false").unwrap_err().what,
         "relations out of order"
     );
     assert_eq!(FactsBuilder::new("").finish().unwrap_err().what, "nothing");

@@ -5,7 +5,7 @@ use super::{Judge, Masks, Reveal};
 use crate::denial::{Denial, Inference};
 use crate::rules::TargetRules;
 use lockgate_core::{Action, Identity, Label};
-use lockgate_policy::{DenyReason, InferMode, Outcome, PolicyRef, Question, Resource};
+use lockgate_policy::{DenyReason, InferMode, Outcome, PolicyRef, Question, RequestContext, Resource, SqlContext};
 use lockgate_sql::{Catalog, How, Statement, Taint, Use};
 
 /// A comparison that is permitted within a budget: what it is compared with is in the statement's uses.
@@ -207,24 +207,80 @@ impl Judge<'_> {
             return false;
         }
         self.note(&decision.policies, &decision.alerts, &decision.observed, decision.depends_on_time);
-        // Another token of the same person may be for what this one is not for.
-        let anyhow = Identity { actions: None, ..self.identity.clone() };
+        let parties = parties(self.identity);
         taint.columns().iter().filter_map(|id| catalog.labelled(*id)).all(|column| {
             let name = format!("{}.{}", column.schema, column.table);
             let (rules, here) = (self.rules, self.target);
             let all = rules.targets.values().map(AsRef::as_ref);
             let leads_here = |other: &&TargetRules| other.facts.name != here.facts.name && other.place == here.place;
             let elsewhere = all.filter(leads_here).filter(|other| !other.place.is_empty());
-            std::iter::once(here).chain(elsewhere).map(|target| &target.facts).all(|target| {
-                let write = rules.policies.decide(&Question {
-                    identity: &anyhow,
-                    action: Action::Write,
-                    resource: Resource::Table { target, name: &name },
-                    context: &self.context,
-                });
-                self.depends_on_time |= write.depends_on_time;
-                matches!(write.outcome, Outcome::Deny(_))
-            })
+            std::iter::once(here)
+                .chain(elsewhere)
+                .all(|target| parties.iter().all(|party| !self.may_write(party, target, &name)))
         })
     }
+
+    /// Whether a party may write a table in any way: by a statement, by defining what writes it or is a copy of it, or by code
+    /// that nobody looks into. What cannot be told may be.
+    fn may_write(&mut self, party: &Identity, target: &TargetRules, name: &str) -> bool {
+        let table = Resource::Table { target: &target.facts, name };
+        let whole = Resource::Target(&target.facts);
+        let ways = WRITES
+            .iter()
+            .map(|verb| (Action::Write, *verb, table))
+            .chain(DEFINES.iter().map(|verb| (Action::Define, *verb, table)))
+            .chain(RUNS.iter().map(|verb| (Action::Execute, *verb, whole)))
+            .chain([(Action::Administer, "alter_system", whole)]);
+        ways.flat_map(|way| [(way, true), (way, false)]).any(|((action, verb, resource), has_where)| {
+            let sql = SqlContext {
+                verb: verb.to_owned(),
+                tables: std::iter::once(name.to_owned()).collect(),
+                has_where,
+                statement_count: 1,
+                ..SqlContext::default()
+            };
+            let decision = self.rules.policies.decide(&Question {
+                identity: party,
+                action,
+                resource,
+                context: &RequestContext { sql: Some(sql), ..self.context.clone() },
+            });
+            self.depends_on_time |= decision.depends_on_time;
+            !matches!(
+                decision.outcome,
+                Outcome::Deny(DenyReason::Forbidden(_) | DenyReason::NoPermit | DenyReason::OutOfScope)
+            )
+        })
+    }
+}
+
+/// The ways to write a table, as policies know them.
+const WRITES: [&str; 5] = ["insert", "update", "delete", "merge", "copy"];
+/// Definitions that write rows, or have others do it.
+const DEFINES: [&str; 6] =
+    ["create_table_as", "select_into", "alter_table", "truncate_table", "create_trigger", "create_rule"];
+/// What runs code.
+const RUNS: [&str; 3] = ["do", "call", "select"];
+
+/// An identity and everybody it acts for, each in the chain and by itself, whatever the proof at hand is for: another token of the
+/// same person may be for more, and who writes need not be the one who asks.
+fn parties(identity: &Identity) -> Vec<Identity> {
+    let whole = Identity { actions: None, ..identity.clone() };
+    let mut all = vec![whole.clone(), Identity { on_behalf_of: Vec::new(), ..whole.clone() }];
+    for (at, party) in identity.on_behalf_of.iter().enumerate() {
+        let groups = party.groups.as_ref().or(party.directories.first()).cloned().unwrap_or_default();
+        let alone = Identity {
+            user: party.user.clone(),
+            kind: party.kind,
+            groups,
+            directories: party.directories.clone(),
+            on_behalf_of: Vec::new(),
+            ..whole.clone()
+        };
+        let beyond = identity.on_behalf_of.get(at + 1..).unwrap_or_default().to_vec();
+        all.push(Identity { on_behalf_of: beyond, ..alone.clone() });
+        all.push(alone);
+    }
+    all.dedup();
+    all
 }

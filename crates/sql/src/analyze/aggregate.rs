@@ -84,7 +84,13 @@ impl<'t> Analyzer<'t> {
         let Resolved::User(index) = self.resolve(&var.schemaname, &var.relname) else { return None };
         let relation = self.catalog.relation(index)?;
         let renamed = var.alias.as_ref().is_some_and(|alias| !alias.colnames.is_empty());
-        if !matches!(relation.facts.kind, 'r' | 'p') || !var.inh || renamed || !self.path_known {
+        // Under row security another session, or this one with other settings, has other rows.
+        if !matches!(relation.facts.kind, 'r' | 'p')
+            || relation.facts.guarded
+            || !var.inh
+            || renamed
+            || !self.path_known
+        {
             return None;
         }
         let lineage = self.lineage(index);

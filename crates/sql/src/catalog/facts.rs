@@ -136,6 +136,8 @@ pub struct RelationFacts {
     pub definition: Option<Code>,
     /// Whether rules other than a view's own rewrite statements on it.
     pub has_rules: bool,
+    /// Which of its rows there are hangs on the session: it has row security.
+    pub guarded: bool,
     /// The columns of the index that its rows were put in order by (CLUSTER), 0 for an expression; empty if by none.
     pub ordered_by: Vec<i16>,
     /// The columns that decide in which partition a row lies, 0 for an expression; empty if it is not partitioned.

@@ -235,7 +235,8 @@ pub const SNAPSHOT_SQL: [&str; 14] = [
         "CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::pg_catalog.\"char\"[]) THEN COALESCE((SELECT CASE WHEN pg_catalog.octet_length(r.ev_action::pg_catalog.text) OPERATOR(pg_catalog.<=) 16000000 THEN r.ev_action::pg_catalog.text END FROM pg_catalog.pg_rewrite r WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.=) '1'::pg_catalog.\"char\" LIMIT 1), '') END, ",
         "(EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class OPERATOR(pg_catalog.=) c.oid AND r.ev_type OPERATOR(pg_catalog.<>) '1'::pg_catalog.\"char\"))::pg_catalog.text, ",
         "(SELECT pg_catalog.array_to_string(i.indkey::pg_catalog.int2[], ' ') FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisclustered LIMIT 1), ",
-        "(SELECT pg_catalog.array_to_string(k.partattrs::pg_catalog.int2[], ' ') FROM pg_catalog.pg_partitioned_table k WHERE k.partrelid OPERATOR(pg_catalog.=) c.oid) ",
+        "(SELECT pg_catalog.array_to_string(k.partattrs::pg_catalog.int2[], ' ') FROM pg_catalog.pg_partitioned_table k WHERE k.partrelid OPERATOR(pg_catalog.=) c.oid), ",
+        "c.relrowsecurity::pg_catalog.text ",
         "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace ",
         "WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f,S}'::pg_catalog.\"char\"[]) AND ",
         user!("c.oid"),
@@ -563,6 +564,7 @@ impl FactsBuilder {
             has_rules: row.truth()?,
             ordered_by: row.column_numbers()?,
             partitioned_by: row.column_numbers()?,
+            guarded: row.truth()?,
             keys: Vec::new(),
             columns: Vec::new(),
         };

@@ -28,6 +28,7 @@ fn relation(
         row_type: oid + 1_000,
         definition: definition.map(|sql| Code::Sql(sql.into())),
         has_rules: false,
+        guarded: false,
         ordered_by: Vec::new(),
         partitioned_by: Vec::new(),
         // What has an `id` has it once.
