@@ -1,6 +1,8 @@
 //! A cancel reaches the client's own statement and no other.
 
-use lockgate_tests::wire::{self, Client};
+use crate::masking::leaked;
+use crate::recording::ends;
+use lockgate_tests::wire::{self, Client, Frame};
 use lockgate_tests::{Postgres, Scene, process, scene};
 use std::time::{Duration, Instant};
 
@@ -37,6 +39,75 @@ fn a_wrong_key_does_nothing() {
     }
     let frames = client.until_ready();
     assert_eq!(wire::rows(&frames).len(), 1, "{frames:?}");
+}
+
+/// Cancelled in the middle of anything, a session tells so once, is in no transaction that the client did not begin, and goes on.
+#[test]
+fn a_session_goes_on_wherever_it_is_cancelled() {
+    let mut scene = scene();
+    let dana = scene.dana();
+    let mut client = Client::login(scene.gateway.port, "dana", &dana);
+    let key = client.key.clone().unwrap();
+    let port = scene.gateway.port;
+    let cancel = |after: u64| {
+        std::thread::sleep(Duration::from_millis(after));
+        Client::connect(port).send_raw(&wire::cancel(&key));
+    };
+    let execute = |sql: &str| [wire::parse("", sql), wire::bind("", "", &[], 0), wire::execute("", 0)].concat();
+    // In the gateway's own transaction around what leaves something behind.
+    client.send(b'Q', &wire::text("SELECT set_config('a.b', name, false), pg_sleep(1) FROM people"));
+    cancel(300);
+    assert_eq!(ended(&client.until_ready()), "57014 I");
+    // In a transaction of the client's.
+    client.query("BEGIN");
+    client.send(b'Q', &wire::text("SELECT pg_sleep(30)"));
+    cancel(300);
+    assert_eq!(ended(&client.until_ready()), "57014 E");
+    client.query("ROLLBACK");
+    // In a pipeline, with what is behind it.
+    client.send_raw(&[execute("SELECT 1"), execute("SELECT pg_sleep(30)"), execute("SELECT 2"), wire::sync()].concat());
+    cancel(300);
+    let frames = client.until_ready();
+    assert_eq!((ended(&frames), wire::rows(&frames).len()), ("57014 I".to_owned(), 1));
+    // While the client's data is waited for, and what it still sends of that.
+    for extended in [false, true] {
+        let copy = "COPY notes (body) FROM STDIN";
+        if extended {
+            client.send_raw(&[execute(copy), wire::message(b'H', b"")].concat());
+        } else {
+            client.send(b'Q', &wire::text(copy));
+        }
+        while client.frame().tag != b'G' {}
+        client.send(b'd', b"one\n");
+        cancel(200);
+        // A server looks for it with the next row.
+        std::thread::sleep(Duration::from_millis(300));
+        client.send_raw(&[wire::message(b'd', b"two\n"), wire::message(b'c', b"")].concat());
+        if extended {
+            client.send_raw(&wire::sync());
+        }
+        assert_eq!(ended(&client.until_ready()), "57014 I", "extended: {extended}");
+    }
+    // While data comes that is masked.
+    client.send(b'Q', &wire::text("COPY (SELECT ssn, pg_sleep(0.1) FROM people) TO STDOUT"));
+    cancel(400);
+    assert_eq!(ended(&client.until_ready()), "57014 I");
+    // With nothing to cancel.
+    cancel(0);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(client.value("SELECT count(*) FROM notes"), "20");
+    assert_eq!(leaked(&client.seen), None);
+    drop(client);
+    assert_eq!(scene.gateway.stop(), Some(0));
+    let ended = ends(&scene.gateway.events());
+    assert_eq!(ended.iter().filter(|(_, how)| how == "cancelled").count(), 6, "{ended:?}");
+}
+
+/// The code of the one error, and the status behind it.
+fn ended(frames: &[Frame]) -> String {
+    let errors: Vec<String> = frames.iter().filter(|f| f.tag == b'E').filter_map(|f| f.field(b'C')).collect();
+    let [.., ready] = frames else { panic!("nothing came") };
+    format!("{} {}", errors.join("+"), char::from(ready.body[0]))
 }
 
 /// What the gateway asks about names before a statement is no statement of the client's, but the client cannot know.

@@ -466,7 +466,7 @@ fn a_search_goes_by_words_verdict_and_time() {
 
 /// Every request of every recording has exactly one end, and every session an end after which nothing comes. Yields how
 /// requests ended, by the text that was asked.
-fn ends(events: &[Value]) -> Vec<(String, String)> {
+pub(crate) fn ends(events: &[Value]) -> Vec<(String, String)> {
     let mut asked = std::collections::BTreeMap::new();
     let mut ended = Vec::new();
     let mut closed = std::collections::BTreeSet::new();
