@@ -30,6 +30,7 @@ bench: ## Measure against a direct connection, HAProxy and PgBouncer
 	@scripts/install build bench
 	$(CARGO) build --locked --release -p lockgate -p lockgate-tests --bins
 	$(CARGO) build --locked --release -p lockgate-detect --example detect_throughput
+	$(CARGO) build --locked --release -p lockgate-mask --example content_throughput
 	$(CARGO) build --locked --release -p lockgate-tests --example statement_analysis
 	@bench/run
 

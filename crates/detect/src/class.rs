@@ -20,6 +20,8 @@ pub(crate) const W: u16 = 4096;
 pub(crate) const UNDERSCORE: u16 = 8192;
 /// The letters of hexadecimal.
 pub(crate) const HEX: u16 = 16384;
+/// What is of no other class.
+pub(crate) const OTHER: u16 = 32768;
 
 /// Letters and digits of ASCII.
 pub(crate) const ALNUM: u16 = DIGIT | LETTER;
@@ -44,7 +46,7 @@ const fn class(byte: u8) -> u16 {
         b'%' | b'\\' | b'&' | b'=' => ESCAPE,
         0x80..=0xff => HIGH,
         0 | 0x1b => CONTROL,
-        _ => 0,
+        _ => OTHER,
     }
 }
 
@@ -90,15 +92,28 @@ pub(crate) struct Summary {
 impl Summary {
     pub(crate) fn of(text: &[u8]) -> Self {
         let classes = text.iter().fold(0, |all, byte| all | CLASSES.get(usize::from(*byte)).copied().unwrap_or(0));
-        // A second, plain loop: the compiler makes vector code of it.
-        let digits = if classes & DIGIT == 0 { 0 } else { text.iter().filter(|b| b.is_ascii_digit()).count() };
+        // A second, plain loop, of which the compiler makes vector code: with sums of one byte each, many at once.
+        let count = |part: &[u8]| usize::from(part.iter().map(|b| u8::from(b.is_ascii_digit())).sum::<u8>());
+        let digits = if classes & DIGIT == 0 { 0 } else { text.chunks(usize::from(u8::MAX)).map(count).sum() };
         Summary { classes, digits }
+    }
+
+    /// Whether the whole value is one run of base64 or hexadecimal without padding.
+    pub(crate) fn is_run(self) -> bool {
+        self.classes & !(RUN | HEX | W) == 0
     }
 
     /// Whether any of these classes occurs.
     pub(crate) fn has(self, classes: u16) -> bool {
         self.classes & classes != 0
     }
+}
+
+/// Whether digits begin anywhere behind `start` but within a word of letters and digits. One plain pass, of which the compiler
+/// makes vector code.
+pub(crate) fn digits_apart(text: &[u8], start: usize) -> bool {
+    let pairs = slice(text, start, text.len()).iter().zip(slice(text, start + 1, text.len()));
+    pairs.fold(false, |any, (before, byte)| any | (byte.is_ascii_digit() & !before.is_ascii_alphanumeric()))
 }
 
 /// The byte at `at`; 0 outside.

@@ -41,6 +41,9 @@ impl ColumnEvidence {
         detectors.scan(cell, column, hits);
         let weight = self.judge(cell);
         self.count(cell, hits);
+        if hits.is_empty() {
+            return weight;
+        }
         let few = self.cells > CELLS_MANY && self.sure() * 20 < self.cells;
         hits.retain(|hit| hit.strength >= if few { Strength::Likely } else { Strength::Fair });
         weight
@@ -81,6 +84,9 @@ impl ColumnEvidence {
             }
         }
         self.cells += 1;
+        if hits.is_empty() {
+            return;
+        }
         let trimmed = cell.trim_ascii();
         for hit in hits {
             if slice(cell, hit.start, hit.end).len() * 10 < trimmed.len() * 9 {

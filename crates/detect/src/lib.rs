@@ -16,6 +16,7 @@ mod crypto;
 mod custom;
 mod email;
 mod evidence;
+mod first;
 mod iban;
 mod ip;
 mod kind;

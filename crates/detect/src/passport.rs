@@ -78,10 +78,17 @@ pub(crate) fn zones(text: &[u8], mut found: impl FnMut(usize, usize)) {
     }
 }
 
+/// Whether a word of this length can be a passport's number.
+#[inline]
+pub(crate) fn may_be_number(length: usize) -> bool {
+    (6..=9).contains(&length)
+}
+
 /// Whether a word can be a passport's number, where something calls it so.
 pub(crate) fn is_number(token: &[u8]) -> bool {
-    let digits = token.iter().filter(|b| b.is_ascii_digit()).count();
-    (6..=9).contains(&token.len()) && digits >= 5 && token.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+    may_be_number(token.len())
+        && token.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        && token.iter().filter(|b| b.is_ascii_digit()).count() >= 5
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::number::{Number, Run};
 use crate::phone::{Sure, phone};
 use crate::ssn::{Written, ssn};
 use crate::token::{Token, begins_word, runs, tokens};
-use crate::{crypto, email, iban, ip, layers, national, passport, secret, spread, url};
+use crate::{crypto, email, first, iban, ip, layers, national, passport, secret, spread, url};
 use std::sync::Arc;
 
 /// What found a hit.
@@ -81,6 +81,9 @@ const TOKENS: u64 = Kind::AwsKey.bit()
 /// National numbers.
 const IDS: u64 = Kind::IDS;
 
+/// The fewest digits of anything but an address with its three dots.
+const DIGITS_MIN: usize = 7;
+
 /// How many countries' numbers one number can be: more than there are for any length.
 const IDS_AT_ONCE: usize = 16;
 
@@ -107,17 +110,21 @@ impl Detectors {
 
     /// Finds what is in a text. Hits are sorted and do not overlap; those below [`Strength::Fair`] mean something only
     /// to a column's evidence. `hits` must be empty.
+    #[inline]
     pub fn scan(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
-        if self.custom.is_empty() && is_uuid(text) {
-            return;
+        if !self.custom.is_empty() || !is_short_number(text) && !is_uuid(text) {
+            self.scan_all(text, column, hits);
         }
+    }
+
+    fn scan_all(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
         let summary = Summary::of(text);
         self.plain(text, summary, column, hits);
         if summary.has(class::ESCAPE | class::HIGH | class::CONTROL) {
             self.layered(text, column, hits);
         }
         if text.len() >= layers::RUN_BYTES_MIN {
-            self.encoded(text, column, hits);
+            self.encoded(text, summary, column, hits);
         }
         for (index, custom) in self.custom.iter().enumerate() {
             let strength = if custom.is_checked() { Strength::Certain } else { Strength::Likely };
@@ -156,8 +163,10 @@ impl Detectors {
     }
 
     /// What is in runs of base64 and hexadecimal.
-    fn encoded(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
-        let mut inner = Vec::new();
+    fn encoded(&self, text: &[u8], summary: Summary, column: &Column, hits: &mut Vec<Hit>) {
+        if summary.is_run() {
+            return self.decoded(text, 0, text.len(), column, hits);
+        }
         let mut floor = 0;
         runs(text, layers::RUN_BYTES_MIN, |start, end| {
             if start < floor {
@@ -165,16 +174,22 @@ impl Detectors {
             }
             let end = layers::lines(text, start, end);
             floor = end;
-            for (from, to) in layers::pieces(start, end) {
-                let Some(decoded) = layers::decode(slice(text, from, to)) else { continue };
-                inner.clear();
-                self.plain(&decoded, Summary::of(&decoded), column, &mut inner);
-                let best = inner.iter().filter(|h| h.strength >= Strength::Likely).max_by_key(|h| h.strength);
-                if let Some(best) = best {
-                    hits.push(Hit { start: from, end: to, ..*best });
-                }
-            }
+            self.decoded(text, start, end, column, hits);
         });
+    }
+
+    /// What is in the run from `start` to `end`.
+    fn decoded(&self, text: &[u8], start: usize, end: usize, column: &Column, hits: &mut Vec<Hit>) {
+        let mut inner = Vec::new();
+        for (from, to) in layers::pieces(start, end) {
+            let Some(decoded) = layers::decode(slice(text, from, to)) else { continue };
+            inner.clear();
+            self.plain(&decoded, Summary::of(&decoded), column, &mut inner);
+            let best = inner.iter().filter(|h| h.strength >= Strength::Likely).max_by_key(|h| h.strength);
+            if let Some(best) = best {
+                hits.push(Hit { start: from, end: to, ..*best });
+            }
+        }
     }
 
     /// What is in a text as it stands.
@@ -190,8 +205,8 @@ impl Detectors {
         }
         // Nothing of interest has less than seven digits, but for addresses with their three dots.
         let dots = || text.iter().filter(|b| **b == b'.').count();
-        if summary.digits >= 7 || summary.digits >= 4 && summary.has(class::DOT) && dots() >= 3 {
-            scan.numbers();
+        if summary.digits >= DIGITS_MIN || summary.digits >= 4 && summary.has(class::DOT) && dots() >= 3 {
+            scan.numbers(true);
         }
         if summary.has(class::COLON) && self.has(Kind::Ip) {
             scan.v6();
@@ -212,15 +227,30 @@ impl Detectors {
     }
 }
 
+/// What makes a hit better than another that overlaps it.
+fn rank(hit: &Hit) -> impl Ord + use<> {
+    let sure = hit.strength >= Strength::Fair;
+    // Of two for the same bytes, the one that is a secret.
+    let secret = matches!(hit.detector, Detector::Kind(kind) if kind.is_secret());
+    (sure, hit.end - hit.start, secret, hit.strength, std::cmp::Reverse(hit.detector))
+}
+
 /// Orders hits and takes the better of two that overlap. What remains of the other beyond it stays a hit.
 fn resolve(hits: &mut Vec<Hit>) {
+    let Some(first) = hits.first().copied() else { return };
+    // A bare number has several, all of which are the whole of it.
+    if hits.iter().all(|hit| (hit.start, hit.end) == (first.start, first.end)) {
+        let best = hits.iter().copied().reduce(|best, hit| if rank(&hit) > rank(&best) { hit } else { best });
+        hits.clear();
+        hits.extend(best);
+    } else {
+        resolve_all(hits);
+    }
+}
+
+/// The same for hits that are anywhere.
+fn resolve_all(hits: &mut Vec<Hit>) {
     hits.sort_by_key(|h| (h.start, std::cmp::Reverse(h.end)));
-    // Of two for the same bytes, the one that is a secret.
-    let secret = |h: &Hit| matches!(h.detector, Detector::Kind(kind) if kind.is_secret());
-    let rank = |h: &Hit| {
-        let sure = h.strength >= Strength::Fair;
-        (sure, h.end - h.start, secret(h), h.strength, std::cmp::Reverse(h.detector))
-    };
     let mut kept: Vec<Hit> = Vec::with_capacity(hits.len());
     'next: for hit in hits.iter() {
         let mut hit = *hit;
@@ -239,6 +269,12 @@ fn resolve(hits: &mut Vec<Hit>) {
         kept.push(hit);
     }
     *hits = kept;
+}
+
+/// Whether a whole value is of digits alone and too short for anything, as most numbers are.
+#[inline]
+fn is_short_number(text: &[u8]) -> bool {
+    text.len() < DIGITS_MIN && text.iter().fold(true, |all, byte| all & byte.is_ascii_digit())
 }
 
 /// Whether a whole value is a UUID, of which columns of keys are full.
@@ -347,13 +383,18 @@ impl Scan<'_> {
         }
     }
 
-    fn numbers(&mut self) {
+    /// `ahead`: what is ahead is looked at once, for numbers that are only within words.
+    fn numbers(&mut self, mut ahead: bool) {
         let text = self.text;
         let mut place = 0;
         while let Some(offset) = slice(text, place, text.len()).iter().position(u8::is_ascii_digit) {
             let start = place + offset;
             // Inside a word nothing begins.
             if before(text, start).is_ascii_alphabetic() {
+                if ahead && !self.more_than_words(start) {
+                    return;
+                }
+                ahead = false;
                 place = start + word_length(text, start);
                 if place - start >= card::USUAL_MIN {
                     self.word(start, place);
@@ -372,6 +413,13 @@ impl Scan<'_> {
                 self.word(start, end);
             }
         }
+    }
+
+    /// Whether something may be made of the digits from `start` on, which is inside a word: some begin elsewhere, or so many follow
+    /// each other that they are a card.
+    fn more_than_words(&self, start: usize) -> bool {
+        class::digits_apart(self.text, start)
+            || self.cards && spread::long_digits(self.text, start, self.text.len()).is_some()
     }
 
     /// Cards in a word: one in its digits, however long it is otherwise.
@@ -458,7 +506,7 @@ impl Scan<'_> {
         }
         // A number that cannot go on and is too short is none.
         let single = !matches!(next, b' ' | b'-' | b'.' | b'/' | b'_' | b'(' | b')');
-        if single && end - start < 7 {
+        if single && end - start < DIGITS_MIN {
             return end;
         }
         // Digits in one piece that begin a value whose name is of other things are at most a card's.
@@ -473,13 +521,13 @@ impl Scan<'_> {
             return end;
         }
         let total = run.first(run.len()).map_or(0, |n| n.digits.len());
-        if total < 7 {
+        if total < DIGITS_MIN {
             return end;
         }
         let mut past = end;
         for count in 1..=run.len() {
             let Some(number) = run.first(count) else { break };
-            if number.digits.len() < 7 {
+            if number.digits.len() < DIGITS_MIN {
                 continue;
             }
             if number.ends() {
@@ -559,7 +607,7 @@ impl Scan<'_> {
                     *place = Some(hit);
                 }
             });
-            for hit in found.into_iter().flatten() {
+            for hit in found.iter().flatten() {
                 let named = *called.get_or_insert_with(|| self.is_called(start, context::NATIONAL | context::SSN));
                 let other = self.column.topics.has(context::OTHER);
                 let strength = match (named, hit.itself && !(other && number.is_bare())) {
@@ -624,26 +672,26 @@ impl Scan<'_> {
         tokens(text, 40, |token| match token {
             Token::Word(start, end) => {
                 let length = end - start;
-                if length < 2 || !begins_word(text, start) {
+                if !first::may_be_something(text, start, length) || !begins_word(text, start) {
                     return;
                 }
-                if length >= 4
-                    && kinds & Kind::Iban.bit() != 0
-                    && at(text, start + 2).is_ascii_digit()
-                    && at(text, start).is_ascii_alphabetic()
+                if kinds & Kind::Iban.bit() != 0
+                    && first::may_be_account(text, start)
                     && let Some(end) = iban::iban(text, start)
                 {
                     self.push(Kind::Iban, start, end, Strength::Certain);
                     return;
                 }
                 if kinds & TOKENS != 0
-                    && matches!(at(text, start), b'A' | b'G' | b'e' | b'g' | b'r' | b's' | b'w' | b'x' | b'y')
+                    && first::may_be_secret(text, start)
                     && let Some((kind, end)) = secret::token(text, start)
                 {
                     self.push(kind, start, end, Strength::Certain);
                     return;
                 }
-                if length >= 14 && kinds & Kind::CryptoAddress.bit() != 0 && crypto::is_address(slice(text, start, end))
+                if kinds & Kind::CryptoAddress.bit() != 0
+                    && first::may_be_address(text, start, length)
+                    && crypto::is_address(slice(text, start, end))
                 {
                     self.push(Kind::CryptoAddress, start, end, Strength::Certain);
                     return;
@@ -671,5 +719,96 @@ impl Scan<'_> {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn all() -> Detectors {
+        Detectors::new(Kind::ALL.iter().copied(), Vec::new())
+    }
+
+    /// Texts of what numbers and words are made of, cards in words among them.
+    fn texts() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop_oneof![
+            "[A-Za-z0-9+/]{0,30}",
+            "[a-z]{0,3}[0-9]{0,20}[a-z]{0,3}",
+            "[0-9]{1,4}[-. /_:,x]",
+            "(4111111111111111|5555555555554444|378282246310005|219-45-6789|10.1.2.3|4.111111111111111e15|\\+1 202 555 0143)",
+            "[ -~é١]{0,3}",
+        ];
+        proptest::collection::vec(part, 0..8).prop_map(|parts| parts.concat().into_bytes())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        /// What the look ahead leaves out is nothing.
+        #[test]
+        fn numbers_are_the_same_with_and_without_a_look_ahead(text in texts(), cards in any::<bool>(), name in "(|c1|phone|order_id|card)") {
+            let (set, column) = (all(), Column::named(name.as_bytes()));
+            let numbers = |ahead: bool| {
+                let mut hits = Vec::new();
+                Scan { set: &set, text: &text, column: &column, mails: false, cards, listed: 0, hits: &mut hits }.numbers(ahead);
+                hits
+            };
+            prop_assert_eq!(numbers(true), numbers(false));
+        }
+
+        /// A value that is one run is read as the run that is found in it, and no other value is.
+        #[test]
+        fn a_run_is_the_same_as_a_whole_value(
+            before in "[ -~]{0,2}",
+            run in prop_oneof![
+                texts(),
+                texts().prop_map(|text| text.iter().flat_map(|b| format!("{b:02x}").into_bytes()).collect()),
+                Just(b"am9obkBleGFtcGxlLmNvbSBhbmQgbW9yZSBh".to_vec()),
+                Just(b"6a6f686e406578616d706c652e636f6d".to_vec()),
+                "[A-Za-z0-9+/_-]{18,80}={0,2}".prop_map(String::into_bytes),
+            ],
+            after in "[ -~]{0,2}",
+        ) {
+            let text = [before.as_bytes(), &run, after.as_bytes()].concat();
+            let encoded = |summary: Summary| {
+                let mut hits = Vec::new();
+                all().encoded(&text, summary, &Column::default(), &mut hits);
+                hits
+            };
+            let summary = Summary::of(&text);
+            if text.len() >= layers::RUN_BYTES_MIN {
+                prop_assert_eq!(encoded(summary), encoded(Summary { classes: u16::MAX, ..summary }));
+            }
+        }
+
+        /// A number that is too short for anything is nothing, whatever its column is called.
+        #[test]
+        fn a_short_number_is_nothing(text in "[0-9]{0,8}", name in "(|c1|phone|ssn|passport|card|ip|order_id)") {
+            let mut hits = Vec::new();
+            if is_short_number(text.as_bytes()) {
+                all().scan_all(text.as_bytes(), &Column::named(name.as_bytes()), &mut hits);
+            }
+            prop_assert_eq!(hits, []);
+        }
+
+        /// The best of several hits for the same bytes is the one that remains of them.
+        #[test]
+        fn hits_for_the_same_bytes_are_resolved_as_others_are(made in proptest::collection::vec((0..4_usize, 0..Kind::ALL.len(), 0..5_usize), 1..8), apart in any::<bool>()) {
+            const STRENGTHS: [Strength; 5] =
+                [Strength::Possible, Strength::Checked, Strength::Fair, Strength::Likely, Strength::Certain];
+            let hit = |(start, kind, strength): (usize, usize, usize)| Hit {
+                start: if apart { start } else { 0 },
+                end: if apart { start + 2 } else { 9 },
+                detector: Detector::Kind(Kind::ALL[kind]),
+                strength: STRENGTHS[strength],
+            };
+            let hits: Vec<Hit> = made.into_iter().map(hit).collect();
+            let (mut one, mut other) = (hits.clone(), hits);
+            resolve(&mut one);
+            resolve_all(&mut other);
+            prop_assert_eq!(one, other);
+        }
     }
 }

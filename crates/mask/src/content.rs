@@ -15,7 +15,6 @@ use crate::types::{ScalarKind, Shape, TypeTable};
 use lockgate_core::Label;
 use lockgate_core::limits::MASK_TYPE_DEPTH_MAX;
 use lockgate_detect::{ColumnEvidence, Custom, Detector, Detectors, Hit, Kind, Strength, Weight};
-use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -335,6 +334,8 @@ impl Looks {
 pub(crate) struct Evidence {
     columns: Vec<ColumnEvidence>,
     hits: Vec<Hit>,
+    /// The text of a value that is written in another way.
+    text: Vec<u8>,
     /// Cells that may be one value cut in pieces.
     pieces: Pieces,
 }
@@ -383,8 +384,8 @@ impl Evidence {
                 }
                 // No way of writing a piece takes more.
                 Some((look, value)) if value.len() <= 20 => {
-                    let text = readable(look.way, value);
-                    self.pieces.cell(plan, looks, index, text.as_deref().map(|text| (false, text)));
+                    let text = readable(look.way, value, &mut self.text);
+                    self.pieces.cell(plan, looks, index, text.map(|text| (false, text)));
                 }
                 _ => self.pieces.cell(plan, looks, index, None),
             }
@@ -399,15 +400,12 @@ impl Evidence {
             self.columns.resize_with(index + 1, ColumnEvidence::default);
         }
         let Some(evidence) = self.columns.get_mut(index) else { return Shown::Same };
-        let text = match readable(look.way, value) {
-            Some(text) => text,
-            None => return Shown::Same,
-        };
+        let Some(text) = readable(look.way, value, &mut self.text) else { return Shown::Same };
         if let Some(rule) = self.pieces.rule(index) {
             return cut(look, rule, value);
         }
         if looks.columns() == 1 {
-            let piece = Some(&text).filter(|text| text.len() <= ROW_PIECE_BYTES_MAX);
+            let piece = Some(text).filter(|text| text.len() <= ROW_PIECE_BYTES_MAX);
             match piece {
                 Some(piece) => {
                     if let Some(rule) = self.pieces.add(plan, look.way == Way::Text, piece) {
@@ -420,7 +418,7 @@ impl Evidence {
         if text.len() <= SHORT_BYTES_MAX {
             return Shown::Same;
         }
-        match evidence.weigh(&plan.detectors, &text, &look.column, &mut self.hits) {
+        match evidence.weigh(&plan.detectors, text, &look.column, &mut self.hits) {
             Weight::Whole(detector) => whole(look, plan.rule(detector), value),
             Weight::Cells if self.hits.is_empty() => Shown::Same,
             Weight::Cells => {
@@ -466,27 +464,40 @@ fn shown(masks: &[CellMask], rule: usize, value: &[u8]) -> Shown {
     }
 }
 
-/// The text in a value, for detectors.
-pub(crate) fn readable(way: Way, value: &[u8]) -> Option<Cow<'_, [u8]>> {
+/// The text in a value, for detectors: in the value itself, or written to `out`.
+#[inline]
+pub(crate) fn readable<'a>(way: Way, value: &'a [u8], out: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     match way {
-        Way::Parts(parts) => Some(Cow::Owned(parts.read(value))),
-        Way::Text | Way::Whole => Some(Cow::Borrowed(value)),
-        Way::Json(skip) => value.get(skip..).map(Cow::Borrowed),
+        Way::Text | Way::Whole => Some(value),
+        _ => written(way, value, out),
+    }
+}
+
+/// The text in a value that is not one itself.
+fn written<'a>(way: Way, value: &'a [u8], out: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    match way {
+        Way::Text | Way::Whole => return Some(value),
+        Way::Json(skip) => return value.get(skip..),
+        Way::Parts(parts) => *out = parts.read(value),
         Way::Hex => {
             let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
             let bytes = value.strip_prefix(b"\\x").and_then(|digits| digits.chunks_exact(2).map(byte).collect());
             // `bytea_output = escape` leaves what can be read as it is.
-            Some(bytes.map_or(Cow::Borrowed(value), Cow::<[u8]>::Owned))
+            let Some(bytes) = bytes else { return Some(value) };
+            *out = bytes;
         }
         Way::Float => {
             let number = f64::from_be_bytes(value.try_into().ok()?);
             // Beyond that, or with a fraction, it is no number of anything.
-            (number.fract() == 0.0 && number.abs() < 1e18).then(|| Cow::Owned(format!("{number}").into_bytes()))
+            if number.fract() != 0.0 || number.abs() >= 1e18 {
+                return None;
+            }
+            *out = number.to_string().into_bytes();
         }
         // With two decimals, as most currencies have.
         Way::Money => {
             let number = i64::from_be_bytes(value.try_into().ok()?);
-            Some(Cow::Owned(format!("{}.{:02}", number / 100, (number % 100).abs()).into_bytes()))
+            *out = format!("{}.{:02}", number / 100, (number % 100).abs()).into_bytes();
         }
         Way::Integer => {
             let number = match *value {
@@ -495,9 +506,9 @@ pub(crate) fn readable(way: Way, value: &[u8]) -> Option<Cow<'_, [u8]>> {
                 [a, b, c, d, e, f, g, h] => i64::from_be_bytes([a, b, c, d, e, f, g, h]),
                 _ => return None,
             };
-            Some(Cow::Owned(number.to_string().into_bytes()))
+            return Some(decimal(number, out));
         }
-        Way::Numeric => numeric(value).map(Cow::Owned),
+        Way::Numeric => *out = numeric(value)?,
         Way::Address => {
             // Family, bits, is_cidr, length, address.
             let (_, address) = value.split_first_chunk::<4>()?;
@@ -505,9 +516,38 @@ pub(crate) fn readable(way: Way, value: &[u8]) -> Option<Cow<'_, [u8]>> {
                 Ok(four) => Ipv4Addr::from(four).to_string(),
                 Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(address).ok()?).to_string(),
             };
-            Some(Cow::Owned(text.into_bytes()))
+            *out = text.into_bytes();
         }
     }
+    Some(out)
+}
+
+/// The longest number in decimal, with its sign.
+const NUMBER_BYTES: usize = 20;
+
+/// A number in decimal, at the end of `out`. Two digits at once, and copied nowhere: whole columns are of such.
+fn decimal(number: i64, out: &mut Vec<u8>) -> &[u8] {
+    out.resize(NUMBER_BYTES, b'0');
+    let mut rest = number.unsigned_abs();
+    let mut start = NUMBER_BYTES;
+    for pair in out.rchunks_exact_mut(2) {
+        let two = u8::try_from(rest % 100).unwrap_or(0);
+        pair.copy_from_slice(&[b'0' + two / 10, b'0' + two % 10]);
+        rest /= 100;
+        start -= 2;
+        if rest == 0 {
+            start += usize::from(two < 10);
+            break;
+        }
+    }
+    if number < 0
+        && let Some(sign) = start.checked_sub(1)
+        && let Some(place) = out.get_mut(sign)
+    {
+        *place = b'-';
+        start = sign;
+    }
+    out.get(start..).unwrap_or_default()
 }
 
 /// The digits of a `numeric`: groups of four with a weight (`numeric_send`), as many of them behind the point as its scale has.
@@ -537,3 +577,18 @@ fn numeric(value: &[u8]) -> Option<Vec<u8>> {
 
 /// The digits behind the point that are read.
 const FRACTION_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_writes_them() {
+        let powers = (0..63).flat_map(|bit| [(1_i64 << bit) - 1, 1 << bit, (1 << bit) + 1]);
+        let tens = (0..19).flat_map(|power| [10_i64.pow(power) - 1, 10_i64.pow(power), 10_i64.pow(power) + 1]);
+        let mut out = b"what was there".to_vec();
+        for number in powers.chain(tens).flat_map(|n| [n, -n]).chain([i64::MIN, i64::MAX]) {
+            assert_eq!(decimal(number, &mut out), number.to_string().as_bytes());
+        }
+    }
+}

@@ -145,8 +145,8 @@ fn part(type_oid: u32, rest: &mut &[u8], depth: usize, out: &mut Vec<u8>) -> Opt
     match way_of(type_oid) {
         _ if formed => {}
         Way::Parts(_) => out.extend_from_slice(value),
-        way => match readable(way, value) {
-            Some(text) => out.extend_from_slice(&text),
+        way => match readable(way, value, &mut Vec::new()) {
+            Some(text) => out.extend_from_slice(text),
             None => out.extend_from_slice(value),
         },
     }

@@ -39,6 +39,8 @@ struct Piece {
     number: bool,
     /// An account number begins here.
     head: bool,
+    /// The name of its column speaks of values that are somebody's.
+    named: bool,
 }
 
 /// Neighbouring cells that may be pieces of one value.
@@ -123,7 +125,8 @@ impl Pieces {
         };
         let digits = cell.iter().all(u8::is_ascii_digit);
         let number = cell.len() <= NUMBER_BYTES_MAX && (digits || free && is_number(cell));
-        let other = || cell.len() > SHORT_BYTES_MAX && looks.name(index).is_some_and(Column::is_of_other_things);
+        let name = looks.name(index);
+        let other = || cell.len() > SHORT_BYTES_MAX && name.is_some_and(Column::is_of_other_things);
         let head = free && !number && is_head(cell);
         let open = || self.pieces.iter().any(|piece| piece.head);
         let piece =
@@ -141,14 +144,23 @@ impl Pieces {
         if self.text.len() == start {
             return;
         }
-        self.pieces.push(Piece { start, end: self.text.len(), index, free, digits, number, head });
+        let named = name.is_some_and(Column::says_anything);
+        self.pieces.push(Piece { start, end: self.text.len(), index, free, digits, number, head, named });
     }
 
     /// The cells that belong together end: notes what they are.
     pub(crate) fn together(&mut self, plan: &ContentPlan, looks: &Looks) {
+        let alone = self.pieces.iter().all(|piece| piece.digits);
+        self.values(plan, looks, alone);
+        self.text.clear();
+        self.pieces.clear();
+    }
+
+    /// Notes the values that the cells make up. `alone`: all pieces are of digits alone.
+    fn values(&mut self, plan: &ContentPlan, looks: &Looks, alone: bool) {
         let mut first = 0;
         while self.pieces.get(first).is_some_and(|piece| self.text.len() >= piece.start + VALUE_BYTES_MIN) {
-            first = match self.value(plan, looks, first) {
+            first = match self.value(plan, looks, first, alone) {
                 Some((last, rule)) => {
                     let index = |at: usize| self.pieces.get(at).map_or(0, |piece| piece.index);
                     let (from, to) = (index(first), index(last));
@@ -160,22 +172,22 @@ impl Pieces {
                 None => first + 1,
             };
         }
-        self.text.clear();
-        self.pieces.clear();
     }
 
     /// The longest value that begins with a piece: the last of its pieces, and its rule.
-    fn value(&mut self, plan: &ContentPlan, looks: &Looks, first: usize) -> Option<(usize, usize)> {
+    fn value(&mut self, plan: &ContentPlan, looks: &Looks, first: usize, alone: bool) -> Option<(usize, usize)> {
         let begun = self.pieces.get(first)?;
         let size = begun.end - begun.start;
-        let mut column = looks.name(begun.index).filter(|name| name.says_anything()).map(|name| name.shared(name));
+        let mut column = looks.name(begun.index).filter(|_| begun.named).map(|name| name.shared(name));
+        // Bare digits that nothing names are a card at most.
+        let longest_length = if alone && column.is_none() { *CARD_DIGITS.end() } else { VALUE_BYTES_MAX };
         let (mut free, mut digits, mut even) = (begun.free, begun.digits, true);
         let before = first.checked_sub(1).is_some_and(|before| self.is_of(before, size));
         let mut longest = None;
         let mut previous = size;
         for (last, piece) in self.pieces.iter().enumerate().skip(first + 1) {
             let length = piece.end - begun.start;
-            if length > VALUE_BYTES_MAX || !begun.head && !piece.number {
+            if length > longest_length || !begun.head && !piece.number {
                 break;
             }
             free &= piece.free;
@@ -305,5 +317,71 @@ impl Pieces {
             chain.found = Some(rule);
         }
         Some(rule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::ContentRule;
+    use crate::keys::MaskKeys;
+    use crate::method::Method;
+    use crate::row::{Column as RowColumn, Format, Rule};
+    use crate::types::TypeTable;
+    use lockgate_detect::Kind;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    /// Numbers, and cards in pieces.
+    fn cells() -> impl Strategy<Value = Vec<String>> {
+        let card = prop_oneof![Just("4111111111111111"), Just("378282246310005"), Just("30569309025904")];
+        let pieces = (card, 1..9_usize).prop_map(|(card, size)| {
+            let (mut rest, mut pieces) = (card, Vec::new());
+            while let Some((piece, after)) = rest.split_at_checked(size) {
+                pieces.push(piece.to_owned());
+                rest = after;
+            }
+            pieces.push(rest.to_owned());
+            pieces
+        });
+        let part = prop_oneof![2 => "[0-9]{1,8}".prop_map(|cell| vec![cell]), 1 => pieces];
+        proptest::collection::vec(part, 1..5).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Bare digits are put together as far as a card goes; what is longer is none, whether it is looked at or not.
+        #[test]
+        fn digits_alone_are_the_same_as_among_others(
+            rows in proptest::collection::vec(cells(), 1..6),
+            names in proptest::collection::vec("(c|c|c|card|phone|ssn|amount)", 50),
+            free in any::<bool>(),
+        ) {
+            let keys = Arc::new(MaskKeys::new(&[7; 32]));
+            let kinds = Kind::ALL.to_vec();
+            let rule = ContentRule { label: "pii/found".parse().unwrap(), kinds, custom: Vec::new(), method: Method::Redact };
+            let plan = ContentPlan::new(&[rule], &keys).unwrap();
+            let column = RowColumn { type_oid: 25, typmod: -1, format: Format::Text, rule: Rule::Pass };
+            let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+            let looks = plan.looks(&vec![column; names.len()], &names, &TypeTable::new());
+            let found = |alone: bool| {
+                let mut pieces = Pieces::default();
+                let mut all = Vec::new();
+                for row in &rows {
+                    pieces.row();
+                    for (index, cell) in row.iter().enumerate() {
+                        pieces.cell(&plan, &looks, index, Some((free, cell.as_bytes())));
+                    }
+                    pieces.values(&plan, &looks, alone);
+                    pieces.text.clear();
+                    pieces.pieces.clear();
+                    pieces.rows += u64::from(pieces.tested);
+                    all.push((pieces.rules.clone(), pieces.tested));
+                }
+                all
+            };
+            prop_assert_eq!(found(true), found(false));
+        }
     }
 }
