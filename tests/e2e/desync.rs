@@ -4,6 +4,7 @@
 use crate::masking::leaked;
 use lockgate_tests::wire::{self, Client};
 use lockgate_tests::{Scene, scene};
+use std::time::Duration;
 
 /// An expression, so that the server's word on the column's origin says nothing.
 const SECRET: &str = "SELECT ssn || '' FROM people LIMIT 1";
@@ -343,4 +344,65 @@ fn a_shape_of_before_is_not_taken_for_that_of_what_a_name_stands_for_now() {
     let answer = all(&mut client, &[wire::bind("", "s", &[], 0), wire::execute("", 0), wire::sync()].concat());
     assert_eq!(leaked(answer.as_bytes()), None, "{answer}");
     assert!(answer.contains("***"), "{answer}");
+}
+
+/// Whatever a session has set, the gateway's own questions say the same, or nothing is answered that they are needed for.
+#[test]
+fn settings_and_shadows_do_not_mislead_the_gateways_own_questions() {
+    let scene = scene();
+    scene.directly(
+        "CREATE SCHEMA evil;
+         CREATE FUNCTION evil.no(oid, oid) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT false';
+         CREATE OPERATOR evil.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = evil.no);
+         CREATE OPERATOR evil.>= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = evil.no);
+         CREATE DOMAIN evil.text AS pg_catalog.int4; CREATE DOMAIN evil.oid AS pg_catalog.int4;
+         CREATE FUNCTION evil.current_setting(pg_catalog.text) RETURNS pg_catalog.text LANGUAGE sql AS 'SELECT ''on UTF8 UTF8''::pg_catalog.text';
+         CREATE FUNCTION evil.current_schemas(bool) RETURNS name[] LANGUAGE sql AS 'SELECT ''{evil}''::name[]';
+         CREATE FUNCTION evil.count(pg_catalog.int4) RETURNS pg_catalog.int8 LANGUAGE sql AS 'SELECT 1000::pg_catalog.int8';
+         CREATE VIEW evil.pg_class AS SELECT 1 AS oid; CREATE VIEW evil.pg_attribute AS SELECT 1 AS attrelid;
+         CREATE VIEW evil.people AS SELECT id, ssn AS name FROM public.people;
+         GRANT USAGE ON SCHEMA evil TO PUBLIC; GRANT SELECT ON ALL TABLES IN SCHEMA evil TO PUBLIC",
+    );
+    let alice = scene.alice();
+    let all = [
+        "SET statement_timeout = 1",
+        "SET lock_timeout = 1",
+        "SET default_transaction_read_only = on",
+        "SET default_transaction_isolation = serializable",
+        "SET default_transaction_deferrable = on",
+        "SET client_min_messages = debug5",
+        "SET search_path = evil, pg_catalog, public",
+        "SET search_path = evil",
+        "SET DateStyle = German",
+        "SET extra_float_digits = 0",
+        "SET bytea_output = escape",
+        "SET IntervalStyle = iso_8601",
+    ];
+    let ask = |settings: &str| {
+        let mut client = Client::login(scene.gateway.port, "alice", &alice);
+        client.query(settings);
+        for begun in [false, true] {
+            // By now the last answer about the catalog is too old.
+            std::thread::sleep(Duration::from_millis(if begun { 0 } else { 550 }));
+            if begun {
+                client.query("BEGIN");
+            }
+            for sql in [
+                "SELECT name FROM people WHERE id OPERATOR(pg_catalog.=) 7",
+                "SELECT ssn, name FROM public.people WHERE id OPERATOR(pg_catalog.=) 7",
+                "SELECT name || '' FROM people WHERE id OPERATOR(pg_catalog.=) 7",
+            ] {
+                client.query(sql);
+            }
+            client.query("ROLLBACK");
+        }
+        assert_eq!(leaked(&client.seen), None, "{settings}");
+        client.query("RESET ALL");
+        assert_eq!(client.value("SELECT name FROM public.people WHERE id = 7"), "Person 7", "{settings}");
+    };
+    std::thread::scope(|scope| {
+        for settings in all {
+            scope.spawn(|| ask(settings));
+        }
+    });
 }

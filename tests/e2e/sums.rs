@@ -4,6 +4,7 @@
 use crate::infer::{client, one, policies, refused};
 use lockgate_tests::Scene;
 use lockgate_tests::wire::{self, Client};
+use std::time::Duration;
 
 const HALVES: &str =
     "ALTER TABLE people ADD COLUMN half text; UPDATE people SET half = CASE WHEN id <= 20 THEN 'a' ELSE 'b' END";
@@ -54,6 +55,16 @@ fn who_moves_from_group_to_group_is_in_no_difference() {
     assert_eq!(answered(&mut ana, BY_HALF), 2, "the same again tells the same");
     scene.directly("UPDATE people SET half = 'b' WHERE id = 7");
     refused(&ana.query(BY_HALF), &["public.people.salary", "added or taken away"]);
+    // What cannot be told apart is not given out, and nothing comes of it.
+    scene.directly("ALTER TABLE people ADD COLUMN bits bit(1) DEFAULT B'1'");
+    std::thread::sleep(Duration::from_millis(600));
+    for begin in ["SELECT 1", "BEGIN"] {
+        ana.query(begin);
+        refused(&ana.query("SELECT bits, sum(salary) FROM people GROUP BY bits LIMIT 9"), &["public.people.salary"]);
+        ana.query("ROLLBACK");
+    }
+    let mut bea = client(&scene, "bea", "analysts");
+    assert_eq!(answered(&mut bea, BY_HALF), 2);
 }
 
 /// Which rows there are for a session may hang on its settings.
