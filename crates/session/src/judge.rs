@@ -67,6 +67,15 @@ impl Masks {
             Masks::Columns { columns, beyond } => beyond.is_some() || columns.iter().any(Option::is_some),
         }
     }
+
+    /// Whether one of the columns that the analysis foresaw is masked, or it foresaw none and any may be.
+    pub fn any_known(&self) -> bool {
+        match self {
+            Masks::Clear => false,
+            Masks::Columns { columns, beyond } if columns.is_empty() => beyond.is_some(),
+            Masks::Columns { columns, .. } => columns.iter().any(Option::is_some),
+        }
+    }
 }
 
 /// What one statement's result goes through.

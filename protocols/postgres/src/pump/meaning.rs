@@ -12,7 +12,7 @@ use lockgate_core::{Fault, SqlState};
 use lockgate_mask::Touch;
 use lockgate_record::Certified;
 use lockgate_session::wire::Io;
-use lockgate_session::{Charge, Denial, Judgement, Plan, Ruling};
+use lockgate_session::{Charge, Denial, Judgement, Masks, Plan, Ruling};
 use lockgate_sql::Effect;
 use std::sync::Arc;
 
@@ -313,10 +313,11 @@ impl Pump {
                     let found = both.as_ref().unwrap_or(&subject.judgement);
                     let explained = matches!(statement.effect, Effect::Execute { explain: true, .. });
                     let from = match found.plans.first() {
-                        // A plan quotes what the statement reads.
-                        Some(plan) if explained && (plan.touch == Touch::Labelled || plan.masks.any()) => {
+                        // A plan quotes what the statement reads, and has one column of its own.
+                        Some(plan) if explained && (plan.touch == Touch::Labelled || plan.masks.any_known()) => {
                             self.unknown_plan(io.now).plans.into_iter().next()
                         }
+                        Some(_) if explained => Some(Arc::new(Plan { masks: Masks::Clear, touch: Touch::Clean })),
                         plan => plan.cloned(),
                     };
                     if let (Some(to), Some(from)) = (plans.get_mut(index), from) {
