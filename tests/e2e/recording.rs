@@ -498,6 +498,27 @@ fn outcome<'e>(ended: &'e [(String, String)], text: &str) -> &'e str {
     found[0]
 }
 
+/// A statement that the gateway runs in a transaction of its own is done when that is committed, and not before.
+#[test]
+fn what_cannot_be_committed_is_not_recorded_as_done() {
+    let mut scene = scene();
+    scene.directly(
+        "CREATE TABLE parts (id int PRIMARY KEY, whole int REFERENCES notes DEFERRABLE INITIALLY DEFERRED); GRANT ALL ON parts TO app",
+    );
+    let mut client = Client::login(scene.gateway.port, "alice", &scene.alice());
+    let copy = |id: u32| format!("INSERT INTO parts SELECT {id}, max(n.id) + {id} FROM notes n, notes m");
+    let fails = client.query(&copy(1_000_000));
+    assert_eq!(wire::error(&fails).field(b'C').as_deref(), Some("23503"), "{fails:?}");
+    let fine = client.query(&copy(0));
+    assert_eq!(wire::tags(&fine), "CZ", "{fine:?}");
+    assert_eq!(client.value("SELECT count(*) FROM parts"), "1");
+    drop(client);
+    assert_eq!(scene.gateway.stop(), Some(0));
+    let ended = ends(&scene.gateway.events());
+    assert_eq!(outcome(&ended, &copy(1_000_000)), "failed");
+    assert_eq!(outcome(&ended, &copy(0)), "completed");
+}
+
 #[test]
 fn every_request_ends_once() {
     let mut scene = scene();

@@ -10,7 +10,7 @@
 //! What cannot be told or kept undoes the transaction.
 
 use super::meaning::Named;
-use super::{ABORT_TEXT, Expect, Pump};
+use super::{ABORT_TEXT, Bracket, Expect, Pump};
 use crate::message::TransactionStatus;
 use crate::own;
 use crate::prepare::Prepared;
@@ -19,6 +19,7 @@ use bytes::{Bytes, BytesMut};
 use lockgate_core::limits::LABEL_LINGER_MS;
 use lockgate_core::{Fault, SqlState};
 use lockgate_mask::MessageKind;
+use lockgate_record::DoneKind;
 use lockgate_session::wire::{Ask, Io};
 use lockgate_session::{Carried, CarriedLabel, Denial, Judgement, Plumbing, Ruling};
 use lockgate_sql::Effect;
@@ -41,6 +42,8 @@ pub(super) struct Carrying {
     step: Step,
     /// The end of the statement, which the client learns of when nothing can undo it any more.
     held_back: Option<(MessageKind, Bytes)>,
+    /// The request and its tag, where it is not done before that.
+    request: Option<(u64, String)>,
     /// What is to be kept.
     labels: Vec<CarriedLabel>,
 }
@@ -125,8 +128,14 @@ impl Pump {
     }
 
     /// The statement ran.
-    pub(super) fn ran_carrying(&mut self, carries: Carries, held_back: Option<(MessageKind, Bytes)>, io: &mut Io) {
-        self.carrying = Some(Carrying { carries, step: Step::Asks, held_back, labels: Vec::new() });
+    pub(super) fn ran_carrying(
+        &mut self,
+        carries: Carries,
+        held_back: Option<(MessageKind, Bytes)>,
+        request: Option<(u64, String)>,
+        io: &mut Io,
+    ) {
+        self.carrying = Some(Carrying { carries, step: Step::Asks, held_back, request, labels: Vec::new() });
         self.ask_catalog(io);
     }
 
@@ -178,9 +187,12 @@ impl Pump {
         let Some(carrying) = self.carrying.take() else { return };
         self.brought.any |= !carrying.labels.is_empty();
         self.brought.labels.extend(carrying.labels);
-        let (frame, held_back) = (carrying.carries.frame, carrying.held_back);
+        let (frame, held_back, request) = (carrying.carries.frame, carrying.held_back, carrying.request);
         match (frame, held_back) {
-            (Began::Bracketed, held_back) => self.end_bracket(b"COMMIT", held_back.map(|(_, body)| body), io),
+            (Began::Bracketed, held_back) => {
+                let held_back = held_back.map(|(_, body)| body);
+                self.end_bracket(b"COMMIT", Bracket { held_back, request }, io);
+            }
             (_, Some((kind, body))) => self.plain(kind, &body, io),
             (_, None) => {}
         }
@@ -194,10 +206,11 @@ impl Pump {
     /// What was written may not stay.
     fn undo_carrying(&mut self, io: &mut Io, why: &str) {
         let Some(carrying) = self.carrying.take() else { return };
+        const MESSAGE: &str = "refused: the copy is undone";
         let denial = Denial::other(
             Fault::Us,
             SqlState::INSUFFICIENT_PRIVILEGE,
-            "refused: the copy is undone",
+            MESSAGE,
             Some(why.to_owned()),
             Some("labels must follow what is copied; try again, or write to a table of its own".into()),
         );
@@ -205,8 +218,12 @@ impl Pump {
         let error = self.report(own::Severity::Error, &denial).freeze();
         match carrying.carries.frame {
             Began::Bracketed => {
+                if let Some((request, _)) = carrying.request {
+                    let code = SqlState::INSUFFICIENT_PRIVILEGE.0;
+                    self.done(io, request, DoneKind::Failed, "", Some((code, MESSAGE, Fault::Us)));
+                }
                 self.own(io, error);
-                self.end_bracket(b"ROLLBACK", None, io);
+                self.end_bracket(b"ROLLBACK", Bracket::default(), io);
             }
             Began::Query => {
                 let mut abort = BytesMut::new();
@@ -222,9 +239,9 @@ impl Pump {
     }
 
     /// Ends the transaction that the gateway put around a statement.
-    pub(super) fn end_bracket(&mut self, text: &[u8], held_back: Option<Bytes>, io: &mut Io) {
+    pub(super) fn end_bracket(&mut self, text: &[u8], owes: Bracket, io: &mut Io) {
         if self.send_bracket(text, io) {
-            self.expect.push_back(Expect::Bracket(held_back));
+            self.expect.push_back(Expect::Bracket(owes));
         }
     }
 

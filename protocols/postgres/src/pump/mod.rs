@@ -153,8 +153,8 @@ enum Expect {
     Copied(Box<Copied>),
     /// Not from the target: these bytes are the gateway's own and go out when it is their turn.
     Own(Bytes),
-    /// The end of a transaction that the gateway put around a statement, whose CommandComplete was held back until then.
-    Bracket(Option<Bytes>),
+    /// The end of a transaction that the gateway put around a statement.
+    Bracket(Bracket),
     /// The target was made to fail; its error is replaced by this one.
     Refused(Bytes),
     /// The same for a simple query, whose ReadyForQuery follows.
@@ -190,6 +190,15 @@ struct Simple {
     undone: bool,
     /// By what it was judged; `None` where that does not matter.
     judged: Option<Judged>,
+}
+
+/// What a statement in a transaction of the gateway's own still owes until that is committed.
+#[derive(Default)]
+struct Bracket {
+    /// Its CommandComplete, for the client.
+    held_back: Option<Bytes>,
+    /// Its end, for the recording: the request and the command tag.
+    request: Option<(u64, String)>,
 }
 
 impl Simple {

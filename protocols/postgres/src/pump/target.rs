@@ -8,7 +8,7 @@ use super::meaning::{Inner, Named, by_name, may_rename, moves};
 use super::result::RowsEnd;
 use super::said::Said;
 use super::titles::Foreseen;
-use super::{Asking, Expect, Portal, Pump, Shape, Statement, Waiting, runs_what_was_put_off};
+use super::{Asking, Bracket, Expect, Portal, Pump, Shape, Statement, Waiting, runs_what_was_put_off};
 use crate::frame::{self, FrontendTag, Header, Peer};
 use crate::message::{self, CommandComplete, TransactionStatus};
 use crate::prepare::Prepared;
@@ -465,8 +465,15 @@ impl Pump {
             }
             return;
         }
-        if let Some(Expect::Bracket(held_back)) = self.expect.front_mut() {
-            if let Some(body) = held_back.take().filter(|_| tag == "COMMIT") {
+        if let Some(Expect::Bracket(owes)) = self.expect.front_mut() {
+            let Bracket { held_back, request } = std::mem::take(owes);
+            let committed = tag == "COMMIT";
+            match request {
+                Some((request, tag)) if committed => self.done(io, request, DoneKind::Completed, &tag, None),
+                Some((request, _)) => self.done(io, request, DoneKind::Failed, "", None),
+                None => {}
+            }
+            if let Some(body) = held_back.filter(|_| committed) {
                 self.plain(MessageKind::CommandComplete, &body, io);
             }
             return;
@@ -524,7 +531,7 @@ impl Pump {
                     self.done(io, request, DoneKind::Completed, tag, None);
                 }
                 match carries {
-                    Some(carries) => self.ran_carrying(*carries, Some((kind, Bytes::copy_from_slice(body))), io),
+                    Some(carries) => self.ran_carrying(*carries, Some((kind, Bytes::copy_from_slice(body))), None, io),
                     None => self.plain(kind, body, io),
                 }
                 return;
@@ -711,7 +718,14 @@ impl Pump {
         self.row_stream = None;
         match self.expect.front_mut() {
             // COMMIT failed: nothing of it is there. Where the connection ends with it, nobody knows.
-            Some(Expect::Bracket(_)) if !self.target_said_goodbye => self.brought_rollback(io),
+            Some(Expect::Bracket(owes)) => {
+                if let Some((request, _)) = std::mem::take(owes).request {
+                    self.done(io, request, kind, "", Some((&code, &text, fault)));
+                }
+                if !self.target_said_goodbye {
+                    self.brought_rollback(io);
+                }
+            }
             Some(Expect::Simple(simple)) => {
                 let withheld = std::mem::replace(&mut simple.failed, true);
                 simple.result = super::Flow::default();
@@ -856,23 +870,30 @@ impl Pump {
                 self.statements.acknowledge();
                 self.portals.acknowledge();
                 if !simple.failed {
-                    self.done(io, simple.request, DoneKind::Completed, &simple.tag, None);
+                    // What is not committed yet is not done.
+                    let request = if simple.bracketed {
+                        Some((simple.request, simple.tag))
+                    } else {
+                        self.done(io, simple.request, DoneKind::Completed, &simple.tag, None);
+                        None
+                    };
                     if let Some(carries) = simple.carries {
                         self.status = status;
                         let held_back = simple.held_back.map(|body| (MessageKind::CommandComplete, body));
-                        return self.ran_carrying(*carries, held_back, io);
+                        return self.ran_carrying(*carries, held_back, request, io);
                     }
-                    if simple.bracketed {
+                    if request.is_some() {
                         self.status = status;
-                        return self.end_bracket(b"COMMIT", simple.held_back, io);
+                        let owes = Bracket { held_back: simple.held_back, request };
+                        return self.end_bracket(b"COMMIT", owes, io);
                     }
                 } else if simple.bracketed && status != TransactionStatus::Idle {
                     self.status = status;
                     if simple.undone {
-                        self.expect.push_back(Expect::Bracket(None));
+                        self.expect.push_back(Expect::Bracket(Bracket::default()));
                         return;
                     }
-                    return self.end_bracket(b"ROLLBACK", None, io);
+                    return self.end_bracket(b"ROLLBACK", Bracket::default(), io);
                 }
             }
             Some(Expect::Call(called)) => {
