@@ -38,6 +38,15 @@ const FURTHER: [(u8, &str); 9] = [
     (code::CONSTRAINT, "CONSTRAINT"),
 ];
 
+/// Whether a notice is one by which the server tells of its own work. How many of those there are follows from the pages and the
+/// values that it goes through.
+pub(super) fn is_of_work(body: &[u8]) -> bool {
+    let severity = message::Report::decode(body)
+        .ok()
+        .and_then(|report| report.get(code::SEVERITY_PLAIN).or_else(|| report.get(code::SEVERITY)));
+    severity.is_none_or(|severity| severity.starts_with(b"DEBUG") || severity == b"LOG")
+}
+
 impl Said {
     /// Of a frame.
     pub(super) fn of(frame: &[u8]) -> Said {

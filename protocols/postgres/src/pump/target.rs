@@ -6,7 +6,7 @@ use super::doubt::Doubtful;
 use super::inquiry::Inquiry;
 use super::meaning::{Inner, Named, by_name, may_rename, moves};
 use super::result::RowsEnd;
-use super::said::Said;
+use super::said::{Said, is_of_work};
 use super::titles::Foreseen;
 use super::{Asking, Bracket, Expect, Portal, Pump, Shape, Statement, Waiting, runs_what_was_put_off};
 use crate::frame::{self, FrontendTag, Header, Peer};
@@ -187,7 +187,7 @@ impl Pump {
             return;
         }
         let touch = self.touch(io.now);
-        if touch == Touch::Labelled && (self.is_doubtful() || self.ends_doubtfully()) {
+        if touch == Touch::Labelled && (is_of_work(body) || self.is_doubtful() || self.ends_doubtfully()) {
             // Its code alone could say something.
             return;
         }
