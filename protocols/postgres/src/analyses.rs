@@ -33,6 +33,7 @@ impl Analyses {
             identity: 0,
             rules: rules.version,
             as_it_is: false,
+            begins: false,
             parameters: ParameterTypes::default(),
         };
         let with = With {

@@ -163,8 +163,7 @@ impl Prepared {
         };
         if let Ok(known) = &mut batch
             && with.rules.policies.speak_of_tables()
-            && let Some(first) = known.statements.iter().position(may_move).map(|at| at + 1)
-            && first < known.statements.len()
+            && let Some(first) = behind_a_move(&known.statements, with.view.begins)
         {
             let anywhere = Context { path_known: false, ..context };
             let text = sent.as_ref().ok().and_then(|s| s.as_deref()).unwrap_or(text);
@@ -176,7 +175,7 @@ impl Prepared {
         if let Ok(batch) = &mut batch
             && with.snapshot.catalog.has_labels()
         {
-            doubt_what_follows_a_change(batch);
+            doubt_what_follows_a_change(batch, with.view.begins);
         }
         let prepared = Arc::new(Prepared::judged(text, sent.ok().flatten(), batch, with, shared));
         if !prepared.judgement.depends_on_time && !depends_on_time {
@@ -202,7 +201,7 @@ impl Prepared {
         if self.batch.as_ref().is_err_and(unread) {
             return Arc::new(Prepared::unread(&self.text, with, shared));
         }
-        let view = View { parameters: self.view.parameters, ..with.view };
+        let view = View { parameters: self.view.parameters, begins: self.view.begins, ..with.view };
         // It was readable when the server got it, and the server does not read it again.
         Prepared::of(self.text.as_bytes(), &With { readable: Readable::Utf8, view, ..*with }, shared)
     }
@@ -464,27 +463,39 @@ fn add_other_meanings(batch: &mut Batch, first: usize, other: Batch) {
 
 /// In a batch, what follows a statement that moves names (DDL, `search_path`, the end of a transaction) was analysed under
 /// names that may no longer hold. It counts as touching everything labelled.
-fn doubt_what_follows_a_change(batch: &mut Batch) {
-    let mut moved = false;
-    for statement in &mut batch.statements {
-        if moved && !(statement.needs.is_empty() && matches!(statement.outputs, Outputs::NoRows)) {
-            if !matches!(statement.outputs, Outputs::NoRows) {
-                statement.outputs = Outputs::Each(Taint::UNKNOWN);
-            }
-            statement.touches = Taint::UNKNOWN;
-            let writes = !matches!(statement.verb, "select" | "show" | "fetch" | "execute" | "explain");
-            if statement.facts.has_where || writes {
-                statement.uses.push(Use {
-                    taint: Taint::UNKNOWN,
-                    how: if writes { How::Source } else { How::Predicate },
-                    place: "a statement after one that changes names in the same message".into(),
-                    offset: None,
-                    probe: None,
-                });
-            }
+fn doubt_what_follows_a_change(batch: &mut Batch, begins: bool) {
+    let Some(first) = behind_a_move(&batch.statements, begins) else { return };
+    for statement in batch.statements.iter_mut().skip(first) {
+        if statement.needs.is_empty() && matches!(statement.outputs, Outputs::NoRows) {
+            continue;
         }
-        moved |= may_move(statement);
+        if !matches!(statement.outputs, Outputs::NoRows) {
+            statement.outputs = Outputs::Each(Taint::UNKNOWN);
+        }
+        statement.touches = Taint::UNKNOWN;
+        let writes = !matches!(statement.verb, "select" | "show" | "fetch" | "execute" | "explain");
+        if statement.facts.has_where || writes {
+            statement.uses.push(Use {
+                taint: Taint::UNKNOWN,
+                how: if writes { How::Source } else { How::Predicate },
+                place: "a statement after one that changes names in the same message".into(),
+                offset: None,
+                probe: None,
+            });
+        }
     }
+}
+
+/// The first statement of a message whose names may mean something else than before the message. The end of a transaction
+/// that `begins` in the message brings back no names but those that the message itself moved.
+fn behind_a_move(statements: &[Statement], begins: bool) -> Option<usize> {
+    let ends =
+        |effect: &Effect| matches!(effect, Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_));
+    let moves = |statement: &Statement| match begins && ends(&statement.effect) {
+        true => statement.facts.opaque || statement.facts.moves_path,
+        false => may_move(statement),
+    };
+    statements.iter().position(moves).map(|at| at + 1).filter(|first| *first < statements.len())
 }
 
 /// Whether names in what follows in the same message may mean something else.

@@ -80,6 +80,8 @@ pub(crate) struct View {
     pub(crate) rules: u64,
     /// The text is one that the target has already: it is taken as it is, where texts are rewritten.
     pub(crate) as_it_is: bool,
+    /// The text is a message of several statements that begins outside of a transaction.
+    pub(crate) begins: bool,
     /// What the client says of the types of its parameters.
     pub(crate) parameters: ParameterTypes,
 }

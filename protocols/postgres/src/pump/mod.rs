@@ -550,6 +550,7 @@ impl Pump {
             identity: self.identity_view,
             rules,
             as_it_is,
+            begins: false,
             parameters: ParameterTypes::default(),
         }
     }
@@ -562,6 +563,17 @@ impl Pump {
     /// Analyses and judges a text under what is known now.
     fn prepare(&mut self, text: &[u8], now: Timestamp) -> Arc<Prepared> {
         self.prepare_with(false, now, |with, shared| Prepared::of(text, with, shared))
+    }
+
+    /// The same of a message that is sent as it is, of one statement or several.
+    fn prepare_message(&mut self, text: &[u8], now: Timestamp) -> Arc<Prepared> {
+        // With one statement nothing follows the end of a transaction.
+        let several = text.trim_ascii_end().iter().rev().skip(1).any(|byte| *byte == b';');
+        let begins = several && self.status == TransactionStatus::Idle && !self.unsynced;
+        self.prepare_with(false, now, |with, shared| {
+            let view = View { begins, ..with.view };
+            Prepared::of(text, &With { view, ..*with }, shared)
+        })
     }
 
     /// The same of a text whose parameters the client gives types.
@@ -610,8 +622,8 @@ impl Pump {
     fn renew(&mut self, statement: &mut Statement, now: Timestamp) {
         let rules = self.session.rules();
         let as_it_is = self.rewrites();
-        let parameters = statement.prepared.view.parameters;
-        let view = View { parameters, ..self.view(rules.version, as_it_is) };
+        let View { parameters, begins, .. } = statement.prepared.view;
+        let view = View { parameters, begins, ..self.view(rules.version, as_it_is) };
         if statement.prepared.view != view || statement.prepared.judgement.depends_on_time {
             let before = Arc::clone(&statement.prepared);
             statement.prepared = self.prepare_with(as_it_is, now, |with, shared| before.again(with, shared));

@@ -57,7 +57,7 @@ impl Pump {
         if changing.names || changing.catalog {
             return self.wait_for_answers(frame, io);
         }
-        let prepared = self.prepare(text, io.now);
+        let prepared = self.prepare_message(text, io.now);
         if self.hangs_on_names(&prepared) {
             return self.wait_for_answers(frame, io);
         }
@@ -238,7 +238,7 @@ impl Pump {
 
     pub(super) fn release_query(&mut self, parked: Parked, frame: &Frame, decided: &Decided, io: &mut Io) {
         let Ok(query) = message::Query::decode(frame.body()) else { return };
-        let prepared = self.prepare(query.text, io.now);
+        let prepared = self.prepare_message(query.text, io.now);
         let resolved = self.resolve(&prepared, io);
         let judgement = resolved.as_ref().map_or(&*prepared.judgement, |r| &r.judgement);
         // The sizes of groups are asked for right before a statement runs, and nobody asked for these.
