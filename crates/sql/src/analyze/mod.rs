@@ -536,6 +536,9 @@ impl<'t> Analyzer<'t> {
         self.tables.sort_unstable();
         self.tables.dedup();
         debug_assert!(SQL_VERBS.contains(&outcome.verb), "policies cannot name {}", outcome.verb);
+        // Code that the statement does not show may move names, which it does not say.
+        let hidden = (self.later == Later::Anything && self.catalog.code_moves())
+            || self.catalog.sets_off_moves(&self.tables, outcome.verb);
         Statement {
             range: 0..0,
             verb: outcome.verb,
@@ -546,7 +549,7 @@ impl<'t> Analyzer<'t> {
                 has_limit: outcome.has_limit,
                 changes: std::mem::take(&mut self.changes),
                 opaque: self.opaque,
-                moves_path: self.sets_path,
+                moves_path: self.sets_path || hidden,
                 later: self.later,
                 temporary: self.temporary,
                 puts_off: (self.puts_off || self.opaque) && self.catalog.puts_off(),

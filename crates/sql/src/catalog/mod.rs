@@ -10,6 +10,7 @@ mod calls;
 mod carried;
 mod deparse;
 pub mod facts;
+mod moving;
 mod nodes;
 pub mod query;
 mod stores;
@@ -100,6 +101,8 @@ pub struct Catalog {
     declared: Vec<String>,
     /// Code of some trigger may be put off to the end of the transaction.
     puts_off: bool,
+    /// Some code may move names.
+    code_moves: OnceLock<bool>,
     /// What all of this takes, in estimate.
     bytes: usize,
 }
@@ -408,6 +411,7 @@ impl Catalog {
             calls,
             declared: safe_functions.to_vec(),
             puts_off,
+            code_moves: OnceLock::new(),
             bytes,
         }
     }
