@@ -187,7 +187,7 @@ impl Client {
         self.stream.set_write_timeout(Some(limit)).expect("a socket");
     }
 
-    /// How long this client waits for the next bytes; [`READ_SECONDS_MAX`] seconds otherwise.
+    /// How long this client waits for the next bytes; forty seconds otherwise.
     pub fn set_patience(&mut self, limit: Duration) {
         self.stream.set_read_timeout(Some(limit)).expect("a socket");
     }
