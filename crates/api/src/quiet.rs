@@ -96,8 +96,8 @@ impl<B: Body + Unpin> Body for Held<B> {
 mod tests {
     use super::*;
 
-    const FIRST: Duration = Duration::from_millis(60);
-    const IDLE: Duration = Duration::from_millis(240);
+    const FIRST: Duration = Duration::from_millis(200);
+    const IDLE: Duration = Duration::from_millis(800);
 
     /// Whether it is quiet before this.
     async fn is_quiet_within(activity: &Activity, limit: Duration) -> bool {
