@@ -395,26 +395,51 @@ fn extensions_are_unknown_unless_listed(version: u32) {
     assert!(wrong.is_empty(), "PostgreSQL {version}: {wrong:#?}");
 }
 
+/// The numbers by which stored expressions are searched for the server's own functions that change settings or run texts.
+fn what_runs_texts_has_these_numbers(version: u32) {
+    let all = lockgate_sql::catalog_query::SNAPSHOT_SQL.concat();
+    let start = all.find("':funcid (").expect("a pattern");
+    let pattern = all[start..].split(')').next().expect("its numbers");
+    let classes = include_str!("../../crates/sql/data/functions.txt").lines().filter_map(|line| line.split_once(' '));
+    let runs = classes.filter(|(class, _)| class.starts_with(['q', 'd'])).map(|(_, name)| name);
+    let names: Vec<String> = runs.chain(["set_config"]).map(|name| format!("'{name}'")).collect();
+    let wrong = rows(
+        Postgres::shared(version),
+        "template1",
+        &format!(
+            "SELECT p.oid::text AS a, p.proname AS b FROM pg_proc p WHERE p.oid < 16384
+             AND (concat(':funcid ', p.oid, ' ') ~ {pattern}) ') <> (p.proname = ANY (ARRAY[{}]))",
+            names.join(", ")
+        ),
+    );
+    assert!(wrong.is_empty(), "{version}: {wrong:?}");
+    assert!(names.len() > 10, "{names:?}");
+}
+
 #[test]
 fn postgresql_15() {
     everything_has_a_verdict(15);
     extensions_are_unknown_unless_listed(15);
+    what_runs_texts_has_these_numbers(15);
 }
 
 #[test]
 fn postgresql_16() {
     everything_has_a_verdict(16);
     extensions_are_unknown_unless_listed(16);
+    what_runs_texts_has_these_numbers(16);
 }
 
 #[test]
 fn postgresql_17() {
     everything_has_a_verdict(17);
     extensions_are_unknown_unless_listed(17);
+    what_runs_texts_has_these_numbers(17);
 }
 
 #[test]
 fn postgresql_18() {
     everything_has_a_verdict(18);
     extensions_are_unknown_unless_listed(18);
+    what_runs_texts_has_these_numbers(18);
 }

@@ -29,6 +29,6 @@ pub use rewrite::{Hiding, rewrite};
 pub use shape::Shape;
 pub use statement::{
     Aggregated, Aggregation, Batch, Carry, CarryColumn, Change, CopyFormat, CopyKind, Effect, Facts, ForceQuote, How,
-    Later, Need, NewPath, Object, Output, Outputs, Statement, Unparsable, Use, Why,
+    Later, Need, NewPath, Object, Output, Outputs, Statement, Unparsable, Unseen, Use, Why,
 };
 pub use taint::{ColumnId, Taint};

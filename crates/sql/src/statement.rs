@@ -161,6 +161,8 @@ pub struct Facts {
     /// It may move the search path, whatever its effect is beside that: `set_config` in a cursor, in what COPY reads, in an
     /// argument of EXECUTE.
     pub moves_path: bool,
+    /// What the code may do that it sets off and does not show.
+    pub unseen: Unseen,
     /// What it looks up only while it runs.
     pub later: Later,
     /// All that it defines is a temporary table of the session, made or dropped with nothing that depends on it: nobody else
@@ -171,6 +173,18 @@ pub struct Facts {
     /// It calls functions of the server that keep what they are given beyond the statement: settings, notifications, large
     /// objects, sequences.
     pub keeps: bool,
+}
+
+/// What code of users may do that a statement sets off without showing it, beside reading and writing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unseen {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What ends with the session: move the search path, change settings, prepare statements, open cursors.
+    Session,
+    /// All of that, and change what is defined.
+    Definitions,
 }
 
 /// What a statement looks up only while it runs: definitions and labels that come meanwhile count for it.

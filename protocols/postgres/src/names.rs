@@ -158,20 +158,31 @@ impl<T> Names<T> {
         self.known.values_mut().chain(&mut self.unnamed).for_each(|kept| change(&mut kept.meaning));
     }
 
-    /// Everything that has a name may mean something else: what it meant is forgotten.
-    pub(crate) fn forget_named(&mut self) {
-        self.keep_if(|name, _| name.is_empty());
+    /// As [`Self::each`], of what has a name.
+    pub(crate) fn each_named(&mut self, change: impl Fn(&mut T)) {
+        self.known.values_mut().for_each(|kept| change(&mut kept.meaning));
     }
 
-    fn keep_if(&mut self, keep: impl Fn(&[u8], &T) -> bool) {
-        let gone = self.unnamed.take_if(|kept| !keep(&[], &kept.meaning));
+    /// Whether anything that has a name is so, or will be.
+    pub(crate) fn any_named(&self, is_so: impl Fn(&T) -> bool) -> bool {
+        let proposed = self.proposed.iter().filter(|p| !p.name.is_empty()).filter_map(|p| p.meaning.as_ref());
+        self.known.values().chain(proposed).any(|kept| is_so(&kept.meaning))
+    }
+
+    /// Of what has a name only what `keep` says stays.
+    pub(crate) fn retain_named(&mut self, mut keep: impl FnMut(&[u8], &mut T) -> bool) {
+        self.keep_if(|name, meaning| name.is_empty() || keep(name, meaning));
+    }
+
+    fn keep_if(&mut self, mut keep: impl FnMut(&[u8], &mut T) -> bool) {
+        let gone = self.unnamed.take_if(|kept| !keep(&[], &mut kept.meaning));
         self.let_go(gone);
         if self.known.is_empty() {
             return;
         }
         let bytes = &mut self.bytes;
         self.known.retain(|name, kept| {
-            let stays = keep(name, &kept.meaning);
+            let stays = keep(name, &mut kept.meaning);
             if !stays {
                 *bytes = bytes.saturating_sub(kept.bytes);
             }
@@ -243,7 +254,7 @@ mod tests {
         assert!(names.has_room(60));
         names.propose(b"c", Some(4), 60, 0);
         names.reject();
-        names.forget_named();
+        names.retain_named(|_, _| false);
         assert!(names.has_room(100));
         for name in [b"d", b"e", b"f"] {
             names.set(name, 5, 0);
@@ -274,7 +285,7 @@ mod tests {
         assert!(!names.has_room(0), "it counts");
         names.each(|meaning| *meaning += 10);
         assert_eq!((names.get(b""), names.get(b"a")), (Some(&11), Some(&13)));
-        names.forget_named();
+        names.retain_named(|_, _| false);
         assert_eq!((names.get(b""), names.get(b"a")), (Some(&11), None));
         names.retain(|meaning| *meaning != 11);
         assert_eq!(names.get(b""), None);

@@ -234,6 +234,7 @@ impl Prepared {
             );
             one.facts.opaque == two.facts.opaque
                 && one.facts.moves_path == two.facts.moves_path
+                && one.facts.unseen == two.facts.unseen
                 && (by_inner || one.effect == two.effect)
         };
         same && self.statements().iter().zip(other.statements()).all(|(one, two)| same_effect(one, two))
@@ -458,6 +459,7 @@ fn add_other_meanings(batch: &mut Batch, first: usize, other: Batch) {
         statement.facts.tables.dedup();
         statement.facts.opaque |= other.facts.opaque;
         statement.facts.moves_path |= other.facts.moves_path;
+        statement.facts.unseen = statement.facts.unseen.max(other.facts.unseen);
     }
 }
 

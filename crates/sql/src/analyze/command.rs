@@ -620,6 +620,7 @@ impl<'t> Analyzer<'t> {
         self.looks_up(inner.facts.later);
         self.keeps |= inner.facts.keeps;
         self.sets_path |= inner.facts.moves_path;
+        self.unseen = self.unseen.max(inner.facts.unseen);
         for change in &inner.facts.changes {
             self.changes(change.verb, change.has_where, change.table.clone());
         }

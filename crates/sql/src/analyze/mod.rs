@@ -44,7 +44,7 @@ use crate::catalog::{Catalog, Lineage, Resolved, Summary};
 use crate::probe::Probe;
 use crate::shape::{self, Shape};
 use crate::statement::{
-    Batch, Carry, Change, Effect, Facts, How, Later, Need, Object, Statement, Unparsable, Use, Why,
+    Batch, Carry, Change, Effect, Facts, How, Later, Need, Object, Statement, Unparsable, Unseen, Use, Why,
 };
 use crate::taint::Taint;
 use crate::{Outputs, parse};
@@ -163,6 +163,8 @@ pub(crate) struct Analyzer<'t> {
     pub(super) changes: Vec<Change>,
     /// A call in it may change the search path.
     pub(super) sets_path: bool,
+    /// What the code may do that a statement within sets off.
+    pub(super) unseen: Unseen,
     /// What it looks up only while it runs.
     pub(super) later: Later,
     /// All that is defined is a temporary table.
@@ -262,6 +264,7 @@ impl<'t> Analyzer<'t> {
             carries: Vec::new(),
             changes: Vec::new(),
             sets_path: false,
+            unseen: Unseen::Nothing,
             later: Later::Nothing,
             temporary: false,
             puts_off: false,
@@ -536,9 +539,8 @@ impl<'t> Analyzer<'t> {
         self.tables.sort_unstable();
         self.tables.dedup();
         debug_assert!(SQL_VERBS.contains(&outcome.verb), "policies cannot name {}", outcome.verb);
-        // Code that the statement does not show may move names, which it does not say.
-        let hidden = (self.later == Later::Anything && self.catalog.code_moves())
-            || self.catalog.sets_off_moves(&self.tables, outcome.verb);
+        let called = if self.later == Later::Anything { self.catalog.unseen() } else { Unseen::Nothing };
+        let unseen = self.unseen.max(called).max(self.catalog.sets_off(&self.tables, outcome.verb));
         Statement {
             range: 0..0,
             verb: outcome.verb,
@@ -549,7 +551,8 @@ impl<'t> Analyzer<'t> {
                 has_limit: outcome.has_limit,
                 changes: std::mem::take(&mut self.changes),
                 opaque: self.opaque,
-                moves_path: self.sets_path || hidden,
+                moves_path: self.sets_path || unseen != Unseen::Nothing,
+                unseen,
                 later: self.later,
                 temporary: self.temporary,
                 puts_off: (self.puts_off || self.opaque) && self.catalog.puts_off(),

@@ -4,15 +4,34 @@ use super::Catalog;
 use super::facts::{Called, Caller};
 use crate::builtins::{self, ExtensionFunction};
 
+/// Objects with a lower number are the server's own.
+pub(super) const USERS_FROM: u32 = 16_384;
+
 impl Catalog {
     /// The functions that a relation's defaults, checks, keys and indexes call, those of its columns' types included.
     pub(crate) fn called_for(&self, relation: usize) -> Vec<usize> {
+        self.called(self.callers_of(relation))
+    }
+
+    /// Whether they call functions of the server's own that change settings or run texts.
+    pub(crate) fn calls_texts(&self, relation: usize) -> bool {
+        self.all_called(self.callers_of(relation)).any(|called| Self::is_servers(&called))
+    }
+
+    /// Whether any stored expression does.
+    pub(crate) fn any_calls_texts(&self) -> bool {
+        self.calls.values().flatten().any(Self::is_servers)
+    }
+
+    /// Of the server's own the catalog names no others.
+    fn is_servers(called: &Called) -> bool {
+        matches!(called, Called::Function(oid) if *oid < USERS_FROM)
+    }
+
+    fn callers_of(&self, relation: usize) -> Vec<Caller> {
         let Some(relation) = self.relation(relation) else { return Vec::new() };
-        let mut callers = vec![Caller::Relation(relation.facts.oid)];
-        for column in &relation.facts.columns {
-            callers.extend(self.types_within(column.type_oid).into_iter().map(Caller::Type));
-        }
-        self.called(callers)
+        let types = relation.facts.columns.iter().flat_map(|column| self.types_within(column.type_oid));
+        std::iter::once(Caller::Relation(relation.facts.oid)).chain(types.map(Caller::Type)).collect()
     }
 
     /// The functions that a function's stored expressions call.
@@ -20,30 +39,37 @@ impl Catalog {
         self.called(vec![Caller::Function(function)])
     }
 
-    fn called(&self, mut callers: Vec<Caller>) -> Vec<usize> {
-        let mut functions = Vec::new();
+    fn called(&self, callers: Vec<Caller>) -> Vec<usize> {
+        let function = |called: Called| match called {
+            Called::Function(oid) => self.functions_by_oid.get(&oid),
+            Called::Operator(oid) => self.operator_functions.get(&oid),
+            Called::Type(_) => None,
+        };
+        let functions = self.all_called(callers).filter_map(function).copied();
+        let mut functions: Vec<usize> = functions.filter(|f| !self.is_plain_extension(*f)).collect();
+        functions.sort_unstable();
+        functions.dedup();
+        functions
+    }
+
+    /// What these call, and the types that they name.
+    fn all_called(&self, mut callers: Vec<Caller>) -> impl Iterator<Item = Called> {
+        let mut all = Vec::new();
         let mut at = 0;
         while let Some(caller) = callers.get(at) {
             at += 1;
             for called in self.calls.get(caller).into_iter().flatten() {
-                let function = match called {
-                    Called::Function(oid) => self.functions_by_oid.get(oid),
-                    Called::Operator(oid) => self.operator_functions.get(oid),
-                    Called::Type(oid) => {
-                        for within in self.types_within(*oid).into_iter().map(Caller::Type) {
-                            if !callers.contains(&within) {
-                                callers.push(within);
-                            }
+                if let Called::Type(oid) = called {
+                    for within in self.types_within(*oid).into_iter().map(Caller::Type) {
+                        if !callers.contains(&within) {
+                            callers.push(within);
                         }
-                        None
                     }
-                };
-                functions.extend(function.filter(|f| !self.is_plain_extension(**f)));
+                }
+                all.push(*called);
             }
         }
-        functions.sort_unstable();
-        functions.dedup();
-        functions
+        all.into_iter()
     }
 
     /// The code of an extension was installed by who administers the database; only what runs texts can be turned.

@@ -28,7 +28,7 @@ use std::sync::{Arc, OnceLock};
 use lockgate_core::{Label, limits};
 
 use crate::analyze::{Frame, Spread};
-use crate::statement::{Change, Later, Need};
+use crate::statement::{Change, Later, Need, Unseen};
 use crate::taint::{ColumnId, Taint};
 use crate::{How, builtins};
 use facts::{Called, Caller, CatalogFacts, FunctionFacts, RelationFacts, ServerNames, TypeFacts};
@@ -101,8 +101,8 @@ pub struct Catalog {
     declared: Vec<String>,
     /// Code of some trigger may be put off to the end of the transaction.
     puts_off: bool,
-    /// Some code may move names.
-    code_moves: OnceLock<bool>,
+    /// What code of users may do that no statement shows.
+    unseen: OnceLock<Unseen>,
     /// What all of this takes, in estimate.
     bytes: usize,
 }
@@ -411,7 +411,7 @@ impl Catalog {
             calls,
             declared: safe_functions.to_vec(),
             puts_off,
-            code_moves: OnceLock::new(),
+            unseen: OnceLock::new(),
             bytes,
         }
     }

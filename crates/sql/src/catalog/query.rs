@@ -82,6 +82,37 @@ macro_rules! names_code {
     };
 }
 
+/// The first function of the server's own in a tree that changes settings or runs texts, as it would by any name: its number, which is
+/// the same in every version (`pg_proc.dat`).
+macro_rules! runs_texts {
+    ($tree:literal) => {
+        concat!(
+            "pg_catalog.substring(",
+            $tree,
+            "::pg_catalog.text, ':funcid (2078|292[3-9]|2930|293[3-8]|368[459]|3690) ')"
+        )
+    };
+}
+
+/// What has such a function in a stored expression. The server keeps no count of what is its own.
+macro_rules! calls_texts {
+    ($kind:literal, $owner:literal, $tree:literal, $from:literal) => {
+        concat!(
+            " UNION SELECT ",
+            $kind,
+            ", ",
+            $owner,
+            "::pg_catalog.text, '1255', ",
+            runs_texts!($tree),
+            " FROM ",
+            $from,
+            " WHERE ",
+            runs_texts!($tree),
+            " IS NOT NULL"
+        )
+    };
+}
+
 /// `c` is a relation that is not another session's.
 macro_rules! own_relation {
     () => {
@@ -340,7 +371,21 @@ pub const SNAPSHOT_SQL: [&str; 14] = [
         " UNION SELECT 'f', d.objid::pg_catalog.text, d.refclassid::pg_catalog.text, d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend d WHERE d.refclassid OPERATOR(pg_catalog.<>) 1247::pg_catalog.oid AND ",
         names_code!("1255"),
         " UNION SELECT 't', t.oid::pg_catalog.text, d.refclassid::pg_catalog.text, d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) d.objid WHERE t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog.\"char\" AND ",
-        names_code!("1247")
+        names_code!("1247"),
+        calls_texts!("'r'", "d.adrelid", "d.adbin", "pg_catalog.pg_attrdef d"),
+        calls_texts!("'r'", "k.conrelid", "k.conbin", "pg_catalog.pg_constraint k"),
+        calls_texts!("'t'", "k.contypid", "k.conbin", "pg_catalog.pg_constraint k"),
+        calls_texts!("'r'", "p.polrelid", "p.polqual", "pg_catalog.pg_policy p"),
+        calls_texts!("'r'", "p.polrelid", "p.polwithcheck", "pg_catalog.pg_policy p"),
+        calls_texts!("'r'", "g.tgrelid", "g.tgqual", "pg_catalog.pg_trigger g"),
+        calls_texts!("'t'", "t.oid", "t.typdefaultbin", "pg_catalog.pg_type t"),
+        calls_texts!("'f'", "p.oid", "p.proargdefaults", "pg_catalog.pg_proc p"),
+        calls_texts!(
+            "'r'",
+            "r.ev_class",
+            "r.ev_action",
+            "(SELECT r.ev_class, r.ev_action FROM pg_catalog.pg_rewrite r WHERE r.ev_type OPERATOR(pg_catalog.<>) '1'::pg_catalog.\"char\" AND r.ev_class OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid) r"
+        )
     ),
     // 11: columns that a check, the expressions of an index or its condition, or a generated column that is not NULL look at
     // together.

@@ -33,8 +33,8 @@ use lockgate_mask::{Outbox, Touch};
 use lockgate_record::{CloseReason, DoneKind};
 use lockgate_session::wire::Io;
 use lockgate_session::{Denial, Masks, Plumbing};
-use lockgate_sql::Later;
 use lockgate_sql::catalog_query::paths_differ;
+use lockgate_sql::{Later, Unseen};
 use std::sync::Arc;
 
 /// What is told and recorded of an answer that is withheld.
@@ -165,8 +165,9 @@ impl Pump {
             anything |= unknown;
             for one in std::iter::once(statement).chain(run) {
                 defines |= redefines(one) && !defines_for_itself(prepared);
-                opaque |= one.facts.opaque;
-                moves |= one.facts.opaque || moves_paths(one);
+                let unseen = one.facts.opaque || one.facts.unseen == Unseen::Definitions;
+                opaque |= unseen;
+                moves |= unseen || moves_paths(one);
                 ended += usize::from(ends_transaction(one));
             }
             several |= ends > 0 && (defines || ended > 0);

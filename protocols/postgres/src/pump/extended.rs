@@ -5,6 +5,7 @@ use super::client::{Taken, request_of, spelt_out};
 use super::meaning::{Named, PortalNow, Spelt, by_name, certified};
 use super::probes::Compared;
 use super::put_off::Settled;
+use super::renamed::Standing;
 use super::sizes::Sized;
 use super::{ABORT_TEXT, Asking, Execution, Expect, Flow, Portal, Pump, Shape, Statement, Values, Waiting};
 use crate::frame::Frame;
@@ -85,7 +86,7 @@ impl Pump {
                 let bytes = prepared.bytes();
                 self.statements.propose(
                     parse.name,
-                    Some(Statement { prepared, inside: None, shape: Shape::default() }),
+                    Some(Statement { prepared, inside: None, shape: Shape::default(), standing: Standing::default() }),
                     bytes,
                     self.batch,
                 );
@@ -116,6 +117,9 @@ impl Pump {
         let changing = self.changing();
         if changing.names || changing.catalog || !self.statements.is_certain(bind.statement, self.batch) {
             return self.wait_for_answers(frame, io);
+        }
+        if self.asks_statement(bind.statement, io) {
+            return Taken::Waits(Waiting::Target(Asking { frame, sizes }));
         }
         let statement = self.statement_now(bind.statement, io);
         if let Some(statement) = &statement
@@ -199,6 +203,7 @@ impl Pump {
             holds: false,
             made: false,
             since: None,
+            standing: Standing::default(),
         };
         self.sent_bind(&frame, bind.portal, portal, io);
         Taken::Done
@@ -228,6 +233,9 @@ impl Pump {
             return self.wait_for_answers(frame, io);
         }
         let name: Box<[u8]> = execute.portal.into();
+        if self.asks_portal(&name, io) {
+            return Taken::asks(frame);
+        }
         let statement = self.portals.get(&name).and_then(|p| p.statement.clone());
         if let Some(known) = &statement {
             let now = self.opened(known, io).subject;
@@ -236,6 +244,9 @@ impl Pump {
             }
             if self.needs_catalog(&now, io.now) {
                 self.ask_catalog(io);
+                return Taken::asks(frame);
+            }
+            if self.asks_names_of(&now, io) || self.asks_before_renaming(&now, io) {
                 return Taken::asks(frame);
             }
             if self.forgets_plans_for(&now, io) {
@@ -437,6 +448,17 @@ impl Pump {
             self.refuse_denial(io, &denial);
             return Taken::Done;
         }
+        // What its columns are called is of what the name stands for.
+        if !describe.name.is_empty() && self.changing().names {
+            return self.wait_for_answers(frame.clone(), io);
+        }
+        let asks = match describe.object {
+            Object::Statement => self.asks_statement(describe.name, io),
+            Object::Portal => self.asks_portal(describe.name, io),
+        };
+        if asks {
+            return Taken::asks(frame.clone());
+        }
         self.sends_unjudged();
         io.target.plumbing(Plumbing::Reference, frame.bytes());
         self.unsynced = true;
@@ -563,6 +585,7 @@ impl Pump {
                     holds: false,
                     made: false,
                     since: None,
+                    standing: Standing::default(),
                 };
                 self.sent_bind(frame, bind.portal, portal, io);
             }

@@ -5,6 +5,7 @@
 //! nothing of them is left behind.
 
 use super::altering::looks_up_later;
+use super::renamed::{NAMES_SQL, Said};
 use super::sizes::Sizes;
 use super::{Expect, Lexing, Pump, Unknown, Waiting, keeps_utf8};
 use crate::alterations::{AsOf, Asked};
@@ -78,6 +79,8 @@ pub(super) struct Inquiry {
     beyond_ascii: bool,
     /// How the server reads texts, once it said so.
     lexing: Option<Lexing>,
+    /// What names stand for, where that was asked.
+    names: Option<Vec<Said>>,
     /// The target dropped it because an earlier message failed; its Sync is answered all the same.
     dropped: bool,
 }
@@ -243,7 +246,11 @@ impl Pump {
         // The comment lets the target's own logs name the session and who it is.
         let version = format!("{}{VERSION_SQL}", self.comment);
         let stage = Stage::State(self.shared.alterations.ask(io.now));
-        self.send_round(io, stage, &[&version, PATH_SQL, ISOLATION_SQL, LEXING_SQL], String::new(), Vec::new());
+        let mut questions = vec![version.as_str(), PATH_SQL, ISOLATION_SQL, LEXING_SQL];
+        if self.has_doubtful_names() {
+            questions.push(NAMES_SQL);
+        }
+        self.send_round(io, stage, &questions, String::new(), Vec::new());
     }
 
     pub(super) fn send_round(
@@ -290,6 +297,7 @@ impl Pump {
             of_beginning: false,
             beyond_ascii: false,
             lexing: None,
+            names: questions.contains(&NAMES_SQL).then(Vec::new),
             dropped: false,
         });
         self.expect.push_back(Expect::Inquiry);
@@ -397,6 +405,9 @@ impl Pump {
             let _ = self.session.notice(None, "WARNING", "58000", &format!("the catalog cannot be read: {why}"), now);
             self.go_on(io);
             return;
+        }
+        if let Some(said) = &inquiry.names {
+            self.settle_names(said);
         }
         let begun = self.status != TransactionStatus::Idle || self.unsynced;
         self.truth.of_beginning = inquiry.of_beginning && begun;
@@ -590,6 +601,11 @@ impl Inquiry {
         self.synced
     }
 
+    /// Whether the question whose answer comes is what names stand for.
+    fn asks_names(&self) -> bool {
+        matches!(self.stage, Stage::State(_)) && self.question == 4
+    }
+
     fn row(&mut self, body: &[u8]) {
         if self.prepares {
             return;
@@ -598,11 +614,13 @@ impl Inquiry {
             self.broken = Some("a row of the answer cannot be read".into());
             return;
         };
+        let names = self.asks_names();
         let mut values: Vec<Option<&[u8]>> = Vec::with_capacity(cells.left());
         for cell in cells {
             match cell {
                 Ok(cell) => {
-                    self.beyond_ascii |= cell.is_some_and(|value| !value.is_ascii());
+                    // Names that anybody gave in this session do not matter here: they are compared as they are.
+                    self.beyond_ascii |= !names && cell.is_some_and(|value| !value.is_ascii());
                     values.push(cell);
                 }
                 Err(_) => {
@@ -612,6 +630,10 @@ impl Inquiry {
             }
         }
         match &mut self.stage {
+            Stage::State(_) if names => match (Said::of(&values), &mut self.names) {
+                (Some(said), Some(names)) => names.push(said),
+                _ => self.broken = Some("a name's row cannot be read".into()),
+            },
             Stage::State(_) => {
                 let Some(text) = values.first().copied().flatten().and_then(|v| std::str::from_utf8(v).ok()) else {
                     self.broken = Some("an answer without a value".into());

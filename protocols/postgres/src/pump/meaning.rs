@@ -13,7 +13,7 @@ use lockgate_mask::Touch;
 use lockgate_record::Certified;
 use lockgate_session::wire::Io;
 use lockgate_session::{Charge, Denial, Judgement, Masks, Plan, Ruling};
-use lockgate_sql::Effect;
+use lockgate_sql::{Effect, Unseen};
 use std::sync::Arc;
 
 /// A statement that was found by its name, or by that of its cursor.
@@ -157,11 +157,13 @@ pub(super) fn moves(statement: &lockgate_sql::Statement, inner: Inner<'_>) -> bo
 
 /// Whether it runs code that nobody can look into: that may prepare statements and open cursors under names of its choice.
 pub(super) fn may_rename(statement: &lockgate_sql::Statement, inner: Inner<'_>) -> bool {
-    statement.facts.opaque
+    let unseen =
+        |statement: &lockgate_sql::Statement| statement.facts.opaque || statement.facts.unseen != Unseen::Nothing;
+    unseen(statement)
         || match inner {
             Inner::Nothing => false,
             // A statement that was prepared by the protocol may itself be PREPARE or DEALLOCATE.
-            Inner::This(run) => run.statements().iter().any(|s| s.facts.opaque || gives_or_takes_names(&s.effect)),
+            Inner::This(run) => run.statements().iter().any(|s| unseen(s) || gives_or_takes_names(&s.effect)),
             Inner::Unknown => true,
         }
 }
@@ -194,6 +196,7 @@ impl Pump {
             let inner = named.inner(index, statement);
             self.changing.names |= may_rename(statement, inner);
             self.changing.names |= gives_or_takes_names(&statement.effect);
+            self.changing.names |= self.opaque_in_transaction && super::runs_what_was_put_off(statement);
             let ends_transaction = matches!(
                 statement.effect,
                 Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_) | Effect::TwoPhase

@@ -27,6 +27,7 @@ mod overlong;
 mod plans;
 mod probes;
 mod put_off;
+mod renamed;
 mod result;
 mod rights;
 mod said;
@@ -56,6 +57,7 @@ use lockgate_session::wire::{Ask, Cut, Decided, Io};
 use lockgate_session::{ApprovalNeed, Denial, Ended, Judgement, Parked, Permit, Plan, Plumbing, Session};
 use lockgate_sql::{Effect, ParameterTypes};
 use meaning::Named;
+use renamed::Standing;
 use sizes::Sizes;
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -71,6 +73,7 @@ pub(crate) struct Statement {
     inside: Option<usize>,
     /// The result's shape, once the target described it.
     shape: Shape,
+    standing: Standing,
 }
 
 /// A result's shape as the target described it, `None` for no rows. Shared by everything that was sent under the same
@@ -125,6 +128,7 @@ pub(crate) struct Portal {
     /// Of a cursor that outlives the transaction and looks names up as its rows are made, which is when that is committed: as
     /// of when they are known, and the labels.
     since: Option<(AsOf, u64)>,
+    standing: Standing,
 }
 
 /// What the target still owes an answer to.

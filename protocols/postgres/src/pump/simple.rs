@@ -65,6 +65,9 @@ impl Pump {
             self.ask_catalog(io);
             return Taken::Waits(Waiting::Target(Asking { frame, sizes }));
         }
+        if self.asks_names_of(&prepared, io) || self.asks_before_renaming(&prepared, io) {
+            return Taken::Waits(Waiting::Target(Asking { frame, sizes }));
+        }
         if self.forgets_plans_for(&prepared, io) {
             return Taken::Waits(Waiting::Target(Asking { frame, sizes }));
         }

@@ -5,6 +5,7 @@ use super::carry::with_position_before;
 use super::doubt::Doubtful;
 use super::inquiry::Inquiry;
 use super::meaning::{Inner, Named, by_name, may_rename, moves};
+use super::renamed::Standing;
 use super::result::RowsEnd;
 use super::said::{Said, is_of_work};
 use super::titles::Foreseen;
@@ -553,7 +554,7 @@ impl Pump {
         }
         let moves = moves(statement, inner);
         if may_rename(statement, inner) {
-            self.forget_names();
+            self.doubt_names();
         }
         if let Inner::This(run) = inner
             && run.statements().iter().any(|s| matches!(s.effect, Effect::Define))
@@ -562,7 +563,12 @@ impl Pump {
         }
         match &statement.effect {
             Effect::Prepare { name, .. } => {
-                let entry = Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: Shape::default() };
+                let entry = Statement {
+                    prepared: Arc::clone(prepared),
+                    inside: Some(index),
+                    shape: Shape::default(),
+                    standing: Standing::default(),
+                };
                 self.statements.set(name.as_bytes(), entry, prepared.bytes());
             }
             Effect::Deallocate(Some(name)) => self.statements.remove(name.as_bytes()),
@@ -572,8 +578,12 @@ impl Pump {
                     // What it was declared as is not what it is of.
                     self.portals.remove(name.as_bytes());
                 } else {
-                    let entry =
-                        Statement { prepared: Arc::clone(prepared), inside: Some(index), shape: Shape::default() };
+                    let entry = Statement {
+                        prepared: Arc::clone(prepared),
+                        inside: Some(index),
+                        shape: Shape::default(),
+                        standing: Standing::default(),
+                    };
                     let since = self.cursor_since(statement, *hold);
                     let portal = Portal { since, ..Portal::cursor(entry, *hold) };
                     self.portals.set(name.as_bytes(), portal, prepared.bytes());
@@ -611,7 +621,7 @@ impl Pump {
                 // What was put off to the end (a cursor WITH HOLD, a deferred trigger) may have been such code.
                 let put_off = std::mem::take(&mut self.opaque_in_transaction);
                 if put_off && runs_what_was_put_off(statement) {
-                    self.forget_names();
+                    self.doubt_names();
                     self.opaque_in_transaction = false;
                 }
             }
@@ -625,29 +635,8 @@ impl Pump {
     /// What was done may be anything.
     pub(super) fn anything(&mut self) {
         self.moved();
-        self.forget_names();
+        self.doubt_names();
         self.doubt();
-    }
-
-    /// Code that nobody could look into has run: the names of statements and cursors may mean something else now. What has
-    /// no name is out of its reach.
-    fn forget_names(&mut self) {
-        self.opaque = true;
-        self.opaque_in_transaction = true;
-        self.truth.late = true;
-        if self.labelled() {
-            self.statements.forget_named();
-            self.portals.forget_named();
-        }
-    }
-
-    /// A statement failed. What it prepared before that stays: prepared statements know no transactions.
-    /// The same for one of which only a part has run.
-    pub(super) fn failed(&mut self, prepared: &Prepared, named: &Named) {
-        let mut statements = prepared.statements().iter().enumerate();
-        if prepared.batch.is_err() || statements.any(|(at, s)| may_rename(s, named.inner(at, s))) {
-            self.forget_names();
-        }
     }
 
     /// The session itself changed the catalog: everybody else has to ask again, and it can see its own change.
@@ -743,7 +732,7 @@ impl Pump {
                 let request = called.request;
                 match called.prepared.clone() {
                     Some(prepared) => self.failed(&prepared, &Named::default()),
-                    None => self.forget_names(),
+                    None => self.doubt_names(),
                 }
                 self.done(io, request, kind, "", Some((&code, &text, fault)));
             }
@@ -754,7 +743,7 @@ impl Pump {
                         withheld = execution.withheld;
                         match &execution.statement {
                             Some(statement) => self.failed(statement.subject(), &execution.named),
-                            None => self.forget_names(),
+                            None => self.doubt_names(),
                         }
                         execution.request
                     }
@@ -926,7 +915,7 @@ impl Pump {
             }
             self.truth.moved_in_transaction = false;
             self.truth.moved |= std::mem::take(&mut self.truth.of_beginning);
-            self.opaque_in_transaction = false;
+            self.doubt_names_at_end();
             self.keep_held_cursors();
         }
         self.status = status;
@@ -951,6 +940,7 @@ impl Portal {
             holds,
             made: false,
             since: None,
+            standing: Standing::default(),
         }
     }
 }
