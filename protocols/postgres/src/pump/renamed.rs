@@ -5,7 +5,7 @@
 //! was made: that is asked for before such code runs, as far as it is not known. What is not known again is a name that was given out
 //! of our sight.
 
-use super::meaning::{Named, may_rename};
+use super::meaning::{Inner, Named, by_name, may_rename};
 use super::{Portal, Pump, Statement};
 use crate::message::TransactionStatus;
 use crate::prepare::Prepared;
@@ -108,6 +108,11 @@ impl Pump {
 
     /// Whether what comes may rename, and the target has to be asked before that when it made what has names now.
     pub(super) fn asks_before_renaming(&mut self, prepared: &Prepared, io: &mut Io) -> bool {
+        // Most statements are told here, however many names there are.
+        let shown = |s: &lockgate_sql::Statement| !by_name(&s.effect) && !may_rename(s, Inner::Nothing);
+        if prepared.batch.is_ok() && prepared.statements().iter().all(shown) {
+            return false;
+        }
         let undated = self.statements.any_named(|s| s.inside.is_some() && s.standing.made_at.is_none())
             || self.portals.any_named(|portal| portal.standing.made_at.is_none());
         if !undated || !self.names_matter() || self.status == TransactionStatus::Failed || self.asked_in_vain(io.now) {
