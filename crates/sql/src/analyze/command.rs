@@ -617,7 +617,7 @@ impl<'t> Analyzer<'t> {
         self.tables.extend(inner.facts.tables.iter().cloned());
         self.touches.join(&inner.touches);
         self.opaque |= inner.facts.opaque;
-        self.looks_up(inner.facts.later);
+        self.looks_up_beneath(inner.facts.later);
         self.keeps |= inner.facts.keeps;
         self.sets_path |= inner.facts.moves_path;
         self.unseen = self.unseen.max(inner.facts.unseen);

@@ -600,7 +600,7 @@ impl<'t> Analyzer<'t> {
         self.touches.join(&self.lineage(index).row.clone());
         let name = self.catalog.relation(index).map_or("", |r| r.facts.name.as_str());
         for function in self.catalog.called_for(index) {
-            let summary = self.summary(function);
+            let summary = self.summary_beneath(function);
             let mut taint = summary.value.clone();
             for (_, used) in &summary.uses {
                 taint.join(used);
@@ -615,6 +615,7 @@ impl<'t> Analyzer<'t> {
             (_, Some(index)) => self.works_on(index),
             (Some(_), None) => {}
             (None, None) => {
+                self.calls_later = true;
                 for (index, relation) in self.catalog.relations() {
                     if matches!(relation.facts.kind, 'r' | 'm' | 'p') {
                         self.works_on(index);

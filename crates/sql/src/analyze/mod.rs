@@ -167,6 +167,8 @@ pub(crate) struct Analyzer<'t> {
     pub(super) unseen: Unseen,
     /// What it looks up only while it runs.
     pub(super) later: Later,
+    /// Code that it calls looks up anything.
+    pub(super) calls_later: bool,
     /// All that is defined is a temporary table.
     pub(super) temporary: bool,
     /// It fires triggers, or runs code that may: where some are deferrable, code may run at the end of the transaction.
@@ -266,6 +268,7 @@ impl<'t> Analyzer<'t> {
             sets_path: false,
             unseen: Unseen::Nothing,
             later: Later::Nothing,
+            calls_later: false,
             temporary: false,
             puts_off: false,
             keeps: false,
@@ -344,8 +347,14 @@ impl<'t> Analyzer<'t> {
         self.need_on_target(Action::Execute, why);
     }
 
-    /// Notes that something is looked up only while the statement runs.
+    /// Notes that something is looked up only while the statement runs, by code that it calls.
     pub(super) fn looks_up(&mut self, later: Later) {
+        self.looks_up_beneath(later);
+        self.calls_later |= later == Later::Anything;
+    }
+
+    /// The same by code of the relations that it names, which [`Catalog::sets_off`] follows.
+    pub(super) fn looks_up_beneath(&mut self, later: Later) {
         self.later = self.later.max(later);
     }
 
@@ -414,12 +423,20 @@ impl<'t> Analyzer<'t> {
         self.catalog.lineage(relation, self.stack)
     }
 
+    /// What calling a function amounts to, which the statement names.
     pub(super) fn summary(&mut self, function: usize) -> Cow<'t, Summary> {
+        let summary = self.summary_beneath(function);
+        self.looks_up(summary.later);
+        summary
+    }
+
+    /// The same of one that a relation calls which the statement names.
+    pub(super) fn summary_beneath(&mut self, function: usize) -> Cow<'t, Summary> {
         if let Some(known) = self.summaries.get(&function) {
             return Cow::Owned(known.clone());
         }
         let summary = self.catalog.summary(function, self.stack, self.path, self.path_known && self.callers_path_known);
-        self.looks_up(summary.later);
+        self.looks_up_beneath(summary.later);
         self.keeps |= summary.keeps;
         // Which triggers fire of what code writes is not kept.
         self.puts_off |= summary.opaque || !summary.changes.is_empty();
@@ -539,7 +556,7 @@ impl<'t> Analyzer<'t> {
         self.tables.sort_unstable();
         self.tables.dedup();
         debug_assert!(SQL_VERBS.contains(&outcome.verb), "policies cannot name {}", outcome.verb);
-        let called = if self.later == Later::Anything { self.catalog.unseen() } else { Unseen::Nothing };
+        let called = if self.calls_later { self.catalog.unseen() } else { Unseen::Nothing };
         let unseen = self.unseen.max(called).max(self.catalog.sets_off(&self.tables, outcome.verb));
         Statement {
             range: 0..0,

@@ -251,7 +251,7 @@ impl<'t> Analyzer<'t> {
         let Some(relation) = place.index.and_then(|i| self.catalog.relation(i)) else { return Taint::CLEAN };
         let mut taint = if relation.facts.has_rules { self.unknown() } else { Taint::CLEAN };
         for trigger in &relation.triggers {
-            let summary = self.summary(trigger.function);
+            let summary = self.summary_beneath(trigger.function);
             self.touches.join(&summary.value);
             if trigger.changes_row {
                 taint.join(&summary.value);
@@ -290,7 +290,7 @@ impl<'t> Analyzer<'t> {
         for (at, other) in beneath {
             let Some(relation) = self.catalog.relation(at) else { continue };
             if relation.facts.has_rules || !relation.triggers.is_empty() {
-                self.looks_up(Later::Anything);
+                self.looks_up_beneath(Later::Anything);
                 self.puts_off = true;
             }
             if relation.facts.has_rules {

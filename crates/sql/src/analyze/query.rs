@@ -1074,7 +1074,7 @@ impl<'t> Analyzer<'t> {
             self.need(need.action, need.object.clone(), format!("through `{}`", relation.facts.name));
         }
         self.tables.extend(lineage.tables.iter().cloned());
-        self.looks_up(lineage.later);
+        self.looks_up_beneath(lineage.later);
         self.keeps |= lineage.keeps;
         let cols = relation
             .facts

@@ -78,7 +78,7 @@ impl<'t> Analyzer<'t> {
             let row = self.lineage(index).row.clone();
             self.touches.join(&row);
             for trigger in relation.triggers.iter().filter(|_| at > 1) {
-                let value = self.summary(trigger.function).value.clone();
+                let value = self.summary_beneath(trigger.function).value.clone();
                 self.touches.join(&value);
             }
             let mut next = self.beneath_table(index);

@@ -64,9 +64,9 @@ impl<'t> Analyzer<'t> {
         let catalog = self.catalog;
         let Some(relation) = catalog.relation(index) else { return true };
         for trigger in relation.triggers.iter().filter(|trigger| trigger.events.truncate) {
-            self.looks_up(Later::Anything);
+            self.looks_up_beneath(Later::Anything);
             self.puts_off = true;
-            let value = self.summary(trigger.function).value.clone();
+            let value = self.summary_beneath(trigger.function).value.clone();
             self.touches.join(&value);
             if !self.work(limits::SQL_COMPARISONS_PER_STEP) {
                 return false;

@@ -73,7 +73,7 @@ impl Catalog {
     }
 
     /// The code of an extension was installed by who administers the database; only what runs texts can be turned.
-    fn is_plain_extension(&self, function: usize) -> bool {
+    pub(super) fn is_plain_extension(&self, function: usize) -> bool {
         let Some(facts) = self.function(function).map(|f| &f.facts) else { return false };
         facts.extension.as_ref().is_some_and(|extension| {
             !matches!(

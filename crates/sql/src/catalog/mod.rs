@@ -103,6 +103,8 @@ pub struct Catalog {
     puts_off: bool,
     /// What code of users may do that no statement shows.
     unseen: OnceLock<Unseen>,
+    /// The same of code that no name tells.
+    unnamed: OnceLock<Unseen>,
     /// What all of this takes, in estimate.
     bytes: usize,
 }
@@ -124,6 +126,7 @@ pub(crate) struct Relation {
     /// What the server computes of several of its columns when it stores a row.
     pub(crate) together: Vec<Together>,
     lineage: OnceLock<Lineage>,
+    sets_off: OnceLock<Unseen>,
 }
 
 /// A trigger of a relation.
@@ -177,6 +180,7 @@ pub(crate) struct Function {
     /// An administrator declared it free of labelled data.
     pub(crate) safe: bool,
     summary: OnceLock<Summary>,
+    links: OnceLock<moving::Links>,
 }
 
 /// What calling a function amounts to.
@@ -296,6 +300,7 @@ impl Catalog {
                 triggers: Vec::new(),
                 together,
                 lineage: OnceLock::new(),
+                sets_off: OnceLock::new(),
             });
         }
         let partitioned =
@@ -310,7 +315,7 @@ impl Catalog {
             let safe = safe_functions.contains(&qualified);
             functions_by_name.entry(function.name.clone()).or_default().push(functions.len());
             functions_by_oid.insert(function.oid, functions.len());
-            functions.push(Function { facts: function, safe, summary: OnceLock::new() });
+            functions.push(Function { facts: function, safe, summary: OnceLock::new(), links: OnceLock::new() });
         }
         let mut puts_off = false;
         for trigger in facts.triggers {
@@ -412,6 +417,7 @@ impl Catalog {
             declared: safe_functions.to_vec(),
             puts_off,
             unseen: OnceLock::new(),
+            unnamed: OnceLock::new(),
             bytes,
         }
     }

@@ -1,11 +1,16 @@
 //! What code of users may do to the session or to definitions where a statement sets it off without naming it: triggers, functions in
-//! views, defaults, checks and policies. It is asked of all such code at once: which of it runs is not followed.
+//! views, defaults, checks and policies.
+//!
+//! From a relation on, code is followed by the names in it: every function and every relation that is called so, in whatever schema.
+//! What no name tells counts with it: functions of operators, casts and types. Where rules or row security are in the way, and
+//! where a statement calls code itself, it is asked of all code of the database at once.
 
 use pg_query::protobuf::Token;
+use std::collections::HashSet;
 
 use super::body::name_of;
 use super::calls::USERS_FROM;
-use super::facts::Code;
+use super::facts::{Called, Caller, Code};
 use super::{Catalog, Function};
 use crate::builtins::{self, Class, ExtensionFunction};
 use crate::parse;
@@ -19,6 +24,14 @@ const MOVING: [&str; 9] =
     ["call", "close", "cursor", "deallocate", "discard", "open", "prepare", "reset", "set_config"];
 /// Where trees name a function by its number.
 const CALLED: &str = ":funcid ";
+
+/// What a piece of code may do by itself, and what it names.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    own: Unseen,
+    functions: Vec<usize>,
+    relations: Vec<usize>,
+}
 
 impl Catalog {
     /// What any code of users may do beside reading and writing.
@@ -36,7 +49,7 @@ impl Catalog {
     /// What code may do that a statement of this verb sets off which reads or writes these relations, as `schema.name`.
     pub(crate) fn sets_off(&self, tables: &[String], verb: &str) -> Unseen {
         let unseen = self.unseen();
-        if unseen == Unseen::Nothing {
+        if unseen == Unseen::Nothing || (verb == "set_constraints" && self.puts_off()) {
             return unseen;
         }
         let named = |table: &String| -> Vec<usize> {
@@ -47,32 +60,76 @@ impl Catalog {
             };
             splits.flat_map(of).collect()
         };
-        let any = (verb == "set_constraints" && self.puts_off())
-            || tables.iter().flat_map(named).any(|index| self.relation_sets_off(index, &mut Vec::new()));
-        if any { unseen } else { Unseen::Nothing }
+        tables.iter().flat_map(named).map(|index| self.relation_sets_off(index)).max().unwrap_or_default()
     }
 
-    fn relation_sets_off(&self, index: usize, seen: &mut Vec<usize>) -> bool {
-        if seen.contains(&index) {
-            return false;
+    fn relation_sets_off(&self, index: usize) -> Unseen {
+        let Some(relation) = self.relation(index) else { return Unseen::Definitions };
+        *relation.sets_off.get_or_init(|| {
+            let mut reached = Reached::default();
+            reached.relation(self, index);
+            reached.follow(self);
+            if reached.runs { reached.most.max(self.unnamed()) } else { reached.most }
+        })
+    }
+
+    /// What the functions may do that code calls without naming them: those of operators, casts and types.
+    fn unnamed(&self) -> Unseen {
+        *self.unnamed.get_or_init(|| {
+            let casts = self.casts.values().flatten().chain(&self.casts_to_own).map(|(_, function)| *function);
+            let types = self.calls.iter().filter(|(caller, _)| matches!(caller, Caller::Type(_)));
+            let of_types = types.flat_map(|(_, called)| called).filter_map(|called| match called {
+                Called::Function(oid) => self.functions_by_oid.get(oid).copied(),
+                Called::Operator(_) | Called::Type(_) => None,
+            });
+            let unasked = self.casts_unasked.iter().copied();
+            let all = self.operator_functions.values().copied().chain(casts).chain(of_types).chain(unasked);
+            let mut reached = Reached {
+                functions_waiting: all.filter(|function| !self.is_plain_extension(*function)).collect(),
+                ..Reached::default()
+            };
+            reached.follow(self);
+            reached.most
+        })
+    }
+
+    /// What a function may do by itself, and what its code names.
+    fn links(&self, function: &Function) -> Links {
+        let facts = &function.facts;
+        let mut links = Links { own: self.of_function(function), ..Links::default() };
+        if function.safe || facts.extension.is_some() {
+            if let (false, Some(extension)) = (function.safe, &facts.extension) {
+                links.own = of_extension(extension, &facts.name);
+            }
+            return links;
         }
-        seen.push(index);
-        let Some(relation) = self.relation(index) else { return true };
-        let facts = &relation.facts;
-        if facts.guarded || facts.has_rules || !relation.triggers.is_empty() {
-            return true;
+        match &facts.body {
+            Some(code) => self.link_code(code, &mut links),
+            None => self.link_text(&facts.source, &mut links),
         }
-        if !self.called_for(index).is_empty() || self.calls_texts(index) {
-            return true;
+        links.functions.extend(self.called_from(facts.oid));
+        links
+    }
+
+    fn link_code(&self, code: &Code, links: &mut Links) {
+        match code {
+            Code::Sql(sql) => self.link_text(sql, links),
+            Code::Tree(tree) => {
+                // What is not there is told by its number, above.
+                let functions = [CALLED, ":aggfnoid ", ":winfnoid "].into_iter().flat_map(|word| numbers(tree, word));
+                links.functions.extend(functions.flatten().filter_map(|oid| self.functions_by_oid.get(&oid)));
+                let relations = numbers(tree, ":relid ");
+                links.relations.extend(relations.flatten().filter_map(|oid| self.relations_by_oid.get(&oid)));
+            }
         }
-        if facts.definition.as_ref().is_some_and(|code| self.of_code(code) != Unseen::Nothing) {
-            return true;
+    }
+
+    fn link_text(&self, source: &str, links: &mut Links) {
+        let Ok(tokens) = parse::tokens(source) else { return links.own = Unseen::Definitions };
+        for name in tokens.iter().filter_map(|token| name_of(token, source)) {
+            links.functions.extend(self.functions_named(&name));
+            links.relations.extend(self.relations_named(&name));
         }
-        // What is written to a table is written to its children, and goes on to what refers to it.
-        let referring =
-            self.references_to(index).filter(|reference| reference.carries_on()).map(|reference| reference.from);
-        let beneath: Vec<usize> = relation.descendants.iter().copied().chain(referring).collect();
-        beneath.into_iter().any(|other| self.relation_sets_off(other, seen))
     }
 
     fn of_function(&self, function: &Function) -> Unseen {
@@ -97,11 +154,6 @@ impl Catalog {
 
     /// Of the functions that a tree calls. Those of users count by themselves; statements that are not queries are in no tree.
     fn of_tree(&self, tree: &str) -> Unseen {
-        let numbers = tree.match_indices(CALLED).map(|(at, _)| {
-            let digits = tree.get(at + CALLED.len()..).unwrap_or_default();
-            let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-            digits.get(..end).and_then(|digits| digits.parse::<u32>().ok())
-        });
         let of = |number: Option<u32>| {
             let Some(number) = number else { return Unseen::Definitions };
             if number >= USERS_FROM {
@@ -116,7 +168,7 @@ impl Catalog {
                 None => Unseen::Definitions,
             }
         };
-        numbers.map(of).max().unwrap_or_default()
+        numbers(tree, CALLED).map(of).max().unwrap_or_default()
     }
 
     fn of_text(&self, source: &str) -> Unseen {
@@ -168,6 +220,77 @@ impl Catalog {
     }
 }
 
+/// What is found from a relation on.
+#[derive(Default)]
+struct Reached {
+    most: Unseen,
+    /// There is code at all.
+    runs: bool,
+    relations: HashSet<usize>,
+    functions: HashSet<usize>,
+    relations_waiting: Vec<usize>,
+    functions_waiting: Vec<usize>,
+}
+
+impl Reached {
+    fn relation(&mut self, catalog: &Catalog, index: usize) {
+        if !self.relations.insert(index) {
+            return;
+        }
+        let Some(relation) = catalog.relation(index) else { return self.most = Unseen::Definitions };
+        if relation.facts.guarded || relation.facts.has_rules {
+            self.most = self.most.max(catalog.unseen());
+        }
+        if catalog.calls_texts(index) {
+            self.most = Unseen::Definitions;
+        }
+        let triggers = relation.triggers.iter().map(|trigger| trigger.function);
+        self.functions_waiting.extend(triggers.chain(catalog.called_for(index)));
+        if let Some(code) = &relation.facts.definition {
+            let mut links = Links { own: catalog.of_code(code), ..Links::default() };
+            catalog.link_code(code, &mut links);
+            self.link(&links);
+        }
+        // What is written to a table is written to its children, and goes on to what refers to it.
+        let referring =
+            catalog.references_to(index).filter(|reference| reference.carries_on()).map(|reference| reference.from);
+        self.relations_waiting.extend(relation.descendants.iter().copied().chain(referring));
+    }
+
+    fn link(&mut self, links: &Links) {
+        self.runs = true;
+        self.most = self.most.max(links.own);
+        self.relations_waiting.extend(&links.relations);
+        self.functions_waiting.extend(&links.functions);
+    }
+
+    fn follow(&mut self, catalog: &Catalog) {
+        while self.most != Unseen::Definitions {
+            if let Some(index) = self.functions_waiting.pop() {
+                if self.functions.insert(index) {
+                    match catalog.function(index) {
+                        Some(function) => self.link(function.links.get_or_init(|| catalog.links(function))),
+                        None => self.most = Unseen::Definitions,
+                    }
+                }
+            } else if let Some(index) = self.relations_waiting.pop() {
+                self.relation(catalog, index);
+            } else {
+                return;
+            }
+        }
+    }
+}
+
+/// What follows this word wherever it stands in a tree.
+fn numbers<'t>(tree: &'t str, word: &'static str) -> impl Iterator<Item = Option<u32>> + 't {
+    tree.match_indices(word).map(move |(at, _)| {
+        let digits = tree.get(at + word.len()..).unwrap_or_default();
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        digits.get(..end).and_then(|digits| digits.parse().ok())
+    })
+}
+
 fn of_builtin(name: &str) -> Unseen {
     match builtins::function(name).map(|builtin| builtin.class) {
         Some(Class::RunsText | Class::Dynamic | Class::Administers) => Unseen::Definitions,
@@ -185,7 +308,7 @@ fn of_extension(extension: &str, name: &str) -> Unseen {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::{Called, Caller, CatalogFacts, FunctionFacts, RelationFacts, ServerNames};
+    use super::super::facts::{Called, Caller, CatalogFacts, FunctionFacts, RelationFacts, ServerNames, TriggerFacts};
     use super::*;
     use std::sync::Arc;
 
@@ -283,6 +406,63 @@ mod tests {
             assert_eq!(all.unseen(), expect, "{tree}");
             let sets_off = all.sets_off(&["app.v".into()], "select");
             assert_eq!(sets_off, expect, "{tree}");
+        }
+    }
+
+    /// A catalog with functions (number, name, source) beside one that moves the path and is called by nothing, a table `app.a` with a
+    /// trigger that calls the first, and tables `app.b` without one and `app.c` with one that calls the second.
+    fn followed(functions: &[(u32, &str, &str)], calls: Vec<(Caller, Called)>) -> Catalog {
+        let of = |(oid, name, source): &(u32, &str, &str)| FunctionFacts {
+            oid: *oid,
+            name: (*name).into(),
+            ..function("plpgsql", source)
+        };
+        let moves = (29_999, "moves_by_itself", "BEGIN SET search_path = x; END");
+        let table = |oid: u32, name: &str| RelationFacts {
+            oid,
+            schema: "app".into(),
+            name: name.into(),
+            kind: 'r',
+            ..RelationFacts::default()
+        };
+        let trigger = |relation, function| TriggerFacts { relation, function, ..TriggerFacts::default() };
+        let facts = CatalogFacts {
+            functions: functions.iter().chain([&moves]).map(of).collect(),
+            relations: vec![table(30_001, "a"), table(30_002, "b"), table(30_003, "c")],
+            triggers: vec![trigger(30_001, 20_001), trigger(30_003, 20_002)],
+            calls,
+            ..CatalogFacts::default()
+        };
+        Catalog::build(facts, &[], &[])
+    }
+
+    #[test]
+    fn code_is_followed_by_the_names_in_it() {
+        let nothing = "BEGIN NEW.at := now(); RETURN NEW; END";
+        let moves = "BEGIN SET search_path = x; RETURN NEW; END";
+        let called = |caller, oid| vec![(caller, Called::Function(oid))];
+        for (what, first, second, calls, expect) in [
+            ("nothing", nothing, nothing, Vec::new(), Unseen::Nothing),
+            ("what is not named", nothing, moves, Vec::new(), Unseen::Nothing),
+            ("itself", moves, nothing, Vec::new(), Unseen::Session),
+            ("a function", "BEGIN PERFORM other(); RETURN NEW; END", moves, Vec::new(), Unseen::Session),
+            (
+                "a function in capitals",
+                "BEGIN PERFORM app.OTHER(); RETURN NEW; END",
+                moves,
+                Vec::new(),
+                Unseen::Session,
+            ),
+            ("a table with a trigger", "BEGIN DELETE FROM \"c\"; RETURN NEW; END", moves, Vec::new(), Unseen::Session),
+            ("a table without one", "BEGIN DELETE FROM b; RETURN NEW; END", moves, Vec::new(), Unseen::Nothing),
+            ("a default", nothing, moves, called(Caller::Relation(30_001), 20_002), Unseen::Session),
+            ("a default of another", nothing, moves, called(Caller::Relation(30_002), 20_002), Unseen::Nothing),
+            ("an argument's default", nothing, moves, called(Caller::Function(20_001), 20_002), Unseen::Session),
+            ("a domain's check", nothing, moves, called(Caller::Type(25_000), 20_002), Unseen::Session),
+        ] {
+            let all = followed(&[(20_001, "work", first), (20_002, "other", second)], calls);
+            assert_eq!(all.sets_off(&["app.a".into()], "insert"), expect, "{what}");
+            assert_eq!(all.unseen(), Unseen::Session, "{what}");
         }
     }
 
