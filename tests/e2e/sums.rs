@@ -125,6 +125,50 @@ permit (principal in Group::"runners", action == Action::"execute", resource in 
     answered(&mut abe, "INSERT INTO people (id, name) VALUES (99, 'x')");
 }
 
+/// What somebody writes may be written on by triggers and rules, and a child's rows are its parent's.
+#[test]
+fn who_may_write_what_writes_the_table_is_given_no_sum() {
+    let policy = r#"
+permit (principal in Group::"clerks-of-desk", action == Action::"write", resource == Table::"shop/public.desk");
+"#;
+    let writes = "INSERT INTO people (id, name, salary) VALUES (NEW.id, 'x', 1)";
+    let trigger = |body: &str| {
+        format!(
+            "CREATE FUNCTION on_desk() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $f$ BEGIN {body}; RETURN NEW; END $f$;
+             CREATE TRIGGER t BEFORE INSERT ON desk FOR EACH ROW EXECUTE FUNCTION on_desk()"
+        )
+    };
+    let desk = "CREATE TABLE desk (id int, at timestamptz)";
+    for (what, setup, told) in [
+        ("a table of its own", desk.to_owned(), true),
+        ("a trigger that writes its own row", format!("{desk}; {}", trigger("NEW.at := now()")), true),
+        ("a trigger that reads", format!("{desk}; {}", trigger("NEW.id := (SELECT count(*) FROM people)")), true),
+        ("a trigger that writes", format!("{desk}; {}", trigger(writes)), false),
+        ("a trigger that may write", format!("{desk}; {}", trigger("EXECUTE 'SELECT 1'")), false),
+        (
+            "a trigger that calls what writes",
+            format!(
+                "{desk}; CREATE FUNCTION adds(int) RETURNS int LANGUAGE sql BEGIN ATOMIC INSERT INTO people (id) VALUES ($1); SELECT 1; END;
+                 {}",
+                trigger("PERFORM adds(NEW.id)")
+            ),
+            false,
+        ),
+        ("a rule", format!("{desk}; CREATE RULE r AS ON INSERT TO desk DO ALSO {writes}"), false),
+        ("a child", "CREATE TABLE desk () INHERITS (people)".to_owned(), false),
+    ] {
+        let scene = scene_with(policy);
+        scene.directly(&setup);
+        let sum = scene.directly(ALL);
+        let token = scene.gateway.token("abe", &["analysts", "clerks-of-desk"]);
+        let mut abe = Client::login(scene.gateway.port, "abe", &token);
+        assert_eq!(one(&abe.query(ALL)) == sum, told, "{what}");
+        let token = scene.gateway.token("ana", &["analysts"]);
+        let mut ana = Client::login(scene.gateway.port, "ana", &token);
+        assert_eq!(one(&ana.query(ALL)), sum, "{what}");
+    }
+}
+
 /// Whoever writes through a view writes the table.
 #[test]
 fn what_may_not_be_written_is_not_written_through_views() {

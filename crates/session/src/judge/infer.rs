@@ -208,16 +208,21 @@ impl Judge<'_> {
         }
         self.note(&decision.policies, &decision.alerts, &decision.observed, decision.depends_on_time);
         let parties = parties(self.identity);
-        taint.columns().iter().filter_map(|id| catalog.labelled(*id)).all(|column| {
-            let name = format!("{}.{}", column.schema, column.table);
-            let (rules, here) = (self.rules, self.target);
-            let all = rules.targets.values().map(AsRef::as_ref);
-            let leads_here = |other: &&TargetRules| other.facts.name != here.facts.name && other.place == here.place;
-            let elsewhere = all.filter(leads_here).filter(|other| !other.place.is_empty());
-            std::iter::once(here)
-                .chain(elsewhere)
-                .all(|target| parties.iter().all(|party| !self.may_write(party, target, &name)))
-        })
+        let mut ways: Vec<String> = taint
+            .columns()
+            .iter()
+            .filter_map(|id| catalog.labelled(*id))
+            .flat_map(|column| catalog.written_with(column))
+            .collect();
+        ways.sort_unstable();
+        ways.dedup();
+        let (rules, here) = (self.rules, self.target);
+        let leads_here = |other: &&TargetRules| other.facts.name != here.facts.name && other.place == here.place;
+        let elsewhere = rules.targets.values().map(AsRef::as_ref).filter(leads_here);
+        let targets: Vec<&TargetRules> =
+            std::iter::once(here).chain(elsewhere.filter(|other| !other.place.is_empty())).collect();
+        ways.iter()
+            .all(|name| targets.iter().all(|target| parties.iter().all(|party| !self.may_write(party, target, name))))
     }
 
     /// Whether a party may write a table in any way: by a statement, by defining what writes it or is a copy of it, or by code

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use super::body::name_of;
 use super::calls::USERS_FROM;
 use super::facts::{Called, Caller, Code};
-use super::{Catalog, Function};
+use super::{Catalog, Function, LabelledColumn};
 use crate::builtins::{self, Class, ExtensionFunction};
 use crate::parse;
 use crate::statement::Unseen;
@@ -22,6 +22,8 @@ const DEFINING: [&str; 10] =
 /// What code has in it somewhere that changes settings, prepares statements or opens cursors.
 const MOVING: [&str; 9] =
     ["call", "close", "cursor", "deallocate", "discard", "open", "prepare", "reset", "set_config"];
+/// What code has in it somewhere that changes rows.
+const WRITING: [&str; 5] = ["copy", "delete", "insert", "merge", "update"];
 /// Where trees name a function by its number.
 const CALLED: &str = ":funcid ";
 
@@ -29,6 +31,8 @@ const CALLED: &str = ":funcid ";
 #[derive(Debug, Default)]
 pub(super) struct Links {
     own: Unseen,
+    /// It changes rows.
+    writes: bool,
     functions: Vec<usize>,
     relations: Vec<usize>,
 }
@@ -66,11 +70,28 @@ impl Catalog {
     fn relation_sets_off(&self, index: usize) -> Unseen {
         let Some(relation) = self.relation(index) else { return Unseen::Definitions };
         *relation.sets_off.get_or_init(|| {
-            let mut reached = Reached::default();
-            reached.relation(self, index);
-            reached.follow(self);
+            let reached = Reached::from(self, index);
             if reached.runs { reached.most.max(self.unnamed()) } else { reached.most }
         })
+    }
+
+    /// The relations, as `schema.name`, by writing which somebody may change the rows that a labelled column is of: its table, what that
+    /// is a part of and what is a part of it, and whatever sets off code that may write one of these.
+    pub fn written_with(&self, column: &LabelledColumn) -> Vec<String> {
+        let of_column = |index: &usize| self.relation(*index).is_some_and(|r| r.facts.schema == column.schema);
+        let tables: Vec<usize> = self.relations_named(&column.table).iter().copied().filter(of_column).collect();
+        let around = |index: usize| {
+            let parts = self.relation(index).map(|r| r.ancestors.iter().chain(&r.descendants).copied());
+            std::iter::once(index).chain(parts.into_iter().flatten())
+        };
+        let rows: HashSet<usize> = tables.into_iter().flat_map(around).collect();
+        let writes = |index: usize| {
+            let reached = Reached::from(self, index);
+            let dynamic = reached.most == Unseen::Definitions;
+            reached.runs && (dynamic || (reached.writes && reached.relations.iter().any(|other| rows.contains(other))))
+        };
+        let ways = self.relations().filter(|(index, r)| rows.contains(index) || r.facts.has_rules || writes(*index));
+        ways.map(|(_, relation)| format!("{}.{}", relation.facts.schema, relation.facts.name)).collect()
     }
 
     /// What the functions may do that code calls without naming them: those of operators, casts and types.
@@ -120,6 +141,8 @@ impl Catalog {
                 links.functions.extend(functions.flatten().filter_map(|oid| self.functions_by_oid.get(&oid)));
                 let relations = numbers(tree, ":relid ");
                 links.relations.extend(relations.flatten().filter_map(|oid| self.relations_by_oid.get(&oid)));
+                // All but SELECT, which is 1.
+                links.writes |= numbers(tree, ":commandType ").any(|kind| kind != Some(1));
             }
         }
     }
@@ -127,6 +150,7 @@ impl Catalog {
     fn link_text(&self, source: &str, links: &mut Links) {
         let Ok(tokens) = parse::tokens(source) else { return links.own = Unseen::Definitions };
         for name in tokens.iter().filter_map(|token| name_of(token, source)) {
+            links.writes |= WRITING.contains(&&*name);
             links.functions.extend(self.functions_named(&name));
             links.relations.extend(self.relations_named(&name));
         }
@@ -226,6 +250,7 @@ struct Reached {
     most: Unseen,
     /// There is code at all.
     runs: bool,
+    writes: bool,
     relations: HashSet<usize>,
     functions: HashSet<usize>,
     relations_waiting: Vec<usize>,
@@ -233,6 +258,14 @@ struct Reached {
 }
 
 impl Reached {
+    /// What code is set off where this relation is read or written.
+    fn from(catalog: &Catalog, index: usize) -> Reached {
+        let mut reached = Reached::default();
+        reached.relation(catalog, index);
+        reached.follow(catalog);
+        reached
+    }
+
     fn relation(&mut self, catalog: &Catalog, index: usize) {
         if !self.relations.insert(index) {
             return;
@@ -259,6 +292,7 @@ impl Reached {
 
     fn link(&mut self, links: &Links) {
         self.runs = true;
+        self.writes |= links.writes;
         self.most = self.most.max(links.own);
         self.relations_waiting.extend(&links.relations);
         self.functions_waiting.extend(&links.functions);
