@@ -5,48 +5,26 @@
 
 #![allow(clippy::disallowed_types, reason = "a test or an example may look at the clock")]
 
+mod dice;
+
+use dice::Dice;
 use lockgate_detect::{Column, Detectors, Kind, Strength};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % below
-    }
-
-    fn text(&mut self, alphabet: &str, length: usize) -> String {
-        let all: Vec<char> = alphabet.chars().collect();
-        let count = u64::try_from(all.len()).unwrap_or(1);
-        (0..length).filter_map(|_| all.get(usize::try_from(self.roll(count)).unwrap_or(0))).collect()
-    }
-}
-
-const WORDS: &str =
-    "measure season about the level of every report and pass them along to those who wait for answers before noon";
+const WORDS: [&str; 20] = [
+    "measure", "season", "about", "the", "level", "of", "every", "report", "and", "pass", "them", "along", "to",
+    "those", "who", "wait", "for", "answers", "before", "noon",
+];
 
 type Sort = (&'static str, &'static str, fn(&mut Dice) -> String);
 
 const SORTS: [Sort; 10] = [
     ("sentence", "note", |d| {
-        let words: Vec<&str> = WORDS.split(' ').collect();
-        let count = u64::try_from(words.len()).unwrap_or(1);
-        let length = 6 + d.roll(12);
-        let picked: Vec<&str> =
-            (0..length).filter_map(|_| words.get(usize::try_from(d.roll(count)).unwrap_or(0)).copied()).collect();
-        picked.join(" ")
+        let count = 6 + d.roll(12);
+        d.words(&WORDS, count)
     }),
-    ("long text", "body", |d| {
-        let words: Vec<&str> = WORDS.split(' ').collect();
-        let count = u64::try_from(words.len()).unwrap_or(1);
-        let picked: Vec<&str> =
-            (0..400).filter_map(|_| words.get(usize::try_from(d.roll(count)).unwrap_or(0)).copied()).collect();
-        picked.join(" ")
-    }),
+    ("long text", "body", |d| d.words(&WORDS, 400)),
     ("uuid", "trace", |d| {
         let h = "0123456789abcdef";
         format!("{}-{}-4{}-a{}-{}", d.text(h, 8), d.text(h, 4), d.text(h, 3), d.text(h, 3), d.text(h, 12))
@@ -85,7 +63,7 @@ const SORTS: [Sort; 10] = [
 
 fn main() {
     let detectors = Detectors::new(Kind::ALL.iter().copied(), Vec::new());
-    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let mut dice = Dice::new();
     let mut hits = Vec::new();
     let (mut all_bytes, mut all_time) = (0.0, 0.0);
     let picked: Vec<String> = std::env::args().skip(1).collect();

@@ -4,14 +4,15 @@
 
 #![allow(clippy::disallowed_types, reason = "a test or an example may look at the clock")]
 
+mod rows;
+
 use lockgate_mask::{Column, CopyFormat, CopyMasker, Format, MaskKeys, Method, Outbox, RowMasker, Rule, TypeTable};
+use rows::BATCH_BYTES;
 use std::error::Error;
 use std::time::Instant;
 
 const COLUMNS: usize = 20;
 const ROWS: usize = 1_000_000;
-/// About as many bytes as are read from a socket at once.
-const BATCH_BYTES: usize = 32 * 1024;
 
 fn columns(method: Option<Method>) -> Result<Vec<Column>, Box<dyn Error>> {
     let label: lockgate_core::Label = "pii/test".parse()?;
@@ -30,27 +31,6 @@ fn columns(method: Option<Method>) -> Result<Vec<Column>, Box<dyn Error>> {
 
 fn values(row: usize) -> Vec<String> {
     (0..COLUMNS).map(|at| if at == 8 { format!("ann{row}@example.com") } else { format!("{row:07}{at:02}") }).collect()
-}
-
-/// DataRow messages in batches of whole messages.
-fn row_batches() -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
-    let mut batches = vec![Vec::new()];
-    for row in 0..BATCH_BYTES / 128 * 16 {
-        let mut body = u16::try_from(COLUMNS)?.to_be_bytes().to_vec();
-        for value in values(row) {
-            body.extend(i32::try_from(value.len())?.to_be_bytes());
-            body.extend(value.as_bytes());
-        }
-        if batches.last().is_some_and(|b| b.len() + body.len() > BATCH_BYTES) {
-            batches.push(Vec::new());
-        }
-        if let Some(batch) = batches.last_mut() {
-            batch.push(b'D');
-            batch.extend(i32::try_from(body.len() + 4)?.to_be_bytes());
-            batch.extend(body);
-        }
-    }
-    Ok(batches)
 }
 
 /// Lines of a copy, cut as they fall.
@@ -89,7 +69,8 @@ fn measure(
 fn main() -> Result<(), Box<dyn Error>> {
     let types = TypeTable::new();
     let keys = MaskKeys::new(&[7; 32]);
-    let rows = row_batches()?;
+    let cells = |row| values(row).into_iter().map(String::into_bytes).collect();
+    let rows = rows::batches((0..BATCH_BYTES / 128 * 16).map(cells))?;
     let methods = [
         ("none", None),
         ("redact", Some(Method::Redact)),
