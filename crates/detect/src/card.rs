@@ -58,6 +58,7 @@ fn issued(digits: &[u8]) -> Option<Issued> {
 }
 
 /// What a number is as a card; `None` where it is none.
+#[inline]
 pub(crate) fn card(number: &Number<'_>) -> Option<Issued> {
     let count = number.digits.len();
     if !(DIGITS_MIN..=DIGITS_MAX).contains(&count) {

@@ -1,6 +1,7 @@
 //! Check digits. Every function takes digits as numbers from 0 to 9.
 
 /// Luhn (ISO/IEC 7812): every second digit from the right is doubled.
+#[inline]
 pub(crate) fn luhn(digits: &[u8]) -> bool {
     let sum: u32 = digits
         .iter()
@@ -19,11 +20,19 @@ pub(crate) fn luhn(digits: &[u8]) -> bool {
 }
 
 /// The remainder of a decimal number of any length.
+#[inline]
 pub(crate) fn remainder(digits: &[u8], modulus: u32) -> u32 {
-    digits.iter().fold(0, |rest, digit| (rest * 10 + u32::from(*digit)) % modulus)
+    // As many digits at once as a word holds.
+    digits.chunks(9).fold(0, |rest, part| {
+        let (power, value) =
+            part.iter().fold((1_u64, 0_u64), |(power, value), digit| (power * 10, value * 10 + u64::from(*digit)));
+        let rest = (u64::from(rest) * power + value) % u64::from(modulus);
+        u32::try_from(rest).unwrap_or(0)
+    })
 }
 
 /// The sum of products with weights, as far as both go.
+#[inline]
 pub(crate) fn weighted(digits: &[u8], weights: &[u8]) -> u32 {
     digits.iter().zip(weights).map(|(d, w)| u32::from(*d) * u32::from(*w)).sum()
 }
@@ -44,18 +53,36 @@ pub(crate) fn mod97(characters: impl Iterator<Item = u8>) -> bool {
     any && rest == 1
 }
 
+/// For each product so far of ISO 7064 MOD 11,10 and each digit: the next.
+static MOD11_10: [[u8; 10]; 11] = {
+    let mut table = [[0; 10]; 11];
+    let mut product: u8 = 0;
+    #[expect(clippy::indexing_slicing, clippy::as_conversions, reason = "computed when it is compiled")]
+    while product < 11 {
+        let mut digit: u8 = 0;
+        while digit < 10 {
+            let sum = (digit + product) % 10;
+            table[product as usize][digit as usize] = (if sum == 0 { 10 } else { sum }) * 2 % 11;
+            digit += 1;
+        }
+        product += 1;
+    }
+    table
+};
+
 /// ISO 7064 MOD 11,10: Steuer-ID and OIB.
+#[inline]
 pub(crate) fn mod11_10(digits: &[u8]) -> bool {
     let Some((check, body)) = digits.split_last() else { return false };
-    let product = body.iter().fold(10, |product, digit| {
-        let sum = (u32::from(*digit) + product) % 10;
-        (if sum == 0 { 10 } else { sum }) * 2 % 11
+    let product = body.iter().fold(10, |product: u8, digit| {
+        let next = MOD11_10.get(usize::from(product)).and_then(|next| next.get(usize::from(*digit)));
+        next.copied().unwrap_or(0)
     });
-    (11 - product) % 10 == u32::from(*check)
+    (11 - product) % 10 == *check
 }
 
 /// The multiplication of the dihedral group D5.
-fn d5(a: u8, b: u8) -> u8 {
+const fn d5(a: u8, b: u8) -> u8 {
     match (a < 5, b < 5) {
         (true, true) => (a + b) % 5,
         (true, false) => (a + b - 5) % 5 + 5,
@@ -64,21 +91,41 @@ fn d5(a: u8, b: u8) -> u8 {
     }
 }
 
+/// For each place from the right, modulo 8, and each digit there: what becomes of each check so far.
+static VERHOEFF: [[[u8; 10]; 10]; 8] = {
+    const STEP: [u8; 10] = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4];
+    let mut table = [[[0; 10]; 10]; 8];
+    let mut permuted: [u8; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+    let mut place = 0;
+    #[expect(clippy::indexing_slicing, clippy::as_conversions, reason = "computed when it is compiled")]
+    while place < 8 {
+        let mut digit = 0;
+        while digit < 10 {
+            let mut check: u8 = 0;
+            while check < 10 {
+                table[place][digit][check as usize] = d5(check, permuted[digit]);
+                check += 1;
+            }
+            permuted[digit] = STEP[permuted[digit] as usize];
+            digit += 1;
+        }
+        place += 1;
+    }
+    table
+};
+
 /// Verhoeff: Aadhaar.
 pub(crate) fn verhoeff(digits: &[u8]) -> bool {
-    const STEP: [u8; 10] = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4];
-    let mut check = 0;
-    for (at, digit) in digits.iter().rev().enumerate() {
-        let mut permuted = *digit;
-        for _ in 0..at % 8 {
-            permuted = STEP.get(usize::from(permuted)).copied().unwrap_or(0);
-        }
-        check = d5(check, permuted);
-    }
+    let places = digits.iter().rev().zip(VERHOEFF.iter().cycle());
+    let check = places.fold(0_u8, |check, (digit, place)| {
+        let step = place.get(usize::from(*digit)).and_then(|step| step.get(usize::from(check)));
+        step.copied().unwrap_or(0)
+    });
     !digits.is_empty() && check == 0
 }
 
 /// Whether day and month can be: the day may be the 29th of February in any year.
+#[inline]
 pub(crate) fn is_day(month: u32, day: u32) -> bool {
     let days = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -90,8 +137,13 @@ pub(crate) fn is_day(month: u32, day: u32) -> bool {
 }
 
 /// The decimal number that the digits from `at` on make, `count` of them.
+#[inline]
 pub(crate) fn number(digits: &[u8], at: usize, count: usize) -> u32 {
-    digits.iter().skip(at).take(count).fold(0_u32, |sum, d| sum.saturating_mul(10).saturating_add(u32::from(*d)))
+    let digits = digits.get(at..).unwrap_or_default().iter().take(count);
+    if count < 10 {
+        return digits.fold(0, |sum, d| sum * 10 + u32::from(*d));
+    }
+    digits.fold(0_u32, |sum, d| sum.saturating_mul(10).saturating_add(u32::from(*d)))
 }
 
 #[cfg(test)]

@@ -247,6 +247,7 @@ fn window(text: &[u8], end: usize) -> Topics {
 
 /// Whether the value from `start` to `end` is a whole field of its record: between commas, bars, tabs, quotes or tags, or
 /// the whole text.
+#[inline]
 pub(crate) fn is_field(text: &[u8], start: usize, end: usize) -> bool {
     let left = slice(text, 0, start).iter().rev().find(|b| **b != b' ');
     let right = slice(text, end, text.len()).iter().find(|b| **b != b' ');

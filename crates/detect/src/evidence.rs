@@ -7,6 +7,7 @@
 
 use crate::Column;
 use crate::class::slice;
+use crate::kind::Kind;
 use crate::set::{Detector, Detectors, Hit, Strength};
 
 /// The cells after which a column is judged as a whole.
@@ -27,12 +28,40 @@ pub enum Weight {
 #[derive(Clone, Debug, Default)]
 pub struct ColumnEvidence {
     cells: u32,
-    /// Cells that are a hit as a whole, by what: sure ones, and possible ones. A few detectors at most.
-    hits: Vec<(Detector, u32, u32)>,
+    /// Cells that are a hit as a whole, by what. A few detectors at most.
+    hits: Vec<Whole>,
+    /// Which of them the most cells are, and the most sure ones of any.
+    most: usize,
+    surest: u32,
 }
 
 /// The detectors that are told apart in one column.
 const DETECTORS_MAX: usize = 8;
+
+/// In how many cells one detector hit the whole: surely, and possibly.
+#[derive(Clone, Debug)]
+struct Whole {
+    detector: Detector,
+    key: usize,
+    sure: u32,
+    possible: u32,
+}
+
+impl Whole {
+    #[inline]
+    fn together(&self) -> u32 {
+        self.sure.saturating_add(self.possible)
+    }
+}
+
+/// What tells detectors apart in one comparison.
+#[inline]
+fn key(detector: Detector) -> usize {
+    match detector {
+        Detector::Kind(kind) => kind.place(),
+        Detector::Custom(index) => Kind::ALL.len().saturating_add(index),
+    }
+}
 
 impl ColumnEvidence {
     /// What is to be masked of a cell, and then counts it. Hits that remain in `hits` are sorted and do not overlap.
@@ -44,13 +73,9 @@ impl ColumnEvidence {
         if hits.is_empty() {
             return weight;
         }
-        let few = self.cells > CELLS_MANY && self.sure() * 20 < self.cells;
+        let few = self.cells > CELLS_MANY && self.surest.saturating_mul(20) < self.cells;
         hits.retain(|hit| hit.strength >= if few { Strength::Likely } else { Strength::Fair });
         weight
-    }
-
-    fn sure(&self) -> u32 {
-        self.hits.iter().map(|(_, sure, _)| *sure).max().unwrap_or(0)
     }
 
     /// Whether the column as a whole is what most of its cells were.
@@ -58,15 +83,18 @@ impl ColumnEvidence {
         if self.cells < CELLS_MIN || cell.is_empty() {
             return Weight::Cells;
         }
-        let whole = self.hits.iter().find(|(_, sure, possible)| {
-            let together = sure.saturating_add(*possible);
-            let enough = together.saturating_mul(10) >= self.cells.saturating_mul(8);
+        let cells = self.cells;
+        let enough = |whole: &Whole| whole.together().saturating_mul(10) >= cells.saturating_mul(8);
+        // Mostly not even the most frequent is enough.
+        if !self.hits.get(self.most).is_some_and(enough) {
+            return Weight::Cells;
+        }
+        let whole = self.hits.iter().find(|whole| {
             // Check digits that fit in most cells are as good as a name; lengths that fit are not.
-            let sure_enough = sure.saturating_mul(10) >= self.cells.saturating_mul(3);
-            enough && sure_enough
+            enough(whole) && whole.sure.saturating_mul(10) >= cells.saturating_mul(3)
         });
         match whole {
-            Some((detector, _, _)) => Weight::Whole(*detector),
+            Some(whole) => Weight::Whole(whole.detector),
             None => Weight::Cells,
         }
     }
@@ -78,10 +106,13 @@ impl ColumnEvidence {
         // The shares of the last thousands count, not those of the whole result.
         if self.cells >= 10_000 {
             self.cells /= 2;
-            for (_, sure, possible) in &mut self.hits {
-                *sure /= 2;
-                *possible /= 2;
+            for whole in &mut self.hits {
+                whole.sure /= 2;
+                whole.possible /= 2;
             }
+            self.surest /= 2;
+            let most = self.hits.iter().enumerate().max_by_key(|(_, whole)| whole.together());
+            self.most = most.map_or(0, |(index, _)| index);
         }
         self.cells += 1;
         if hits.is_empty() {
@@ -92,17 +123,27 @@ impl ColumnEvidence {
             if slice(cell, hit.start, hit.end).len() * 10 < trimmed.len() * 9 {
                 continue;
             }
-            let known = self.hits.iter().position(|(detector, _, _)| *detector == hit.detector);
+            // All are compared: which one it is changes from cell to cell as dice fall.
+            let key = key(hit.detector);
+            let known = self.hits.iter().enumerate();
+            let known = known.fold(None, |known, (index, whole)| if whole.key == key { Some(index) } else { known });
             let index = match known {
                 Some(index) => index,
                 None if self.hits.len() < DETECTORS_MAX => {
-                    self.hits.push((hit.detector, 0, 0));
+                    self.hits.push(Whole { detector: hit.detector, key, sure: 0, possible: 0 });
                     self.hits.len() - 1
                 }
                 None => continue,
             };
-            if let Some((_, sure, possible)) = self.hits.get_mut(index) {
-                if hit.strength >= Strength::Checked { *sure += 1 } else { *possible += 1 }
+            let most = self.hits.get(self.most).map_or(0, Whole::together);
+            if let Some(whole) = self.hits.get_mut(index) {
+                let sure = hit.strength >= Strength::Checked;
+                whole.sure += u32::from(sure);
+                whole.possible += u32::from(!sure);
+                self.surest = self.surest.max(whole.sure);
+                if whole.together() > most {
+                    self.most = index;
+                }
             }
         }
     }
@@ -111,7 +152,6 @@ impl ColumnEvidence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Kind;
 
     fn run(kinds: &[Kind], cells: impl Iterator<Item = String>) -> Vec<(bool, usize)> {
         let detectors = Detectors::new(kinds.iter().copied(), Vec::new());
@@ -132,6 +172,22 @@ mod tests {
         let all = run(&[Kind::UsSsn], cells);
         assert_eq!(all[4], (false, 0), "too early to say");
         assert!(all[100..].iter().all(|(whole, _)| *whole));
+    }
+
+    #[test]
+    fn the_most_frequent_is_known_at_any_time() {
+        let detectors = Detectors::new(Kind::ALL.iter().copied(), Vec::new());
+        let (mut evidence, mut hits) = (ColumnEvidence::default(), Vec::new());
+        for n in 0_u64..30_000 {
+            // Numbers of a few lengths, in turns that change.
+            let length = 8 + (n / 700 + n % 3) % 4;
+            let cell = (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 10_u64.pow(u32::try_from(length).unwrap())).to_string();
+            evidence.weigh(&detectors, cell.as_bytes(), &Column::named(b"c1"), &mut hits);
+            let most = evidence.hits.iter().map(Whole::together).max();
+            assert_eq!(evidence.hits.get(evidence.most).map(Whole::together), most);
+            assert_eq!(Some(evidence.surest), evidence.hits.iter().map(|whole| whole.sure).max().or(Some(0)));
+        }
+        assert_eq!(evidence.hits.len(), DETECTORS_MAX);
     }
 
     #[test]

@@ -181,6 +181,18 @@ impl Kind {
         Kind::ALL.iter().map(|kind| kind.name()).chain(GROUPS.iter().map(|(name, _)| *name)).chain(["ssn"])
     }
 
+    /// The place in the order of the list.
+    #[inline]
+    pub(crate) fn place(self) -> usize {
+        usize::try_from(self.index()).unwrap_or(0)
+    }
+
+    /// The first of a set of kinds.
+    #[inline]
+    pub(crate) fn first(kinds: u64) -> Option<Kind> {
+        Kind::ALL.get(usize::try_from(kinds.trailing_zeros()).ok()?).copied()
+    }
+
     /// This kind's bit in a set of kinds.
     pub(crate) const fn bit(self) -> u64 {
         1 << self.index()

@@ -8,6 +8,7 @@
 //!
 //! This crate knows neither labels nor wire formats, and it changes nothing: what becomes of a hit is the mask stage's.
 
+mod bare;
 mod card;
 mod checks;
 mod class;
@@ -33,6 +34,7 @@ mod ssn;
 mod token;
 mod url;
 
+pub use bare::is_digits;
 pub use card::is_usual as is_card;
 pub use context::{Column, Topics};
 pub use custom::{Checksum, Custom, CustomError};

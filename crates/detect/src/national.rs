@@ -16,254 +16,298 @@ pub(crate) struct National {
 }
 
 /// Whether six digits are a date of two digits each; the offsets are added to month and day in some countries.
+#[inline]
 fn is_ymd(d: &[u8]) -> bool {
     is_day(value(d, 2, 2), value(d, 4, 2))
 }
 
+#[inline]
 fn is_dmy(d: &[u8]) -> bool {
     is_day(value(d, 2, 2), value(d, 0, 2))
 }
 
+#[inline]
 fn digit(d: &[u8], at: usize) -> u32 {
     d.get(at).copied().map_or(0, u32::from)
 }
 
-/// Calls `found` with every national number that these digits are.
-pub(crate) fn digits(number: &Number<'_>, mut found: impl FnMut(National)) {
+/// The national numbers that the same digits are: as sets of kinds, all of them and those that stand by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) all: u64,
+    pub(crate) itself: u64,
+}
+
+impl Found {
+    #[inline]
+    fn hit(&mut self, kind: Kind, itself: bool) {
+        self.all |= kind.bit();
+        self.itself |= if itself { kind.bit() } else { 0 };
+    }
+}
+
+/// Every national number that these digits are. By their count, so that it is known where the sums are compiled.
+#[inline]
+pub(crate) fn digits(number: &Number<'_>) -> Found {
     let d = number.digits;
-    let end = number.end();
-    let gap = number.gap();
-    let bare = number.is_bare();
-    let mut hit = |kind, itself| found(National { kind, end, itself });
-    let shape = |lengths: &[usize]| number.is_shape(lengths);
-    let dashed = |lengths: &[usize]| shape(lengths) && gap == Some(Gap::Dash);
-    let spaced = |lengths: &[usize]| shape(lengths) && matches!(gap, Some(Gap::Space | Gap::Dash));
-    let last = |at: usize| number.gap_before(at);
-    if d.iter().all(|x| *x == number.digit(0)) {
-        return;
+    let mut found = Found::default();
+    if d.len() < 8 || d.iter().all(|x| *x == number.digit(0)) {
+        return found;
     }
     match d.len() {
-        8 | 9 => {
-            // Chile: 12.345.678-5, modulo 11 by 2 to 7 from the right.
-            let rut = {
-                let body = d.get(..d.len() - 1).unwrap_or_default();
-                let sum: u32 =
-                    body.iter().rev().zip([2_u32, 3, 4, 5, 6, 7, 2, 3]).map(|(x, w)| u32::from(*x) * w).sum();
-                (11 - sum % 11) % 11 == digit(d, d.len() - 1)
-            };
-            if rut && number.groups.len() == 4 && last(1) == Gap::Dot && last(2) == Gap::Dot && last(3) == Gap::Dash {
-                hit(Kind::IdCl, true);
-            } else if rut && (bare || number.groups.len() == 2 && last(1) == Gap::Dash) && number.digit(0) != 0 {
-                hit(Kind::IdCl, false);
-            }
-            if d.len() == 8 {
-                return;
-            }
-            let plain = bare || shape(&[3, 3, 3]) && matches!(gap, Some(Gap::Space | Gap::Dash | Gap::Dot));
-            // Netherlands: the sum by 9 to 2 and -1 is divisible by 11.
-            let bsn = weighted(d, &[9, 8, 7, 6, 5, 4, 3, 2]);
-            if plain && bsn % 11 == digit(d, 8) {
-                hit(Kind::IdNl, false);
-            }
-            // Portugal: modulo 11 by 9 to 2.
-            if plain && matches!(number.digit(0), 1 | 2 | 3 | 5 | 6 | 8 | 9) {
-                let rest = bsn % 11;
-                if (if rest < 2 { 0 } else { 11 - rest }) == digit(d, 8) {
-                    hit(Kind::IdPt, false);
-                }
-            }
-            if plain && luhn(d) {
-                if number.digit(0) != 0 && number.digit(0) != 8 {
-                    hit(Kind::IdCa, false);
-                }
-                hit(Kind::IdIl, false);
-            }
-            // Australia: modulo 11 by the weights of the tax office.
-            if plain && weighted(d, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11) {
-                hit(Kind::IdAu, false);
-            }
-        }
-        10 => {
-            // Czechia and Slovakia: yymmdd/nnnc, divisible by 11; women have 50 more in the month.
-            let month = match value(d, 2, 2) {
-                m @ 51..=62 => m - 50,
-                m @ 71..=82 => m - 70,
-                m @ 21..=32 => m - 20,
-                m => m,
-            };
-            if is_day(month, value(d, 4, 2)) && remainder(d, 11) == 0 && (bare || shape(&[6, 4])) {
-                hit(Kind::IdCz, last(1) == Gap::Slash);
-            }
-            // Sweden: yymmdd-nnnc by Luhn; a coordination number has 60 more in the day.
-            let day = value(d, 4, 2);
-            if is_day(value(d, 2, 2), if day > 60 { day - 60 } else { day }) && luhn(d) && (bare || dashed(&[6, 4])) {
-                hit(Kind::IdSe, !bare);
-            }
-            // Denmark: ddmmyy-nnnn, without a check digit since 2007.
-            if is_dmy(d)
-                && (bare || dashed(&[6, 4]))
-                && (!bare || weighted(d, &[4, 3, 2, 7, 6, 5, 4, 3, 2, 1]).is_multiple_of(11))
-            {
-                hit(Kind::IdDk, false);
-            }
-            // Bulgaria: the month says the century.
-            let month = match value(d, 2, 2) {
-                m @ 21..=32 => m - 20,
-                m @ 41..=52 => m - 40,
-                m => m,
-            };
-            if bare
-                && is_day(month, value(d, 4, 2))
-                && weighted(d, &[2, 4, 8, 5, 10, 9, 7, 3, 6]) % 11 % 10 == digit(d, 9)
-            {
-                hit(Kind::IdBg, false);
-            }
-            // NHS number: modulo 11 by 10 to 2.
-            let sum = weighted(d, &[10, 9, 8, 7, 6, 5, 4, 3, 2]);
-            if (bare || spaced(&[3, 3, 4])) && (11 - sum % 11) % 11 == digit(d, 9) {
-                hit(Kind::IdGb, false);
-            }
-        }
-        11 => {
-            if bare || shape(&[3, 3, 3, 2]) {
-                let first = weighted(d, &[10, 9, 8, 7, 6, 5, 4, 3, 2]) * 10 % 11 % 10;
-                let second = weighted(d, &[11, 10, 9, 8, 7, 6, 5, 4, 3, 2]) * 10 % 11 % 10;
-                if first == digit(d, 9) && second == digit(d, 10) {
-                    hit(Kind::IdBr, !bare && last(1) == Gap::Dot && last(3) == Gap::Dash);
-                }
-            }
-            // Norway: ddmmyy, three digits, two check digits; the day is 40 more for foreigners.
-            let day = value(d, 0, 2);
-            if (bare || spaced(&[6, 5])) && is_day(value(d, 2, 2), if day > 40 { day - 40 } else { day }) {
-                let one = (11 - weighted(d, &[3, 7, 6, 1, 8, 9, 4, 5, 2]) % 11) % 11;
-                let two = (11 - weighted(d, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11) % 11;
-                if one == digit(d, 9) && two == digit(d, 10) {
-                    hit(Kind::IdNo, true);
-                }
-            }
-            // Belgium: 97 minus the rest of the first nine, with a 2 before them for the born since 2000.
-            let belgian = bare || shape(&[2, 2, 2, 3, 2]) || spaced(&[6, 3, 2]);
-            if belgian && is_ymd(d) {
-                let nine = value(d, 0, 9);
-                let check = value(d, 9, 2);
-                let young = (nine % 97 + 2_000_000_000 % 97) % 97;
-                if check == 97 - nine % 97 || check == 97 - young {
-                    hit(Kind::IdBe, true);
-                }
-            }
-            if bare {
-                // Poland: the month says the century.
-                let month = value(d, 2, 2) % 20;
-                if is_day(month, value(d, 4, 2))
-                    && (10 - weighted(d, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3]) % 10) % 10 == digit(d, 10)
-                {
-                    hit(Kind::IdPl, false);
-                }
-                // Estonia and Lithuania: century and sex, then the date, modulo 11 twice.
-                if (1..=8).contains(&number.digit(0)) && is_day(value(d, 3, 2), value(d, 5, 2)) {
-                    let one = weighted(d, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 1]) % 11;
-                    let check = if one < 10 { one } else { weighted(d, &[3, 4, 5, 6, 7, 8, 9, 1, 2, 3]) % 11 % 10 };
-                    if check == digit(d, 10) {
-                        hit(Kind::IdEe, false);
-                    }
-                }
-                // Türkiye.
-                let odd: u32 = d.iter().take(9).step_by(2).map(|x| u32::from(*x)).sum();
-                let even: u32 = d.iter().take(8).skip(1).step_by(2).map(|x| u32::from(*x)).sum();
-                let ten: u32 = d.iter().take(10).map(|x| u32::from(*x)).sum();
-                if number.digit(0) != 0 && (odd * 7 + 100 - even) % 10 == digit(d, 9) && ten % 10 == digit(d, 10) {
-                    hit(Kind::IdTr, false);
-                }
-                // Croatia.
-                if mod11_10(d) {
-                    hit(Kind::IdHr, false);
-                }
-            }
-            // Germany: one digit of the first ten twice or three times, modulo 11,10.
-            if (bare || spaced(&[2, 3, 3, 3])) && number.digit(0) != 0 && mod11_10(d) && is_tax_number(d) {
-                hit(Kind::IdDe, false);
-            }
-            // Argentina: sex or company, number, modulo 11.
-            if (bare || dashed(&[2, 8, 1])) && matches!(value(d, 0, 2), 20 | 23 | 24 | 25 | 26 | 27 | 30 | 33 | 34) {
-                let check = (11 - weighted(d, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11) % 11;
-                if check == digit(d, 10) {
-                    hit(Kind::IdAr, !bare);
-                }
-            }
-        }
-        12 => {
-            if (bare || spaced(&[4, 4, 4])) && number.digit(0) >= 2 && verhoeff(d) {
-                hit(Kind::IdIn, !bare);
-            }
-            // Sweden with the century.
-            let born = d.get(2..).unwrap_or_default();
-            if (bare || dashed(&[8, 4])) && matches!(value(d, 0, 2), 18..=20) && is_ymd(born) && luhn(born) {
-                hit(Kind::IdSe, true);
-            }
-        }
-        13 => {
-            // Switzerland: 756 and the check digit of EAN.
-            let ean: u32 = d.iter().zip([1_u32, 3].into_iter().cycle()).map(|(x, w)| u32::from(*x) * w).sum();
-            if d.starts_with(&[7, 5, 6]) && ean.is_multiple_of(10) && (bare || shape(&[3, 4, 4, 2])) {
-                hit(Kind::IdCh, !bare);
-            }
-            // Korea: yymmdd-snnnnnc; numbers since 2020 have no check digit any more.
-            if is_ymd(d) && (1..=8).contains(&number.digit(6)) && (bare || dashed(&[6, 7])) {
-                let check = (11 - weighted(d, &[2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5]) % 11) % 10;
-                if check == digit(d, 12) {
-                    hit(Kind::IdKr, !bare);
-                } else if !bare {
-                    hit(Kind::IdKr, false);
-                }
-            }
-            if bare && is_ymd(d) && number.digit(10) <= 2 && matches!(number.digit(11), 8 | 9) && luhn(d) {
-                hit(Kind::IdZa, false);
-            }
-            // Romania: sex and century, date, county, modulo 11.
-            if bare && (1..=9).contains(&number.digit(0)) && is_day(value(d, 3, 2), value(d, 5, 2)) {
-                let rest = weighted(d, &[2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9]) % 11;
-                if value(d, 7, 2) <= 52 && (if rest == 10 { 1 } else { rest }) == digit(d, 12) {
-                    hit(Kind::IdRo, false);
-                }
-            }
-            // Thailand: modulo 11 by 13 to 2.
-            if (bare || dashed(&[1, 4, 5, 2, 1])) && (1..=8).contains(&number.digit(0)) {
-                let sum = weighted(d, &[13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2]);
-                if (11 - sum % 11) % 10 == digit(d, 12) {
-                    hit(Kind::IdTh, !bare);
-                }
-            }
-        }
-        // Brazil, companies: 12.345.678/0001-95.
-        14 if bare || shape(&[2, 3, 3, 4, 2]) => {
-            let check = |count: usize, weights: &[u8]| {
-                let rest = weighted(d.get(..count).unwrap_or_default(), weights) % 11;
-                if rest < 2 { 0 } else { 11 - rest }
-            };
-            if check(12, &[5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2]) == digit(d, 12)
-                && check(13, &[6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2]) == digit(d, 13)
-            {
-                hit(Kind::IdBr, !bare && last(3) == Gap::Slash);
-            }
-        }
-        15 => {
-            // France: sex, year, month, place, order, and 97 minus the rest.
-            let month = value(d, 3, 2);
-            let written = bare || spaced(&[1, 2, 2, 2, 3, 3, 2]) || spaced(&[13, 2]);
-            if written
-                && matches!(number.digit(0), 1..=4 | 7 | 8)
-                && ((1..=12).contains(&month) || (20..=42).contains(&month))
-            {
-                let body = d.get(..13).unwrap_or_default();
-                if 97 - remainder(body, 97) == value(d, 13, 2) {
-                    hit(Kind::IdFr, true);
-                }
-            }
-        }
-        18 if bare && is_chinese(d, value(d, 17, 1)) => {
-            hit(Kind::IdCn, true);
-        }
+        8 => d.first_chunk().into_iter().for_each(|d| eight(number, d, &mut found)),
+        9 => d.first_chunk().into_iter().for_each(|d| nine(number, d, &mut found)),
+        10 => d.first_chunk().into_iter().for_each(|d| ten(number, d, &mut found)),
+        11 => d.first_chunk().into_iter().for_each(|d| eleven(number, d, &mut found)),
+        12 => d.first_chunk().into_iter().for_each(|d| twelve(number, d, &mut found)),
+        13 => d.first_chunk().into_iter().for_each(|d| thirteen(number, d, &mut found)),
+        14 => d.first_chunk().into_iter().for_each(|d| fourteen(number, d, &mut found)),
+        15 => d.first_chunk().into_iter().for_each(|d| fifteen(number, d, &mut found)),
+        18 if number.is_bare() && is_chinese(d, value(d, 17, 1)) => found.hit(Kind::IdCn, true),
         _ => {}
+    }
+    found
+}
+
+/// Chile: 12.345.678-5, modulo 11 by 2 to 7 from the right.
+#[inline]
+fn rut<const N: usize>(number: &Number<'_>, d: &[u8; N], found: &mut Found) {
+    let last = |at: usize| number.gap_before(at);
+    let body = d.split_last().map_or(&[][..], |(_, body)| body);
+    let sum: u32 = body.iter().rev().zip([2_u32, 3, 4, 5, 6, 7, 2, 3]).map(|(x, w)| u32::from(*x) * w).sum();
+    if (11 - sum % 11) % 11 != digit(d, N - 1) {
+        return;
+    }
+    if number.groups.len() == 4 && last(1) == Gap::Dot && last(2) == Gap::Dot && last(3) == Gap::Dash {
+        found.hit(Kind::IdCl, true);
+    } else if (number.is_bare() || number.groups.len() == 2 && last(1) == Gap::Dash) && digit(d, 0) != 0 {
+        found.hit(Kind::IdCl, false);
+    }
+}
+
+/// Whether the groups are of these lengths, with a blank or a dash between all of them.
+fn spaced(number: &Number<'_>, lengths: &[usize]) -> bool {
+    number.is_shape(lengths) && matches!(number.gap(), Some(Gap::Space | Gap::Dash))
+}
+
+/// Whether the groups are of these lengths, with a dash between all of them.
+fn dashed(number: &Number<'_>, lengths: &[usize]) -> bool {
+    number.is_shape(lengths) && number.gap() == Some(Gap::Dash)
+}
+
+fn eight(number: &Number<'_>, d: &[u8; 8], found: &mut Found) {
+    rut(number, d, found);
+}
+
+fn nine(number: &Number<'_>, d: &[u8; 9], found: &mut Found) {
+    rut(number, d, found);
+    let dotted = matches!(number.gap(), Some(Gap::Space | Gap::Dash | Gap::Dot));
+    if !(number.is_bare() || number.is_shape(&[3, 3, 3]) && dotted) {
+        return;
+    }
+    // Netherlands: the sum by 9 to 2 and -1 is divisible by 11.
+    let rest = weighted(d, &[9, 8, 7, 6, 5, 4, 3, 2]) % 11;
+    if rest == digit(d, 8) {
+        found.hit(Kind::IdNl, false);
+    }
+    // Portugal: modulo 11 by 9 to 2.
+    if matches!(d[0], 1 | 2 | 3 | 5 | 6 | 8 | 9) && (if rest < 2 { 0 } else { 11 - rest }) == digit(d, 8) {
+        found.hit(Kind::IdPt, false);
+    }
+    if luhn(d) {
+        if d[0] != 0 && d[0] != 8 {
+            found.hit(Kind::IdCa, false);
+        }
+        found.hit(Kind::IdIl, false);
+    }
+    // Australia: modulo 11 by the weights of the tax office.
+    if weighted(d, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11) {
+        found.hit(Kind::IdAu, false);
+    }
+}
+
+fn ten(number: &Number<'_>, d: &[u8; 10], found: &mut Found) {
+    let bare = number.is_bare();
+    // Czechia and Slovakia: yymmdd/nnnc, divisible by 11; women have 50 more in the month.
+    let month = match value(d, 2, 2) {
+        m @ 51..=62 => m - 50,
+        m @ 71..=82 => m - 70,
+        m @ 21..=32 => m - 20,
+        m => m,
+    };
+    if is_day(month, value(d, 4, 2)) && remainder(d, 11) == 0 && (bare || number.is_shape(&[6, 4])) {
+        found.hit(Kind::IdCz, number.gap_before(1) == Gap::Slash);
+    }
+    // Sweden: yymmdd-nnnc by Luhn; a coordination number has 60 more in the day.
+    let day = value(d, 4, 2);
+    let joined = bare || dashed(number, &[6, 4]);
+    if joined && is_day(value(d, 2, 2), if day > 60 { day - 60 } else { day }) && luhn(d) {
+        found.hit(Kind::IdSe, !bare);
+    }
+    // Denmark: ddmmyy-nnnn, without a check digit since 2007.
+    if joined && is_dmy(d) && (!bare || weighted(d, &[4, 3, 2, 7, 6, 5, 4, 3, 2, 1]).is_multiple_of(11)) {
+        found.hit(Kind::IdDk, false);
+    }
+    // Bulgaria: the month says the century.
+    let month = match value(d, 2, 2) {
+        m @ 21..=32 => m - 20,
+        m @ 41..=52 => m - 40,
+        m => m,
+    };
+    if bare && is_day(month, value(d, 4, 2)) && weighted(d, &[2, 4, 8, 5, 10, 9, 7, 3, 6]) % 11 % 10 == digit(d, 9) {
+        found.hit(Kind::IdBg, false);
+    }
+    // NHS number: modulo 11 by 10 to 2.
+    let sum = weighted(d, &[10, 9, 8, 7, 6, 5, 4, 3, 2]);
+    if (bare || spaced(number, &[3, 3, 4])) && (11 - sum % 11) % 11 == digit(d, 9) {
+        found.hit(Kind::IdGb, false);
+    }
+}
+
+fn eleven(number: &Number<'_>, d: &[u8; 11], found: &mut Found) {
+    let bare = number.is_bare();
+    let last = |at: usize| number.gap_before(at);
+    if bare || number.is_shape(&[3, 3, 3, 2]) {
+        let first = weighted(d, &[10, 9, 8, 7, 6, 5, 4, 3, 2]) * 10 % 11 % 10;
+        let second = weighted(d, &[11, 10, 9, 8, 7, 6, 5, 4, 3, 2]) * 10 % 11 % 10;
+        if first == digit(d, 9) && second == digit(d, 10) {
+            found.hit(Kind::IdBr, !bare && last(1) == Gap::Dot && last(3) == Gap::Dash);
+        }
+    }
+    // Norway: ddmmyy, three digits, two check digits; the day is 40 more for foreigners.
+    let day = value(d, 0, 2);
+    if is_day(value(d, 2, 2), if day > 40 { day - 40 } else { day }) && (bare || spaced(number, &[6, 5])) {
+        let one = (11 - weighted(d, &[3, 7, 6, 1, 8, 9, 4, 5, 2]) % 11) % 11;
+        let two = (11 - weighted(d, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11) % 11;
+        if one == digit(d, 9) && two == digit(d, 10) {
+            found.hit(Kind::IdNo, true);
+        }
+    }
+    // Belgium: 97 minus the rest of the first nine, with a 2 before them for the born since 2000.
+    if is_ymd(d) && (bare || number.is_shape(&[2, 2, 2, 3, 2]) || spaced(number, &[6, 3, 2])) {
+        let nine = value(d, 0, 9);
+        let check = value(d, 9, 2);
+        let young = (nine % 97 + 2_000_000_000 % 97) % 97;
+        if check == 97 - nine % 97 || check == 97 - young {
+            found.hit(Kind::IdBe, true);
+        }
+    }
+    if bare {
+        // Poland: the month says the century.
+        let month = value(d, 2, 2) % 20;
+        if is_day(month, value(d, 4, 2))
+            && (10 - weighted(d, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3]) % 10) % 10 == digit(d, 10)
+        {
+            found.hit(Kind::IdPl, false);
+        }
+        // Estonia and Lithuania: century and sex, then the date, modulo 11 twice.
+        if (1..=8).contains(&d[0]) && is_day(value(d, 3, 2), value(d, 5, 2)) {
+            let one = weighted(d, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 1]) % 11;
+            let check = if one < 10 { one } else { weighted(d, &[3, 4, 5, 6, 7, 8, 9, 1, 2, 3]) % 11 % 10 };
+            if check == digit(d, 10) {
+                found.hit(Kind::IdEe, false);
+            }
+        }
+        // Türkiye.
+        let odd = weighted(d, &[1, 0, 1, 0, 1, 0, 1, 0, 1]);
+        let even = weighted(d, &[0, 1, 0, 1, 0, 1, 0, 1]);
+        let ten = odd + even + digit(d, 9);
+        if d[0] != 0 && (odd * 7 + 100 - even) % 10 == digit(d, 9) && ten % 10 == digit(d, 10) {
+            found.hit(Kind::IdTr, false);
+        }
+    }
+    let german = bare || spaced(number, &[2, 3, 3, 3]);
+    if german && mod11_10(d) {
+        // Croatia.
+        if bare {
+            found.hit(Kind::IdHr, false);
+        }
+        // Germany: one digit of the first ten twice or three times, modulo 11,10.
+        if d[0] != 0 && is_tax_number(d) {
+            found.hit(Kind::IdDe, false);
+        }
+    }
+    // Argentina: sex or company, number, modulo 11.
+    if matches!(value(d, 0, 2), 20 | 23 | 24 | 25 | 26 | 27 | 30 | 33 | 34) && (bare || dashed(number, &[2, 8, 1])) {
+        let check = (11 - weighted(d, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11) % 11;
+        if check == digit(d, 10) {
+            found.hit(Kind::IdAr, !bare);
+        }
+    }
+}
+
+fn twelve(number: &Number<'_>, d: &[u8; 12], found: &mut Found) {
+    let bare = number.is_bare();
+    if d[0] >= 2 && (bare || spaced(number, &[4, 4, 4])) && verhoeff(d) {
+        found.hit(Kind::IdIn, !bare);
+    }
+    // Sweden with the century.
+    let [_, _, born @ ..] = d;
+    if matches!(value(d, 0, 2), 18..=20) && (bare || dashed(number, &[8, 4])) && is_ymd(born) && luhn(born) {
+        found.hit(Kind::IdSe, true);
+    }
+}
+
+fn thirteen(number: &Number<'_>, d: &[u8; 13], found: &mut Found) {
+    let bare = number.is_bare();
+    // Switzerland: 756 and the check digit of EAN.
+    if d.starts_with(&[7, 5, 6])
+        && weighted(d, &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1]).is_multiple_of(10)
+        && (bare || number.is_shape(&[3, 4, 4, 2]))
+    {
+        found.hit(Kind::IdCh, !bare);
+    }
+    // Korea: yymmdd-snnnnnc; numbers since 2020 have no check digit any more.
+    if is_ymd(d) && (1..=8).contains(&d[6]) && (bare || dashed(number, &[6, 7])) {
+        let check = (11 - weighted(d, &[2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5]) % 11) % 10;
+        if check == digit(d, 12) {
+            found.hit(Kind::IdKr, !bare);
+        } else if !bare {
+            found.hit(Kind::IdKr, false);
+        }
+    }
+    if bare && is_ymd(d) && d[10] <= 2 && matches!(d[11], 8 | 9) && luhn(d) {
+        found.hit(Kind::IdZa, false);
+    }
+    // Romania: sex and century, date, county, modulo 11.
+    if bare && (1..=9).contains(&d[0]) && is_day(value(d, 3, 2), value(d, 5, 2)) {
+        let rest = weighted(d, &[2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9]) % 11;
+        if value(d, 7, 2) <= 52 && (if rest == 10 { 1 } else { rest }) == digit(d, 12) {
+            found.hit(Kind::IdRo, false);
+        }
+    }
+    // Thailand: modulo 11 by 13 to 2.
+    if (1..=8).contains(&d[0]) && (bare || dashed(number, &[1, 4, 5, 2, 1])) {
+        let sum = weighted(d, &[13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2]);
+        if (11 - sum % 11) % 10 == digit(d, 12) {
+            found.hit(Kind::IdTh, !bare);
+        }
+    }
+}
+
+/// Brazil, companies: 12.345.678/0001-95.
+fn fourteen(number: &Number<'_>, d: &[u8; 14], found: &mut Found) {
+    let bare = number.is_bare();
+    let check = |rest: u32| if rest < 2 { 0 } else { 11 - rest };
+    if (bare || number.is_shape(&[2, 3, 3, 4, 2]))
+        && check(weighted(d, &[5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2]) % 11) == digit(d, 12)
+        && check(weighted(d, &[6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2]) % 11) == digit(d, 13)
+    {
+        found.hit(Kind::IdBr, !bare && number.gap_before(3) == Gap::Slash);
+    }
+}
+
+/// France: sex, year, month, place, order, and 97 minus the rest.
+fn fifteen(number: &Number<'_>, d: &[u8; 15], found: &mut Found) {
+    let month = value(d, 3, 2);
+    if matches!(d[0], 1..=4 | 7 | 8)
+        && ((1..=12).contains(&month) || (20..=42).contains(&month))
+        && (number.is_bare() || spaced(number, &[1, 2, 2, 2, 3, 3, 2]) || spaced(number, &[13, 2]))
+    {
+        let [body @ .., _, _] = d;
+        if 97 - remainder(body, 97) == value(d, 13, 2) {
+            found.hit(Kind::IdFr, true);
+        }
     }
 }
 

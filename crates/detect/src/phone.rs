@@ -124,6 +124,36 @@ pub(crate) fn phone(run: &Run<'_>) -> Option<Phone> {
     best
 }
 
+/// How surely digits in one piece are a telephone number, with nothing before and behind them that is written with one.
+#[inline]
+pub(crate) fn bare(number: &Number<'_>) -> Option<Sure> {
+    let count = number.digits.len();
+    if !(7..=17).contains(&count) || is_repeated(number) {
+        return None;
+    }
+    if number.digits.starts_with(&[0, 0]) && number.digit(2) != 0 && international(number, 2).is_some() {
+        return Some(Sure::AsField);
+    }
+    match count {
+        10 | 11 if number.digit(0) == 0 => Some(Sure::AsField),
+        10 if north_american(number, 0) => Some(Sure::AsField),
+        7..=13 => Some(Sure::IfCalledSo),
+        _ => None,
+    }
+}
+
+/// Whether all digits are the same.
+#[inline]
+fn is_repeated(number: &Number<'_>) -> bool {
+    number.digits.iter().all(|d| *d == number.digit(0))
+}
+
+/// Whether the digits from `from` on are area, exchange and line of North America.
+#[inline]
+fn north_american(number: &Number<'_>, from: usize) -> bool {
+    number.digit(from) >= 2 && number.digit(from + 3) >= 2 && number.digits.len() == from + 10
+}
+
 /// Whether the number is a date or a time, or is written as no telephone number is.
 fn breaks(number: &Number<'_>, plus: bool) -> bool {
     let value = |index: usize| {
@@ -147,7 +177,7 @@ fn breaks(number: &Number<'_>, plus: bool) -> bool {
             && number.groups.len() > 2
             && !after_area(number)
             && !(plus && number.groups.iter().filter(|g| g.gap == Gap::Slash).count() == 1)
-        || number.digits.iter().all(|d| *d == number.digit(0))
+        || is_repeated(number)
 }
 
 /// Whether an area code with its 0 and a slash stand before groups that are joined in one way: `0471/12.34.56`.
@@ -179,16 +209,18 @@ fn international(number: &Number<'_>, prefix: usize) -> Option<Sure> {
 
 /// A number without `+`.
 fn national(number: &Number<'_>, open: bool) -> Option<Sure> {
+    if number.is_bare() {
+        return bare(number);
+    }
     let count = number.digits.len();
     if number.digits.starts_with(&[0, 0])
         && number.digit(2) != 0
         && let Some(sure) = international(number, 2)
     {
-        return Some(if number.is_bare() { Sure::AsField } else { sure });
+        return Some(sure);
     }
     if number.digits.starts_with(&[0, 1, 1])
         && count > 11
-        && !number.is_bare()
         && let Some(sure) = international(number, 3)
     {
         return Some(sure);
@@ -196,21 +228,13 @@ fn national(number: &Number<'_>, open: bool) -> Option<Sure> {
     if !(7..=13).contains(&count) {
         return None;
     }
-    let north_american = |from: usize| number.digit(from) >= 2 && number.digit(from + 3) >= 2 && count == from + 10;
-    if number.is_bare() {
-        return Some(match count {
-            10 | 11 if number.digit(0) == 0 => Sure::AsField,
-            10 if north_american(0) => Sure::AsField,
-            _ => Sure::IfCalledSo,
-        });
-    }
-    if number.is_shape(&[3, 3, 4]) && north_american(0) {
+    if number.is_shape(&[3, 3, 4]) && north_american(number, 0) {
         return Some(match number.gap_before(1) {
             Gap::Space if number.gap_before(2) == Gap::Space && !open => Sure::AsField,
             _ => Sure::Itself,
         });
     }
-    if number.is_shape(&[1, 3, 3, 4]) && number.digit(0) == 1 && north_american(1) {
+    if number.is_shape(&[1, 3, 3, 4]) && number.digit(0) == 1 && north_american(number, 1) {
         return Some(Sure::Itself);
     }
     if number.is_shape(&[1, 3, 3, 2, 2]) && matches!(number.digit(0), 0 | 7 | 8) {

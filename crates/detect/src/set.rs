@@ -1,12 +1,13 @@
 //! A compiled set of detectors, and the scan of one value.
 
+use crate::bare::Bare;
 use crate::card::{self, Issued, card};
 use crate::class::{self, Summary, at, before, slice};
 use crate::context::{self, Column, Topics};
 use crate::custom::Custom;
 use crate::kind::Kind;
 use crate::number::{Number, Run};
-use crate::phone::{Sure, phone};
+use crate::phone::{self, Phone, Sure, phone};
 use crate::ssn::{Written, ssn};
 use crate::token::{Token, begins_word, runs, tokens};
 use crate::{crypto, email, first, iban, ip, layers, national, passport, secret, spread, url};
@@ -84,9 +85,6 @@ const IDS: u64 = Kind::IDS;
 /// The fewest digits of anything but an address with its three dots.
 const DIGITS_MIN: usize = 7;
 
-/// How many countries' numbers one number can be: more than there are for any length.
-const IDS_AT_ONCE: usize = 16;
-
 impl Detectors {
     /// A set of built-in and user-defined detectors.
     pub fn new(kinds: impl IntoIterator<Item = Kind>, custom: Vec<Arc<Custom>>) -> Self {
@@ -112,12 +110,19 @@ impl Detectors {
     /// to a column's evidence. `hits` must be empty.
     #[inline]
     pub fn scan(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
-        if !self.custom.is_empty() || !is_short_number(text) && !is_uuid(text) {
-            self.scan_all(text, column, hits);
+        match Bare::of(text) {
+            Some(bare) => self.bare(&bare, column, hits),
+            None if is_short_number(text) || is_uuid(text) => {}
+            None => self.any(text, column, hits),
+        }
+        self.defined(text, column, hits);
+        if hits.len() > 1 {
+            resolve(hits);
         }
     }
 
-    fn scan_all(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
+    /// What built-in detectors find in a value, whatever it is.
+    fn any(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
         let summary = Summary::of(text);
         self.plain(text, summary, column, hits);
         if summary.has(class::ESCAPE | class::HIGH | class::CONTROL) {
@@ -126,14 +131,67 @@ impl Detectors {
         if text.len() >= layers::RUN_BYTES_MIN {
             self.encoded(text, summary, column, hits);
         }
+    }
+
+    /// What they find in a value that is nothing but one number. Only what numbers of its length can be is asked, without looking
+    /// for where numbers begin and end, for groups of them and for words.
+    #[inline]
+    fn bare(&self, bare: &Bare<'_>, column: &Column, hits: &mut Vec<Hit>) {
+        let (text, kinds, topics) = (bare.text(), self.kinds & bare.kinds(), column.topics);
+        if kinds == 0 {
+            return;
+        }
+        let (start, end) = (bare.start(), text.len());
+        let length = end - start;
+        let cards = kinds & Kind::Card.bit() != 0 && (topics.has(context::CARD) || !topics.has(context::OTHER));
+        let mut scan = Scan { set: self, text, column, mails: false, cards, listed: 0, hits };
+        // It is one number: the surest counts, and of those the first in order.
+        let mut best: Option<(Strength, Kind)> = None;
+        let mut found = |kind, strength| {
+            if best.is_none_or(|(known, first)| strength > known || strength == known && kind < first) {
+                best = Some((strength, kind));
+            }
+        };
+        if length >= card::DIGITS_MIN || start > 0 || !topics.is_of_other_things() {
+            let groups = bare.groups();
+            let number = Number { text, groups: &groups, digits: bare.digits() };
+            if let Some(strength) = scan.card(&number) {
+                found(Kind::Card, strength);
+            }
+            if let Some(strength) = scan.ssn(&number) {
+                found(Kind::UsSsn, strength);
+            }
+            if let Some((kind, strength)) = scan.national(&number) {
+                found(kind, strength);
+            }
+            let other = topics.has(context::OTHER) && !topics.has(context::PHONE | context::CONTACT);
+            if kinds & Kind::Phone.bit() != 0
+                && !other
+                && let Some(sure) = phone::bare(&number)
+                && let Some(strength) = scan.phone_strength(&Phone { start, end, sure })
+            {
+                found(Kind::Phone, strength);
+            }
+        }
+        // As a word of digits.
+        if kinds & Kind::Passport.bit() != 0 && topics.has(context::PASSPORT) {
+            found(Kind::Passport, Strength::Likely);
+        }
+        match best {
+            Some((strength, kind)) => scan.push(kind, start, end, strength),
+            // One behind zeros.
+            None if length >= card::USUAL_MIN => scan.word(start, end),
+            None => {}
+        }
+    }
+
+    /// What user-defined detectors find.
+    fn defined(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
         for (index, custom) in self.custom.iter().enumerate() {
             let strength = if custom.is_checked() { Strength::Certain } else { Strength::Likely };
             custom.scan(text, column, |start, end| {
                 hits.push(Hit { start, end, detector: Detector::Custom(index), strength });
             });
-        }
-        if hits.len() > 1 {
-            resolve(hits);
         }
     }
 
@@ -149,8 +207,9 @@ impl Detectors {
                 for hit in &inner {
                     let (start, end) = peeled.source(hit.start, hit.end);
                     let hit = Hit { start: start + from, end: end + from, ..*hit };
-                    // What was found as it stands is not found again.
-                    if !hits.iter().rev().take(16).any(|h| h.start <= hit.start && hit.end <= h.end) {
+                    // What was found as it stands, and as surely, is not found again.
+                    let known = |h: &Hit| h.start <= hit.start && hit.end <= h.end && h.strength >= hit.strength;
+                    if !hits.iter().rev().take(16).any(known) {
                         hits.push(hit);
                     }
                 }
@@ -560,71 +619,80 @@ impl Scan<'_> {
     fn grouped(&mut self, number: &Number<'_>) -> usize {
         let (start, end) = (number.start(), number.end());
         let mut past = 0;
-        if self.set.has(Kind::Card)
-            && let Some(issued) = card(number)
-        {
-            let other = number.is_bare() && self.column.topics.has(context::OTHER);
-            let strength = match issued {
-                Issued::Usual if !other || self.column.topics.has(context::CARD) => Strength::Certain,
-                _ if self.is_called(start, context::CARD) => Strength::Certain,
-                _ => Strength::Checked,
-            };
+        if let Some(strength) = self.card(number) {
             self.push(Kind::Card, start, end, strength);
             if strength == Strength::Certain {
                 past = end;
             }
         }
-        if self.set.has(Kind::UsSsn)
-            && let Some(written) = ssn(number)
-        {
-            let called = self.is_called(start, context::SSN);
-            let other = self.column.topics.has(context::OTHER);
-            let strength = match written {
-                _ if called => Some(Strength::Likely),
-                Written::Grouped if !self.column.topics.has(context::PHONE) => Some(Strength::Likely),
-                Written::Grouped | Written::Loose if !other && context::is_field(self.text, start, end) => {
-                    Some(Strength::Possible)
-                }
-                _ => None,
-            };
-            if let Some(strength) = strength {
-                self.push(Kind::UsSsn, start, end, strength);
-                if strength >= Strength::Fair {
-                    past = end;
-                }
-            }
-        }
-        let other = self.column.topics.has(context::OTHER) && !self.column.topics.has(context::NATIONAL | context::SSN);
-        if self.set.kinds & IDS != 0 && !(other && number.is_bare()) {
-            let mut called = None;
-            let mut found = [const { None }; IDS_AT_ONCE];
-            let mut places = found.iter_mut();
-            let kinds = self.set.kinds;
-            national::digits(number, |hit| {
-                if kinds & hit.kind.bit() != 0
-                    && let Some(place) = places.next()
-                {
-                    *place = Some(hit);
-                }
-            });
-            for hit in found.iter().flatten() {
-                let named = *called.get_or_insert_with(|| self.is_called(start, context::NATIONAL | context::SSN));
-                let other = self.column.topics.has(context::OTHER);
-                let strength = match (named, hit.itself && !(other && number.is_bare())) {
-                    (true, true) => Strength::Certain,
-                    (true, false) | (false, true) => Strength::Likely,
-                    (false, false) => Strength::Checked,
-                };
-                self.push(hit.kind, start, hit.end, strength);
-                if strength >= Strength::Fair {
-                    past = end;
-                }
+        let ssn = self.ssn(number).map(|strength| (Kind::UsSsn, strength));
+        for (kind, strength) in [ssn, self.national(number)].into_iter().flatten() {
+            self.push(kind, start, end, strength);
+            if strength >= Strength::Fair {
+                past = end;
             }
         }
         past
     }
 
-    fn phone_strength(&self, found: &crate::phone::Phone) -> Option<Strength> {
+    /// How surely a number is a card's.
+    #[inline]
+    fn card(&self, number: &Number<'_>) -> Option<Strength> {
+        if !self.set.has(Kind::Card) {
+            return None;
+        }
+        let issued = card(number)?;
+        let other = number.is_bare() && self.column.topics.has(context::OTHER);
+        Some(match issued {
+            Issued::Usual if !other || self.column.topics.has(context::CARD) => Strength::Certain,
+            _ if self.is_called(number.start(), context::CARD) => Strength::Certain,
+            _ => Strength::Checked,
+        })
+    }
+
+    /// How surely it is a social security number.
+    #[inline]
+    fn ssn(&self, number: &Number<'_>) -> Option<Strength> {
+        if !self.set.has(Kind::UsSsn) {
+            return None;
+        }
+        let written = ssn(number)?;
+        let other = self.column.topics.has(context::OTHER);
+        match written {
+            _ if self.is_called(number.start(), context::SSN) => Some(Strength::Likely),
+            Written::Grouped if !self.column.topics.has(context::PHONE) => Some(Strength::Likely),
+            Written::Grouped | Written::Loose
+                if !other && context::is_field(self.text, number.start(), number.end()) =>
+            {
+                Some(Strength::Possible)
+            }
+            _ => None,
+        }
+    }
+
+    /// Which country's it is, and how surely: of several the surest, and of those the first in order.
+    #[inline]
+    fn national(&self, number: &Number<'_>) -> Option<(Kind, Strength)> {
+        let topics = self.column.topics;
+        let other = topics.has(context::OTHER);
+        if self.set.kinds & IDS == 0 || number.is_bare() && other && !topics.has(context::NATIONAL | context::SSN) {
+            return None;
+        }
+        let found = national::digits(number);
+        let all = found.all & self.set.kinds;
+        let itself = if other && number.is_bare() { 0 } else { found.itself & all };
+        let kind = Kind::first(if itself != 0 { itself } else { all })?;
+        let named = self.is_called(number.start(), context::NATIONAL | context::SSN);
+        let strength = match (named, itself != 0) {
+            (true, true) => Strength::Certain,
+            (true, false) | (false, true) => Strength::Likely,
+            (false, false) => Strength::Checked,
+        };
+        Some((kind, strength))
+    }
+
+    #[inline]
+    fn phone_strength(&self, found: &Phone) -> Option<Strength> {
         let topics = self.column.topics;
         let other = topics.has(context::OTHER) && !topics.has(context::PHONE | context::CONTACT);
         if found.sure == Sure::Itself {
@@ -788,9 +856,36 @@ mod tests {
         fn a_short_number_is_nothing(text in "[0-9]{0,8}", name in "(|c1|phone|ssn|passport|card|ip|order_id)") {
             let mut hits = Vec::new();
             if is_short_number(text.as_bytes()) {
-                all().scan_all(text.as_bytes(), &Column::named(name.as_bytes()), &mut hits);
+                all().any(text.as_bytes(), &Column::named(name.as_bytes()), &mut hits);
             }
             prop_assert_eq!(hits, []);
+        }
+
+        /// A value that is one number is read by its length as it would be among other things, whatever its column is called
+        /// and whoever else looks for numbers.
+        #[test]
+        fn a_number_alone_is_what_it_is_in_any_text(
+            sign in "(|||-|[+]|--| |- )",
+            head in prop_oneof!["0{0,12}", "(4|51|2221|34|37|30|36|6011|3528|62|81|2200|979200|5018|756|00|011|11)", "[0-9]{2}(0[1-9]|1[0-2])[0-2][1-8]", "[0-2][1-8](0[1-9]|1[0-2])[0-9]{2}", "(19|20)[0-9]{2}(0[1-9]|1[0-2])[0-2][1-8]"],
+            digits in prop_oneof!["[0-9]{0,26}", "[0-9]{4,13}", "(0|5|9){5,9}"],
+            card in prop_oneof![4 => Just(""), 1 => Just("4111111111111111"), 1 => Just("378282246310005"), 1 => Just("30569309025904")],
+            tail in "(||||| |[.]|-|x|[.]0)",
+            kinds in prop_oneof![Just(u64::MAX), any::<u64>(), (0..64_u32).prop_map(|bit| 1 << bit)],
+            custom in proptest::sample::subsequence(vec![r"\d{9}", "[0-9]{5,12}", "[1-4]+", "9"], 0..3),
+            name in "(|c1|c1|c1|phone|contact|ssn|tax_id|pesel|passport|card|order_id|order_phone|card_date|passport_date|ip|ticket)",
+        ) {
+            let text = [sign, head, digits, card.to_owned(), tail].concat().into_bytes();
+            let checks = [None, Some(crate::Checksum::Luhn), Some(crate::Checksum::Mod97), Some(crate::Checksum::Verhoeff)];
+            let custom = custom.iter().zip(checks.iter().cycle().skip(usize::from(kinds % 4 == 0)));
+            let custom = custom.map(|(pattern, check)| Arc::new(Custom::new("x", Some(pattern), &[], *check, &[]).unwrap()));
+            let kinds = Kind::ALL.iter().copied().filter(|kind| kinds & kind.bit() != 0);
+            let (set, column) = (Detectors::new(kinds, custom.collect()), Column::named(name.as_bytes()));
+            let (mut alone, mut among) = (Vec::new(), Vec::new());
+            set.scan(&text, &column, &mut alone);
+            set.any(&text, &column, &mut among);
+            set.defined(&text, &column, &mut among);
+            resolve(&mut among);
+            prop_assert_eq!(alone, among, "{}", String::from_utf8_lossy(&text));
         }
 
         /// The best of several hits for the same bytes is the one that remains of them.

@@ -12,11 +12,10 @@ pub(crate) enum Written {
 }
 
 /// What a number is as a social security number; `None` where it is none.
+#[inline]
 pub(crate) fn ssn(number: &Number<'_>) -> Option<Written> {
-    if number.digits.len() != 9 {
-        return None;
-    }
-    let part = |at, count| crate::checks::number(number.digits, at, count);
+    let digits = number.digits.as_array::<9>()?;
+    let part = |at, count| crate::checks::number(digits, at, count);
     let (area, group, serial) = (part(0, 3), part(3, 2), part(5, 4));
     if area == 0 || area == 666 || area >= 900 || group == 0 || serial == 0 {
         return None;

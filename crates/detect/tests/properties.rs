@@ -68,6 +68,18 @@ fn published_and_computed_examples_of_national_numbers() {
     }
 }
 
+/// Digits whose check digit fits some country by chance are still what their column is called.
+#[test]
+fn a_doubtful_hit_behind_an_escape_does_not_hide_a_sure_one() {
+    let mut hits = Vec::new();
+    for text in ["tel%3D9434765919", "tel%3D0012345674", r"tel\u003d130692544"] {
+        hits.clear();
+        all().scan(text.as_bytes(), &Column::named(b"phone"), &mut hits);
+        let phone = Detector::Kind(Kind::Phone);
+        assert!(hits.iter().any(|h| h.detector == phone && h.strength == Strength::Likely), "{text}: {hits:?}");
+    }
+}
+
 #[test]
 fn secrets_by_their_forms() {
     // Put together here, so that no scanner of repositories takes them for real ones.

@@ -336,6 +336,8 @@ pub(crate) struct Evidence {
     hits: Vec<Hit>,
     /// The text of a value that is written in another way.
     text: Vec<u8>,
+    /// The last binary integer of each column: a row is looked at twice.
+    numbers: Vec<Decimal>,
     /// Cells that may be one value cut in pieces.
     pieces: Pieces,
 }
@@ -384,7 +386,7 @@ impl Evidence {
                 }
                 // No way of writing a piece takes more.
                 Some((look, value)) if value.len() <= 20 => {
-                    let text = readable(look.way, value, &mut self.text);
+                    let text = read(look.way, index, value, &mut self.numbers, &mut self.text);
                     self.pieces.cell(plan, looks, index, text.map(|text| (false, text)));
                 }
                 _ => self.pieces.cell(plan, looks, index, None),
@@ -400,7 +402,9 @@ impl Evidence {
             self.columns.resize_with(index + 1, ColumnEvidence::default);
         }
         let Some(evidence) = self.columns.get_mut(index) else { return Shown::Same };
-        let Some(text) = readable(look.way, value, &mut self.text) else { return Shown::Same };
+        let Some(text) = read(look.way, index, value, &mut self.numbers, &mut self.text) else {
+            return Shown::Same;
+        };
         if let Some(rule) = self.pieces.rule(index) {
             return cut(look, rule, value);
         }
@@ -473,6 +477,29 @@ pub(crate) fn readable<'a>(way: Way, value: &'a [u8], out: &'a mut Vec<u8>) -> O
     }
 }
 
+/// The same for a value of the column at `index`, whose last integer need not be written again.
+#[inline]
+fn read<'a>(
+    way: Way,
+    index: usize,
+    value: &'a [u8],
+    numbers: &'a mut Vec<Decimal>,
+    out: &'a mut Vec<u8>,
+) -> Option<&'a [u8]> {
+    if way != Way::Integer {
+        return readable(way, value, out);
+    }
+    let number = integer(value)?;
+    if numbers.len() <= index {
+        numbers.resize(index + 1, Decimal::ZERO);
+    }
+    let last = numbers.get_mut(index)?;
+    if last.number != number {
+        last.write(number);
+    }
+    Some(last.text())
+}
+
 /// The text in a value that is not one itself.
 fn written<'a>(way: Way, value: &'a [u8], out: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     match way {
@@ -499,15 +526,7 @@ fn written<'a>(way: Way, value: &'a [u8], out: &'a mut Vec<u8>) -> Option<&'a [u
             let number = i64::from_be_bytes(value.try_into().ok()?);
             *out = format!("{}.{:02}", number / 100, (number % 100).abs()).into_bytes();
         }
-        Way::Integer => {
-            let number = match *value {
-                [a, b] => i64::from(i16::from_be_bytes([a, b])),
-                [a, b, c, d] => i64::from(i32::from_be_bytes([a, b, c, d])),
-                [a, b, c, d, e, f, g, h] => i64::from_be_bytes([a, b, c, d, e, f, g, h]),
-                _ => return None,
-            };
-            return Some(decimal(number, out));
-        }
+        Way::Integer => *out = Decimal::of(integer(value)?).text().to_vec(),
         Way::Numeric => *out = numeric(value)?,
         Way::Address => {
             // Family, bits, is_cidr, length, address.
@@ -522,32 +541,80 @@ fn written<'a>(way: Way, value: &'a [u8], out: &'a mut Vec<u8>) -> Option<&'a [u
     Some(out)
 }
 
-/// The longest number in decimal, with its sign.
-const NUMBER_BYTES: usize = 20;
+/// A number in decimal. The digits stand at the end, in three parts of eight, with room for a sign before them.
+#[derive(Clone, Copy)]
+struct Decimal {
+    number: i64,
+    text: [u8; 24],
+    start: usize,
+}
 
-/// A number in decimal, at the end of `out`. Two digits at once, and copied nowhere: whole columns are of such.
-fn decimal(number: i64, out: &mut Vec<u8>) -> &[u8] {
-    out.resize(NUMBER_BYTES, b'0');
-    let mut rest = number.unsigned_abs();
-    let mut start = NUMBER_BYTES;
-    for pair in out.rchunks_exact_mut(2) {
-        let two = u8::try_from(rest % 100).unwrap_or(0);
-        pair.copy_from_slice(&[b'0' + two / 10, b'0' + two % 10]);
-        rest /= 100;
-        start -= 2;
-        if rest == 0 {
-            start += usize::from(two < 10);
-            break;
+impl Decimal {
+    const ZERO: Decimal = Decimal { number: 0, text: [b'0'; 24], start: 23 };
+
+    #[inline]
+    fn of(number: i64) -> Self {
+        let mut decimal = Decimal::ZERO;
+        decimal.write(number);
+        decimal
+    }
+
+    /// Where it stands, because copying it costs as much.
+    #[inline]
+    fn write(&mut self, number: i64) {
+        const EIGHT: u64 = 100_000_000;
+        let whole = number.unsigned_abs();
+        let (high, third) = (whole / EIGHT, eight(whole % EIGHT));
+        let (first, second) = match high {
+            0 => (0, 0),
+            1..EIGHT => (0, eight(high)),
+            _ => (eight(high / EIGHT), eight(high % EIGHT)),
+        };
+        let zeros = |part: u64| part.trailing_zeros() / 8;
+        let blank = match (first, second) {
+            (0, 0) => 16 + zeros(third).min(7),
+            (0, _) => 8 + zeros(second),
+            _ => zeros(first),
+        };
+        for (to, from) in self.text.as_chunks_mut::<8>().0.iter_mut().zip([first, second, third]) {
+            *to = (from | 0x3030_3030_3030_3030).to_le_bytes();
         }
+        let mut start = usize::try_from(blank).unwrap_or(0);
+        if number < 0
+            && let Some(sign) = start.checked_sub(1)
+            && let Some(place) = self.text.get_mut(sign)
+        {
+            *place = b'-';
+            start = sign;
+        }
+        (self.number, self.start) = (number, start);
     }
-    if number < 0
-        && let Some(sign) = start.checked_sub(1)
-        && let Some(place) = out.get_mut(sign)
-    {
-        *place = b'-';
-        start = sign;
+
+    #[inline]
+    fn text(&self) -> &[u8] {
+        self.text.get(self.start..).unwrap_or_default()
     }
-    out.get(start..).unwrap_or_default()
+}
+
+/// The eight digits of a number below a hundred million, the first one lowest: halves, quarters and digits, all at once.
+#[inline]
+fn eight(number: u64) -> u64 {
+    let halves = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | ((halves - hundreds * 100) << 16);
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((pairs - tens * 10) << 8)
+}
+
+/// The number in the bytes of a binary integer.
+#[inline]
+fn integer(value: &[u8]) -> Option<i64> {
+    match *value {
+        [a, b, c, d] => Some(i64::from(i32::from_be_bytes([a, b, c, d]))),
+        [a, b, c, d, e, f, g, h] => Some(i64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        [a, b] => Some(i64::from(i16::from_be_bytes([a, b]))),
+        _ => None,
+    }
 }
 
 /// The digits of a `numeric`: groups of four with a weight (`numeric_send`), as many of them behind the point as its scale has.
@@ -586,9 +653,10 @@ mod tests {
     fn numbers_are_written_as_the_standard_library_writes_them() {
         let powers = (0..63).flat_map(|bit| [(1_i64 << bit) - 1, 1 << bit, (1 << bit) + 1]);
         let tens = (0..19).flat_map(|power| [10_i64.pow(power) - 1, 10_i64.pow(power), 10_i64.pow(power) + 1]);
-        let mut out = b"what was there".to_vec();
+        let mut last = Decimal::of(i64::MIN);
         for number in powers.chain(tens).flat_map(|n| [n, -n]).chain([i64::MIN, i64::MAX]) {
-            assert_eq!(decimal(number, &mut out), number.to_string().as_bytes());
+            last.write(number);
+            assert_eq!(last.text(), number.to_string().as_bytes());
         }
     }
 }
