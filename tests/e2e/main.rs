@@ -47,6 +47,7 @@ mod replication;
 mod rewrite;
 mod rights;
 mod robustness;
+mod said;
 mod scopes;
 mod signin;
 mod signin_saml;

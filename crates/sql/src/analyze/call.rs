@@ -275,6 +275,7 @@ impl<'t> Analyzer<'t> {
     /// A cast to a user's type of this name. `given` is what goes into it.
     fn cast_by_name(&mut self, name: &str, from: u32, given: &Taint, location: i32) -> Taint {
         self.may_fail(given, "a cast", location);
+        self.checked_by_type(name, location);
         let mut taint = given.clone();
         let catalog = self.catalog;
         for function in catalog.casts_to(name, self.cast_as(from)) {
@@ -315,9 +316,11 @@ impl<'t> Analyzer<'t> {
         } else if summary.opaque {
             self.cannot_see(format!("the function `{name}`"));
         }
-        self.touches.join(&summary.value);
+        self.may_say(&summary.value);
+        self.may_say(&summary.touches);
         if summary.puts_through {
-            self.touches.join(&self.unknown());
+            let all = self.unknown();
+            self.may_say(&all);
         }
         summary
     }

@@ -155,6 +155,8 @@ pub(crate) struct Analyzer<'t> {
     pub(super) tables: Vec<String>,
     pub(super) uses: Vec<Use>,
     pub(super) touches: Taint,
+    /// What code of users that it runs may speak of, in errors and notices, wherever its value goes.
+    pub(crate) says: Taint,
     pub(super) opaque: bool,
     /// The statement is one that is run as it stands, so that what it stores can be followed.
     pub(super) follows: bool,
@@ -261,6 +263,7 @@ impl<'t> Analyzer<'t> {
             tables: Vec::new(),
             uses: Vec::new(),
             touches: Taint::CLEAN,
+            says: Taint::CLEAN,
             opaque: false,
             follows: false,
             carries: Vec::new(),
@@ -383,6 +386,12 @@ impl<'t> Analyzer<'t> {
             offset: usize::try_from(location).ok().filter(|l| *l > 0),
             probe: None,
         });
+    }
+
+    /// Code of users may speak of this.
+    pub(super) fn may_say(&mut self, taint: &Taint) {
+        self.touches.join(taint);
+        self.says.join(taint);
     }
 
     /// Records that a labelled column is compared with one value. Two comparisons with the same value are two: texts of one
@@ -541,6 +550,10 @@ impl<'t> Analyzer<'t> {
             }
         } else if let Outputs::Each(taint) = &outputs {
             self.touches.join(taint);
+        }
+        if self.stack.is_empty() {
+            let said = self.catalog.types_say();
+            self.touches.join(&said);
         }
         let mut effect = outcome.effect;
         if self.sets_path && effect == Effect::Define {

@@ -252,7 +252,7 @@ impl<'t> Analyzer<'t> {
         let mut taint = if relation.facts.has_rules { self.unknown() } else { Taint::CLEAN };
         for trigger in &relation.triggers {
             let summary = self.summary_beneath(trigger.function);
-            self.touches.join(&summary.value);
+            self.may_say(&summary.value);
             if trigger.changes_row {
                 taint.join(&summary.value);
                 taint.join(&self.catalog.own_row_in(

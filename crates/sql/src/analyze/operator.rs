@@ -493,6 +493,7 @@ impl<'t> Analyzer<'t> {
         for function in catalog.casts_to(name, self.cast_as(value.type_oid)) {
             taint.join(&self.call_user(function, name, &value.taint, location).value);
         }
+        self.checked_by_type(name, location);
         let servers = self.is_of_server(target);
         if !servers && catalog.types_named(name).any(|known| known.kind != 'e') {
             // What a domain checks may be anything.
@@ -511,6 +512,18 @@ impl<'t> Analyzer<'t> {
             self.may_fail(&out.taint, "a cast", location);
         }
         out
+    }
+
+    /// A value becomes one of the types of this name: whether it may be one is decided by what their checks read.
+    pub(super) fn checked_by_type(&mut self, name: &str, location: i32) {
+        for function in self.catalog.called_for_types(name) {
+            let summary = self.summary(function);
+            let mut taint = summary.value.clone().with(&summary.touches);
+            for (_, used) in &summary.uses {
+                taint.join(used);
+            }
+            self.uses(&taint, How::Predicate, &format!("what checks of `{name}` call"), location);
+        }
     }
 
     /// The type that a name means, where it can mean one only; else 0.

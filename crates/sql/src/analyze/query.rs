@@ -1076,6 +1076,16 @@ impl<'t> Analyzer<'t> {
         self.tables.extend(lineage.tables.iter().cloned());
         self.looks_up_beneath(lineage.later);
         self.keeps |= lineage.keeps;
+        let says = lineage.says.clone();
+        self.may_say(&says);
+        if relation.facts.guarded {
+            // Which rows there are is the database's own matter, and what its code says of it is not.
+            for function in self.catalog.called_for(index) {
+                let summary = self.summary_beneath(function);
+                self.may_say(&summary.value);
+                self.may_say(&summary.touches);
+            }
+        }
         let cols = relation
             .facts
             .columns

@@ -79,7 +79,7 @@ impl<'t> Analyzer<'t> {
             self.touches.join(&row);
             for trigger in relation.triggers.iter().filter(|_| at > 1) {
                 let value = self.summary_beneath(trigger.function).value.clone();
-                self.touches.join(&value);
+                self.may_say(&value);
             }
             let mut next = self.beneath_table(index);
             let references = catalog.references_to(index).filter(|reference| reference.carries_on());

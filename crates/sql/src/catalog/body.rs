@@ -29,6 +29,7 @@ impl Catalog {
             row: Taint::UNKNOWN,
             uses: Vec::new(),
             needs: Vec::new(),
+            says: Taint::UNKNOWN,
             tables: Vec::new(),
             later: Later::Anything,
             keeps: false,
@@ -132,13 +133,14 @@ impl Catalog {
     fn add_definition(&self, definition: &Code, materialized: bool, stack: &[Frame], lineage: &mut Lineage) {
         let sql = self.sql_of(definition);
         let statements = sql.and_then(|sql| self.statements(&sql, Path::when_made(&self.search_path), &[], stack));
-        let Some((statement, spread)) = statements.and_then(|mut s| s.pop()) else {
+        let Some(Read { statement, spread, says }) = statements.and_then(|mut s| s.pop()) else {
             self.nothing_known(lineage);
             // What decides about its rows is not known either.
             lineage.uses.push((How::Predicate, self.unknown()));
             return;
         };
         let Statement { uses, needs, facts, outputs, .. } = statement;
+        lineage.says = says;
         lineage.uses = uses.into_iter().map(|u| (u.how, u.taint)).collect();
         lineage.needs = needs;
         lineage.needs.retain(|need| need.action != Action::Export && need.object != Object::Target);
@@ -163,7 +165,9 @@ impl Catalog {
             Outputs::Known(outputs) => outputs.iter().map(|output| output.sure).collect(),
             Outputs::Each(_) | Outputs::NoRows => Vec::new(),
         };
-        if !materialized {
+        if materialized {
+            lineage.says = Taint::CLEAN;
+        } else {
             lineage.spread = spread;
             lineage.later = facts.later;
             lineage.keeps = facts.keeps;
@@ -172,6 +176,7 @@ impl Catalog {
 
     /// A view that cannot be looked into whole gives out anything.
     fn nothing_known(&self, lineage: &mut Lineage) {
+        lineage.says = self.unknown();
         for (taint, plain) in lineage.columns.iter_mut().zip(&mut lineage.plain) {
             taint.join(&self.unknown());
             *plain = false;
@@ -232,13 +237,7 @@ impl Catalog {
     }
 
     /// Analyses a text of this catalog's own. `None` if it does not parse.
-    fn statements(
-        &self,
-        text: &str,
-        path: Path<'_>,
-        arguments: &[String],
-        stack: &[Frame],
-    ) -> Option<Vec<(Statement, Spread)>> {
+    fn statements(&self, text: &str, path: Path<'_>, arguments: &[String], stack: &[Frame]) -> Option<Vec<Read>> {
         parse::with_tree(text, true, |tree| {
             let mut out = Vec::new();
             for raw in &tree.stmts {
@@ -247,7 +246,8 @@ impl Catalog {
                 analyzer.callers_path_known = path.callers;
                 analyzer.arguments = arguments;
                 let statement = analyzer.statement(raw.stmt.as_deref()?);
-                out.push((statement, std::mem::take(&mut analyzer.spread)));
+                let (spread, says) = (std::mem::take(&mut analyzer.spread), std::mem::take(&mut analyzer.says));
+                out.push(Read { statement, spread, says });
                 if analyzer.exhausted() {
                     return None;
                 }
@@ -264,7 +264,7 @@ impl Catalog {
             return self.unknown();
         };
         let mut taint = Taint::CLEAN;
-        for (statement, _) in &statements {
+        for Read { statement, .. } in &statements {
             taint.join(&statement.gives());
         }
         taint
@@ -340,11 +340,12 @@ impl Catalog {
             None => Cow::Borrowed(facts.source.as_str()),
         };
         let statements = self.statements(&text, path, &facts.in_names, stack)?;
-        let mut statements: Vec<Statement> = statements.into_iter().map(|(statement, _)| statement).collect();
+        let mut statements: Vec<Statement> = statements.into_iter().map(|read| read.statement).collect();
         let mut summary = Summary { later: Later::Known, ..Summary::default() };
         for statement in &statements {
             summary.later = summary.later.max(statement.facts.later);
             summary.keeps |= statement.facts.keeps;
+            summary.touches.join(&statement.touches);
             // What a transaction put off to its end may quote anything in an error.
             let puts_through = statement.verb == "set_constraints";
             summary.opaque |= statement.facts.opaque || statement.effect != crate::Effect::None || puts_through;
@@ -419,6 +420,7 @@ impl Catalog {
     fn named_in(&self, source: &str, stack: &[Frame]) -> Option<Bound> {
         let tokens = crate::parse::tokens(source).ok()?;
         let mut names = HashSet::new();
+        let mut operators: HashSet<&str> = WORDED_OPERATORS.into_iter().collect();
         for token in &tokens {
             // U&"…" spells a name in a way this does not read.
             if matches!(token.token(), Token::Uident | Token::Execute) {
@@ -426,10 +428,26 @@ impl Catalog {
             }
             if let Some(name) = name_of(token, source) {
                 names.insert(name);
+            } else if let Some(operator) = operator_of(token, source) {
+                operators.insert(operator);
             }
         }
         let mut bound = Bound::default();
+        // What it calls itself is in what is being made up here.
+        let is_itself = |function: usize| stack.last() == Some(&Frame::Function(function));
+        let unnamed = operators.into_iter().flat_map(|operator| self.operators_named(operator)).map(|(_, f)| *f);
+        let unnamed = unnamed.chain(self.casts_to_any(|name| names.contains(name)));
+        for function in unnamed.filter(|function| !self.is_plain_extension(*function) && !is_itself(*function)) {
+            bound.functions.join(&self.summary(function, stack, &[], false).value);
+        }
+        let writes = WRITES.iter().any(|word| names.contains(*word));
         for name in &names {
+            for relation in self.relations_named(name) {
+                for function in self.set_off_at(*relation, writes).into_iter().filter(|function| !is_itself(*function))
+                {
+                    bound.functions.join(&self.summary(function, stack, &[], false).value);
+                }
+            }
             for relation in self.relations_named(name) {
                 bound.relations.join(&self.lineage(*relation, stack).row);
             }
@@ -454,6 +472,14 @@ impl Catalog {
     pub(super) fn unknown(&self) -> Taint {
         if self.has_labels() { Taint::UNKNOWN } else { Taint::CLEAN }
     }
+}
+
+/// A statement of a definition or body, as it was read.
+struct Read {
+    statement: Statement,
+    spread: Spread,
+    /// What code of users that it runs may speak of.
+    says: Taint,
 }
 
 /// Where the names of a text are looked for.
@@ -489,6 +515,20 @@ impl Bound {
     fn all(self) -> Taint {
         self.relations.with(&self.functions)
     }
+}
+
+/// Operators that are called without being written as such: by LIKE, IN, BETWEEN, CASE, NULLIF, DISTINCT and ORDER BY.
+const WORDED_OPERATORS: [&str; 12] = ["=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~"];
+/// With what code writes to relations.
+const WRITES: [&str; 6] = ["copy", "delete", "insert", "merge", "truncate", "update"];
+
+/// The operator that a token spells.
+fn operator_of<'s>(token: &ScanToken, source: &'s str) -> Option<&'s str> {
+    let (start, end) = (usize::try_from(token.start).ok()?, usize::try_from(token.end).ok()?);
+    let text = source.get(start..end)?;
+    let of_operator = |c: char| "+-*/<>=~!@#%^&|`?".contains(c);
+    // The server's other word for it.
+    (!text.is_empty() && text.chars().all(of_operator)).then_some(if text == "!=" { "<>" } else { text })
 }
 
 /// The name a token spells, folded as the server folds it. Keywords may be names.

@@ -3,6 +3,7 @@
 use super::Catalog;
 use super::facts::{Called, Caller};
 use crate::builtins::{self, ExtensionFunction};
+use crate::taint::Taint;
 
 /// Objects with a lower number are the server's own.
 pub(super) const USERS_FROM: u32 = 16_384;
@@ -37,6 +38,55 @@ impl Catalog {
     /// The functions that a function's stored expressions call.
     pub(crate) fn called_from(&self, function: u32) -> Vec<usize> {
         self.called(vec![Caller::Function(function)])
+    }
+
+    /// The functions that defaults and checks of the types of this name call.
+    pub(crate) fn called_for_types(&self, name: &str) -> Vec<usize> {
+        self.called(self.types_named(name).map(|facts| Caller::Type(facts.oid)).collect())
+    }
+
+    /// What checks of domains may speak of. Values go through them in more places than name the type: arguments, parameters,
+    /// results.
+    pub(crate) fn types_say(&self) -> Taint {
+        self.types_say
+            .get_or_init(|| {
+                let domains = self.calls.keys().filter(|caller| matches!(caller, Caller::Type(_))).copied();
+                let mut taint = Taint::CLEAN;
+                for function in self.called(domains.collect()) {
+                    let summary = self.summary(function, &[], &[], false);
+                    taint.join(&summary.value);
+                    taint.join(&summary.touches);
+                }
+                taint
+            })
+            .clone()
+    }
+
+    /// The functions that are called where a relation is read or written, without being named: those of row security, and of
+    /// a write those of triggers, defaults, checks and indexes, there and wherever it goes on to.
+    pub(super) fn set_off_at(&self, relation: usize, writes: bool) -> Vec<usize> {
+        let mut functions = Vec::new();
+        let mut all = vec![relation];
+        let mut at = 0;
+        while let Some(index) = all.get(at).copied() {
+            at += 1;
+            let Some(relation) = self.relation(index) else { continue };
+            if writes || relation.facts.guarded {
+                functions.extend(self.called_for(index));
+            }
+            if !writes {
+                continue;
+            }
+            functions.extend(relation.triggers.iter().map(|trigger| trigger.function));
+            let referring = self.references_to(index).filter(|r| r.carries_on()).map(|r| r.from);
+            let through = self.written_through(index).unwrap_or_default();
+            for next in relation.descendants.iter().copied().chain(referring).chain(through) {
+                if !all.contains(&next) {
+                    all.push(next);
+                }
+            }
+        }
+        functions
     }
 
     fn called(&self, callers: Vec<Caller>) -> Vec<usize> {

@@ -105,6 +105,8 @@ pub struct Catalog {
     unseen: OnceLock<Unseen>,
     /// The same of code that no name tells.
     unnamed: OnceLock<Unseen>,
+    /// What checks of domains may speak of.
+    types_say: OnceLock<Taint>,
     /// What all of this takes, in estimate.
     bytes: usize,
 }
@@ -163,6 +165,8 @@ pub(crate) struct Lineage {
     pub(crate) uses: Vec<(How, Taint)>,
     /// Of a view, what its definition needs.
     pub(crate) needs: Vec<Need>,
+    /// Of a view, what code of users that it runs may speak of, whichever columns are asked for.
+    pub(crate) says: Taint,
     /// Of a view, the relations beneath.
     pub(crate) tables: Vec<String>,
     /// Of a view, what is looked up only while it is read.
@@ -202,6 +206,8 @@ pub(crate) struct Summary {
     pub(crate) opaque: bool,
     /// It reaches outside the database.
     pub(crate) administers: bool,
+    /// What it may speak of in errors and notices, besides its value.
+    pub(crate) touches: Taint,
     /// What is looked up only while it runs.
     pub(crate) later: Later,
     /// Functions of the server are called that keep what they are given.
@@ -418,6 +424,7 @@ impl Catalog {
             puts_off,
             unseen: OnceLock::new(),
             unnamed: OnceLock::new(),
+            types_say: OnceLock::new(),
             bytes,
         }
     }
@@ -573,6 +580,18 @@ impl Catalog {
         let text = |oid: u32| matches!(oid, 18 | 19 | 25 | 1042 | 1043);
         let fits = move |from: u32| source == 0 || from == source || (text(from) && text(source));
         all.filter(move |(from, _)| fits(*from)).map(|(_, function)| *function)
+    }
+
+    /// Functions of user casts that code may call which names these types, or that the server calls by itself. The server's own types
+    /// have too many names to tell.
+    pub(crate) fn casts_to_any(&self, is_named: impl Fn(&str) -> bool) -> Vec<usize> {
+        let is_users = |name: &str| self.types_by_name.contains_key(name);
+        let named = self.casts.iter().filter(|(target, _)| !is_users(target) || is_named(target));
+        let all = named.flat_map(|(_, casts)| casts).chain(&self.casts_to_own).map(|(_, function)| *function);
+        let mut all: Vec<usize> = all.chain(self.casts_unasked.iter().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// The relations whose rows lie in partitions.
