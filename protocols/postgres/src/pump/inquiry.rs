@@ -15,7 +15,7 @@ use crate::own;
 use crate::prepare::{Prepared, is_free_of_catalog};
 use crate::shared::Snapshot;
 use bytes::BytesMut;
-use lockgate_core::limits::CATALOG_AGE_MS_MAX;
+use lockgate_core::limits::{CATALOG_AGE_MS_MAX, CATALOG_DOUBT_FAILED_MS_MAX};
 use lockgate_core::{Fault, SqlState, Timestamp};
 use lockgate_session::wire::{HoldOutcome, Io};
 use lockgate_session::{Denial, Plumbing};
@@ -439,8 +439,13 @@ impl Pump {
                         Some(shared)
                     }
                     None => {
-                        let own = &self.truth.snapshot;
-                        is_of_now(own).then(|| Arc::clone(own))
+                        let own = Some(&self.truth.snapshot).filter(|own| is_of_now(own)).map(Arc::clone);
+                        // What this session knew of its transaction is true for others now, who may not be able to see it.
+                        if let Some(own) = own.as_ref().filter(|_| !begun && !self.has_temporary(&inquiry.path)) {
+                            self.shared.replace(Arc::clone(own), &asked, now);
+                            self.truth.private = false;
+                        }
+                        own
                     }
                 };
                 match known {
@@ -488,8 +493,26 @@ impl Pump {
                 }
             },
         };
+        self.gives_up_behind(now);
         if !self.asks_once_more(asked_at, alone_of_beginning, io) {
             self.go_on(io);
+        }
+    }
+
+    /// What a transaction sees of its beginning tells nothing of what others altered since: they tell. Where none does, it is asked for
+    /// a while and not for ever.
+    fn gives_up_behind(&mut self, now: Timestamp) {
+        let behind = self.truth.of_beginning && self.shared.alterations.is_behind(&self.known_as_of());
+        if !behind || self.truth.unknown.is_some() {
+            self.truth.behind = None;
+            return;
+        }
+        let since = *self.truth.behind.get_or_insert(now);
+        if now.millis_since(since) >= CATALOG_DOUBT_FAILED_MS_MAX {
+            self.truth.behind = None;
+            self.truth.unknown = Some(Unknown::Hidden);
+            let why = "others altered something, and this transaction's isolation level hides what";
+            let _ = self.session.notice(None, "WARNING", "58000", why, now);
         }
     }
 

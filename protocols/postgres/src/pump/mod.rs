@@ -338,6 +338,8 @@ struct Truth {
     unknown: Option<Unknown>,
     /// How often it was asked for in vain since it could be.
     attempts: u8,
+    /// Since when answers do not tell what others altered.
+    behind: Option<Timestamp>,
     /// What [`Shared::changes`] was when the last transaction began.
     changes: u64,
     /// Code ran that nobody could look into: what it did to the transaction takes effect with the next ReadyForQuery, and
@@ -478,6 +480,7 @@ impl Pump {
                 moved_in_transaction: false,
                 unknown: None,
                 attempts: 0,
+                behind: None,
                 changes: 0,
                 late: false,
                 as_of: AsOf::default(),
