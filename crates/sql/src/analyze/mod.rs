@@ -551,7 +551,8 @@ impl<'t> Analyzer<'t> {
         } else if let Outputs::Each(taint) = &outputs {
             self.touches.join(taint);
         }
-        if self.stack.is_empty() {
+        let does_nothing = self.needs.is_empty() && matches!(outputs, Outputs::NoRows);
+        if self.stack.is_empty() && !does_nothing {
             let said = self.catalog.types_say();
             self.touches.join(&said);
         }

@@ -205,6 +205,13 @@ impl Pump {
         if self.truth.unknown.is_none() || !self.names_matter() || self.is_certain_without(prepared) {
             return None;
         }
+        // A transaction that failed runs nothing but its end.
+        let ends = |s: &lockgate_sql::Statement| {
+            matches!(s.effect, Effect::Commit { .. } | Effect::Rollback { .. } | Effect::RollbackTo(_))
+        };
+        if self.status == TransactionStatus::Failed && matches!(prepared.statements(), [alone] if ends(alone)) {
+            return None;
+        }
         Some(self.unread_catalog())
     }
 
