@@ -276,7 +276,12 @@ impl Catalog {
         // A body's names mean what the caller's path makes of them, unless the function brings its own.
         let fixed = function.facts.search_path.is_some() || function.facts.body.is_some();
         let kept = fixed || (path_known && path == self.search_path);
+        // Of code that runs under whatever path too: functions that name each other would be gone through again for each way to them.
+        let anywhere = !kept && !path_known && path.is_empty();
         if let Some(known) = function.summary.get().filter(|_| kept) {
+            return Cow::Borrowed(known);
+        }
+        if let Some(known) = function.summary_anywhere.get().filter(|_| anywhere) {
             return Cow::Borrowed(known);
         }
         let frame = Frame::Function(index);
@@ -291,7 +296,11 @@ impl Catalog {
             None => Path { schemas: path, known: path_known, callers: true },
         };
         let summary = self.function_summary(function, &inner, body_path);
-        if kept { Cow::Borrowed(function.summary.get_or_init(|| summary)) } else { Cow::Owned(summary) }
+        match (kept, anywhere) {
+            (true, _) => Cow::Borrowed(function.summary.get_or_init(|| summary)),
+            (false, true) => Cow::Borrowed(function.summary_anywhere.get_or_init(|| summary)),
+            (false, false) => Cow::Owned(summary),
+        }
     }
 
     fn function_summary(&self, function: &Function, stack: &[Frame], path: Path<'_>) -> Summary {

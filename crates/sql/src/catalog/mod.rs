@@ -184,6 +184,8 @@ pub(crate) struct Function {
     /// An administrator declared it free of labelled data.
     pub(crate) safe: bool,
     summary: OnceLock<Summary>,
+    /// The same under a path that nobody knows.
+    summary_anywhere: OnceLock<Summary>,
     links: OnceLock<moving::Links>,
 }
 
@@ -321,7 +323,13 @@ impl Catalog {
             let safe = safe_functions.contains(&qualified);
             functions_by_name.entry(function.name.clone()).or_default().push(functions.len());
             functions_by_oid.insert(function.oid, functions.len());
-            functions.push(Function { facts: function, safe, summary: OnceLock::new(), links: OnceLock::new() });
+            functions.push(Function {
+                facts: function,
+                safe,
+                summary: OnceLock::new(),
+                summary_anywhere: OnceLock::new(),
+                links: OnceLock::new(),
+            });
         }
         let mut puts_off = false;
         for trigger in facts.triggers {
