@@ -316,7 +316,8 @@ fn a_flood_of_refused_logins_does_not_fill_the_disk() {
                 while let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
                     && n < 2 * most
                 {
-                    gateway.refuses_login(&format!("stranger{n}"), "lg_wrong");
+                    let told = gateway.refuses_login(&format!("stranger{n}"), "lg_wrong");
+                    assert_eq!(told.field(b'C').as_deref(), Some("28P01"), "{told:?}");
                 }
             });
         }
@@ -328,5 +329,27 @@ fn a_flood_of_refused_logins_does_not_fill_the_disk() {
         .lines()
         .find(|line| line.starts_with("lockgate_logins_refused_total"))
         .unwrap_or_else(|| panic!("{metrics}"));
-    assert!(counted.ends_with(&format!(" {}", 2 * most)), "{counted}");
+    assert!(counted.ends_with(&format!(" {}", 2 * most)), "{counted}\n{metrics}");
+}
+
+#[test]
+fn what_happens_first_is_counted() {
+    let mut scene = scene();
+    scene.gateway.kill();
+    scene.gateway.launch();
+    let gateway = &scene.gateway;
+    // They are there before the gateway takes anybody: its ports are bound first.
+    let connect = || std::net::TcpStream::connect(("127.0.0.1", gateway.port)).map(drop);
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while let Err(error) = connect() {
+        assert!(std::time::Instant::now() < until, "{error}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::scope(|scope| {
+        for n in 0..20 {
+            scope.spawn(move || gateway.refuses_login(&format!("early{n}"), "lg_wrong"));
+        }
+    });
+    let metrics = api::metrics(gateway);
+    assert!(metrics.contains("lockgate_logins_refused_total{protocol=\"postgres\"} 20\n"), "{metrics}");
 }

@@ -48,6 +48,11 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
 
     let gateway = Gateway::build(loaded, path.clone()).await?;
     let (stop, stopped) = watch::channel(false);
+    // Before anybody is let in: what happens earlier would not be counted.
+    if let Some(tcp) = metrics {
+        tracing::info!("metrics at http://{}/metrics", shown(&tcp));
+        gateway.serve_metrics(tcp, stopped.clone())?;
+    }
     let preauth = Arc::new(Places::new(preauth_max, preauth_per_source_max).with_many_on_loopback());
     for (tcp, protocol) in bound {
         tracing::info!("{} clients at {}", protocol.name(), shown(&tcp));
@@ -56,10 +61,6 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     if let Some(tcp) = https {
         tracing::info!("API at https://{}", shown(&tcp));
         gateway.serve_api(tcp, stopped.clone());
-    }
-    if let Some(tcp) = metrics {
-        tracing::info!("metrics at http://{}/metrics", shown(&tcp));
-        gateway.serve_metrics(tcp, stopped.clone())?;
     }
     gateway.start_tasks();
     let reloads = tokio::spawn(gateway::watch(Arc::clone(&gateway), sources, hangup));
