@@ -259,6 +259,13 @@ pub(crate) fn leak(schema: &str, relation: &str, column: &str) -> Leak {
         | ("pg_stats_ext", "n_distinct" | "dependencies" | "most_common_vals" | "most_common_val_nulls")
         | ("pg_stats_ext", "most_common_freqs" | "most_common_base_freqs")
         | ("pg_stat_activity", "query")
+        // How many bytes a statement made of what it read, while it runs and afterwards.
+        | ("pg_stat_progress_copy", "bytes_processed" | "bytes_total")
+        | ("pg_stat_database", "temp_files" | "temp_bytes")
+        | ("pg_stat_replication_slots", "spill_bytes" | "stream_bytes" | "total_bytes")
+        | ("pg_stat_replication_slots", "spill_txns" | "spill_count" | "stream_txns" | "stream_count")
+        // Where a row lies follows from the width of its values and of those before it, as that of `ctid`.
+        | ("pg_locks", "page" | "tuple")
         // A missing value is the default a column was added with; it stands in for every row written before.
         | ("pg_attribute", "attmissingval") => Leak::Values,
         _ => Leak::None,
