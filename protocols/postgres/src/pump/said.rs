@@ -47,6 +47,58 @@ pub(super) fn is_of_work(body: &[u8]) -> bool {
     severity.is_none_or(|severity| severity.starts_with(b"DEBUG") || severity == b"LOG")
 }
 
+/// Whether it is code of the database that chose to say this (RAISE in PL/pgSQL), and not the server by itself.
+pub(super) fn is_raised(body: &[u8]) -> bool {
+    let routine = message::Report::decode(body).ok().and_then(|report| report.get(code::ROUTINE));
+    routine == Some(b"exec_stmt_raise")
+}
+
+/// A report without the places of rows (`tuple (3,17) in relation …`), which follow from the widths of what is stored before them. The server
+/// names the row that a statement waits for, in whatever language: foreign keys bring that to statements that read nothing labelled.
+pub(super) fn without_places(body: &[u8]) -> Cow<'_, [u8]> {
+    let Ok(report) = message::Report::decode(body) else { return Cow::Borrowed(body) };
+    let deadlock = report.sqlstate() == Some(b"40P01");
+    let tells = |field: u8| field == code::WHERE || (deadlock && field == code::DETAIL);
+    if !report.fields().any(|(field, text)| tells(field) && text.contains(&b'(')) {
+        return Cow::Borrowed(body);
+    }
+    let mut out = Vec::with_capacity(body.len());
+    for (field, text) in report.fields() {
+        out.push(field);
+        if tells(field) {
+            put_without_places(text, &mut out);
+        } else {
+            out.extend_from_slice(text);
+        }
+        out.push(0);
+    }
+    out.push(0);
+    Cow::Owned(out)
+}
+
+/// Each `(3,17)` becomes `(0,0)`.
+fn put_without_places(mut text: &[u8], out: &mut Vec<u8>) {
+    while let Some(at) = memchr::memchr(b'(', text) {
+        let (before, from) = text.split_at(at);
+        out.extend_from_slice(before);
+        let place = place_length(from);
+        out.extend_from_slice(if place.is_some() { b"(0,0)" } else { b"(" });
+        text = from.get(place.unwrap_or(1)..).unwrap_or_default();
+    }
+    out.extend_from_slice(text);
+}
+
+/// The length of the place of a row that a text begins with.
+fn place_length(text: &[u8]) -> Option<usize> {
+    let digits = |from: usize| text.get(from..).map_or(0, |t| t.iter().take_while(|b| b.is_ascii_digit()).count());
+    let page = digits(1);
+    let comma = page.checked_add(1)?;
+    let row = digits(comma.checked_add(1)?);
+    let end = comma.checked_add(row)?.checked_add(1)?;
+    let is_place = page > 0 && row > 0 && text.get(comma) == Some(&b',') && text.get(end) == Some(&b')');
+    if is_place { end.checked_add(1) } else { None }
+}
+
 impl Said {
     /// Of a frame.
     pub(super) fn of(frame: &[u8]) -> Said {
@@ -109,6 +161,21 @@ mod tests {
         let said = said(b"SFEHLER\0VERROR\0CP0001\0Mno\0Dmore\0Hdo\0Wline 1\0tpeople\0P7\0Fx.c\0L1\0Rf\0\0");
         assert_eq!((said.severity.as_str(), said.code.as_str()), ("ERROR", "P0001"));
         assert_eq!(said.text, "no\nDETAIL: more\nHINT: do\nCONTEXT: line 1\nTABLE: people");
+    }
+
+    #[test]
+    fn places_of_rows_are_not_told() {
+        let told = |body: &[u8]| String::from_utf8(without_places(body).into_owned()).unwrap();
+        let context =
+            b"SFEHLER\0VERROR\0C55P03\0Mf(1,2)\0Wbeim Sperren von Tupel (71,12) in Relation (1,) (,2) (3,4) ((5,6\0\0";
+        let expected =
+            "SFEHLER\0VERROR\0C55P03\0Mf(1,2)\0Wbeim Sperren von Tupel (0,0) in Relation (1,) (,2) (0,0) ((5,6\0\0";
+        assert_eq!(told(context), expected);
+        let key = b"SERROR\0C23505\0DKey (a, b)=(1,2) exists.\0\0";
+        assert_eq!(told(key), String::from_utf8_lossy(key));
+        let deadlock = b"SERROR\0C40P01\0DProcess 1 waits for ExclusiveLock on tuple (7,12) of relation 5.\0\0";
+        assert!(told(deadlock).contains("tuple (0,0) of relation 5"), "{}", told(deadlock));
+        assert_eq!(told(b"no report (1,2)"), "no report (1,2)");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::inquiry::Inquiry;
 use super::meaning::{Inner, Named, by_name, may_rename, moves};
 use super::renamed::Standing;
 use super::result::RowsEnd;
-use super::said::{Said, is_of_work};
+use super::said::{Said, is_of_work, is_raised, without_places};
 use super::titles::Foreseen;
 use super::{Asking, Bracket, Expect, Portal, Pump, Shape, Statement, Waiting, runs_what_was_put_off};
 use crate::frame::{self, FrontendTag, Header, Peer};
@@ -192,8 +192,14 @@ impl Pump {
             // Its code alone could say something.
             return;
         }
+        let wary = self.is_wary(touch, io);
+        if wary && is_of_work(body) && !is_raised(body) {
+            // What a cursor of before took comes to light with its end, and how a row lies that is waited for.
+            return;
+        }
+        let body = if wary { without_places(body) } else { Cow::Borrowed(body) };
         let mark = io.client.mark();
-        if let Err(error) = io.client.diagnostic(Diagnostic::Notice, body, touch) {
+        if let Err(error) = io.client.diagnostic(Diagnostic::Notice, &body, touch) {
             self.target_broke(io, &error.to_string());
             return;
         }
@@ -215,6 +221,12 @@ impl Pump {
         if let Err(error) = self.record_notification(io.client.bytes_since(mark), io.now) {
             self.unrecordable(io, &error);
         }
+    }
+
+    /// Whether words that pass are to be without what the server says of rows by the way: the statement reads nothing labelled, and
+    /// the client may not see everything.
+    fn is_wary(&mut self, touch: Touch, io: &Io) -> bool {
+        touch == Touch::Clean && self.labelled() && self.stranger_touch(io) == Touch::Labelled
     }
 
     /// How what comes from out of our sight is to be treated.
@@ -688,6 +700,7 @@ impl Pump {
             (false, true) => with_position_before(body, super::simple::BEGIN.len()),
             (false, false) => Cow::Borrowed(body),
         };
+        let body = if self.is_wary(touch, io) { Cow::Owned(without_places(&body).into_owned()) } else { body };
         self.failed_alone |= self.status == TransactionStatus::Idle;
         let instead = self.error_of_the_end(&body, io);
         match self.overlong.take().or(instead) {
