@@ -214,7 +214,7 @@ impl<'t> Analyzer<'t> {
                     _ => self.relabels(s.relation.as_ref()),
                 }
                 self.relabels_schema(s.rename_type(), &s.subname);
-                self.named_as_declared(&s.newname);
+                self.takes_place(s.rename_type(), "", &s.newname);
                 self.takes_known(s.rename_type(), s.object.as_deref());
                 if s.rename_type() == ObjectType::ObjectSchema {
                     self.in_servers_schema(&s.subname);
@@ -238,7 +238,7 @@ impl<'t> Analyzer<'t> {
                 self.takes_known(s.object_type(), s.object.as_deref());
                 if let Some(NodeEnum::ObjectWithArgs(object)) = tree::kind_of(&s.object) {
                     let (_, name) = tree::qualified(&object.objname);
-                    self.named_as_declared(name);
+                    self.takes_place(s.object_type(), &s.newschema, name);
                 }
                 self.defined(s.object_type())
             }

@@ -239,6 +239,7 @@ impl<'t> Analyzer<'t> {
         }
         let (schema, name) = tree::qualified(&create.funcname);
         self.named_as_declared(name);
+        self.run_by_others(schema, name);
         self.in_servers_schema(schema);
         if create.replace {
             self.takes_known_function(schema, name);
@@ -309,6 +310,17 @@ impl<'t> Analyzer<'t> {
         }
     }
 
+    /// Who puts a function where triggers or stored expressions of others call one puts code on their rows, as with a trigger.
+    pub(super) fn run_by_others(&mut self, schema: &str, name: &str) {
+        let given = self.catalog.given_by_others(schema, name, self.stack);
+        self.uses(
+            &given,
+            How::Source,
+            "code of a trigger or a stored expression that calls a function of this name",
+            -1,
+        );
+    }
+
     /// What the server's own schemas hold is known by its name alone, and so is what extensions brought. Who puts something else
     /// there, or takes such a name for something else, administers the database.
     pub(super) fn in_servers_schema(&mut self, schema: &str) {
@@ -343,6 +355,14 @@ impl<'t> Analyzer<'t> {
         let unknown = found.peek().is_none() && self.catalog.has_labels();
         if unknown || found.any(|facts| facts.kind == 'b') {
             self.need_on_target(Action::Administer, format!("the type `{name}`, which is none of the users' own"));
+        }
+    }
+
+    /// An object gets another name or schema: this one.
+    pub(super) fn takes_place(&mut self, kind: ObjectType, schema: &str, name: &str) {
+        self.named_as_declared(name);
+        if matches!(kind, ObjectType::ObjectFunction | ObjectType::ObjectProcedure | ObjectType::ObjectRoutine) {
+            self.run_by_others(schema, name);
         }
     }
 

@@ -10,11 +10,13 @@ use std::collections::HashSet;
 
 use super::body::name_of;
 use super::calls::USERS_FROM;
-use super::facts::{Called, Caller, Code};
+use super::facts::{Called, Caller, Code, FunctionFacts};
 use super::{Catalog, Function, LabelledColumn};
+use crate::analyze::Frame;
 use crate::builtins::{self, Class, ExtensionFunction};
 use crate::parse;
 use crate::statement::Unseen;
+use crate::taint::Taint;
 
 /// What code has in it somewhere that changes what is defined, or runs what is not shown.
 const DEFINING: [&str; 10] =
@@ -92,6 +94,36 @@ impl Catalog {
         };
         let ways = self.relations().filter(|(index, r)| rows.contains(index) || r.facts.has_rules || writes(*index));
         ways.map(|(_, relation)| format!("{}.{}", relation.facts.schema, relation.facts.name)).collect()
+    }
+
+    /// What a function of this name may be given, or see, in statements of others: it belongs to a trigger or to a stored expression of
+    /// a table, or code of such a one calls it.
+    pub(crate) fn given_by_others(&self, schema: &str, name: &str, stack: &[Frame]) -> Taint {
+        let mut given = Taint::CLEAN;
+        if !self.has_labels() {
+            return given;
+        }
+        for (index, relation) in self.relations() {
+            let triggers = relation.triggers.iter().map(|trigger| trigger.function);
+            let mut waiting: Vec<usize> = triggers.chain(self.called_for(index)).collect();
+            let mut reached = HashSet::new();
+            let mut runs = false;
+            while let Some(at) = waiting.pop() {
+                let Some(function) = self.function(at).filter(|_| reached.insert(at)) else { continue };
+                runs |= function.facts.name == name && (schema.is_empty() || function.facts.schema == schema);
+                if !function.safe && function.facts.extension.is_none() {
+                    runs |= calls(&function.facts, name);
+                    waiting.extend(&function.links.get_or_init(|| self.links(function)).functions);
+                }
+            }
+            if runs {
+                given.join(&self.lineage(index, stack).row);
+                for function in reached {
+                    given.join(&self.summary(function, stack, &[], false).touches);
+                }
+            }
+        }
+        given
     }
 
     /// What the functions may do that code calls without naming them: those of operators, casts and types.
@@ -314,6 +346,21 @@ impl Reached {
             }
         }
     }
+}
+
+/// Whether the text of a function calls something of this name that is none of the server's own functions, there or not.
+fn calls(function: &FunctionFacts, name: &str) -> bool {
+    let source = match &function.body {
+        Some(Code::Sql(sql)) => sql,
+        Some(Code::Tree(_)) => return false,
+        None => &function.source,
+    };
+    if builtins::function(name).is_some() {
+        return false;
+    }
+    let Ok(tokens) = parse::tokens(source) else { return true };
+    let mut pairs = tokens.iter().zip(tokens.iter().skip(1)).filter(|(_, next)| next.token() == Token::Ascii40);
+    pairs.any(|(token, _)| name_of(token, source).is_some_and(|called| called == name))
 }
 
 /// What follows this word wherever it stands in a tree.
