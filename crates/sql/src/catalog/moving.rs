@@ -6,7 +6,7 @@
 //! where a statement calls code itself, it is asked of all code of the database at once.
 
 use pg_query::protobuf::Token;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::body::name_of;
 use super::calls::USERS_FROM;
@@ -103,6 +103,8 @@ impl Catalog {
         if !self.has_labels() {
             return given;
         }
+        // A function belongs to triggers of many tables.
+        let mut known: HashMap<usize, bool> = HashMap::new();
         for (index, relation) in self.relations() {
             let triggers = relation.triggers.iter().map(|trigger| trigger.function);
             let mut waiting: Vec<usize> = triggers.chain(self.called_for(index)).collect();
@@ -112,7 +114,7 @@ impl Catalog {
                 let Some(function) = self.function(at).filter(|_| reached.insert(at)) else { continue };
                 runs |= function.facts.name == name && (schema.is_empty() || function.facts.schema == schema);
                 if !function.safe && function.facts.extension.is_none() {
-                    runs |= calls(&function.facts, name);
+                    runs |= *known.entry(at).or_insert_with(|| calls(&function.facts, name));
                     waiting.extend(&function.links.get_or_init(|| self.links(function)).functions);
                 }
             }
