@@ -171,7 +171,10 @@ impl<'t> Analyzer<'t> {
                     Some(query) => {
                         let rel = self.query(query, scope);
                         // A materialized view keeps its labels through its definition; a table does not.
-                        if s.objtype() != ObjectType::ObjectMatview {
+                        if s.objtype() == ObjectType::ObjectMatview {
+                            let computed = rel.cols.iter().filter(|col| !col.plain).map(|col| &col.taint);
+                            self.sized_by(computed.chain(&rel.open));
+                        } else {
                             let into = s.into.as_ref().and_then(|i| i.rel.as_ref());
                             self.stored_in_new_table(&rel, into, s.if_not_exists);
                         }
@@ -194,6 +197,9 @@ impl<'t> Analyzer<'t> {
                     // Its definition runs now.
                     self.user_relation(index);
                     self.works_on(index);
+                    let lineage = self.lineage(index);
+                    let columns = lineage.columns.iter().zip(&lineage.plain);
+                    self.sized_by(columns.filter(|(_, plain)| !**plain).map(|(taint, _)| taint));
                 }
                 Outcome::of("refresh_materialized_view")
             }

@@ -303,6 +303,13 @@ impl<'t> Analyzer<'t> {
         taint
     }
 
+    /// How many pages a materialized view takes is there for everybody to see, and what is computed can be as long as a guess is right.
+    pub(super) fn sized_by<'a>(&mut self, computed: impl Iterator<Item = &'a Taint>) {
+        let mut taint = Taint::CLEAN;
+        computed.for_each(|one| taint.join(one));
+        self.uses(&taint, How::Source, "the size of a materialized view", -1);
+    }
+
     /// What an administrator declared free of labelled data is known by its name.
     pub(super) fn named_as_declared(&mut self, name: &str) {
         if self.catalog.is_declared(name) {
