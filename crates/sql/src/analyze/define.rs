@@ -1,7 +1,7 @@
 //! Statements that change structure: on which relations, whether labels could come off by it, and whether code is left
 //! behind that runs in the statements of others.
 
-use lockgate_core::Action;
+use lockgate_core::{Action, limits};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     AlterDomainStmt, AlterTableCmd, AlterTableStmt, AlterTableType, Constraint, CreateFunctionStmt, CreateStatsStmt,
@@ -10,7 +10,7 @@ use pg_query::protobuf::{
 
 use super::command::Outcome;
 use super::scope::{From, Item, Rel, Scope};
-use super::{Analyzer, Context, Resolved, tree, verb};
+use super::{Analyzer, Context, Resolved, size, tree, verb};
 use crate::builtins;
 use crate::statement::{How, Object};
 use crate::taint::Taint;
@@ -87,8 +87,16 @@ impl<'t> Analyzer<'t> {
         let mut relabels = false;
         for cmd in &alter.cmds {
             if let Some(NodeEnum::AlterTableCmd(cmd)) = tree::kind(cmd) {
-                relabels |= !keeps_values(cmd.subtype());
+                relabels |= !(keeps_values(cmd.subtype()) || self.looks_at_columns(cmd, alter.relation.as_ref()));
+                let before = self.parts_size;
                 self.alter_table_by(cmd, &inner);
+                // It may stand in one row with labelled values.
+                if self.parts_size.saturating_sub(before) > limits::SQL_GROWTH_BYTES_MAX
+                    && let Some(index) = self.found(alter.relation.as_ref())
+                {
+                    let row = self.lineage(index).row.clone();
+                    self.may_fail(&row, size::PLACE, -1);
+                }
             }
         }
         self.works_on_named(alter.relation.as_ref());
@@ -99,6 +107,80 @@ impl<'t> Analyzer<'t> {
             self.need_on_target(Action::Administer, "a kind of object that reaches outside the database");
         }
         Outcome::defines(verb::alter(alter.objtype()))
+    }
+
+    /// Some changes look at the values of certain columns, and keep names and labels as they are. Whether it is such a change.
+    fn looks_at_columns(&mut self, cmd: &'t AlterTableCmd, table: Option<&'t RangeVar>) -> bool {
+        let Some(index) = self.found(table) else { return false };
+        match (cmd.subtype(), cmd.def.as_deref().and_then(tree::kind)) {
+            (AlterTableType::AtSetNotNull, _) => {
+                let taint = self.held_in(index, &cmd.name);
+                self.uses(&taint, How::Predicate, &format!("NOT NULL of `{}`", cmd.name), -1);
+                true
+            }
+            // Each row's value is replaced by what becomes of it.
+            (AlterTableType::AtAlterColumnType, _) => {
+                let mut taint = self.held_in(index, &cmd.name);
+                taint.join(&self.in_keys_with(index, &cmd.name));
+                self.uses(&taint, How::Source, &format!("another type of `{}`", cmd.name), -1);
+                self.replaces(Some(index), &[cmd.name.as_str()]);
+                true
+            }
+            (AlterTableType::AtAddConstraint, Some(NodeEnum::Constraint(constraint))) => {
+                // What is in an index that is there already, its name does not say.
+                if !constraint.indexname.is_empty() {
+                    return false;
+                }
+                let elements = constraint.exclusions.iter().flat_map(tree::items);
+                let excluded = elements.filter_map(|part| match tree::kind(part) {
+                    Some(NodeEnum::IndexElem(element)) if element.expr.is_none() => Some(element.name.as_str()),
+                    _ => None,
+                });
+                let named = tree::texts(&constraint.keys)
+                    .chain(tree::texts(&constraint.including))
+                    .chain(tree::texts(&constraint.fk_attrs));
+                let mut taint = Taint::CLEAN;
+                for name in named.chain(excluded) {
+                    taint.join(&self.held_in(index, name));
+                }
+                self.uses(&taint, How::Predicate, "a key", -1);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What a column of this name holds, here and in the tables that hold rows of this one. One that is not known may be any.
+    fn held_in(&mut self, index: usize, name: &str) -> Taint {
+        let mut all = vec![index];
+        all.extend(self.beneath_table(index));
+        let mut taint = Taint::CLEAN;
+        for at in all {
+            let Some(relation) = self.catalog.relation(at) else { continue };
+            let lineage = self.lineage(at);
+            let column = relation.facts.columns.iter().position(|c| c.name == name);
+            taint.join(column.and_then(|column| lineage.columns.get(column)).unwrap_or(&lineage.row));
+        }
+        taint
+    }
+
+    /// What stands beside a column in keys: two rows that become alike in it tell whether they are so in the others.
+    fn in_keys_with(&mut self, index: usize, name: &str) -> Taint {
+        let mut all = vec![index];
+        all.extend(self.beneath_table(index));
+        let mut taint = Taint::CLEAN;
+        for at in all {
+            let Some(relation) = self.catalog.relation(at) else { continue };
+            let lineage = self.lineage(at);
+            let columns = || relation.facts.columns.iter().zip(&lineage.columns);
+            let own = columns().find(|(column, _)| column.name == name).map(|(column, _)| column.number);
+            for key in relation.facts.keys.iter().filter(|key| own.is_some_and(|own| key.contains(&own))) {
+                for (_, held) in columns().filter(|(column, _)| key.contains(&column.number)) {
+                    taint.join(held);
+                }
+            }
+        }
+        taint
     }
 
     fn alter_table_by(&mut self, cmd: &'t AlterTableCmd, scope: &Scope<'t, '_>) {
@@ -204,7 +286,15 @@ impl<'t> Analyzer<'t> {
             taint.join(at.and_then(|at| lineage.columns.get(at)).unwrap_or(&lineage.row));
         }
         if constraint.pk_attrs.is_empty() {
-            taint.clone_from(&lineage.row);
+            // Its primary key is meant.
+            let primary = &relation.facts.primary;
+            let columns = relation.facts.columns.iter().zip(&lineage.columns);
+            for (_, held) in columns.filter(|(column, _)| primary.contains(&column.number)) {
+                taint.join(held);
+            }
+            if primary.is_empty() {
+                taint.clone_from(&lineage.row);
+            }
         }
         self.uses(&taint, How::Predicate, "the columns that a foreign key refers to", -1);
     }

@@ -75,6 +75,7 @@ const PARTS: &[&str] = &[
     "array_smaller",
     "array_positions",
     "unnest",
+    "pg_options_to_table",
     "regexp_match",
     "regexp_matches",
     "regexp_substr",
@@ -233,7 +234,6 @@ const DEFINITIONS: &[&str] = &[
     "pg_timezone_abbrevs",
     "pg_listening_channels",
     "pg_lock_status",
-    "pg_options_to_table",
     "pg_partition_tree",
     "pg_partition_ancestors",
     "pg_available_extensions",
@@ -258,8 +258,10 @@ impl<'t> Analyzer<'t> {
             "replace" => size(0).saturating_mul(written(2).max(1)),
             "regexp_replace" => size(0).saturating_add(1).saturating_mul(written(2).saturating_add(1)),
             "array_replace" => size(0).saturating_mul(size(2).max(1)),
-            // A separator, or what stands for NULL, for each element.
-            "array_to_string" => as_text(0).saturating_mul(written(1).saturating_add(written(2)).max(1)),
+            // A separator, or what stands for NULL, for each element, which takes a byte or more.
+            "array_to_string" => {
+                as_text(0).saturating_add(size(0).saturating_mul(written(1).saturating_add(written(2))))
+            }
             "concat_ws" if call.func_variadic => texts().saturating_mul(written(0).max(1)),
             "concat_ws" => {
                 let separators = u64::try_from(arguments.len()).unwrap_or(ANY).saturating_mul(size(0));

@@ -144,6 +144,8 @@ pub struct RelationFacts {
     pub partitioned_by: Vec<i16>,
     /// The columns of each of its keys: no two rows have the same values there, as long as none is NULL.
     pub keys: Vec<Vec<i16>>,
+    /// Those of its primary key, which is one of them; empty if it has none.
+    pub primary: Vec<i16>,
     /// Its columns by number, dropped ones left out.
     pub columns: Vec<ColumnFacts>,
 }

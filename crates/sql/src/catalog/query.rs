@@ -417,7 +417,7 @@ pub const SNAPSHOT_SQL: [&str; 14] = [
     ),
     // 13: what no two rows of a relation have in common, by the server's own equality and from the end of each statement on.
     concat!(
-        "SELECT i.indrelid::pg_catalog.text, pg_catalog.array_to_string((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts OPERATOR(pg_catalog.-) 1::pg_catalog.int2], ' ') FROM pg_catalog.pg_index i ",
+        "SELECT i.indrelid::pg_catalog.text, pg_catalog.array_to_string((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts OPERATOR(pg_catalog.-) 1::pg_catalog.int2], ' '), i.indisprimary::pg_catalog.text FROM pg_catalog.pg_index i ",
         "WHERE i.indisunique AND i.indimmediate AND i.indisvalid AND i.indisready AND i.indislive AND NOT i.indisexclusion AND i.indpred IS NULL AND i.indexprs IS NULL ",
         "AND NOT (16384::pg_catalog.oid OPERATOR(pg_catalog.<=) ANY (i.indclass::pg_catalog.oid[])) AND ",
         user!("i.indrelid")
@@ -611,6 +611,7 @@ impl FactsBuilder {
             partitioned_by: row.column_numbers()?,
             guarded: row.truth()?,
             keys: Vec::new(),
+            primary: Vec::new(),
             columns: Vec::new(),
         };
         if self.facts.relations.last().is_some_and(|last| last.oid >= relation.oid) {
@@ -621,11 +622,14 @@ impl FactsBuilder {
     }
 
     fn key(&mut self, row: &mut Row<'_>) -> Result<(), BadFacts> {
-        let (relation, columns) = (row.number::<u32>()?, row.column_numbers()?);
+        let (relation, columns, primary) = (row.number::<u32>()?, row.column_numbers()?, row.truth()?);
         // One made between the questions is of a snapshot that the version tells is old.
         if let Ok(at) = self.facts.relations.binary_search_by_key(&relation, |r| r.oid)
             && let Some(relation) = self.facts.relations.get_mut(at)
         {
+            if primary {
+                relation.primary.clone_from(&columns);
+            }
             relation.keys.push(columns);
         }
         Ok(())

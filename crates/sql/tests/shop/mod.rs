@@ -33,6 +33,7 @@ fn relation(
         partitioned_by: Vec::new(),
         // What has an `id` has it once.
         keys: if kind == 'r' && columns.contains(&"id") { vec![vec![1]] } else { Vec::new() },
+        primary: if kind == 'r' && columns.contains(&"id") { vec![1] } else { Vec::new() },
         columns: columns
             .iter()
             .enumerate()
