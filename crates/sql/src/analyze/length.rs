@@ -258,9 +258,11 @@ impl<'t> Analyzer<'t> {
             "replace" => size(0).saturating_mul(written(2).max(1)),
             "regexp_replace" => size(0).saturating_add(1).saturating_mul(written(2).saturating_add(1)),
             "array_replace" => size(0).saturating_mul(size(2).max(1)),
-            // A separator, or what stands for NULL, for each element, which takes a byte or more.
+            // A separator for each element, which takes a byte or more. Those that are NULL, eight of which take one, are left out unless
+            // something stands for them.
             "array_to_string" => {
-                as_text(0).saturating_add(size(0).saturating_mul(written(1).saturating_add(written(2))))
+                let elements = if arguments.len() > 2 { size(0).saturating_mul(8) } else { size(0) };
+                as_text(0).saturating_add(elements.saturating_mul(written(1).saturating_add(written(2))))
             }
             "concat_ws" if call.func_variadic => texts().saturating_mul(written(0).max(1)),
             "concat_ws" => {
