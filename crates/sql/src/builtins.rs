@@ -254,7 +254,8 @@ pub(crate) fn leak(schema: &str, relation: &str, column: &str) -> Leak {
         ("pg_authid" | "pg_shadow" | "pg_user_mapping" | "pg_hba_file_rules" | "pg_ident_file_mappings", _)
         | ("pg_file_settings" | "pg_backend_memory_contexts" | "pg_shmem_allocations", _)
         | ("pg_shmem_allocations_numa", _)
-        | ("pg_user_mappings" | "pg_subscription", _) => Leak::Secrets,
+        | ("pg_user_mappings", "umoptions")
+        | ("pg_subscription", "subconninfo") => Leak::Secrets,
         ("pg_statistic" | "pg_statistic_ext_data" | "pg_largeobject", _)
         | ("pg_stats_ext", "n_distinct" | "dependencies" | "most_common_vals" | "most_common_val_nulls")
         | ("pg_stats_ext", "most_common_freqs" | "most_common_base_freqs")
