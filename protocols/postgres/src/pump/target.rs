@@ -192,14 +192,21 @@ impl Pump {
             // Its code alone could say something.
             return;
         }
-        let wary = self.is_wary(touch, io);
-        if wary && is_of_work(body) && !is_raised(body) {
-            // What a cursor of before took comes to light with its end, and how a row lies that is waited for.
-            return;
+        // Code may say things a million times: who may see what is asked about only where it matters.
+        let own_work = is_of_work(body) && !is_raised(body);
+        let mut said = without_places(body);
+        if own_work || matches!(said, Cow::Owned(_)) {
+            let wary = self.is_wary(touch, io);
+            if wary && own_work {
+                // What a cursor of before took comes to light with its end, and how a row lies that is waited for.
+                return;
+            }
+            if !wary {
+                said = Cow::Borrowed(body);
+            }
         }
-        let body = if wary { without_places(body) } else { Cow::Borrowed(body) };
         let mark = io.client.mark();
-        if let Err(error) = io.client.diagnostic(Diagnostic::Notice, &body, touch) {
+        if let Err(error) = io.client.diagnostic(Diagnostic::Notice, &said, touch) {
             self.target_broke(io, &error.to_string());
             return;
         }
