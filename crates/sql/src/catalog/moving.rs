@@ -350,18 +350,17 @@ impl Reached {
     }
 }
 
-/// Whether the text of a function calls something of this name that is none of the server's own functions, there or not.
+/// Whether the text of a function calls something of this name, there or not. One of the server's own is called so only as long as no other
+/// fits the arguments better.
 fn calls(function: &FunctionFacts, name: &str) -> bool {
     let source = match &function.body {
         Some(Code::Sql(sql)) => sql,
         Some(Code::Tree(_)) => return false,
         None => &function.source,
     };
-    if builtins::function(name).is_some() {
-        return false;
-    }
     let Ok(tokens) = parse::tokens(source) else { return true };
-    let mut pairs = tokens.iter().zip(tokens.iter().skip(1)).filter(|(_, next)| next.token() == Token::Ascii40);
+    let written = || tokens.iter().filter(|token| !matches!(token.token(), Token::SqlComment | Token::CComment));
+    let mut pairs = written().zip(written().skip(1)).filter(|(_, next)| next.token() == Token::Ascii40);
     pairs.any(|(token, _)| name_of(token, source).is_some_and(|called| called == name))
 }
 
