@@ -181,6 +181,59 @@ fn the_extended_protocol_waits_too_and_parameters_are_part_of_what_is_approved()
     assert_eq!(scene.directly("SELECT count(*) FROM notes WHERE id = 8"), "1");
 }
 
+/// A statement may wait for people for long: what it locked to be prepared is free meanwhile.
+#[test]
+fn what_is_held_when_it_is_bound_locks_nothing() {
+    let scene = scene();
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    let alter = "SET lock_timeout = '5s'; ALTER TABLE notes ADD COLUMN IF NOT EXISTS more int";
+    for (round, approves) in [(1, true), (2, false), (3, true)] {
+        let bound = [wire::bind("", "", &[&format!("{round}")], 0), wire::execute("", 0), wire::sync()].concat();
+        let delete = wire::parse("", "DELETE FROM notes WHERE id = $1::int");
+        let describe = wire::message(b'D', b"S\0");
+        client.send_raw(&[delete, if round == 3 { describe } else { Vec::new() }, bound].concat());
+        let id = scene.pending(&dana);
+        scene.directly(alter);
+        let decided = if approves { "approve" } else { "deny" };
+        assert!(scene.gateway.as_user(&dana, &["approvals", decided, &id]).status.success());
+        let frames = client.until_ready();
+        let expected = if approves { "12CZ" } else { "1EZ" };
+        let said: String = wire::tags(&frames).chars().filter(|tag| !"NtnS".contains(*tag)).collect();
+        assert_eq!(said, expected, "round {round}: {frames:?}");
+        assert_eq!(
+            scene.directly(&format!("SELECT count(*) FROM notes WHERE id = {round}")),
+            if approves { "0" } else { "1" }
+        );
+    }
+    // What fails to be prepared is told, and nobody has to decide on it.
+    let fails =
+        [wire::parse("", "DELETE FROM notes WHERE nosuch = 1"), wire::bind("", "", &[], 0), wire::execute("", 0)];
+    client.send_raw(&[fails.concat(), wire::sync()].concat());
+    assert_eq!(wire::error(&client.until_ready()).field(b'C').as_deref(), Some("42703"));
+    assert_eq!(client.value("SELECT 1"), "1");
+    // Nor does it wait for a Sync that the client has not sent.
+    client.send_raw(&[wire::parse("", DELETE), wire::bind("p", "", &[], 0), wire::message(b'H', b"")].concat());
+    let id = scene.pending(&dana);
+    scene.directly(alter);
+    assert!(scene.approve(&dana, &id).status.success());
+    while client.frame().tag != b'2' {}
+    client.send_raw(&[wire::execute("p", 0), wire::sync()].concat());
+    let frames = client.until_ready();
+    assert!(frames.iter().any(|frame| frame.body == b"DELETE 3\0"), "{frames:?}");
+    // Prepared beside what ran before in the same transaction, it is one with that, to the end.
+    let insert = "INSERT INTO notes (id, body) VALUES (99, 'x')";
+    let first = [wire::parse("", insert), wire::bind("", "", &[], 0), wire::execute("", 0)].concat();
+    let then = [wire::parse("", DELETE), wire::bind("", "", &[], 0), wire::execute("", 0), wire::sync()].concat();
+    client.send_raw(&[first, then].concat());
+    let id = scene.pending(&dana);
+    assert_eq!(scene.directly("SELECT count(*) FROM notes WHERE id = 99"), "0");
+    assert!(scene.gateway.as_user(&dana, &["approvals", "deny", &id]).status.success());
+    client.until_ready();
+    assert_eq!(scene.directly("SELECT count(*) FROM notes WHERE id = 99"), "0");
+    scene.gateway.verify();
+}
+
 #[test]
 fn who_approves_a_name_is_shown_what_it_stands_for() {
     let scene = scene();

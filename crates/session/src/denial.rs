@@ -51,6 +51,14 @@ impl Denial {
         }
     }
 
+    /// With what in the statement takes the action, if that has to be told.
+    pub fn because(mut self, why: Option<&str>) -> Self {
+        if let (Some(why), Some(detail)) = (why, &mut self.detail) {
+            let _ = write!(detail, "; asked for by {why}");
+        }
+        self
+    }
+
     /// Refused because the token that proved the identity is for other actions; policy would have permitted it.
     pub fn out_of_scope(identity: &Identity, action: Action, object: &str) -> Self {
         let actions: Vec<&str> = identity.actions.iter().flatten().map(|action| action.name()).collect();
@@ -66,7 +74,7 @@ impl Denial {
 
     /// Refused because a labelled value would be used without being shown. Names of columns are not secret.
     pub fn infer(inference: &Inference<'_>) -> Self {
-        let Inference { column, label, place, who, policy, needs, has } = *inference;
+        let Inference { column, label, place, who, policy, needs, has, not_found } = *inference;
         let mut detail =
             format!("column {column} is labelled {label}, which {who} may not reveal, and {place} uses it");
         if let Some(policy) = policy {
@@ -76,6 +84,9 @@ impl Denial {
             for mode in InferMode::ALL.iter().filter(|mode| has.allows(**mode)) {
                 let _ = write!(detail, ", and mode \"{mode}\" permits {}", permits(*mode));
             }
+        }
+        if let Some(name) = not_found {
+            let _ = write!(detail, "; nothing here is known by the name `{name}`, which counts as everything labelled");
         }
         Denial {
             fault: Fault::Policy,
@@ -208,6 +219,8 @@ pub struct Inference<'a> {
     pub needs: InferMode,
     /// The modes that are permitted.
     pub has: InferModes,
+    /// A name that nothing which the statement reads has, so that the use may be of anything.
+    pub not_found: Option<&'a str>,
 }
 
 /// What a mode permits, for who asks for something else.

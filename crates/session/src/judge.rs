@@ -256,7 +256,7 @@ impl<'a> Judge<'a> {
                 offset: None,
                 probe: None,
             };
-            self.infer(catalog, &everything, InferMode::Any);
+            self.infer(catalog, &everything, InferMode::Any, None);
         }
         let plan = self.unknown_plan();
         self.finish(vec![plan])
@@ -516,12 +516,21 @@ impl<'a> Judge<'a> {
 
     fn need(&mut self, need: &Need) {
         match &need.object {
-            Object::Target => self.ask(need.action, None),
+            Object::Target => {
+                // What else takes these is not to be seen in a statement.
+                let why = matches!(need.action, Action::Execute | Action::Administer).then_some(need.why.as_str());
+                self.ask_because(need.action, None, why.filter(|why| !why.is_empty()));
+            }
             Object::Table { schema, name } => self.ask(need.action, Some(format!("{schema}.{name}"))),
         }
     }
 
     fn ask(&mut self, action: Action, table: Option<String>) {
+        self.ask_because(action, table, None);
+    }
+
+    /// `why` is what in the statement takes the action, where that has to be told.
+    fn ask_because(&mut self, action: Action, table: Option<String>, why: Option<&str>) {
         let facts = &self.target.facts;
         let resource = match &table {
             None => Resource::Target(facts),
@@ -546,14 +555,14 @@ impl<'a> Judge<'a> {
                 if let (Some(name), Some(detail)) = (&table, &mut denial.detail) {
                     detail.push_str(&format!(", table {name}"));
                 }
-                self.deny(denial);
+                self.deny(denial.because(why));
             }
             Outcome::Deny(DenyReason::OutOfScope) => {
                 self.deny(Denial::out_of_scope(self.identity, action, &object));
             }
             Outcome::Deny(DenyReason::NoPermit | DenyReason::Unanswerable(_)) => {
                 let denial = Denial::no_permit(action.name(), &object, &who, target);
-                self.deny(denial);
+                self.deny(denial.because(why));
             }
         }
         let asked = table.map_or_else(|| target.to_owned(), |name| format!("{target}/{name}"));

@@ -73,6 +73,9 @@ pub struct Statement {
     /// Where labelled values come to lie in columns that could take their labels: one for each use of kind
     /// [`How::Stored`], or more.
     pub carries: Vec<Carry>,
+    /// The first name in it that the catalog does not have. What has such a name counts as everything labelled; the server will most likely
+    /// refuse it.
+    pub not_found: Option<String>,
     /// Everything labelled that its execution reads. An error or notice it raises may hold any of it.
     pub touches: Taint,
 }

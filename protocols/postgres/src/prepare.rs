@@ -571,12 +571,15 @@ fn what_it_does(batch: &Batch) -> Box<[u8]> {
     }
     let mut out = Vec::with_capacity(256);
     for statement in &batch.statements {
-        let Statement { range: _, verb, needs, facts, outputs, uses, aggregation, effect, carries, touches } =
+        let Statement { range: _, verb, needs, facts, outputs, uses, aggregation, effect, carries, not_found, touches } =
             statement;
         text(&mut out, verb);
+        text(&mut out, not_found.as_deref().unwrap_or_default());
         out.extend_from_slice(&needs.len().to_be_bytes());
         for need in needs {
             text(&mut out, need.action.name());
+            // A refusal tells it.
+            text(&mut out, &need.why);
             match &need.object {
                 Object::Target => out.push(0),
                 Object::Table { schema, name } => {

@@ -76,7 +76,9 @@ impl Judge<'_> {
         let mut compared: Option<&Use> = None;
         for (index, used) in statement.uses.iter().enumerate() {
             let mode = mode_of(used, runs);
-            let Some((columns, policy)) = self.infer(catalog, used, mode) else { continue };
+            let Some((columns, policy)) = self.infer(catalog, used, mode, statement.not_found.as_deref()) else {
+                continue;
+            };
             if compared.replace(used).is_some() {
                 let column = columns.first().cloned().unwrap_or_default();
                 self.deny(Denial::second_probe(&column, &self.who));
@@ -87,12 +89,13 @@ impl Judge<'_> {
         }
     }
 
-    /// One use. The answer are the columns of whose budget it is taken, and the policy that permits it so.
+    /// One use, in a statement with a name that was not found. The answer are the columns of whose budget it is taken, and the policy that permits it so.
     pub(super) fn infer(
         &mut self,
         catalog: &Catalog,
         used: &Use,
         mode: InferMode,
+        not_found: Option<&str>,
     ) -> Option<(Vec<String>, Option<PolicyRef>)> {
         let mut within: Option<Option<PolicyRef>> = None;
         for (label, column) in self.labels_of(catalog, &used.taint) {
@@ -150,6 +153,7 @@ impl Judge<'_> {
                 policy: policy.as_ref(),
                 needs: mode,
                 has: decision.infer,
+                not_found,
             }));
         }
         let policy = within?;

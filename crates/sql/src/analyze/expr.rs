@@ -16,6 +16,7 @@ use super::returned::Shape;
 use super::scope::{Col, Rel, Scope, Val, doubt, size_of};
 use super::unify::MEETING;
 use super::{Analyzer, size, tree, types};
+use crate::builtins;
 use crate::statement::How;
 use crate::taint::Taint;
 
@@ -671,7 +672,9 @@ impl<'t> Analyzer<'t> {
                 Some(_) => Val::made_of(scope.from.all()),
                 None => Val::of_row(scope.from.star.iter().map(Col::passed_on).collect()),
             },
-            (named, true) => self.whole_row(named, scope).unwrap_or_else(|| Val::made_of(self.missing(scope))),
+            (named, true) => {
+                self.whole_row(named, scope).unwrap_or_else(|| Val::made_of(self.missing(&named.join("."), scope)))
+            }
             ([name], false) => self.bare(name, scope),
             ([named @ .., name], false) => self.of_alias(named, name, scope),
         };
@@ -740,7 +743,7 @@ impl<'t> Analyzer<'t> {
         if let Some(variables) = &self.variables {
             return Val::made_of(variables.clone());
         }
-        Val::made_of(self.missing(scope))
+        Val::made_of(self.missing(name, scope))
     }
 
     fn of_alias(&mut self, named: &[&'t str], name: &'t str, scope: &Scope<'t, '_>) -> Val<'t> {
@@ -750,7 +753,7 @@ impl<'t> Analyzer<'t> {
             if let Some(variables) = self.variables.as_ref().filter(|_| !argument) {
                 return Val::made_of(variables.clone());
             }
-            return if argument { Val::clean() } else { Val::made_of(self.missing(scope)) };
+            return if argument { Val::clean() } else { Val::made_of(self.missing(&named.join("."), scope)) };
         };
         self.search(rel.cols.len());
         if let Some(col) = rel.cols.iter().find(|c| c.is_called(name)) {
@@ -779,6 +782,9 @@ impl<'t> Analyzer<'t> {
             });
         }
         let called = self.attribute_call(name, &Val::made_of(all.clone()));
+        if builtins::function(name).is_none() && self.candidates("", name, 1).is_empty() {
+            self.not_found.get_or_insert_with(|| name.to_owned());
+        }
         let size = self.length_of_attribute(name, &Val::sized(size_of(&rel.cols)));
         Val { size, ..Val::made_of(if all.is_clean() { called } else { all.with(&called) }) }
     }
@@ -828,11 +834,15 @@ impl<'t> Analyzer<'t> {
     }
 
     /// A name that nothing here has. The server will refuse it; should it not, the value is whatever is in reach.
-    fn missing(&mut self, scope: &Scope<'t, '_>) -> Taint {
+    fn missing(&mut self, name: &str, scope: &Scope<'t, '_>) -> Taint {
         if !self.work(scope.levels().map(|level| level.from.size() / 8).sum()) {
             return Taint::UNKNOWN;
         }
-        if scope.all().is_clean() { Taint::CLEAN } else { Taint::UNKNOWN }
+        if scope.all().is_clean() {
+            return Taint::CLEAN;
+        }
+        self.not_found.get_or_insert_with(|| name.to_owned());
+        Taint::UNKNOWN
     }
 
     fn sublink(&mut self, link: &'t SubLink, scope: &Scope<'t, '_>) -> Val<'t> {

@@ -162,6 +162,8 @@ pub(crate) struct Analyzer<'t> {
     pub(super) follows: bool,
     /// Where labelled values come to lie in columns that could take their labels.
     pub(super) carries: Vec<Carry>,
+    /// The first name that the catalog does not have.
+    pub(super) not_found: Option<String>,
     pub(super) changes: Vec<Change>,
     /// A call in it may change the search path.
     pub(super) sets_path: bool,
@@ -267,6 +269,7 @@ impl<'t> Analyzer<'t> {
             opaque: false,
             follows: false,
             carries: Vec::new(),
+            not_found: None,
             changes: Vec::new(),
             sets_path: false,
             unseen: Unseen::Nothing,
@@ -594,6 +597,7 @@ impl<'t> Analyzer<'t> {
             aggregation: outcome.aggregation,
             effect,
             carries: std::mem::take(&mut self.carries),
+            not_found: self.not_found.take(),
             touches: std::mem::take(&mut self.touches),
         }
     }

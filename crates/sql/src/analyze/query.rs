@@ -908,6 +908,9 @@ impl<'t> Analyzer<'t> {
                 let schema = if var.schemaname.is_empty() { "" } else { var.schemaname.as_str() };
                 let name = if schema.is_empty() { var.relname.clone() } else { format!("{schema}.{}", var.relname) };
                 self.need_on_target(Action::Read, format!("the relation `{name}`, which is not known"));
+                if self.path_known {
+                    self.not_found.get_or_insert_with(|| name.clone());
+                }
                 self.tables.push(name);
                 self.may_be(&var.schemaname, &var.relname, Action::Read);
                 // Large objects and TOAST tables are where such a name could lead.

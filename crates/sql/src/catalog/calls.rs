@@ -62,6 +62,11 @@ impl Catalog {
             .clone()
     }
 
+    /// Whether the server, when it reads a literal of whatever type, speaks of nothing that has a label.
+    pub fn reading_a_literal_tells_nothing(&self) -> bool {
+        self.types_say().is_clean()
+    }
+
     /// The functions that are called where a relation is read or written, without being named: those of row security, and of
     /// a write those of triggers, defaults, checks and indexes, there and wherever it goes on to.
     pub(super) fn set_off_at(&self, relation: usize, writes: bool) -> Vec<usize> {

@@ -157,6 +157,7 @@ impl Pump {
         let request = permit.request();
         io.target.request(permit, frame.bytes());
         // With it a pipeline ends, and what its transaction put off is run.
+        self.bound = false;
         let plan = if std::mem::take(&mut self.unsynced) {
             Arc::new(Plan { masks: plan.masks.clone(), touch: Touch::Labelled })
         } else {

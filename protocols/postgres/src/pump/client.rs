@@ -175,6 +175,7 @@ impl Pump {
         // It ends a pipeline's own transaction, and what moved in that may be undone.
         self.changing.catalog |= self.truth.moved_in_transaction;
         self.unsynced = false;
+        self.bound = false;
         self.skipping = false;
     }
 

@@ -182,6 +182,7 @@ impl Pump {
                         Verdict::Hold(parked, ticket) => {
                             drop(values);
                             self.hold(io, parked, ticket, frame);
+                            self.ends_preparing(io);
                             io.read_client = false;
                             return Taken::Done;
                         }
@@ -214,6 +215,7 @@ impl Pump {
         portal.judged = self.judged_opening(portal.statement.as_ref(), io.now);
         io.target.plumbing(Plumbing::Bind, frame.bytes());
         self.unsynced = true;
+        self.bound = true;
         let opens = portal.statement.as_ref().map_or(0, |statement| statement.prepared.bytes());
         self.portals.propose(name, Some(portal), frame.body().len().saturating_add(opens), self.batch);
         self.expect.push_back(Expect::Bind);
@@ -405,6 +407,7 @@ impl Pump {
         let copied = self.copied_shape();
         io.target.request(permit, frame.bytes());
         self.unsynced = true;
+        self.bound = true;
         let named = match &statement {
             Some(statement) => {
                 let subject = Arc::clone(statement.subject());

@@ -56,6 +56,8 @@ pub(super) enum Stage {
     Sizes(Sizes),
     /// Nothing: the target forgets its plans. From then on they are of this catalog.
     Plans(u64),
+    /// Nothing: the target ends the transaction in which it prepared what is held now, and with that its locks.
+    Ends,
 }
 
 /// A round of questions that is under way.
@@ -260,6 +262,18 @@ impl Pump {
         self.send_round(io, stage, &questions, String::new(), Vec::new());
     }
 
+    /// What is held may be held for long, and nobody is to wait for the locks of its Parse meanwhile. What was prepared stays; where
+    /// something ran or was bound with it, they are one transaction and stay that.
+    pub(super) fn ends_preparing(&mut self, io: &mut Io) {
+        let prepares =
+            |e: &Expect| matches!(e, Expect::Parse { .. } | Expect::DescribeStatement { .. } | Expect::CloseStatement);
+        let alone = self.unsynced && !self.bound && self.status == TransactionStatus::Idle;
+        if alone && self.inquiry.is_none() && self.expect.iter().all(prepares) {
+            self.unsynced = false;
+            self.send_round(io, Stage::Ends, &[], String::new(), Vec::new());
+        }
+    }
+
     pub(super) fn send_round(
         &mut self,
         io: &mut Io,
@@ -389,6 +403,16 @@ impl Pump {
             }
             return self.go_on(io);
         }
+        if matches!(inquiry.stage, Stage::Ends) {
+            match self.waiting.take() {
+                Some(Waiting::Approved(held, decided)) => {
+                    self.waiting = Some(Waiting::Decision(held));
+                    self.decided(&decided, io);
+                }
+                other => self.waiting = other,
+            }
+            return;
+        }
         self.truth.asked = now;
         if let Some(lexing) = inquiry.lexing {
             self.lexing = lexing;
@@ -469,7 +493,7 @@ impl Pump {
                 }
             }
             // They were dealt with above.
-            Stage::Sizes(_) | Stage::Plans(_) => now,
+            Stage::Sizes(_) | Stage::Plans(_) | Stage::Ends => now,
             Stage::Snapshot(asked, facts) => match facts.finish() {
                 Ok(mut facts) => {
                     let at = asked.at;
@@ -698,7 +722,7 @@ impl Inquiry {
                     self.broken = Some(why.to_owned());
                 }
             }
-            Stage::Plans(_) => self.broken = Some("a row where none was expected".into()),
+            Stage::Plans(_) | Stage::Ends => self.broken = Some("a row where none was expected".into()),
         }
     }
 }

@@ -372,6 +372,8 @@ pub(crate) struct Pump {
     portals: Names<Portal>,
     /// Frames were sent that no Sync ended yet.
     unsynced: bool,
+    /// Among them is a Bind or an Execute: a Sync of the gateway's own would end more than preparing.
+    bound: bool,
     /// How many Syncs were sent.
     batch: u64,
     /// What requests on their way may do to the meaning of later ones.
@@ -499,6 +501,7 @@ impl Pump {
             statements: Names::new(PG_STATEMENTS_MAX, PG_NAMED_BYTES_MAX),
             portals: Names::new(PG_PORTALS_MAX, PG_NAMED_BYTES_MAX),
             unsynced: false,
+            bound: false,
             batch: 0,
             changing: Changing::default(),
             skipping: false,
@@ -891,6 +894,10 @@ impl Pump {
     /// The answer of the people.
     pub(crate) fn decided(&mut self, decided: &Decided, io: &mut Io) {
         match self.waiting.take() {
+            // The target ends first what it prepared.
+            Some(Waiting::Decision(held)) if self.inquiry.is_some() => {
+                self.waiting = Some(Waiting::Approved(held, decided.clone()));
+            }
             Some(Waiting::Decision(held)) => {
                 let approved = decided.outcome == lockgate_session::wire::HoldOutcome::Approved;
                 if approved && self.names_matter() && self.status != TransactionStatus::Failed && !self.skipping {

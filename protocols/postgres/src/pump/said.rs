@@ -53,6 +53,40 @@ pub(super) fn is_raised(body: &[u8]) -> bool {
     routine == Some(b"exec_stmt_raise")
 }
 
+/// Files of the server's source in which an error of class 42 is one of definitions and names that the statement itself gave. What
+/// looks a name up that may have been computed is in others (`namespace.c`, `regproc.c`, `parse_type.c`).
+const OF_DEFINITIONS: [&[u8]; 9] = [
+    b"tablecmds.c",
+    b"heap.c",
+    b"index.c",
+    b"indexcmds.c",
+    b"plancat.c",
+    b"rewriteHandler.c",
+    b"copy.c",
+    b"analyze.c",
+    b"vacuum.c",
+];
+
+/// Whether an error is one that the server found when it analysed the client's text, before it ran any of it: such a one follows from
+/// that text and from the catalog alone. It either points into the text (the analysis of a text that code makes points into that one, or
+/// tells its context, and what goes wrong while a statement runs points nowhere), or is of a definition, and no code was running.
+pub(super) fn is_of_analysis(body: &[u8]) -> bool {
+    let Ok(report) = message::Report::decode(body) else { return false };
+    let get = |field: u8| report.get(field);
+    let by_code = [code::WHERE, code::INTERNAL_QUERY, code::INTERNAL_POSITION];
+    if get(code::SEVERITY_PLAIN) != Some(b"ERROR") || by_code.into_iter().any(|field| get(field).is_some()) {
+        return false;
+    }
+    let class = get(code::SQLSTATE).and_then(|state| state.get(..2)).unwrap_or_default();
+    let of_a_definition = || get(code::FILE).is_some_and(|file| OF_DEFINITIONS.contains(&file));
+    match class {
+        b"42" => get(code::POSITION).is_some() || of_a_definition(),
+        // A literal that is none of its type; what the server does not have.
+        b"22" | b"0A" => get(code::POSITION).is_some(),
+        _ => false,
+    }
+}
+
 /// A report without the places of rows (`tuple (3,17) in relation …`), which follow from the widths of what is stored before them. The server
 /// names the row that a statement waits for, in whatever language: foreign keys bring that to statements that read nothing labelled.
 pub(super) fn without_places(body: &[u8]) -> Cow<'_, [u8]> {
@@ -176,6 +210,31 @@ mod tests {
         let deadlock = b"SERROR\0C40P01\0DProcess 1 waits for ExclusiveLock on tuple (7,12) of relation 5.\0\0";
         assert!(told(deadlock).contains("tuple (0,0) of relation 5"), "{}", told(deadlock));
         assert_eq!(told(b"no report (1,2)"), "no report (1,2)");
+    }
+
+    #[test]
+    fn what_analysis_says_is_known_by_where_it_points() {
+        let of = |fields: &str| is_of_analysis([fields.replace(' ', "\0").as_bytes(), b"\0\0"].concat().as_slice());
+        assert!(of("SFEHLER VERROR C42703 Mno P8 Fparse_relation.c"));
+        assert!(of("SERROR VERROR C22P02 Mno P8 Fnumutils.c"));
+        assert!(of("SERROR VERROR C0A000 Mno P8 Fparse_clause.c"));
+        assert!(of("SERROR VERROR C42701 Mno Ftablecmds.c"));
+        for not in [
+            "SERROR VERROR C22P02 Mno Fnumutils.c",
+            "SERROR VERROR C42P01 Mno Fnamespace.c",
+            "SERROR VERROR C23514 Mno P8 Fdomains.c",
+            "SERROR VERROR C23505 Mno Fnbtinsert.c",
+            "SERROR VERROR C42703 Mno P8 Wfunction",
+            "SERROR VERROR C42703 Mno P8 W",
+            "SERROR VERROR C42703 Mno p8 qSELECT",
+            "SERROR VERROR C42701 Mno Ftablecmds.c Wfunction",
+            "SWARNING VWARNING C42703 Mno P8",
+            "SERROR C42703 Mno P8",
+            "VERROR P8",
+            "",
+        ] {
+            assert!(!of(not), "{not}");
+        }
     }
 
     #[test]

@@ -197,6 +197,7 @@ impl Pump {
         self.statements.propose(b"", None, 0, self.batch);
         self.portals.propose(b"", None, 0, self.batch);
         self.unsynced = false;
+        self.bound = false;
     }
 
     /// A text that the grammar refuses, from somebody who may not do everything, is answered here with the error that the

@@ -7,7 +7,7 @@ use super::inquiry::Inquiry;
 use super::meaning::{Inner, Named, by_name, may_rename, moves};
 use super::renamed::Standing;
 use super::result::RowsEnd;
-use super::said::{Said, is_of_work, is_raised, without_places};
+use super::said::{Said, is_of_analysis, is_of_work, is_raised, without_places};
 use super::titles::Foreseen;
 use super::{Asking, Bracket, Expect, Portal, Pump, Shape, Statement, Waiting, runs_what_was_put_off};
 use crate::frame::{self, FrontendTag, Header, Peer};
@@ -692,7 +692,10 @@ impl Pump {
             }
             _ => {}
         }
-        let touch = self.touch(io.now);
+        let touch = match self.touch(io.now) {
+            Touch::Labelled if self.is_of_analysis(body) => Touch::Clean,
+            touch => touch,
+        };
         let mark = io.client.mark();
         let rewritten = match self.expect.front() {
             Some(Expect::Simple(simple)) => copied.is_some() || simple.prepared.rewritten().is_some(),
@@ -782,6 +785,16 @@ impl Pump {
             // The target ends the connection by itself and says why.
             None => {}
         }
+    }
+
+    /// Whether an error is one of what the client wrote, found before anything of it ran. Literals are read then, and checks of domains
+    /// within their types run.
+    fn is_of_analysis(&self, body: &[u8]) -> bool {
+        let of_a_text = matches!(
+            self.expect.front(),
+            Some(Expect::Simple(_) | Expect::Parse { .. } | Expect::Copied(_) | Expect::Execute(_) | Expect::Bind)
+        );
+        of_a_text && is_of_analysis(body) && self.truth.snapshot.catalog.reading_a_literal_tells_nothing()
     }
 
     /// After an error the target drops everything up to Sync, simple queries too; so does the queue.
