@@ -173,6 +173,9 @@ pub struct Facts {
     pub temporary: bool,
     /// Code that it sets off may be put off to the end of the transaction, and looks names up then.
     pub puts_off: bool,
+    /// It inserts rows of values without labels, and no code of users has a say in them: what the server says when it refuses one is of
+    /// what the client gave, and of keys that have it already.
+    pub inserts_own: bool,
     /// It calls functions of the server that keep what they are given beyond the statement: settings, notifications, large
     /// objects, sequences.
     pub keeps: bool,

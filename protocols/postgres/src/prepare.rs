@@ -598,6 +598,7 @@ fn what_it_does(batch: &Batch) -> Box<[u8]> {
             u8::from(facts.has_limit),
             u8::from(facts.opaque),
             u8::from(facts.moves_path),
+            u8::from(facts.inserts_own),
         ]);
         out.extend_from_slice(&facts.changes.len().to_be_bytes());
         for change in &facts.changes {

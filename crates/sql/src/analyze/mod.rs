@@ -179,6 +179,8 @@ pub(crate) struct Analyzer<'t> {
     pub(super) puts_off: bool,
     /// Functions of the server are called that keep what they are given.
     pub(super) keeps: bool,
+    /// It is an INSERT of values without labels, in which no code of users has a say.
+    pub(super) inserts_own: bool,
     /// What decided about the rows of the query being walked.
     pub(super) predicate: Taint,
     /// What windows of the query being walked are made from.
@@ -270,6 +272,7 @@ impl<'t> Analyzer<'t> {
             follows: false,
             carries: Vec::new(),
             not_found: None,
+            inserts_own: false,
             changes: Vec::new(),
             sets_path: false,
             unseen: Unseen::Nothing,
@@ -590,6 +593,7 @@ impl<'t> Analyzer<'t> {
                 later: self.later,
                 temporary: self.temporary,
                 puts_off: (self.puts_off || self.opaque) && self.catalog.puts_off(),
+                inserts_own: self.inserts_own && outcome.verb == "insert",
                 keeps: self.keeps,
             },
             outputs,

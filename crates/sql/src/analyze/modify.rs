@@ -357,9 +357,11 @@ impl<'t> Analyzer<'t> {
         let mut place = self.place(insert.relation.as_ref());
         let mut firing = Firing { insert: true, ..Firing::default() };
         self.subscripts(&insert.cols, &scope);
+        let mut chosen = Taint::CLEAN;
         if let Some(source) = tree::kind_of(&insert.select_stmt) {
             let (rel, predicate) = self.subquery(source, &scope);
             self.predicate.join(&predicate);
+            chosen = predicate;
             let columns: Vec<Cow<'t, str>> = if insert.cols.is_empty() {
                 place.rel.cols.iter().map(|c| c.name.clone()).collect()
             } else {
@@ -387,6 +389,11 @@ impl<'t> Analyzer<'t> {
             }
             from = place.from(&mut self.numbers);
         }
+        let own = chosen.is_clean() && place.given.iter().all(|(_, value)| value.is_clean());
+        self.inserts_own = own
+            && !firing.update
+            && insert.with_clause.is_none()
+            && place.index.is_some_and(|index| self.catalog.takes_rows_as_they_are(index));
         self.changes_rows("insert", false, &place);
         self.changed_by_triggers(&place);
         self.fire(&place, firing);

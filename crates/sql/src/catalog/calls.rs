@@ -19,6 +19,23 @@ impl Catalog {
         self.all_called(self.callers_of(relation)).any(|called| Self::is_servers(&called))
     }
 
+    /// Whether rows are inserted there without any code of users: no trigger, rule, row security, or function of a default, check or index,
+    /// nor one that runs texts; partitions included.
+    pub(crate) fn takes_rows_as_they_are(&self, relation: usize) -> bool {
+        let takes = |index: usize| {
+            self.relation(index).is_some_and(|relation| {
+                let facts = &relation.facts;
+                matches!(facts.kind, 'r' | 'p')
+                    && !facts.has_rules
+                    && !facts.guarded
+                    && !relation.triggers.iter().any(|trigger| trigger.events.insert)
+                    && self.called_for(index).is_empty()
+                    && !self.calls_texts(index)
+            })
+        };
+        takes(relation) && self.relation(relation).is_some_and(|r| r.descendants.iter().copied().all(takes))
+    }
+
     /// Whether any stored expression does.
     pub(crate) fn any_calls_texts(&self) -> bool {
         self.calls.values().flatten().any(Self::is_servers)

@@ -87,6 +87,20 @@ pub(super) fn is_of_analysis(body: &[u8]) -> bool {
     }
 }
 
+/// Files of the server's source in which an error of class 23 is one of a row that was to be stored.
+const OF_ROWS: [&[u8]; 4] = [b"nbtinsert.c", b"execMain.c", b"execIndexing.c", b"ri_triggers.c"];
+
+/// Whether an error is of a key, a check or NOT NULL that a row does not meet, found by the server itself. Which other row an exclusion
+/// constraint compares with, its detail tells.
+pub(super) fn is_of_a_row(body: &[u8]) -> bool {
+    let Ok(report) = message::Report::decode(body) else { return false };
+    let get = |field: u8| report.get(field);
+    get(code::SEVERITY_PLAIN) == Some(b"ERROR")
+        && [code::WHERE, code::INTERNAL_QUERY].into_iter().all(|field| get(field).is_none())
+        && get(code::SQLSTATE).is_some_and(|state| state.starts_with(b"23") && state != b"23P01")
+        && get(code::FILE).is_some_and(|file| OF_ROWS.contains(&file))
+}
+
 /// A report without the places of rows (`tuple (3,17) in relation …`), which follow from the widths of what is stored before them. The server
 /// names the row that a statement waits for, in whatever language: foreign keys bring that to statements that read nothing labelled.
 pub(super) fn without_places(body: &[u8]) -> Cow<'_, [u8]> {
@@ -232,6 +246,22 @@ mod tests {
             "SERROR C42703 Mno P8",
             "VERROR P8",
             "",
+        ] {
+            assert!(!of(not), "{not}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_a_row_is_known_by_who_says_it() {
+        let of = |fields: &str| is_of_a_row([fields.replace(' ', "\0").as_bytes(), b"\0\0"].concat().as_slice());
+        assert!(of("SERROR VERROR C23505 Mno Dkey nk Fnbtinsert.c"));
+        assert!(of("SERROR VERROR C23502 Mno Drow FexecMain.c"));
+        for not in [
+            "SERROR VERROR C23505 Mno nk Wfunction Fnbtinsert.c",
+            "SERROR VERROR C23P01 Mno Dkey FexecIndexing.c",
+            "SERROR VERROR C23505 Mno Fpl_exec.c",
+            "SERROR VERROR C22001 Mno FexecMain.c",
+            "SWARNING VWARNING C23505 Mno Fnbtinsert.c",
         ] {
             assert!(!of(not), "{not}");
         }

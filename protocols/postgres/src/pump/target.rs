@@ -7,7 +7,7 @@ use super::inquiry::Inquiry;
 use super::meaning::{Inner, Named, by_name, may_rename, moves};
 use super::renamed::Standing;
 use super::result::RowsEnd;
-use super::said::{Said, is_of_analysis, is_of_work, is_raised, without_places};
+use super::said::{Said, is_of_a_row, is_of_analysis, is_of_work, is_raised, without_places};
 use super::titles::Foreseen;
 use super::{Asking, Bracket, Expect, Portal, Pump, Shape, Statement, Waiting, runs_what_was_put_off};
 use crate::frame::{self, FrontendTag, Header, Peer};
@@ -693,7 +693,7 @@ impl Pump {
             _ => {}
         }
         let touch = match self.touch(io.now) {
-            Touch::Labelled if self.is_of_analysis(body) => Touch::Clean,
+            Touch::Labelled if self.is_of_analysis(body) || self.is_of_own_row(body) => Touch::Clean,
             touch => touch,
         };
         let mark = io.client.mark();
@@ -795,6 +795,19 @@ impl Pump {
             Some(Expect::Simple(_) | Expect::Parse { .. } | Expect::Copied(_) | Expect::Execute(_) | Expect::Bind)
         );
         of_a_text && is_of_analysis(body) && self.truth.snapshot.catalog.reading_a_literal_tells_nothing()
+    }
+
+    /// Whether an error is of a row that the client gave itself, of a statement that runs alone.
+    fn is_of_own_row(&self, body: &[u8]) -> bool {
+        let statements = match self.expect.front() {
+            Some(Expect::Simple(simple)) if !simple.ends_pipeline => simple.prepared.statements(),
+            Some(Expect::Execute(execution)) => {
+                execution.statement.as_ref().map_or(&[][..], |statement| statement.subject().statements())
+            }
+            _ => &[],
+        };
+        let own = matches!(statements, [alone] if alone.facts.inserts_own);
+        own && is_of_a_row(body) && !self.is_doubtful()
     }
 
     /// After an error the target drops everything up to Sync, simple queries too; so does the queue.
