@@ -39,6 +39,7 @@ mod operation;
 mod people;
 mod plans;
 mod policy;
+mod pooler;
 mod put_off;
 mod query;
 mod readiness;

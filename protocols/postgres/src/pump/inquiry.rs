@@ -17,6 +17,7 @@ use crate::shared::Snapshot;
 use bytes::BytesMut;
 use lockgate_core::limits::{CATALOG_AGE_MS_MAX, CATALOG_DOUBT_FAILED_MS_MAX};
 use lockgate_core::{Fault, SqlState, Timestamp};
+use lockgate_record::CloseReason;
 use lockgate_session::wire::{HoldOutcome, Io};
 use lockgate_session::{Denial, Plumbing};
 use lockgate_sql::catalog_query::{FactsBuilder, SNAPSHOT_SQL, VERSION_SQL, paths_differ};
@@ -31,10 +32,11 @@ const CLOSES: u8 = 3;
 const PATH_SQL: &str = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))";
 /// Whether the answers are of now or of the transaction's beginning: the server itself always looks names up as they are now.
 const ISOLATION_SQL: &str = "SELECT pg_catalog.current_setting('transaction_isolation')";
-/// How the server reads the next text. It reports a change of these only with the ReadyForQuery that follows.
+/// How the server reads the next text, which it reports with the ReadyForQuery that follows a change and not before; and which of its
+/// processes it is.
 const LEXING_SQL: &str = "SELECT pg_catalog.concat_ws(' ', pg_catalog.current_setting('standard_conforming_strings'), \
                           pg_catalog.current_setting('client_encoding'), \
-                          pg_catalog.current_setting('server_encoding'))";
+                          pg_catalog.current_setting('server_encoding'), pg_catalog.pg_backend_pid())";
 /// Compiling a question takes a hundred times as long as answering it, and the server does that where a session has ruled out the
 /// plans that it would choose. Nor is what the gateway asks a statement of the client, whose time is limited by what it set.
 /// Until the end of the transaction: asked outside of one only, where that is the round's own.
@@ -81,6 +83,8 @@ pub(super) struct Inquiry {
     beyond_ascii: bool,
     /// How the server reads texts, once it said so.
     lexing: Option<Lexing>,
+    /// The process of the server that answers.
+    process: Option<i32>,
     /// What names stand for, where that was asked.
     names: Option<Vec<Said>>,
     /// The target dropped it because an earlier message failed; its Sync is answered all the same.
@@ -318,6 +322,7 @@ impl Pump {
             of_beginning: false,
             beyond_ascii: false,
             lexing: None,
+            process: None,
             names: questions.contains(&NAMES_SQL).then(Vec::new),
             dropped: false,
         });
@@ -416,6 +421,11 @@ impl Pump {
         self.truth.asked = now;
         if let Some(lexing) = inquiry.lexing {
             self.lexing = lexing;
+        }
+        if let Some(process) = inquiry.process
+            && self.truth.process.replace(process).is_some_and(|before| before != process)
+        {
+            return self.fail(io, &shared_connections(), CloseReason::Protocol);
         }
         if inquiry.dropped {
             self.truth.moved = true;
@@ -643,6 +653,17 @@ impl Pump {
     }
 }
 
+/// Where something between the gateway and the server shares connections, a statement may run on another than was asked.
+fn shared_connections() -> Denial {
+    Denial::other(
+        Fault::Target,
+        SqlState::CONNECTION_FAILURE,
+        "the target runs this session on more than one connection",
+        Some("a pooler before it shares connections: what is known of one says nothing of what runs on another".into()),
+        Some("have the pooler pool by session (PgBouncer: pool_mode = session), or name the server itself".into()),
+    )
+}
+
 /// What a server says of a statement that was cancelled.
 fn cancelled() -> Denial {
     Denial::other(Fault::Client, SqlState::QUERY_CANCELED, "canceling statement due to user request", None, None)
@@ -704,6 +725,7 @@ impl Inquiry {
                         server: keeps_utf8(next().as_bytes()),
                     };
                     self.lexing = Some(lexing);
+                    self.process = settings.next().and_then(|number| number.parse().ok());
                 } else if self.question == 2 {
                     self.of_beginning = text != "read committed" && text != "read uncommitted";
                 } else if self.path.len() < PATH_MAX {

@@ -326,6 +326,8 @@ struct Truth {
     path_version: String,
     /// When this session was last answered.
     asked: Timestamp,
+    /// The process of the server that answered.
+    process: Option<i32>,
     /// It was answered for the frame that comes now, which does not ask again because that took long.
     answered: bool,
     /// How many answers in a row came late.
@@ -476,6 +478,7 @@ impl Pump {
                 path_as_of: AsOf::default(),
                 path_version: String::new(),
                 asked: Timestamp::default(),
+                process: None,
                 answered: false,
                 late_answers: 0,
                 moved: true,
