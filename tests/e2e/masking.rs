@@ -352,6 +352,28 @@ fn inference_from_a_masked_value_is_refused_with_the_columns_name() {
     );
 }
 
+/// A refusal says what in the statement it is about, also where that is a slip of the pen.
+#[test]
+fn a_refusal_names_what_is_not_known_and_what_asks_for_an_action() {
+    let scene = scene();
+    let alice = scene.alice();
+    for (sql, words) in [
+        ("SELECT name FROM people WHERE naem = 'x'", &["`naem`", "is what it is called"][..]),
+        ("SELECT p.name FROM people p ORDER BY p.naem", &["`naem`"]),
+        ("SELECT name FROM people JOIN poeple USING (id)", &["`poeple`"]),
+        ("SELECT lenght(name) FROM people", &["execute", "asked for by the function `lenght`, which is not known"]),
+        ("SELECT pg_read_file('x')", &["administer", "asked for by the function `pg_read_file`"]),
+        ("COPY notes TO PROGRAM 'cat'", &["administer", "a program on the server"]),
+    ] {
+        let told = scene.gateway.refused("alice", &alice, sql);
+        assert!(words.iter().all(|word| told.contains(word)), "{sql}: {told}");
+        assert!(!told.contains("leave of unknown"), "{told}");
+    }
+    // What is only shown is no use, and the server says what is wrong.
+    let told = scene.gateway.refused("alice", &alice, "SELECT naem, ssn FROM people LIMIT 1");
+    assert!(told.contains("column \"naem\" does not exist"), "{told}");
+}
+
 #[test]
 fn masking_does_not_depend_on_how_bytes_arrive() {
     let postgres = lockgate_tests::Postgres::shared(15);

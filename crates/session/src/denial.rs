@@ -93,9 +93,13 @@ impl Denial {
             sqlstate: SqlState::INSUFFICIENT_PRIVILEGE,
             message: "refused by policy".into(),
             detail: Some(detail),
-            hint: Some(format!(
-                "leave {column} out of conditions, joins, order and copies; as an output column it comes masked"
-            )),
+            hint: Some(match not_found {
+                Some(name) => format!("see whether `{name}` is what it is called"),
+                None => format!(
+                    "leave {} out of conditions, joins, order and copies; as an output column it comes masked",
+                    if column == UNKNOWN_ORIGIN { "what is of unknown origin" } else { column }
+                ),
+            }),
             policies: policy.into_iter().cloned().collect(),
         }
     }
@@ -201,6 +205,9 @@ impl Denial {
         }
     }
 }
+
+/// How a column is called whose origin is not known.
+pub const UNKNOWN_ORIGIN: &str = "of unknown origin";
 
 /// A use of a labelled value that is not permitted.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 //! within a budget only.
 
 use super::{Judge, Masks, Reveal};
-use crate::denial::{Denial, Inference};
+use crate::denial::{Denial, Inference, UNKNOWN_ORIGIN};
 use crate::rules::TargetRules;
 use lockgate_core::{Action, Identity, Label};
 use lockgate_policy::{DenyReason, InferMode, Outcome, PolicyRef, Question, RequestContext, Resource, SqlContext};
@@ -139,7 +139,7 @@ impl Judge<'_> {
                 | Outcome::ApproveThenMask(..) => None,
             };
             let place = if used.place.is_empty() { used.how.name() } else { used.place.as_str() };
-            let named = column.as_deref().unwrap_or("of unknown origin");
+            let named = column.as_deref().unwrap_or(UNKNOWN_ORIGIN);
             if out_of_scope {
                 let object = format!("column {named}, labelled {label}, in {place}");
                 self.deny(Denial::out_of_scope(self.identity, Action::Infer, &object));
