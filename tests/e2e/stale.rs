@@ -2,8 +2,9 @@
 //! gave before, by a cursor, after hours in which it did nothing, and whoever else asks the target meanwhile.
 
 use crate::waiting::{CLEAN, LABELLED, code, dana, done, leaked, simple};
+use lockgate_tests::scene::{POLICIES, SSN};
 use lockgate_tests::wire::{self, Client, Frame};
-use lockgate_tests::{Scene, scene};
+use lockgate_tests::{Scene, process, scene};
 use std::time::{Duration, Instant};
 
 /// An expression, so that the server's word on the column's origin says nothing.
@@ -110,6 +111,92 @@ fn rows_that_were_made_in_between_are_not_those_of_the_beginning() {
     done(&mut client, "SET search_path = x, public, pg_catalog");
     assert_eq!(client.value("FETCH 1 FROM c"), "harmless");
     assert_eq!(client.value("FETCH 1 FROM d"), "harmless");
+}
+
+/// What masks the first rows of a portal was made for what it was then.
+#[test]
+fn later_rows_of_a_portal_are_not_masked_as_its_first() {
+    let scene = two_worlds();
+    let sql = "SELECT f || '' FROM found() f";
+    let one = || wire::execute("p", 1);
+    for (what, open) in [
+        ("a portal", vec![wire::parse("", sql), wire::bind("p", "", &[], 0)]),
+        ("described", vec![wire::parse("", sql), wire::bind("p", "", &[], 0), wire::describe(b'P', "p")]),
+        (
+            "a cursor",
+            vec![
+                wire::parse("", &format!("DECLARE p CURSOR FOR {sql}")),
+                wire::bind("", "", &[], 0),
+                wire::execute("", 0),
+            ],
+        ),
+    ] {
+        for between in [
+            vec![PATH_PUBLIC],
+            vec!["SELECT set_config('search_path', 'public', false)"],
+            vec!["CREATE TEMP VIEW people AS SELECT id, ssn || '' AS ssn FROM public.people"],
+            vec![PATH_PUBLIC, "FETCH 1 FROM p"],
+        ] {
+            let mut client = Client::login(scene.gateway.port, "dana", &scene.dana());
+            done(&mut client, PATH_X);
+            done(&mut client, "BEGIN");
+            let frames = sent(&mut client, &[open.clone(), vec![one()]].concat());
+            assert_eq!(wire::rows(&frames), [[Some("harmless".to_owned())]], "{what}: {frames:?}");
+            for sql in &between {
+                silent(what, &client.query(sql));
+            }
+            for _ in 0..3 {
+                masked(what, &sent(&mut client, &[one()]));
+            }
+        }
+    }
+}
+
+/// Under what names and rules a cursor is judged that was opened under others of both: neither then's rules nor now's names say.
+#[test]
+fn what_was_opened_under_other_rules_and_other_names_is_masked() {
+    let scene = two_worlds();
+    let usual = POLICIES;
+    let sees =
+        usual.replace("unless { principal in Group::\"fraud\" }", "unless { principal in Group::\"engineers\" }");
+    let sees = format!(
+        "{sees}\n@id(\"engineers-see\")\npermit (principal in Group::\"engineers\", action == Action::\"reveal\", resource in Label::\"pii\");\n"
+    );
+    let load = |policies: &str, shown: &str| {
+        std::fs::write(scene.gateway.policy_file(), policies).expect("the policies");
+        scene.gateway.reload();
+        let mut witness = alice(&scene);
+        process::eventually("they count", Duration::from_secs(10), || {
+            wire::rows(&witness.query("SELECT ssn FROM people WHERE id = 7")) == [[Some(shown.to_owned())]]
+        });
+    };
+    for (what, open) in [
+        ("in a transaction", vec!["BEGIN".to_owned(), format!("DECLARE c CURSOR FOR {SECRET}")]),
+        ("WITH HOLD", vec![format!("DECLARE c CURSOR WITH HOLD FOR {SECRET}")]),
+    ] {
+        for early in [true, false] {
+            load(&sees, SSN);
+            let mut client = alice(&scene);
+            let mut other = alice(&scene);
+            for client in [&mut client, &mut other] {
+                for sql in &open {
+                    done(client, sql);
+                }
+            }
+            if early {
+                done(&mut client, PATH_X);
+            }
+            load(usual, "***");
+            if !early {
+                done(&mut client, PATH_X);
+            }
+            masked(what, &client.query("FETCH 1 FROM c"));
+            silent(what, &sent(&mut client, &[wire::execute("c", 0)]));
+            // Where names mean what they did, the rules of now say it all.
+            masked(what, &other.query("FETCH 1 FROM c"));
+            masked(what, &sent(&mut other, &[wire::execute("c", 0)]));
+        }
+    }
 }
 
 /// Lets somebody else ask the target about its catalog whenever that is due, so that nobody else needs to, and looks for so long.

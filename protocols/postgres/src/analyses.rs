@@ -29,6 +29,7 @@ impl Analyses {
         let rules = self.session.rules();
         let view = View {
             snapshot: self.snapshot.id,
+            names: self.snapshot.names,
             path: 0,
             identity: 0,
             rules: rules.version,

@@ -15,6 +15,7 @@ use lockgate_session::{Judgement, TargetRules};
 use lockgate_sql::facts::CatalogFacts;
 use lockgate_sql::{Catalog, ParameterTypes, Shape};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,8 @@ pub(crate) struct Snapshot {
     pub(crate) rules: u64,
     /// The version of the labels that data brought along.
     pub(crate) labels: u64,
+    /// A digest of the catalog's version: names mean the same in those of one, however they are labelled.
+    pub(crate) names: u64,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -57,7 +60,10 @@ impl Snapshot {
             };
             types.insert(TypeFact { oid: *oid, kind });
         }
-        Snapshot { catalog, types, id: NEXT_ID.fetch_add(1, Ordering::Relaxed), rules, labels }
+        let mut names = DefaultHasher::new();
+        catalog.version().hash(&mut names);
+        let (id, names) = (NEXT_ID.fetch_add(1, Ordering::Relaxed), names.finish());
+        Snapshot { catalog, types, id, rules, labels, names }
     }
 }
 
@@ -75,6 +81,8 @@ impl Weighs for Arc<Snapshot> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) snapshot: u64,
+    /// [`Snapshot::names`] of it.
+    pub(crate) names: u64,
     pub(crate) path: u64,
     pub(crate) identity: u64,
     pub(crate) rules: u64,

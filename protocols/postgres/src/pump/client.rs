@@ -34,6 +34,8 @@ impl Taken {
 impl Pump {
     /// Takes in what the client sent.
     pub(crate) fn client(&mut self, buffer: &mut BytesMut, io: &mut Io) {
+        // What comes now is judged by the rules of now, and is nothing that they take away.
+        self.keep_rights(io);
         self.take_client(buffer, io);
         self.flush_record(io);
     }

@@ -555,7 +555,7 @@ impl Pump {
             rules: &rules,
             snapshot,
             path: &self.truth.path,
-            view: View { snapshot: snapshot.id, ..self.view(rules.version, as_it_is) },
+            view: View { snapshot: snapshot.id, names: snapshot.names, ..self.view(rules.version, as_it_is) },
             readable: self.readable(),
             rewrites: false,
             now: io.now,

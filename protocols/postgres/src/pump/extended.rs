@@ -376,6 +376,10 @@ impl Pump {
         let (shape, masker, formats) = match self.portals.get_mut(&name) {
             Some(portal) => {
                 portal.begun = true;
+                if portal.statement.is_none() {
+                    // What was made for its earlier rows was made for what was known of it then.
+                    portal.masker = Arc::default();
+                }
                 (Arc::clone(&portal.shape), Arc::clone(&portal.masker), Arc::clone(&portal.formats))
             }
             // A cursor that was opened out of our sight: what its shape is, this Execute alone will know.

@@ -292,6 +292,7 @@ impl Pump {
                 }
                 (Effect::Fetch { name } | Effect::Move { name }, None) => {
                     let opened = self.portals.get(name.as_bytes()).and_then(|p| p.statement.clone());
+                    let opened = opened.filter(|opened| !self.forgets_outlived(name.as_bytes(), opened));
                     let found = opened.map(|opened| (self.opened(&opened, io), opened));
                     found.map(|(found, opened)| {
                         self.runs_on(name.as_bytes(), &opened, &found);
@@ -371,6 +372,28 @@ impl Pump {
         Found { subject, both: Some(both) }
     }
 
+    /// Forgets what a portal or cursor was opened for where that cannot be judged any more: the rules have changed, and names do
+    /// not mean what they did when it was opened. What the rules of now say of the names of then nobody knows.
+    fn forgets_outlived(&mut self, name: &[u8], opened: &Statement) -> bool {
+        let rules = self.session.rules();
+        let (then, now) = (opened.subject(), self.view(rules.version, false));
+        let renamed = then.view.names != now.names || then.view.path != now.path;
+        if !renamed || !self.names_matter() {
+            return false;
+        }
+        let matters =
+            |s: &lockgate_sql::Statement| !(s.touches.is_clean() && s.outputs.is_clean() && s.uses.is_empty());
+        let by_time = then.judgement.depends_on_time
+            && (rules.policies.speak_of_tables() || then.batch.is_err() || then.statements().iter().any(matters));
+        if then.view.rules == now.rules && !by_time {
+            return false;
+        }
+        if let Some(portal) = self.portals.get_mut(name) {
+            portal.statement = None;
+        }
+        true
+    }
+
     /// A portal or cursor is about to make rows. Where it looks names up while it does, and these mean something else than when
     /// it was opened, rows of now may come with later ones, when they mean what they did again: those are of something that was
     /// opened out of our sight.
@@ -402,9 +425,9 @@ impl Pump {
 
     /// What an Execute of this portal does, under the names and rules of now.
     pub(super) fn portal_now(&mut self, name: &[u8], statement: Option<&Statement>, io: &Io) -> PortalNow {
-        let Some(statement) = statement else {
+        let Some(statement) = statement.filter(|statement| !self.forgets_outlived(name, statement)) else {
             let own = Some(self.unknown_plan(io.now));
-            return PortalNow { own, ..PortalNow::default() };
+            return PortalNow { own, alone: true, ..PortalNow::default() };
         };
         let found = self.opened(statement, io);
         self.runs_on(name, statement, &found);

@@ -559,6 +559,7 @@ impl Pump {
     fn view(&self, rules: u64, as_it_is: bool) -> View {
         View {
             snapshot: self.truth.snapshot.id,
+            names: self.truth.snapshot.names,
             path: self.truth.path_id,
             identity: self.identity_view,
             rules,
