@@ -370,6 +370,41 @@ fn a_definer_that_goes_away_is_not_forgotten() {
     }
 }
 
+/// Who may see everything may copy everything: what a name means by now changes nothing about what they may. Where labels follow
+/// what is copied, it does.
+#[test]
+fn who_may_see_everything_writes_as_it_comes() {
+    for propagates in [false, true] {
+        let scene = Scene::with(15, |options| {
+            options.policies.push_str(
+                "\n@id(\"fraud-writes\")\npermit (principal in Group::\"fraud\", action == Action::\"write\", resource in Target::\"shop\");\n",
+            );
+            if propagates {
+                options.target_extra.push_str("\n    laundering: propagate");
+            }
+        });
+        let mut definer = dana(&scene.gateway);
+        let mut writer = Client::login(scene.gateway.port, "frank", &scene.frank());
+        let insert = "INSERT INTO notes (body) SELECT x FROM v WHERE id = 7";
+        done(&mut definer, LABELLED);
+        if !propagates {
+            done(&mut writer, insert);
+        }
+        done(&mut definer, "DROP VIEW v");
+        done(&mut definer, CLEAN);
+        done(&mut writer, insert);
+        done(&mut definer, "BEGIN");
+        done(&mut definer, LABELLED);
+        writer.send_raw(&simple(insert));
+        until_waiting(&scene, 1);
+        done(&mut definer, "COMMIT");
+        let frames = writer.until_ready();
+        assert_eq!(code(&frames).as_deref(), propagates.then_some("40001"), "{frames:?}");
+        let stored = if propagates { "0" } else { "2" };
+        assert_eq!(scene.directly(&format!("SELECT count(*) FROM notes WHERE body = '{SSN}'")), stored);
+    }
+}
+
 #[test]
 fn where_nothing_is_labelled_nobody_is_held_back() {
     let scene = Scene::permit_all(15);

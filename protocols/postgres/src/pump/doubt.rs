@@ -427,7 +427,8 @@ impl Pump {
         let mut pending = shared.alterations.pending(judged.as_of.clone(), own, judged.labels, labels);
         pending.names = names_in(&judged.subjects);
         let (subjects, snapshot, reads) = (judged.subjects.clone(), judged.snapshot, judged.reads);
-        if reads && self.sees_everything(io.now) {
+        // Where labels follow what is copied, a write has to be judged by what it copies all the same.
+        if (reads || !self.session.target().propagates) && self.sees_everything(io.now) {
             self.trust_answer(None);
             if let Some(judged) = self.judged() {
                 judged.settled = true;
