@@ -54,7 +54,7 @@ impl CellMask {
     /// The mask that a column's rule asks for; `None` when the column passes.
     pub(crate) fn plan(column: &Column, types: &TypeTable, keys: &MaskKeys) -> Option<CellMask> {
         let (method, label) = match &column.rule {
-            Rule::Pass => return None,
+            Rule::Pass | Rule::Counted => return None,
             Rule::Mask { method, label } => (method, label),
             Rule::Hide => {
                 let shown = redacted::value(types, column.type_oid, column.typmod, column.format);

@@ -39,6 +39,8 @@ impl Format {
 pub enum Rule {
     /// Its bytes pass.
     Pass,
+    /// Its bytes pass, and no content rule looks into them: numbers that the server has counted itself.
+    Counted,
     /// Its values are masked.
     Mask {
         /// How.

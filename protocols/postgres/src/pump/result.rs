@@ -1,7 +1,7 @@
 //! Results: from a description and a plan to the masker of the rows, and the rows through it.
 
 use super::{Expect, Flow, Pump};
-use crate::message::{FormatCode, RowDescription};
+use crate::message::{Field, FormatCode, RowDescription};
 use crate::prepare::Prepared;
 use crate::startup::parameters::is_utf8;
 use bytes::BytesMut;
@@ -110,7 +110,10 @@ impl Pump {
                     FormatCode::Binary => Format::Binary,
                     FormatCode::Unknown(code) => return Err(format!("unknown format code {code}")),
                 },
-                rule: rule_of(mask),
+                rule: match rule_of(mask) {
+                    Rule::Pass if is_counted(&field) => Rule::Counted,
+                    rule => rule,
+                },
             });
         }
         let mut masker = RowMasker::new(&columns, &snapshot.types, &rules.mask_keys);
@@ -234,7 +237,7 @@ impl Pump {
             Outputs::NoRows | Outputs::Each(_) => false,
         });
         if !foreseen {
-            let hidden: Vec<bool> = columns.iter().map(|c| c.rule != Rule::Pass).collect();
+            let hidden: Vec<bool> = columns.iter().map(|c| !matches!(c.rule, Rule::Pass | Rule::Counted)).collect();
             masker.hide_names(&hidden);
         }
         if let Some(content) = &self.content {
@@ -401,6 +404,17 @@ fn rule_of(mask: Option<ColumnMask>) -> Rule {
         Some(mask) if mask.derived && mask.method <= Method::Redact => Rule::Hide,
         Some(mask) => Rule::Mask { method: mask.method, label: mask.label },
     }
+}
+
+/// The first number of a relation that is not the server's own.
+const FIRST_NORMAL_OID: u32 = 16_384;
+
+/// Whether a field is a column of the server's own catalog of lists of numbers, of types, columns or relations: they are in no
+/// data's likeness but by chance (`2281 2281 3615`), and programs that read the catalog end where one is empty.
+fn is_counted(field: &Field<'_>) -> bool {
+    /// `int2vector`, `oidvector`, and arrays of `int2` and `oid`.
+    const LISTS: [u32; 4] = [22, 30, 1005, 1028];
+    (1..FIRST_NORMAL_OID).contains(&field.table_oid) && field.attnum > 0 && LISTS.contains(&field.type_oid)
 }
 
 /// The plan that keeps both; `None` where they are of different results.
