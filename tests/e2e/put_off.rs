@@ -149,3 +149,32 @@ fn a_pipeline_that_fails_is_answered() {
     }
     assert_eq!(client.value("SELECT 1"), "1");
 }
+
+/// A key that is checked at the end says so, also where the transaction has changed definitions: its client tries no transaction
+/// again that cannot succeed. What a trigger says then is the trigger's choice.
+#[test]
+fn a_key_that_is_checked_at_the_end_has_its_own_code() {
+    let scene = scene();
+    scene.directly(
+        "CREATE TABLE kinds (id int PRIMARY KEY); \
+         CREATE TABLE things (id int UNIQUE DEFERRABLE INITIALLY DEFERRED, kind int REFERENCES kinds DEFERRABLE INITIALLY DEFERRED); \
+         CREATE FUNCTION says() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           RAISE EXCEPTION 'no' USING ERRCODE = 'unique_violation', CONSTRAINT = 'things_id_key'; END $$; \
+         CREATE TABLE refused (id int); \
+         CREATE CONSTRAINT TRIGGER later AFTER INSERT ON refused DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION says(); \
+         GRANT ALL ON kinds, things, refused TO PUBLIC",
+    );
+    let mut client = dana(&scene.gateway);
+    for (sql, expected) in [
+        ("INSERT INTO things VALUES (1, 99)", "23503"),
+        ("INSERT INTO things VALUES (1), (1)", "23505"),
+        ("INSERT INTO refused VALUES (1)", "40001"),
+    ] {
+        done(&mut client, "BEGIN");
+        done(&mut client, "CREATE TABLE made (id int)");
+        done(&mut client, sql);
+        let frames = client.query("COMMIT");
+        assert_eq!(code(&frames).as_deref(), Some(expected), "{sql}: {frames:?}");
+        assert_eq!(scene.directly("SELECT to_regclass('made') IS NULL"), "t");
+    }
+}

@@ -16,6 +16,7 @@ use super::altering::{
     made_by, moves_paths, names_in, redefines, tells,
 };
 use super::meaning::{Inner, Named, by_name};
+use super::said::is_of_a_row;
 use super::{ABORT_TEXT, Expect, Portal, Pump, Statement, Waiting, runs_what_was_put_off};
 use crate::alterations::{AsOf, Manner, Next, Own, Pending, Step};
 use crate::frame::{self, FrontendTag, Peer};
@@ -360,9 +361,11 @@ impl Pump {
         }
     }
 
-    /// What the client is told in the place of an error of such code, whose wording and code may be of its own choice.
+    /// What the client is told in the place of an error of such code, whose wording and code may be of its own choice. That of a key
+    /// which the server itself has checked is the server's.
     pub(super) fn error_of_the_end(&mut self, body: &[u8], io: &Io) -> Option<Bytes> {
-        if comes_of_waiting(body, true) || !self.ends_doubtfully() || self.sees_everything(io.now) {
+        if comes_of_waiting(body, true) || is_of_a_row(body) || !self.ends_doubtfully() || self.sees_everything(io.now)
+        {
             return None;
         }
         Some(self.report(own::Severity::Error, &denial()).freeze())
