@@ -1,4 +1,4 @@
-//! A lock that one process at a time may hold on a file.
+//! A lock that one process at a time may hold on a file or a folder.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -14,7 +14,15 @@ pub(crate) struct Lock {
 impl Lock {
     /// Makes the file if it is missing; `None` while somebody else holds it.
     pub(crate) fn take(path: &Path) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        Lock::of(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?)
+    }
+
+    /// The same on a folder, which has to be there.
+    pub(crate) fn take_folder(path: &Path) -> io::Result<Option<Self>> {
+        Lock::of(File::open(path)?)
+    }
+
+    fn of(file: File) -> io::Result<Option<Self>> {
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock { file })),
             Err(TryLockError::WouldBlock) => Ok(None),

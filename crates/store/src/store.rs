@@ -18,13 +18,17 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 
 /// How long a statement waits for another process's write.
 const BUSY: Duration = Duration::from_secs(5);
-/// The same while the store is opened: whoever starts a gateway is told within five seconds that it cannot.
-const BUSY_OPENING: Duration = Duration::from_secs(2);
+/// How long opening the store waits for other processes: whoever starts a gateway is told within five seconds that it cannot.
+const OPENING: Duration = Duration::from_secs(4);
+/// The same where the others come forward, on a slow disk.
+const OPENING_SLOWLY: Duration = Duration::from_secs(30);
+/// How often somebody who waits for the turn to open the store looks whether it has come.
+const TURN: Duration = Duration::from_millis(5);
 /// How long a caller waits for one of the connections.
 const ACQUIRE: Duration = Duration::from_secs(10);
 /// Connections for reading; each is a thread.
@@ -75,18 +79,33 @@ impl Store {
         let path = database(data_dir);
         is_whole(data_dir, &path)?;
         keys::make_private_dir(data_dir)?;
-        // Made here, because the database engine would make it readable to all.
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|e| StoreError::file("open", &path, e))?;
-        keys::protect(&path, 0o600)?;
+        let began = Instant::now();
+        loop {
+            let before = written(&path);
+            match tokio::time::timeout(OPENING, Store::open_in_turn(data_dir, &path)).await {
+                Ok(Err(StoreError::Locked { .. })) | Err(_) => {}
+                Ok(opened) => return opened,
+            }
+            if began.elapsed() > OPENING_SLOWLY || written(&path) == before {
+                return Err(StoreError::Locked { path });
+            }
+        }
+    }
+
+    /// Opens the store in turn with others who open it: the database engine's own waiting knows no order, and on a slow disk
+    /// the last of many would starve.
+    async fn open_in_turn(data_dir: &Path, path: &Path) -> Result<Self, StoreError> {
+        let _turn = loop {
+            match Lock::take_folder(data_dir).map_err(|e| StoreError::file("lock", data_dir, e))? {
+                Some(turn) => break turn,
+                None => tokio::time::sleep(TURN).await,
+            }
+        };
+        make_private_file(path)?;
 
         let options = |synchronous| {
             SqliteConnectOptions::new()
-                .filename(&path)
+                .filename(path)
                 .create_if_missing(false)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(synchronous)
@@ -101,9 +120,9 @@ impl Store {
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
-        let opening = options(SqliteSynchronous::Full).busy_timeout(BUSY_OPENING);
-        let write = pool(1).connect_with(opening).await.map_err(|e| StoreError::opening(&path, e))?;
-        let keys = match prepare(&write, &path, data_dir).await {
+        let opening = options(SqliteSynchronous::Full).busy_timeout(OPENING);
+        let write = pool(1).connect_with(opening).await.map_err(|e| StoreError::opening(path, e))?;
+        let keys = match prepare(&write, path, data_dir).await {
             Ok(keys) => keys,
             Err(error) => {
                 // A connection that is not closed leaves its side files behind.
@@ -179,6 +198,23 @@ impl Store {
 
 fn database(data_dir: &Path) -> PathBuf {
     data_dir.join("lockgate.db")
+}
+
+/// How far the database's files have come: what changes with every write.
+fn written(path: &Path) -> [Option<(u64, SystemTime)>; 2] {
+    [path.to_owned(), path.with_extension("db-wal")]
+        .map(|file| fs::metadata(file).ok().and_then(|found| Some((found.len(), found.modified().ok()?))))
+}
+
+/// Makes the database's file where there is none: the engine would make it readable to all. One that exists is not opened here,
+/// since closing it would release the locks that this process holds on it through another store.
+fn make_private_file(path: &Path) -> Result<(), StoreError> {
+    match OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(StoreError::file("open", path, e)),
+    }
+    keys::protect(path, 0o600)
 }
 
 /// Whether a directory in which a gateway has recorded still has its store and its key. Without this look a lost store would
