@@ -385,6 +385,8 @@ pub const CERTIFICATE_BYTES_MAX: usize = 32 * 1024;
 pub const RECORD_PIECE_BYTES_MAX: usize = 256 * 1024;
 /// Events of one frame in their encoded form, before compression.
 pub const RECORD_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A frame that holds this much takes no further event: what is appended at once goes on in another frame.
+pub const RECORD_FRAME_BYTES_FULL: usize = 4 * 1024 * 1024;
 /// Frames shorter than this are not compressed: it would cost more time than it saves bytes.
 pub const RECORD_COMPRESS_BYTES_MIN: usize = 512;
 /// Frames of at least this size are written as they are for a while after one of them hardly became shorter.

@@ -19,8 +19,8 @@ use crate::sink::{Head, Segment, Sink, SinkError};
 use crate::wire::{Blob, Digest, List};
 use lockgate_core::Timestamp;
 use lockgate_core::limits::{
-    RECORD_COMPRESS_LARGE_BYTES, RECORD_EVENT_BYTES_MAX, RECORD_FRAME_BYTES_MAX, RECORD_PARAMETER_BYTES_MAX,
-    RECORD_PIECE_BYTES_MAX, RECORD_PLAIN_FRAMES, RECORD_RESULT_BYTES_MAX,
+    RECORD_COMPRESS_LARGE_BYTES, RECORD_EVENT_BYTES_MAX, RECORD_FRAME_BYTES_FULL, RECORD_FRAME_BYTES_MAX,
+    RECORD_PARAMETER_BYTES_MAX, RECORD_PIECE_BYTES_MAX, RECORD_PLAIN_FRAMES, RECORD_RESULT_BYTES_MAX,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
@@ -35,8 +35,8 @@ pub enum RecordError {
     /// The recording has been closed.
     #[error("the recording is closed")]
     Closed,
-    /// The events of one append are larger than a frame may be.
-    #[error("events of {0} bytes do not fit a frame")]
+    /// An event is larger than a frame may be.
+    #[error("an event of {0} bytes does not fit a frame")]
     TooLarge(usize),
     /// A request number was asked twice, or ended without having been asked.
     #[error("request {0} is out of order in the recording")]
@@ -80,6 +80,16 @@ impl Meter {
         self.cut = self.bytes > limit;
         Some(!self.cut)
     }
+}
+
+/// The frames that one append makes: where the chain stands behind them, and what is to be sealed next.
+struct Run {
+    previous: Digest,
+    next_seq: u64,
+    /// Of the frames that are sealed.
+    bytes: usize,
+    /// Of the frame that is being made.
+    events: u32,
 }
 
 /// What an append changes. Worked on as a copy, and kept only when the sink has taken the frame.
@@ -167,7 +177,7 @@ impl SessionRecorder {
         self.append_all(&[event], now)
     }
 
-    /// Records several events in one frame: all of them or none.
+    /// Records several events: all of them or none. They come in one frame, or where they are too long for one, in several.
     pub fn append_all(&mut self, events: &[Event<'_>], now: Timestamp) -> Result<(), RecordError> {
         self.check_order(events)?;
         self.write(events, now, false)
@@ -254,7 +264,7 @@ impl SessionRecorder {
         // Of two who write one after the other, the second may have looked at the clock first.
         let now = now.max(self.latest);
         let mut scratch = self.buffers.take();
-        let outcome = self.write_frame(&mut scratch, events, now, last);
+        let outcome = self.write_frames(&mut scratch, events, now, last);
         self.buffers.give_back(scratch);
         self.tally = outcome?;
         self.latest = now;
@@ -305,7 +315,8 @@ impl SessionRecorder {
         }
     }
 
-    fn write_frame(
+    /// Writes the events in as many frames as they need, which is nearly always one, and hands them to the sink together.
+    fn write_frames(
         &mut self,
         scratch: &mut Scratch,
         events: &[Event<'_>],
@@ -313,26 +324,45 @@ impl SessionRecorder {
         last: bool,
     ) -> Result<Tally, RecordError> {
         let mut tally = self.tally;
+        let mut run = Run { previous: self.previous, next_seq: self.next_seq, bytes: 0, events: 0 };
+        let limit = self.options.result_bytes_max;
         scratch.plain.clear();
-        let mut count: u32 = 0;
         for event in events {
-            let added = put_bounded(&mut scratch.plain, event, now, &mut tally, self.options.result_bytes_max);
-            count = count.saturating_add(added);
-            if scratch.plain.len() > RECORD_FRAME_BYTES_MAX {
-                return Err(RecordError::TooLarge(scratch.plain.len()));
-            }
+            put_bounded(event, &mut tally, limit, &mut |event| {
+                if scratch.plain.len() >= RECORD_FRAME_BYTES_FULL {
+                    self.seal(scratch, &mut run, false)?;
+                }
+                put_event(&mut scratch.plain, event, now);
+                run.events = run.events.saturating_add(1);
+                Ok(())
+            })?;
         }
-        if count == 0 {
+        if run.events == 0 {
             return Ok(tally);
         }
+        self.seal(scratch, &mut run, last)?;
+        let frames = scratch.frame.get(..run.bytes).ok_or(RecordError::TooLarge(run.bytes))?;
+        self.sink.append(frames, &Head { hash: run.previous, events: run.next_seq, time: now })?;
+        self.previous = run.previous;
+        self.next_seq = run.next_seq;
+        self.written_bytes = self.written_bytes.saturating_add(length(frames));
+        Ok(tally)
+    }
 
-        let large = scratch.plain.len() >= RECORD_COMPRESS_LARGE_BYTES;
+    /// Makes a frame of the events that are in `scratch`, behind the frames that are there already.
+    fn seal(&mut self, scratch: &mut Scratch, run: &mut Run, last: bool) -> Result<(), RecordError> {
+        let plain_bytes = scratch.plain.len();
+        if plain_bytes > RECORD_FRAME_BYTES_MAX {
+            return Err(RecordError::TooLarge(plain_bytes));
+        }
+        let large = plain_bytes >= RECORD_COMPRESS_LARGE_BYTES;
         let compress = !large || self.plain_frames == 0;
         let after = TAG_BYTES.saturating_add(CHECK_BYTES);
-        let (payload_bytes, compressed) = scratch.place_payload(HEADER_BYTES, after, compress);
+        let (payload_bytes, compressed) =
+            scratch.place_payload(run.bytes.saturating_add(HEADER_BYTES), after, compress);
         if large && !compress {
             self.plain_frames -= 1;
-        } else if large && payload_bytes > scratch.plain.len() / 4 * 3 {
+        } else if large && payload_bytes > plain_bytes / 4 * 3 {
             // Compressing takes longer than everything else that is done to a frame: results of random values are not worth it.
             self.plain_frames = RECORD_PLAIN_FRAMES;
         }
@@ -340,16 +370,16 @@ impl SessionRecorder {
             compressed,
             last,
             payload_bytes: u32::try_from(payload_bytes).map_err(|_| RecordError::TooLarge(payload_bytes))?,
-            plain_bytes: u32::try_from(scratch.plain.len()).map_err(|_| RecordError::TooLarge(payload_bytes))?,
-            events: count,
-            first_seq: self.next_seq,
+            plain_bytes: u32::try_from(plain_bytes).map_err(|_| RecordError::TooLarge(payload_bytes))?,
+            events: run.events,
+            first_seq: run.next_seq,
             nonce: self.next_nonce(),
-            previous: self.previous,
+            previous: run.previous,
         };
         let head = header.encode();
-        let frame_bytes = HEADER_BYTES.saturating_add(header.rest_bytes());
-        let too_large = RecordError::TooLarge(frame_bytes);
-        let frame = scratch.frame.get_mut(..frame_bytes).ok_or(too_large.clone())?;
+        let end = run.bytes.saturating_add(HEADER_BYTES).saturating_add(header.rest_bytes());
+        let too_large = RecordError::TooLarge(end);
+        let frame = scratch.frame.get_mut(run.bytes..end).ok_or(too_large.clone())?;
         let (head_slot, rest) = frame.split_at_mut_checked(HEADER_BYTES).ok_or(too_large.clone())?;
         let (payload, rest) = rest.split_at_mut_checked(payload_bytes).ok_or(too_large.clone())?;
         let (tag_slot, _) = rest.split_at_mut_checked(TAG_BYTES).ok_or(too_large.clone())?;
@@ -357,15 +387,13 @@ impl SessionRecorder {
         let summed = head.get(..HEADER_SUMMED_BYTES).unwrap_or(&head);
         tag_slot.copy_from_slice(&self.cipher.seal(header.nonce, summed, payload)?);
 
-        let (hashed, check) = frame.split_at_mut_checked(frame_bytes.saturating_sub(CHECK_BYTES)).ok_or(too_large)?;
+        let (hashed, check) = frame.split_at_mut_checked(frame.len().saturating_sub(CHECK_BYTES)).ok_or(too_large)?;
         let hash = Digest::of(hashed);
         check.copy_from_slice(hash.0.get(..CHECK_BYTES).unwrap_or_default());
 
-        self.sink.append(frame, &Head { hash, events: header.next_seq(), time: now })?;
-        self.previous = hash;
-        self.next_seq = header.next_seq();
-        self.written_bytes = self.written_bytes.saturating_add(length(frame));
-        Ok(tally)
+        *run = Run { previous: hash, next_seq: header.next_seq(), bytes: end, events: 0 };
+        scratch.plain.clear();
+        Ok(())
     }
 
     /// Counts up whether or not the frame is taken: after a failed append other bytes go out, and they may not share
@@ -381,84 +409,79 @@ impl SessionRecorder {
     }
 }
 
-/// Appends an event within the limits and returns how many it became.
-fn put_bounded(out: &mut Vec<u8>, event: &Event<'_>, now: Timestamp, tally: &mut Tally, limit: u64) -> u32 {
+/// Takes an event into the frame that is being made.
+type Put<'p> = dyn FnMut(&Event<'_>) -> Result<(), RecordError> + 'p;
+
+/// Puts an event within the limits: cut where it is too long, in pieces where it is a stream.
+fn put_bounded(event: &Event<'_>, tally: &mut Tally, limit: u64, put: &mut Put<'_>) -> Result<(), RecordError> {
     match event {
         Event::Asked(asked) => {
             tally.requests = tally.requests.saturating_add(1);
-            put_asked(out, asked, now);
-            1
+            put_asked(asked, put)
         }
         Event::Done(done) => {
             tally.rows = tally.rows.saturating_add(done.rows);
             tally.bytes = tally.bytes.saturating_add(done.bytes);
-            put_event(out, event, now);
-            1
+            put(event)
         }
         Event::Rows(Rows { request, count, data }) => {
-            match tally.results.admit(*request, length(data.as_bytes()), limit) {
-                Some(true) => put_pieces(out, data.as_bytes(), now, |piece, last| {
-                    Event::Rows(Rows {
-                        request: *request,
-                        count: if last { *count } else { 0 },
-                        data: Blob::from(piece),
-                    })
-                }),
-                Some(false) => put_cut(out, *request, limit, "rows", now),
-                None => 0,
-            }
+            let pieces = Pieces { request: *request, limit, what: "rows", data: data.as_bytes() };
+            pieces.put(&mut tally.results, put, |piece, last| {
+                Event::Rows(Rows { request: *request, count: if last { *count } else { 0 }, data: Blob::from(piece) })
+            })
         }
-        Event::Input(Input { request, data }) => match tally.inputs.admit(*request, length(data.as_bytes()), limit) {
-            Some(true) => put_pieces(out, data.as_bytes(), now, |piece, _| {
+        Event::Input(Input { request, data }) => {
+            let pieces = Pieces { request: *request, limit, what: "input", data: data.as_bytes() };
+            pieces.put(&mut tally.inputs, put, |piece, _| {
                 Event::Input(Input { request: *request, data: Blob::from(piece) })
-            }),
-            Some(false) => put_cut(out, *request, limit, "input", now),
-            None => 0,
-        },
-        _ => {
-            put_event(out, event, now);
-            1
+            })
+        }
+        _ => put(event),
+    }
+}
+
+/// Part of one request's stream, to be recorded in pieces up to the stream's limit.
+struct Pieces<'p> {
+    request: u64,
+    limit: u64,
+    what: &'static str,
+    data: &'p [u8],
+}
+
+impl<'p> Pieces<'p> {
+    fn put(
+        &self,
+        meter: &mut Meter,
+        put: &mut Put<'_>,
+        make: impl Fn(&'p [u8], bool) -> Event<'p>,
+    ) -> Result<(), RecordError> {
+        let mut rest = self.data;
+        loop {
+            let (piece, after) = rest.split_at_checked(RECORD_PIECE_BYTES_MAX).unwrap_or((rest, &[]));
+            match meter.admit(self.request, length(piece), self.limit) {
+                Some(true) => put(&make(piece, after.is_empty()))?,
+                Some(false) => {
+                    let cut = RowsCut { request: self.request, limit: self.limit, what: self.what.into() };
+                    return put(&Event::RowsCut(cut));
+                }
+                None => return Ok(()),
+            }
+            if after.is_empty() {
+                return Ok(());
+            }
+            rest = after;
         }
     }
-}
-
-fn put_cut(out: &mut Vec<u8>, request: u64, limit: u64, what: &'static str, now: Timestamp) -> u32 {
-    put_event(out, &Event::RowsCut(RowsCut { request, limit, what: what.into() }), now);
-    1
-}
-
-fn put_pieces<'p>(
-    out: &mut Vec<u8>,
-    data: &'p [u8],
-    now: Timestamp,
-    make: impl Fn(&'p [u8], bool) -> Event<'p>,
-) -> u32 {
-    let mut added = 0;
-    let mut pieces = data.chunks(RECORD_PIECE_BYTES_MAX).peekable();
-    if pieces.peek().is_none() {
-        put_event(out, &make(&[], true), now);
-        return 1;
-    }
-    while let Some(piece) = pieces.next() {
-        put_event(out, &make(piece, pieces.peek().is_none()), now);
-        added += 1;
-    }
-    added
 }
 
 /// A statement is cut to what an event may hold, its parameters to their own limit; lengths and digest stay whole.
-fn put_asked(out: &mut Vec<u8>, asked: &Asked<'_>, now: Timestamp) {
+fn put_asked(asked: &Asked<'_>, put: &mut Put<'_>) -> Result<(), RecordError> {
     let parameter_bytes: usize =
         asked.parameters.iter().map(|p| p.value.as_ref().map_or(0, |v| v.as_bytes().len())).sum();
     let text = asked.text.as_bytes();
     if text.len() <= RECORD_EVENT_BYTES_MAX && parameter_bytes <= RECORD_PARAMETER_BYTES_MAX {
         // Borrowed again rather than cloned: this is the hot path.
-        put_event(
-            out,
-            &Event::Asked(reborrow(asked, text, List::Borrowed(&asked.parameters), asked.parameters_cut)),
-            now,
-        );
-        return;
+        return put(&Event::Asked(reborrow(asked, text, List::Borrowed(&asked.parameters), asked.parameters_cut)));
     }
     let text = text.get(..RECORD_EVENT_BYTES_MAX).unwrap_or(text);
     let mut room = RECORD_PARAMETER_BYTES_MAX;
@@ -472,7 +495,7 @@ fn put_asked(out: &mut Vec<u8>, asked: &Asked<'_>, now: Timestamp) {
         Parameter { value, format: parameter.format, bytes: parameter.bytes }
     });
     let cut = asked.parameters_cut || parameter_bytes > RECORD_PARAMETER_BYTES_MAX;
-    put_event(out, &Event::Asked(reborrow(asked, text, parameters.collect(), cut)), now);
+    put(&Event::Asked(reborrow(asked, text, parameters.collect(), cut)))
 }
 
 fn reborrow<'b>(asked: &'b Asked<'_>, text: &'b [u8], parameters: List<'b, Parameter<'b>>, cut: bool) -> Asked<'b> {

@@ -45,8 +45,8 @@ pub struct Head {
 
 /// Takes frames, in order, and keeps them.
 pub trait Sink: Send {
-    /// Keeps one frame whole, or nothing of it; `head` is where the chain stands with it.
-    fn append(&mut self, frame: &[u8], head: &Head) -> Result<(), SinkError>;
+    /// Keeps one frame, or several that follow each other, whole, or nothing of them; `head` is where the chain stands then.
+    fn append(&mut self, frames: &[u8], head: &Head) -> Result<(), SinkError>;
 
     /// The recording is complete and `segment` describes it. Called at most once, after the last frame.
     fn finish(&mut self, segment: &Segment) -> Result<(), SinkError>;
@@ -77,7 +77,7 @@ impl MemorySink {
         self.lock().bytes.clone()
     }
 
-    /// The length of each frame written.
+    /// The length of each append: mostly of one frame.
     pub fn frames(&self) -> Vec<usize> {
         self.lock().frames.clone()
     }

@@ -353,8 +353,6 @@ fn long_texts_and_parameters_are_cut_with_their_true_length_kept() {
     long.parameters = parameters.as_slice().into();
     recorder.append(long.into(), now(0)).unwrap();
     recorder.rows(0, &vec![b'r'; 1_000_000], 10, now(0)).unwrap();
-    let too_many: Vec<Event<'_>> = (1..20).map(|n| asked(n, &text)).collect();
-    assert!(matches!(recorder.append_all(&too_many, now(0)), Err(RecordError::TooLarge(_))));
     recorder.append(done(0), now(0)).unwrap();
 
     let (events, _, damage) = read(&file(&sink), Some(&keys()));
@@ -367,6 +365,50 @@ fn long_texts_and_parameters_are_cut_with_their_true_length_kept() {
     let pieces: Vec<u64> =
         events.iter().filter_map(|e| if let Event::Rows(r) = &e.event { Some(r.count) } else { None }).collect();
     assert_eq!(pieces, [0, 0, 0, 10]);
+}
+
+#[test]
+fn what_is_too_long_for_one_frame_goes_on_in_another() {
+    let sink = MemorySink::new();
+    let mut recorder = recorder(&sink, 16 << 20);
+    let text = "é".repeat(1 << 19);
+    let many: Vec<Event<'_>> = (0..20).map(|n| asked(n, &text)).collect();
+    let result = |n: u8| vec![n; 9 << 20];
+    // All of it or nothing, although it is several frames.
+    sink.fail_with(Some(SinkError::NoSpace));
+    assert!(recorder.append_all(&many, now(0)).is_err());
+    sink.fail_with(None);
+    recorder.append_all(&many, now(0)).unwrap();
+    recorder.append(done(0), now(0)).unwrap();
+    sink.fail_with(Some(SinkError::NoSpace));
+    assert!(recorder.rows(1, &result(1), 7, now(0)).is_err());
+    sink.fail_with(None);
+    recorder.rows(1, &result(1), 7, now(0)).unwrap();
+    assert!(!recorder.has_cut_rows(1));
+    // What goes beyond the limit is recorded up to there.
+    recorder.rows(1, &result(2), 7, now(0)).unwrap();
+    assert!(recorder.has_cut_rows(1));
+    recorder.input(2, &vec![3; 40 << 20], now(0)).unwrap();
+    recorder.close(CloseReason::ClientClosed, "", now(0)).unwrap();
+
+    let (events, _, damage) = read(&file(&sink), Some(&keys()));
+    assert_eq!(damage, None);
+    assert_eq!(events.iter().filter(|e| matches!(e.event, Event::Asked(_))).count(), 20);
+    let (mut rows, mut counted, mut input, mut cuts) = (Vec::new(), Vec::new(), 0, Vec::new());
+    for recorded in &events {
+        match &recorded.event {
+            Event::Rows(piece) => {
+                rows.extend_from_slice(piece.data.as_bytes());
+                counted.extend((piece.count > 0).then_some(piece.count));
+            }
+            Event::Input(piece) => input += piece.data.as_bytes().len(),
+            Event::RowsCut(cut) => cuts.push((cut.request, cut.what.to_string())),
+            _ => {}
+        }
+    }
+    assert_eq!((rows.len(), counted, input), (16 << 20, vec![7], 16 << 20));
+    assert!(rows.iter().take(9 << 20).all(|byte| *byte == 1) && rows.iter().skip(9 << 20).all(|byte| *byte == 2));
+    assert_eq!(cuts, [(1, "rows".to_owned()), (2, "input".to_owned())]);
 }
 
 #[test]
