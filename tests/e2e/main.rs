@@ -36,6 +36,7 @@ mod mistakes;
 mod named;
 mod network;
 mod operation;
+mod parts;
 mod people;
 mod plans;
 mod policy;

@@ -463,7 +463,7 @@ fn shows_its_end(statement: &lockgate_sql::Statement) -> bool {
 }
 
 /// The same error with its position so many characters earlier.
-pub(super) fn with_position_before(body: &[u8], less: usize) -> Cow<'_, [u8]> {
+pub(super) fn with_position(body: &[u8], moved: impl Fn(usize) -> usize) -> Cow<'_, [u8]> {
     let mut out = Vec::with_capacity(body.len());
     for field in body.split_inclusive(|byte| *byte == 0) {
         let position = match field {
@@ -471,7 +471,7 @@ pub(super) fn with_position_before(body: &[u8], less: usize) -> Cow<'_, [u8]> {
             _ => None,
         };
         match position {
-            Some(position) => out.extend_from_slice(format!("P{}\0", position.saturating_sub(less)).as_bytes()),
+            Some(position) => out.extend_from_slice(format!("P{}\0", moved(position)).as_bytes()),
             None => out.extend_from_slice(field),
         }
     }

@@ -50,7 +50,7 @@ impl Pump {
             if self.waiting.is_some() {
                 return;
             }
-            if self.holds_back() && !self.unsynced {
+            if (self.holds_back() && !self.unsynced) || self.parts.is_some() {
                 io.read_client = false;
                 return;
             }

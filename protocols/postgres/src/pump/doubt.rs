@@ -982,6 +982,9 @@ impl Pump {
         }
         if self.status != TransactionStatus::InTransaction {
             self.own(io, error);
+            if self.goes_on(self.status, io) {
+                return;
+            }
             let mut ready = BytesMut::new();
             own::ready_for_query(&mut ready, self.status);
             self.own(io, ready);

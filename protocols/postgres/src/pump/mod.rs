@@ -24,6 +24,7 @@ mod extended;
 mod inquiry;
 mod meaning;
 mod overlong;
+mod parts;
 mod plans;
 mod probes;
 mod put_off;
@@ -383,6 +384,8 @@ pub(crate) struct Pump {
     /// Client frames are dropped up to the next Sync.
     skipping: bool,
     waiting: Option<Waiting>,
+    /// A message that is sent in parts; the client's next frames wait for its end.
+    parts: Option<parts::Parts>,
     inquiry: Option<Inquiry>,
     /// A statement that has brought labels to columns which are not kept yet.
     carrying: Option<carry::Carrying>,
@@ -509,6 +512,7 @@ impl Pump {
             changing: Changing::default(),
             skipping: false,
             waiting: None,
+            parts: None,
             inquiry: None,
             carrying: None,
             brought: carry::Brought::default(),

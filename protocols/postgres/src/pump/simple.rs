@@ -71,6 +71,13 @@ impl Pump {
         if self.forgets_plans_for(&prepared, io) {
             return Taken::Waits(Waiting::Target(Asking { frame, sizes }));
         }
+        if let Some(parts) = self.parts_of(text, &prepared) {
+            self.parts = Some(parts);
+            return match self.next_part() {
+                Some(frame) => self.query(Asking { frame, sizes: None }, io),
+                None => Taken::Done,
+            };
+        }
         let denial = self.reading_denial(&prepared).or_else(|| self.two_phase_denial(Some(&prepared)));
         if let Some(denial) = denial {
             let error = self.report(own::Severity::Error, &denial).freeze();
@@ -100,7 +107,10 @@ impl Pump {
             Sized::Refused(denial) => Some(Judgement { ruling: Ruling::Deny(denial), ..judgement.clone() }),
         };
         let judgement = refused.as_ref().unwrap_or(judgement);
-        let unfollowed = self.unfollowed(&prepared, judgement).or_else(|| self.unfollowed_course(&prepared, judgement));
+        let unfollowed = self
+            .unfollowed(&prepared, judgement)
+            .or_else(|| self.unfollowed_course(&prepared, judgement))
+            .or_else(|| self.undecided_part(judgement));
         if let Some(denial) = unfollowed {
             let error = self.report(own::Severity::Error, &denial).freeze();
             self.refuse_query(io, error);
@@ -143,7 +153,7 @@ impl Pump {
 
     /// Why labels cannot follow what a message as a whole does.
     fn unfollowed(&self, prepared: &Prepared, judgement: &Judgement) -> Option<Denial> {
-        let alone = prepared.statements().len() == 1 && !self.unsynced;
+        let alone = prepared.statements().len() == 1 && !self.unsynced && self.parts.is_none();
         (Self::carries(judgement) && !alone).then(|| {
             Denial::other(
                 Fault::Policy,
@@ -151,6 +161,20 @@ impl Pump {
                 "refused: labels cannot follow a copy within a message of several statements",
                 None,
                 Some("send it in a message of its own".into()),
+            )
+        })
+    }
+
+    /// Nobody decides on a part of a message.
+    fn undecided_part(&self, judgement: &Judgement) -> Option<Denial> {
+        let holds = matches!(judgement.ruling, Ruling::Hold(_));
+        (holds && self.parts.is_some()).then(|| {
+            Denial::other(
+                Fault::Policy,
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                "refused: a part of a message cannot wait for an approval",
+                None,
+                Some("send the statement in a message of its own".into()),
             )
         })
     }
@@ -230,6 +254,7 @@ impl Pump {
             self.expect.push_back(Expect::RefusedQuery { own: Some(error) });
             return;
         }
+        self.no_more_parts(io);
         let mut out = BytesMut::from(error.as_ref());
         own::ready_for_query(&mut out, self.status);
         if self.expect.is_empty() {

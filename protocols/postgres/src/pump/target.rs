@@ -1,7 +1,7 @@
 //! Messages of the target: each belongs to what was sent, and goes to the client through the mask.
 
 use super::altering::defines_for_itself;
-use super::carry::with_position_before;
+use super::carry::with_position;
 use super::doubt::Doubtful;
 use super::inquiry::Inquiry;
 use super::meaning::{Inner, Named, by_name, may_rename, moves};
@@ -481,6 +481,12 @@ impl Pump {
                 {
                     simple.held_back = Some(Bytes::copy_from_slice(body));
                 }
+                Some(Expect::Simple(simple)) => {
+                    let last = simple.index >= simple.prepared.statements().len();
+                    if self.ends_part(body, last, &tag, io) {
+                        self.plain(MessageKind::CommandComplete, body, io);
+                    }
+                }
                 _ => self.plain(MessageKind::CommandComplete, body, io),
             }
             return;
@@ -707,8 +713,11 @@ impl Pump {
         let bracketed = matches!(self.expect.front(), Some(Expect::Simple(simple)) if simple.bracketed);
         let body = match (rewritten, bracketed) {
             (true, _) => without_position(body),
-            (false, true) => with_position_before(body, super::simple::BEGIN.len()),
-            (false, false) => Cow::Borrowed(body),
+            (false, true) => with_position(body, |at| at.saturating_sub(super::simple::BEGIN.len())),
+            (false, false) => match self.before_part() {
+                0 => Cow::Borrowed(body),
+                before => with_position(body, |at| at.saturating_add(before)),
+            },
         };
         let body = if self.is_wary(touch, io) { Cow::Owned(without_places(&body).into_owned()) } else { body };
         self.failed_alone |= self.status == TransactionStatus::Idle;
@@ -965,6 +974,13 @@ impl Pump {
             self.keep_held_cursors();
         }
         self.status = status;
+        if self.parts.is_some() {
+            self.has_altered(io, brought);
+            if !self.goes_on(status, io) {
+                self.plain(MessageKind::ReadyForQuery, body, io);
+            }
+            return;
+        }
         self.plain(MessageKind::ReadyForQuery, body, io);
         self.has_altered(io, brought);
     }
