@@ -1,7 +1,9 @@
 //! Messages of several statements of which one moves names: migrations.
 
-use lockgate_tests::scene::{SSN, scene};
+use lockgate_tests::process;
+use lockgate_tests::scene::{SSN, Scene, scene};
 use lockgate_tests::wire::{self, Client};
+use std::time::Duration;
 
 const UNDO: &str = "DROP TABLE IF EXISTS steps, more CASCADE; DROP TYPE IF EXISTS kind; DROP SCHEMA IF EXISTS s CASCADE; DROP INDEX IF EXISTS people_name; \
     ALTER TABLE people DROP COLUMN IF EXISTS rank; ALTER TABLE notes DROP COLUMN IF EXISTS size; DELETE FROM log";
@@ -130,4 +132,50 @@ fn a_part_is_judged_by_the_names_of_its_time() {
     assert_eq!(wire::tags(&frames).chars().filter(|tag| "EZ".contains(*tag)).collect::<String>(), "EZ");
     assert_eq!(scene.directly("SELECT count(*) FROM log"), "0");
     assert_eq!(alice.query("SELECT 1").len(), 4);
+    // What is denied for what it does is denied before anything runs.
+    for sql in [
+        "INSERT INTO log VALUES (5, 'x'); SET search_path TO public; DROP TABLE notes; SELECT ssn = '1' FROM people",
+        "DROP TABLE notes; SELECT 1; SELECT count(*) FROM people WHERE ssn = '1'",
+    ] {
+        assert_eq!(wire::tags(&alice.query(sql)), "EZ", "{sql}");
+    }
+    // A message knows no savepoints.
+    let marks = "CREATE TABLE steps (id int); SAVEPOINT a; INSERT INTO steps VALUES (1); RELEASE a";
+    assert_eq!(wire::tags(&client.query(marks)), "EZ");
+}
+
+#[test]
+fn labels_do_not_follow_a_part() {
+    let scene = Scene::with(15, |options| options.target_extra.push_str("\n    laundering: propagate"));
+    let mut client = Client::login(scene.gateway.port, "dana", &scene.dana());
+    let copies = "CREATE TABLE steps (id int); CREATE TABLE more AS SELECT ssn FROM people; SELECT 1";
+    assert_eq!(wire::tags(&client.query(copies)), "EZ");
+    // A copy that is one only by then is refused by then.
+    let later = "CREATE TABLE steps (t text); INSERT INTO steps SELECT ssn FROM people; SELECT * FROM steps";
+    let frames = client.query(later);
+    assert!(wire::tags(&frames).ends_with("EZ") && !wire::tags(&frames).contains('D'), "{}", wire::tags(&frames));
+    assert_eq!(scene.directly("SELECT to_regclass('steps') IS NULL AND to_regclass('more') IS NULL"), "t");
+}
+
+#[test]
+fn who_cancels_or_leaves_in_the_middle_leaves_nothing() {
+    let scene = scene();
+    let mut client = Client::login(scene.gateway.port, "dana", &scene.dana());
+    let message = "CREATE TABLE steps (id int); INSERT INTO steps VALUES (1); SELECT pg_sleep(60); DROP TABLE steps";
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()";
+    let wait = |count: &str| {
+        process::eventually("it runs, or does no more", Duration::from_secs(10), || scene.directly(running) == count);
+    };
+    client.send_raw(&wire::message(b'Q', &wire::text(message)));
+    wait("1");
+    Client::connect(scene.gateway.port).send_raw(&wire::cancel(client.key.as_ref().unwrap()));
+    let frames = client.until_ready();
+    assert_eq!(wire::tags(&frames).replace(['T', 'D'], ""), "CCEZ");
+    assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("57014"));
+    assert_eq!(client.value("SELECT to_regclass('steps') IS NULL"), "t");
+    client.send_raw(&wire::message(b'Q', &wire::text(message)));
+    wait("1");
+    drop(client);
+    wait("0");
+    assert_eq!(scene.directly("SELECT to_regclass('steps') IS NULL"), "t");
 }

@@ -123,6 +123,8 @@ pub struct Judgement {
     pub rules_version: u64,
     /// Labels to be brought to columns before anybody else can see what is written to them.
     pub carries: Vec<Carried>,
+    /// What it does is denied, whatever labelled values it tells of.
+    pub denies_action: bool,
     /// It may be another one at another time.
     pub depends_on_time: bool,
 }
@@ -160,6 +162,7 @@ pub struct Judge<'a> {
     charges: Vec<Charge>,
     releases: Vec<Release>,
     denial: Option<Denial>,
+    denies_action: bool,
     carries: Vec<Carried>,
     depends_on_time: bool,
 }
@@ -192,6 +195,7 @@ impl<'a> Judge<'a> {
             charges: Vec::new(),
             releases: Vec::new(),
             denial: None,
+            denies_action: false,
             carries: Vec::new(),
             depends_on_time: false,
         }
@@ -345,6 +349,7 @@ impl<'a> Judge<'a> {
             observed: self.observed,
             rules_version: self.rules.version,
             carries: self.carries,
+            denies_action: self.denies_action,
             depends_on_time: self.depends_on_time,
         }
     }
@@ -548,21 +553,23 @@ impl<'a> Judge<'a> {
         match decision.outcome {
             Outcome::Allow | Outcome::Mask(..) => {}
             Outcome::Approve(needs) | Outcome::ApproveThenMask(needs, ..) => self.hold(needs),
-            Outcome::Deny(DenyReason::Forbidden(policy)) => {
-                // The message names the target for an action on a table too: that is what access is asked for.
-                let named = format!("target \"{target}\"");
-                let mut denial = Denial::forbidden(&policy, action.name(), &named, &who, target);
-                if let (Some(name), Some(detail)) = (&table, &mut denial.detail) {
-                    detail.push_str(&format!(", table {name}"));
-                }
-                self.deny(denial.because(why));
-            }
-            Outcome::Deny(DenyReason::OutOfScope) => {
-                self.deny(Denial::out_of_scope(self.identity, action, &object));
-            }
-            Outcome::Deny(DenyReason::NoPermit | DenyReason::Unanswerable(_)) => {
-                let denial = Denial::no_permit(action.name(), &object, &who, target);
-                self.deny(denial.because(why));
+            Outcome::Deny(reason) => {
+                self.denies_action = true;
+                self.deny(match reason {
+                    DenyReason::Forbidden(policy) => {
+                        // The message names the target for an action on a table too: that is what access is asked for.
+                        let named = format!("target \"{target}\"");
+                        let mut denial = Denial::forbidden(&policy, action.name(), &named, &who, target);
+                        if let (Some(name), Some(detail)) = (&table, &mut denial.detail) {
+                            detail.push_str(&format!(", table {name}"));
+                        }
+                        denial.because(why)
+                    }
+                    DenyReason::OutOfScope => Denial::out_of_scope(self.identity, action, &object),
+                    DenyReason::NoPermit | DenyReason::Unanswerable(_) => {
+                        Denial::no_permit(action.name(), &object, &who, target).because(why)
+                    }
+                });
             }
         }
         let asked = table.map_or_else(|| target.to_owned(), |name| format!("{target}/{name}"));

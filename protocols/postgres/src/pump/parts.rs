@@ -44,8 +44,8 @@ enum Part {
 }
 
 impl Pump {
-    /// The parts in which a message is sent that would be refused as a whole.
-    pub(super) fn parts_of(&mut self, text: &[u8], prepared: &Prepared) -> Option<Parts> {
+    /// The parts in which a message is sent that would be refused as a whole only because of what its names may come to mean.
+    pub(super) fn parts_of(&mut self, text: &[u8], prepared: &Prepared, io: &Io) -> Option<Parts> {
         let statements = prepared.statements();
         let refused = matches!(prepared.judgement.ruling, Ruling::Deny(_));
         if !refused || self.parts.is_some() || self.unsynced || !self.names_matter() {
@@ -55,6 +55,8 @@ impl Pump {
         if prepared.rewritten().is_some() || prepared.text().as_bytes() != text || statements.len() < 2 {
             return None;
         }
+        // The server has no savepoints in a transaction that is a message.
+        let marks = |s: &Statement| matches!(s.effect, Effect::Savepoint(_) | Effect::Release(_));
         let idle = match self.status {
             TransactionStatus::Idle => true,
             TransactionStatus::InTransaction => false,
@@ -64,11 +66,11 @@ impl Pump {
         let within = statements.get(usize::from(begins)..)?;
         let (last, before) = within.split_last()?;
         let ends = matches!(last.effect, Effect::Commit { chain: false } | Effect::Rollback { chain: false });
-        if !before.iter().all(fits) || !(fits(last) || ends && (begins || !idle)) {
+        let wrapped = idle && !begins;
+        if !before.iter().all(fits) || !(fits(last) || ends && !wrapped) || wrapped && statements.iter().any(marks) {
             return None;
         }
         let mut left = VecDeque::new();
-        let wrapped = idle && !begins;
         if wrapped {
             left.push_back(Part::Own("BEGIN"));
         }
@@ -85,11 +87,33 @@ impl Pump {
         if left.len() < 2 + usize::from(wrapped) {
             return None;
         }
+        let refused_alone = left.iter().any(|part| match part {
+            Part::Of(range) => text.get(range.clone()).is_none_or(|text| self.is_refused_by_known_names(text, io)),
+            Part::Own(_) => false,
+        });
+        if refused_alone {
+            return None;
+        }
         if wrapped {
             left.push_back(Part::Own("COMMIT"));
         }
         let text = Bytes::copy_from_slice(text);
         Some(Parts { text, left, sent: Part::Own(""), wrapped, held_back: None })
+    }
+
+    /// Whether a part could not run by what its names mean now, so that nothing of the message is to run. What is denied for
+    /// labelled values may be denied for want of a column that an earlier part adds.
+    fn is_refused_by_known_names(&mut self, text: &[u8], io: &Io) -> bool {
+        let alone = self.prepare_message(text, io.now);
+        let refused = match alone.judgement.ruling {
+            Ruling::Deny(_) => {
+                alone.judgement.denies_action
+                    && alone.statements().iter().all(|statement| statement.not_found.is_none())
+            }
+            Ruling::Hold(_) => true,
+            Ruling::Allow => false,
+        };
+        refused || !alone.judgement.carries.is_empty()
     }
 
     /// The frame of the next part.

@@ -71,7 +71,7 @@ impl Pump {
         if self.forgets_plans_for(&prepared, io) {
             return Taken::Waits(Waiting::Target(Asking { frame, sizes }));
         }
-        if let Some(parts) = self.parts_of(text, &prepared) {
+        if let Some(parts) = self.parts_of(text, &prepared, io) {
             self.parts = Some(parts);
             return match self.next_part() {
                 Some(frame) => self.query(Asking { frame, sizes: None }, io),
