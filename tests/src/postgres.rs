@@ -77,6 +77,8 @@ impl Postgres {
             "unix_socket_directories=".to_owned(),
             "max_connections=300".to_owned(),
             "fsync=off".to_owned(),
+            // Files that are kept to be used again: the clusters are in memory.
+            "max_wal_size=160MB".to_owned(),
             "max_prepared_transactions=2".to_owned(),
             "ssl=on".to_owned(),
             format!("ssl_cert_file={}", file("server.crt")),

@@ -104,6 +104,8 @@ pub const PG_PUT_OFF_TEXTS_MAX: usize = 256;
 pub const PG_PUT_OFF_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of the search paths that are known by a number, of one target's sessions on one database, in estimate.
 pub const SEARCH_PATHS_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The first OID of what PostgreSQL does not bring along (`FirstNormalObjectId`): objects with a lower one are the server's own.
+pub const PG_FIRST_USER_OID: u32 = 16_384;
 /// Databases whose catalog is kept although no session is on them.
 pub const PG_DATABASES_KEPT: usize = 64;
 /// Bytes of a statement's text and of the catalog's names that are searched for the names of its result's columns; what is not

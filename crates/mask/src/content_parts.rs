@@ -3,7 +3,7 @@
 //! `multirange_send` in PostgreSQL's `utils/adt`. What is of another form is read as it is.
 
 use crate::content::{Way, readable};
-use lockgate_core::limits::MASK_TYPE_DEPTH_MAX;
+use lockgate_core::limits::{MASK_TYPE_DEPTH_MAX, PG_FIRST_USER_OID};
 
 /// A type with parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +22,6 @@ pub(crate) enum Parts {
 const EMPTY: u8 = 0x01;
 const NO_LOWER: u8 = 0x08;
 const NO_UPPER: u8 = 0x10;
-
-/// The first OID of what the server does not bring along (`FirstNormalObjectId`).
-const FIRST_OF_USERS: u32 = 16384;
 
 /// How a part of this type of the server's own is read.
 fn way_of(type_oid: u32) -> Way {
@@ -131,7 +128,7 @@ fn part(type_oid: u32, rest: &mut &[u8], depth: usize, out: &mut Vec<u8>) -> Opt
     // Types of users do not say what they are: a row or an array is told by its form, which hardly anything else has.
     let forms: &[Parts] = match way_of(type_oid) {
         Way::Parts(parts) => &[parts],
-        _ if type_oid >= FIRST_OF_USERS => &[Parts::Row, Parts::Array],
+        _ if type_oid >= PG_FIRST_USER_OID => &[Parts::Row, Parts::Array],
         _ => &[],
     };
     let before = out.len();

@@ -89,7 +89,8 @@ impl Judge<'_> {
         }
     }
 
-    /// One use, in a statement with a name that was not found. The answer are the columns of whose budget it is taken, and the policy that permits it so.
+    /// One use, in a statement of which a name may not have been found. The answer are the columns of whose budget it is taken,
+    /// and the policy that permits it so.
     pub(super) fn infer(
         &mut self,
         catalog: &Catalog,

@@ -150,12 +150,17 @@ impl<'t> Analyzer<'t> {
         }
     }
 
-    /// What a column of this name holds, here and in the tables that hold rows of this one. One that is not known may be any.
-    fn held_in(&mut self, index: usize, name: &str) -> Taint {
+    /// A table and those that hold rows of it.
+    fn with_beneath(&mut self, index: usize) -> Vec<usize> {
         let mut all = vec![index];
         all.extend(self.beneath_table(index));
+        all
+    }
+
+    /// What a column of this name holds, here and in the tables that hold rows of this one. One that is not known may be any.
+    fn held_in(&mut self, index: usize, name: &str) -> Taint {
         let mut taint = Taint::CLEAN;
-        for at in all {
+        for at in self.with_beneath(index) {
             let Some(relation) = self.catalog.relation(at) else { continue };
             let lineage = self.lineage(at);
             let column = relation.facts.columns.iter().position(|c| c.name == name);
@@ -166,10 +171,8 @@ impl<'t> Analyzer<'t> {
 
     /// What stands beside a column in keys: two rows that become alike in it tell whether they are so in the others.
     fn in_keys_with(&mut self, index: usize, name: &str) -> Taint {
-        let mut all = vec![index];
-        all.extend(self.beneath_table(index));
         let mut taint = Taint::CLEAN;
-        for at in all {
+        for at in self.with_beneath(index) {
             let Some(relation) = self.catalog.relation(at) else { continue };
             let lineage = self.lineage(at);
             let columns = || relation.facts.columns.iter().zip(&lineage.columns);

@@ -12,6 +12,7 @@ use pg_query::protobuf::{AExprKind, BoolExprType, ColumnRef, JoinType, Node};
 
 use super::scope::{Col, From, Rel, Scope};
 use super::{Analyzer, tree, types};
+use lockgate_core::limits::PG_FIRST_USER_OID;
 
 /// Numbers a column of a source within a statement; none has 0.
 pub(super) type Id = u32;
@@ -468,7 +469,7 @@ impl<'t> Analyzer<'t> {
             return false;
         }
         let own = |oid: u32| self.catalog.types().get(&oid).is_none_or(|facts| facts.kind == 'e');
-        let servers = one < FIRST_NORMAL_OID || self.catalog.types().contains_key(&one);
+        let servers = one < PG_FIRST_USER_OID || self.catalog.types().contains_key(&one);
         (one == other && own(one) && servers)
             || (types::is_integer(one) && types::is_integer(other))
             || (text(one) && text(other))
@@ -483,8 +484,6 @@ enum Side {
     Value(Option<u32>),
 }
 
-/// The first id of what the server's bootstrap did not make.
-const FIRST_NORMAL_OID: u32 = 16_384;
 const VARCHAR: u32 = 1043;
 
 /// Whether a cast between these leaves values as they are.

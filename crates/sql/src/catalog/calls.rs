@@ -4,9 +4,7 @@ use super::Catalog;
 use super::facts::{Called, Caller};
 use crate::builtins::{self, ExtensionFunction};
 use crate::taint::Taint;
-
-/// Objects with a lower number are the server's own.
-pub(super) const USERS_FROM: u32 = 16_384;
+use lockgate_core::limits::PG_FIRST_USER_OID;
 
 impl Catalog {
     /// The functions that a relation's defaults, checks, keys and indexes call, those of its columns' types included.
@@ -43,7 +41,7 @@ impl Catalog {
 
     /// Of the server's own the catalog names no others.
     fn is_servers(called: &Called) -> bool {
-        matches!(called, Called::Function(oid) if *oid < USERS_FROM)
+        matches!(called, Called::Function(oid) if *oid < PG_FIRST_USER_OID)
     }
 
     fn callers_of(&self, relation: usize) -> Vec<Caller> {

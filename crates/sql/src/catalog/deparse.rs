@@ -23,8 +23,6 @@ use super::{Catalog, Relation};
 const RECORD: u32 = 2249;
 /// The handler of TABLESAMPLE BERNOULLI.
 const BERNOULLI: u32 = 3313;
-/// Objects with a lower id were made by the server's bootstrap (`FirstNormalObjectId`).
-const FIRST_NORMAL_OID: u32 = 16_384;
 
 /// A view's query, or the statements of a function's body.
 pub(super) fn statements(catalog: &Catalog, text: &str) -> Option<String> {
@@ -358,7 +356,7 @@ impl<'t> Deparser<'t> {
     /// An order that is a user's own.
     fn sorted_by(&mut self, clause: Id) -> Option<()> {
         let operator: u32 = self.tree.number(clause, "sortop")?;
-        if operator < FIRST_NORMAL_OID {
+        if operator < limits::PG_FIRST_USER_OID {
             return Some(());
         }
         self.put(" USING")?;

@@ -487,11 +487,9 @@ impl Catalog {
     /// The taint of a column that a RowDescription names by its relation and number; number 0 is a whole row.
     /// A relation that the snapshot does not know is unknown, unless the server's bootstrap made it.
     pub fn by_oid(&self, relation: u32, number: i16) -> Taint {
-        /// `FirstNormalObjectId` of the server's `access/transam.h`.
-        const FIRST_NORMAL_OID: u32 = 16_384;
         let Some(index) = self.relations_by_oid.get(&relation) else {
             // System relations are judged by name, in the analysis: here they only must not contradict it.
-            let known = relation < FIRST_NORMAL_OID || !self.has_labels();
+            let known = relation < limits::PG_FIRST_USER_OID || !self.has_labels();
             return if known { Taint::CLEAN } else { Taint::UNKNOWN };
         };
         let lineage = self.lineage(*index, &[]);

@@ -5,11 +5,11 @@
 //! What no name tells counts with it: functions of operators, casts and types. Where rules or row security are in the way, and
 //! where a statement calls code itself, it is asked of all code of the database at once.
 
+use lockgate_core::limits::PG_FIRST_USER_OID;
 use pg_query::protobuf::Token;
 use std::collections::{HashMap, HashSet};
 
 use super::body::name_of;
-use super::calls::USERS_FROM;
 use super::facts::{Called, Caller, Code, FunctionFacts};
 use super::{Catalog, Function, LabelledColumn};
 use crate::analyze::Frame;
@@ -214,7 +214,7 @@ impl Catalog {
     fn of_tree(&self, tree: &str) -> Unseen {
         let of = |number: Option<u32>| {
             let Some(number) = number else { return Unseen::Definitions };
-            if number >= USERS_FROM {
+            if number >= PG_FIRST_USER_OID {
                 let user = self.functions_by_oid.get(&number).and_then(|index| self.function(*index));
                 return user.map_or(Unseen::Definitions, |function| match &function.facts.extension {
                     Some(extension) => of_extension(extension, &function.facts.name),

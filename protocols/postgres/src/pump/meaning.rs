@@ -292,12 +292,14 @@ impl Pump {
                 }
                 (Effect::Fetch { name } | Effect::Move { name }, None) => {
                     let opened = self.portals.get(name.as_bytes()).and_then(|p| p.statement.clone());
-                    let opened = opened.filter(|opened| !self.forgets_outlived(name.as_bytes(), opened));
-                    let found = opened.map(|opened| (self.opened(&opened, io), opened));
-                    found.map(|(found, opened)| {
-                        self.runs_on(name.as_bytes(), &opened, &found);
-                        found
-                    })
+                    match opened {
+                        Some(opened) if !self.forgets_outlived(name.as_bytes(), &opened) => {
+                            let found = self.opened(&opened, io);
+                            self.runs_on(name.as_bytes(), &opened, &found);
+                            Some(found)
+                        }
+                        _ => None,
+                    }
                 }
                 _ => None,
             };

@@ -5,6 +5,7 @@ use crate::message::{Field, FormatCode, RowDescription};
 use crate::prepare::Prepared;
 use crate::startup::parameters::is_utf8;
 use bytes::BytesMut;
+use lockgate_core::limits::PG_FIRST_USER_OID;
 use lockgate_mask::{Column, CopyFormat, CopyMasker, Format, Mark, Method, RowMasker, RowStream, Rule, Touch};
 use lockgate_session::wire::Io;
 use lockgate_session::{ColumnMask, Masks, Plan};
@@ -406,15 +407,12 @@ fn rule_of(mask: Option<ColumnMask>) -> Rule {
     }
 }
 
-/// The first number of a relation that is not the server's own.
-const FIRST_NORMAL_OID: u32 = 16_384;
-
 /// Whether a field is a column of the server's own catalog of lists of numbers, of types, columns or relations: they are in no
 /// data's likeness but by chance (`2281 2281 3615`), and programs that read the catalog end where one is empty.
 fn is_counted(field: &Field<'_>) -> bool {
     /// `int2vector`, `oidvector`, and arrays of `int2` and `oid`.
     const LISTS: [u32; 4] = [22, 30, 1005, 1028];
-    (1..FIRST_NORMAL_OID).contains(&field.table_oid) && field.attnum > 0 && LISTS.contains(&field.type_oid)
+    (1..PG_FIRST_USER_OID).contains(&field.table_oid) && field.attnum > 0 && LISTS.contains(&field.type_oid)
 }
 
 /// The plan that keeps both; `None` where they are of different results.

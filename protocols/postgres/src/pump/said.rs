@@ -67,16 +67,20 @@ const OF_DEFINITIONS: [&[u8]; 9] = [
     b"vacuum.c",
 ];
 
+/// An error, unless it came up within code or within a text that code made.
+fn error_outside_code(body: &[u8]) -> Option<message::Report<'_>> {
+    let by_code = [code::WHERE, code::INTERNAL_QUERY, code::INTERNAL_POSITION];
+    let report = message::Report::decode(body).ok()?;
+    let outside = by_code.into_iter().all(|field| report.get(field).is_none());
+    (outside && report.get(code::SEVERITY_PLAIN) == Some(b"ERROR")).then_some(report)
+}
+
 /// Whether an error is one that the server found when it analysed the client's text, before it ran any of it: such a one follows from
 /// that text and from the catalog alone. It either points into the text (the analysis of a text that code makes points into that one, or
 /// tells its context, and what goes wrong while a statement runs points nowhere), or is of a definition, and no code was running.
 pub(super) fn is_of_analysis(body: &[u8]) -> bool {
-    let Ok(report) = message::Report::decode(body) else { return false };
+    let Some(report) = error_outside_code(body) else { return false };
     let get = |field: u8| report.get(field);
-    let by_code = [code::WHERE, code::INTERNAL_QUERY, code::INTERNAL_POSITION];
-    if get(code::SEVERITY_PLAIN) != Some(b"ERROR") || by_code.into_iter().any(|field| get(field).is_some()) {
-        return false;
-    }
     let class = get(code::SQLSTATE).and_then(|state| state.get(..2)).unwrap_or_default();
     let of_a_definition = || get(code::FILE).is_some_and(|file| OF_DEFINITIONS.contains(&file));
     match class {
@@ -93,11 +97,9 @@ const OF_ROWS: [&[u8]; 4] = [b"nbtinsert.c", b"execMain.c", b"execIndexing.c", b
 /// Whether an error is of a key, a check or NOT NULL that a row does not meet, found by the server itself. Which other row an exclusion
 /// constraint compares with, its detail tells.
 pub(super) fn is_of_a_row(body: &[u8]) -> bool {
-    let Ok(report) = message::Report::decode(body) else { return false };
+    let Some(report) = error_outside_code(body) else { return false };
     let get = |field: u8| report.get(field);
-    get(code::SEVERITY_PLAIN) == Some(b"ERROR")
-        && [code::WHERE, code::INTERNAL_QUERY].into_iter().all(|field| get(field).is_none())
-        && get(code::SQLSTATE).is_some_and(|state| state.starts_with(b"23") && state != b"23P01")
+    get(code::SQLSTATE).is_some_and(|state| state.starts_with(b"23") && state != b"23P01")
         && get(code::FILE).is_some_and(|file| OF_ROWS.contains(&file))
 }
 

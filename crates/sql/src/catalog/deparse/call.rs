@@ -1,9 +1,10 @@
 //! Calls: functions, operators, casts that were asked for, aggregates and window functions.
 
+use super::Deparser;
 use super::constant::{INT4, NO_TYPE, modifier, whole};
 use super::kinds::{Kind, kind};
-use super::{Deparser, FIRST_NORMAL_OID};
 use crate::catalog::nodes::Id;
+use lockgate_core::limits::PG_FIRST_USER_OID;
 
 /// How a call was written (`CoercionForm`).
 const AS_A_CAST: u8 = 1;
@@ -38,7 +39,7 @@ impl Deparser<'_> {
     /// An operator of the server's own by its name.
     pub(super) fn servers_operator(&self, id: Id) -> Option<&str> {
         let oid: u32 = self.tree.number(id, "opno")?;
-        let own = self.catalog.server.operators.get(&oid).filter(|_| oid < FIRST_NORMAL_OID);
+        let own = self.catalog.server.operators.get(&oid).filter(|_| oid < PG_FIRST_USER_OID);
         own.map(|(_, name)| name.as_str())
     }
 
@@ -132,7 +133,7 @@ impl Deparser<'_> {
     /// Rows compared field by field. Operators of users' own are not written there.
     pub(super) fn rows_compared(&mut self, id: Id) -> Option<()> {
         let tree = self.tree;
-        if !tree.numbers::<u32>(id, "opnos")?.into_iter().all(|operator| operator < FIRST_NORMAL_OID) {
+        if !tree.numbers::<u32>(id, "opnos")?.into_iter().all(|operator| operator < PG_FIRST_USER_OID) {
             return None;
         }
         self.put("(")?;
@@ -167,7 +168,7 @@ impl Deparser<'_> {
     pub(super) fn function(&mut self, id: Id) -> Option<()> {
         let tree = self.tree;
         let form: u8 = tree.number(id, "funcformat")?;
-        let of_server = tree.number::<u32>(id, "funcid")? < FIRST_NORMAL_OID;
+        let of_server = tree.number::<u32>(id, "funcid")? < PG_FIRST_USER_OID;
         if !of_server || !matches!(form, AS_A_CAST | UNASKED) {
             return self.call(id, "funcid");
         }
@@ -218,7 +219,7 @@ impl Deparser<'_> {
             let inner = match kind(tree.label(id)?)? {
                 Kind::Relabel if tree.number::<u8>(id, "relabelformat")? == UNASKED => tree.some(id, "arg")?,
                 Kind::Function if tree.number::<u8>(id, "funcformat")? == UNASKED => match tree.elements(id, "args")? {
-                    [only] if tree.number::<u32>(id, "funcid")? < FIRST_NORMAL_OID => *only,
+                    [only] if tree.number::<u32>(id, "funcid")? < PG_FIRST_USER_OID => *only,
                     _ => return Some(id),
                 },
                 _ => return Some(id),
