@@ -281,18 +281,19 @@ pub const SNAPSHOT_SQL: [&str; 14] = [
     concat!(
         "SELECT a.attrelid::pg_catalog.text, a.attnum::pg_catalog.text, a.attname::pg_catalog.text, a.atttypid::pg_catalog.text, ",
         // A domain's modifier is the type's, not the column's.
-        "GREATEST(a.atttypmod, (SELECT t.typtypmod FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) a.atttypid))::pg_catalog.text, ",
+        "GREATEST(a.atttypmod, t.typtypmod)::pg_catalog.text, ",
         "CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog.\"char\" THEN (SELECT d.adbin::pg_catalog.text FROM pg_catalog.pg_attrdef d WHERE d.adrelid OPERATOR(pg_catalog.=) a.attrelid AND d.adnum OPERATOR(pg_catalog.=) a.attnum) END, ",
         "(a.attgenerated OPERATOR(pg_catalog.=) 'v'::pg_catalog.\"char\")::pg_catalog.text, ",
         // What refuses a value: NOT NULL, a partition's bounds, a domain, checks and keys, indexes (none takes a value of any
-        // length), and expressions over the row in indexes and statistics.
+        // length), and expressions over the row in indexes and statistics. Each is gathered once for all columns.
         "(a.attnotnull OR c.relispartition OR c.relkind OPERATOR(pg_catalog.=) 'p'::pg_catalog.\"char\" ",
-        "OR EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.=) a.atttypid AND t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog.\"char\") ",
-        "OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid OPERATOR(pg_catalog.=) a.attrelid AND (k.conkey IS NULL OR a.attnum OPERATOR(pg_catalog.=) ANY (k.conkey))) ",
-        "OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) a.attrelid ",
-        "AND (i.indpred IS NOT NULL OR a.attnum OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[]) OR '0'::pg_catalog.int2 OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[]))) ",
-        "OR EXISTS (SELECT FROM pg_catalog.pg_statistic_ext s WHERE s.stxrelid OPERATOR(pg_catalog.=) a.attrelid AND s.stxexprs IS NOT NULL))::pg_catalog.text ",
-        "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid ",
+        "OR t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog.\"char\" ",
+        "OR a.attrelid OPERATOR(pg_catalog.=) ANY (SELECT k.conrelid FROM pg_catalog.pg_constraint k WHERE k.conkey IS NULL) ",
+        "OR (a.attrelid, a.attnum) OPERATOR(pg_catalog.=) ANY (SELECT k.conrelid, n FROM pg_catalog.pg_constraint k, pg_catalog.unnest(k.conkey) n) ",
+        "OR a.attrelid OPERATOR(pg_catalog.=) ANY (SELECT i.indrelid FROM pg_catalog.pg_index i WHERE i.indpred IS NOT NULL OR '0'::pg_catalog.int2 OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[])) ",
+        "OR (a.attrelid, a.attnum) OPERATOR(pg_catalog.=) ANY (SELECT i.indrelid, n FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::pg_catalog.int2[]) n) ",
+        "OR a.attrelid OPERATOR(pg_catalog.=) ANY (SELECT s.stxrelid FROM pg_catalog.pg_statistic_ext s WHERE s.stxexprs IS NOT NULL))::pg_catalog.text ",
+        "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid ",
         "WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f,S}'::pg_catalog.\"char\"[]) AND ",
         user!("c.oid"),
         " AND ",
@@ -314,7 +315,7 @@ pub const SNAPSHOT_SQL: [&str; 14] = [
         "FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang WHERE ",
         user!("p.oid")
     ),
-    // 5: types; the row types of tables come with their relations. Composite fields and enum labels as JSON.
+    // 5: types, but not the row types of relations, which come with these. Composite fields and enum labels as JSON.
     concat!(
         "SELECT t.oid::pg_catalog.text, n.nspname::pg_catalog.text, t.typname::pg_catalog.text, ",
         "CASE WHEN t.typelem OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND t.typcategory OPERATOR(pg_catalog.=) 'A'::pg_catalog.\"char\" THEN 'A' ELSE t.typtype::pg_catalog.text END, ",
@@ -325,7 +326,8 @@ pub const SNAPSHOT_SQL: [&str; 14] = [
         "FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace WHERE ",
         user!("t.oid"),
         " AND ",
-        visible!("t.typnamespace")
+        visible!("t.typnamespace"),
+        " AND NOT (t.typtype OPERATOR(pg_catalog.=) 'c'::pg_catalog.\"char\" AND t.typrelid OPERATOR(pg_catalog.=) ANY (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,p,f}'::pg_catalog.\"char\"[])))"
     ),
     // 6: operators.
     concat!(
