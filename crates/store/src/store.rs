@@ -121,7 +121,11 @@ impl Store {
                 .max_lifetime(None)
         };
         let opening = options(SqliteSynchronous::Full).busy_timeout(OPENING);
-        let write = pool(1).connect_with(opening).await.map_err(|e| StoreError::opening(path, e))?;
+        let write = pool(1).connect_with(opening).await.map_err(|e| {
+            // The engine does not say why a file cannot be opened.
+            let tried = OpenOptions::new().read(true).append(true).open(path);
+            tried.err().map_or_else(|| StoreError::opening(path, e), |why| StoreError::file("open", path, why))
+        })?;
         let keys = match prepare(&write, path, data_dir).await {
             Ok(keys) => keys,
             Err(error) => {

@@ -12,6 +12,7 @@ use super::command::Outcome;
 use super::scope::{From, Item, Rel, Scope};
 use super::{Analyzer, Context, Resolved, size, tree, verb};
 use crate::builtins;
+use crate::catalog::is_among;
 use crate::statement::{How, Object};
 use crate::taint::Taint;
 
@@ -146,6 +147,19 @@ impl<'t> Analyzer<'t> {
                 self.uses(&taint, How::Predicate, "a key", -1);
                 true
             }
+            (AlterTableType::AtValidateConstraint, _) => {
+                let Some(constrained) = self.catalog.constrained_by(index, &cmd.name) else { return false };
+                // What code of users looks at, the constraint does not say.
+                if constrained.iter().any(|(at, _)| !self.catalog.called_for(*at).is_empty()) {
+                    return false;
+                }
+                let mut taint = Taint::CLEAN;
+                for (at, columns) in constrained {
+                    taint.join(&self.held_among(at, columns));
+                }
+                self.uses(&taint, How::Predicate, &format!("the constraint `{}`", cmd.name), -1);
+                true
+            }
             _ => false,
         }
     }
@@ -165,6 +179,17 @@ impl<'t> Analyzer<'t> {
             let lineage = self.lineage(at);
             let column = relation.facts.columns.iter().position(|c| c.name == name);
             taint.join(column.and_then(|column| lineage.columns.get(column)).unwrap_or(&lineage.row));
+        }
+        taint
+    }
+
+    /// What columns of these numbers hold, here and in the tables that hold rows of this one.
+    fn held_among(&mut self, index: usize, numbers: &[i16]) -> Taint {
+        let mut taint = Taint::CLEAN;
+        for column in self.catalog.relation(index).map(|r| r.facts.columns.as_slice()).unwrap_or_default() {
+            if is_among(column.number, numbers) {
+                taint.join(&self.held_in(index, &column.name));
+            }
         }
         taint
     }

@@ -293,6 +293,8 @@ pub struct TogetherFacts {
 /// A foreign key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReferenceFacts {
+    /// Its name, which no other constraint of the relation that refers has.
+    pub name: String,
     /// The relation that refers.
     pub from: u32,
     /// The one that it refers to.

@@ -413,7 +413,7 @@ pub const SNAPSHOT_SQL: [&str; 14] = [
     ),
     // 12: foreign keys.
     concat!(
-        "SELECT k.conrelid::pg_catalog.text, k.confrelid::pg_catalog.text, pg_catalog.array_to_string(k.conkey, ' '), pg_catalog.array_to_string(k.confkey, ' '), k.confupdtype::pg_catalog.text, k.confdeltype::pg_catalog.text ",
+        "SELECT k.conrelid::pg_catalog.text, k.confrelid::pg_catalog.text, pg_catalog.array_to_string(k.conkey, ' '), pg_catalog.array_to_string(k.confkey, ' '), k.confupdtype::pg_catalog.text, k.confdeltype::pg_catalog.text, k.conname::pg_catalog.text ",
         "FROM pg_catalog.pg_constraint k WHERE k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog.\"char\" AND ",
         user!("k.oid")
     ),
@@ -575,8 +575,9 @@ impl FactsBuilder {
             12 => {
                 let (from, to) = (row.number()?, row.number()?);
                 let (columns, to_columns) = (row.column_numbers()?, row.column_numbers()?);
-                let (on_update, on_delete) = (row.letter()?, row.letter()?);
-                self.facts.references.push(ReferenceFacts { from, to, columns, to_columns, on_update, on_delete });
+                let (on_update, on_delete, name) = (row.letter()?, row.letter()?, row.owned()?);
+                let reference = ReferenceFacts { name, from, to, columns, to_columns, on_update, on_delete };
+                self.facts.references.push(reference);
                 Ok(())
             }
             13 => self.key(&mut row),

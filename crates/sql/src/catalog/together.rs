@@ -79,6 +79,7 @@ impl Action {
 /// A foreign key that refers to a relation.
 #[derive(Debug)]
 pub(crate) struct Reference {
+    name: String,
     /// The relation that refers.
     pub(crate) from: usize,
     /// Its columns that do.
@@ -92,7 +93,7 @@ pub(crate) struct Reference {
 impl Reference {
     pub(super) fn of_facts(from: usize, facts: ReferenceFacts) -> Reference {
         let (on_update, on_delete) = (Action::of(facts.on_update), Action::of(facts.on_delete));
-        Reference { from, columns: facts.columns, to: facts.to_columns, on_update, on_delete }
+        Reference { name: facts.name, from, columns: facts.columns, to: facts.to_columns, on_update, on_delete }
     }
 
     /// Rows that refer may be changed.
@@ -120,6 +121,17 @@ pub(crate) fn columns_of(code: &Code) -> Vec<i16> {
 }
 
 impl Catalog {
+    /// The columns that the check or foreign key of this name looks at, by their relations. `None` where no such is known.
+    pub(crate) fn constrained_by(&self, index: usize, name: &str) -> Option<Vec<(usize, &[i16])>> {
+        let check = format!("the check `{name}`");
+        if let Some(check) = self.relation(index)?.together.iter().find(|together| together.what == check) {
+            return Some(vec![(index, &check.columns)]);
+        }
+        let mut all = self.references.iter().flat_map(|(to, references)| references.iter().map(move |r| (*to, r)));
+        let (to, key) = all.find(|(_, reference)| reference.from == index && reference.name == name)?;
+        Some(vec![(index, &key.columns), (to, &key.to)])
+    }
+
     /// The foreign keys that refer to a relation, or to what it is a part of.
     pub(crate) fn references_to(&self, index: usize) -> impl Iterator<Item = &Reference> {
         let above = self.relation(index).map(|relation| relation.ancestors.as_slice()).unwrap_or_default();
