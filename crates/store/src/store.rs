@@ -218,7 +218,8 @@ fn make_private_file(path: &Path) -> Result<(), StoreError> {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(e) => return Err(StoreError::file("open", path, e)),
     }
-    keys::protect(path, 0o600)
+    // What is no file is not opened, and stays as it is.
+    if path.is_file() { keys::protect(path, 0o600) } else { Ok(()) }
 }
 
 /// Whether a directory in which a gateway has recorded still has its store and its key. Without this look a lost store would
