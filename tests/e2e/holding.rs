@@ -1,5 +1,6 @@
 //! A held statement waits, and runs once, exactly as approved, or not at all.
 
+use lockgate_tests::gateway::StoreLock;
 use lockgate_tests::process;
 use lockgate_tests::scene::POLICIES;
 use lockgate_tests::wire::{self, Client};
@@ -44,6 +45,23 @@ fn the_client_is_told_and_approval_lets_it_run_once() {
     assert!(!again.status.success(), "an approval is used once");
     client.send(b'Q', &wire::text("DELETE FROM notes WHERE id <= 6"));
     assert_eq!(client.frame().tag, b'N', "the next statement waits again");
+}
+
+#[test]
+fn the_client_is_told_when_the_approvers_can_see_it() {
+    let scene = scene();
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    let locked = StoreLock::hold(&scene.gateway.data_dir());
+    client.send(b'Q', &wire::text(DELETE));
+    let told = client.frames_within(Duration::from_millis(700));
+    assert!(told.is_empty(), "it points at what is not there: {told:?}");
+    drop(locked);
+    let told = client.frame().field(b'M').unwrap();
+    let id = told.split("/approvals/").nth(1).and_then(|rest| rest.split(',').next()).unwrap().to_owned();
+    let approved = scene.approve(&dana, &id);
+    assert!(approved.status.success(), "{}", process::text(&approved));
+    assert!(wire::tags(&client.until_ready()).ends_with("CZ"));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! A start that cannot succeed: it ends soon, says why in one line, and leaves the data directory exactly as it found it.
 
+use lockgate_tests::gateway::StoreLock;
 use lockgate_tests::process::{self, Scratch, run};
 use lockgate_tests::{Gateway, Postgres, Scene};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Every file and directory with its mode and content. What SQLite makes beside a database that it cannot close again is left
@@ -160,31 +161,10 @@ fn with_a_store_or_a_key_that_is_damaged_or_gone() {
     Gateway::start(options).verify();
 }
 
-/// Holds the write lock of a database until it is dropped.
-struct Locked(Child);
-
-impl Locked {
-    fn hold(database: &Path) -> Self {
-        let script = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None); \
-             c.execute('BEGIN EXCLUSIVE'); print('held', flush=True); time.sleep(60)";
-        let mut child = python(script, database).stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
-        let mut told = [0; 4];
-        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut told).unwrap();
-        Locked(child)
-    }
-}
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn with_a_store_that_another_process_has_locked() {
     let (_gateway, data) = served();
-    let _locked = Locked::hold(&data.join("lockgate.db"));
+    let _locked = StoreLock::hold(&data);
     refuses("a locked store", &data, "", &["lockgate.db", "locked by another process"]);
 }
 

@@ -4,6 +4,7 @@ use crate::places;
 use crate::process::{self, Scratch, eventually, mortal, run};
 use crate::wire::{Client, Frame};
 use serde_json::Value;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -307,4 +308,28 @@ fn eventually_or_else(limit: Duration, mut failed: impl FnMut() -> Option<String
         }
         so()
     });
+}
+
+/// Holds the write lock of a gateway's store until it is dropped, as another process.
+pub struct StoreLock(Child);
+
+impl StoreLock {
+    /// Takes the lock of the store in this data directory, for a minute at most.
+    pub fn hold(data_dir: &Path) -> Self {
+        let script = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None); \
+             c.execute('BEGIN EXCLUSIVE'); print('held', flush=True); time.sleep(60)";
+        let mut command = Command::new("python3");
+        command.args(["-c", script]).arg(data_dir.join("lockgate.db"));
+        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("python3 is installed");
+        let mut told = [0; 4];
+        child.stdout.as_mut().expect("a pipe").read_exact(&mut told).expect("the lock is taken");
+        StoreLock(child)
+    }
+}
+
+impl Drop for StoreLock {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -4,7 +4,7 @@
 //! other can take what comes of it, so a peer that stops reading stops its own session and costs no memory.
 
 use crate::live::{Control, NewSession, Registered};
-use crate::services::{Held, Linked, RelayLimits, Route, Services};
+use crate::services::{Held, Holding, Linked, RelayLimits, Route, Services};
 use crate::stream::{Prefixed, Stream};
 use crate::tls;
 use bytes::{Bytes, BytesMut};
@@ -36,6 +36,7 @@ enum Woke {
     Target,
     TargetClosed,
     Control(Control),
+    Waits(Held),
     Decided(Decided),
     Proven(Result<Arc<Identity>, Refusal>),
     Timer,
@@ -75,6 +76,7 @@ struct Pump<S> {
     /// TLS took the last of it and has not yet sent all.
     target_unflushed: bool,
     registered: Option<Registered>,
+    holding: Option<Holding>,
     hold: Option<Held>,
     linked: Option<Linked>,
     preauth: Option<Place>,
@@ -110,6 +112,7 @@ pub async fn drive<S: Services>(services: Arc<S>, accepted: Accepted) {
         to_target: Bytes::new(),
         target_unflushed: false,
         registered: None,
+        holding: None,
         hold: None,
         linked: None,
         preauth: Some(preauth),
@@ -161,8 +164,13 @@ impl<S: Services> Pump<S> {
                 }
                 Woke::Control(Control::Cancel) => self.tell(Event::Cancel).await,
                 Woke::Control(Control::Cut(cut)) => self.tell(Event::Cut(cut)).await,
+                Woke::Waits(held) => {
+                    self.holding = None;
+                    self.hold = Some(held);
+                    self.tell(Event::Waits).await;
+                }
                 Woke::Decided(decided) => {
-                    self.hold = None;
+                    (self.holding, self.hold) = (None, None);
                     self.tell(Event::Decided(decided)).await;
                 }
                 Woke::Proven(proven) => {
@@ -251,6 +259,11 @@ impl<S: Services> Pump<S> {
             && let Poll::Ready(Some(control)) = registered.control.poll_recv(cx)
         {
             return Poll::Ready(Woke::Control(control));
+        }
+        if let Some(holding) = self.holding.as_mut()
+            && let Poll::Ready(outcome) = holding.as_mut().poll(cx)
+        {
+            return Poll::Ready(outcome.map_or_else(Woke::Decided, Woke::Waits));
         }
         if let Some(hold) = self.hold.as_mut()
             && let Poll::Ready(decided) = hold.as_mut().poll(cx)
@@ -433,13 +446,13 @@ impl<S: Services> Pump<S> {
                 self.services.login_failed(self.protocol, self.peer, &user, &target, &reason).await;
             }
             Ask::Dial => self.dial().await,
-            Ask::Hold(ticket) => self.hold = Some(self.services.hold(*ticket)),
+            Ask::Hold(ticket) => self.holding = Some(self.services.hold(*ticket)),
             Ask::KeepLabels { session, book, labels } => {
                 let kept = self.services.keep_labels(session, &book, &labels).await;
                 self.reply(Event::LabelsKept(kept));
             }
             Ask::DropLabels { book, labels } => self.services.drop_labels(&book, &labels).await,
-            Ask::Withdraw => self.hold = None,
+            Ask::Withdraw => (self.holding, self.hold) = (None, None),
             Ask::CancelKey { pid, key } => {
                 if let Some(registered) = &self.registered {
                     registered.add_cancel_key(pid, key);

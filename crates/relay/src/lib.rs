@@ -9,4 +9,4 @@ mod stream;
 pub mod tls;
 
 pub use drive::{Accepted, drive};
-pub use services::{Held, Linked, RelayLimits, Route, Services};
+pub use services::{Held, Holding, Linked, RelayLimits, Route, Services};

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// The future of a decision. Dropping it withdraws the request.
 pub type Held = Pin<Box<dyn Future<Output = Decided> + Send>>;
+/// Until people find the request; or why it cannot wait for them.
+pub type Holding = Pin<Box<dyn Future<Output = Result<Held, Decided>> + Send>>;
 
 /// A connection that a person logs in with a browser.
 pub struct Linked {
@@ -125,5 +127,5 @@ pub trait Services: Send + Sync + 'static {
     /// Drops labels that nobody counts on any more.
     fn drop_labels(&self, book: &LabelBook, labels: &[BroughtLabel]) -> impl Future<Output = ()> + Send;
     /// Asks people about a held request.
-    fn hold(&self, ticket: Ticket) -> Held;
+    fn hold(&self, ticket: Ticket) -> Holding;
 }

@@ -45,6 +45,8 @@ pub enum Event<'a> {
     Dialed(Result<Dialed, Refusal>),
     /// The answer to [`Ask::KeepLabels`]: whether they are kept for good, or why not.
     LabelsKept(Result<(), String>),
+    /// A held request is where people find it: its client can be told.
+    Waits,
     /// A held request was decided.
     Decided(Decided),
     /// Somebody who holds the cancel key asks to stop what runs or waits.

@@ -189,7 +189,7 @@ impl Wire for Machine {
                 };
                 refused(io, code, &refusal)
             }
-            (Phase::Held(wishes, session, parked, notice), Event::Tick) => {
+            (Phase::Held(wishes, session, parked, notice), Event::Waits | Event::Tick) => {
                 notice_waiting(io, &notice);
                 Phase::Held(wishes, session, parked, notice)
             }
@@ -260,6 +260,7 @@ fn pump_event(pump: &mut Pump, event: Event<'_>, io: &mut Io) {
         Event::Target(buffer) => pump.target(buffer, io),
         Event::ClientClosed => pump.client_closed(io),
         Event::TargetClosed => pump.target_closed(io),
+        Event::Waits => pump.tell_waiting(io),
         Event::Decided(decided) => pump.decided(&decided, io),
         Event::LabelsKept(kept) => pump.kept_labels(kept, io),
         Event::Cancel => pump.cancelled(io),
@@ -616,7 +617,6 @@ fn connect(wishes: Wishes, mut session: Box<Session>, io: &mut Io) -> Phase {
                 session.id()
             );
             io.asks.push(Ask::Hold(ticket));
-            notice_waiting(io, &notice);
             Phase::Held(wishes, session, Box::new(parked), notice)
         }
     }

@@ -129,6 +129,7 @@ impl Replication {
             Event::Cancel => self.cancelled(io),
             Event::Cut(cut) => self.cut(&cut, io),
             Event::Tick
+            | Event::Waits
             | Event::Decided(_)
             | Event::LabelsKept(_)
             | Event::ClientTls(_)

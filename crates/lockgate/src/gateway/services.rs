@@ -9,7 +9,7 @@ use lockgate_core::{Database, Fault, Identity, Secret, SessionId, TargetName, Ti
 use lockgate_identity::jwt::Jwt;
 use lockgate_record::LoginFailed;
 use lockgate_relay::live::Live;
-use lockgate_relay::{Held, Linked, RelayLimits, Route, Services};
+use lockgate_relay::{Held, Holding, Linked, RelayLimits, Route, Services};
 use lockgate_session::wire::{Decided, HoldOutcome, Refusal, Verifier, Verifiers};
 use lockgate_session::{BroughtLabel, Judge, LabelBook, Ruling, Session, SessionParts, Ticket};
 use lockgate_sql::CarriedLabel;
@@ -224,27 +224,25 @@ impl Services for Gateway {
         }
     }
 
-    fn hold(&self, ticket: Ticket) -> Held {
+    fn hold(&self, ticket: Ticket) -> Holding {
         let approvals = self.approvals.clone();
         Box::pin(async move {
-            let new = match new_approval(&ticket) {
-                Ok(new) => new,
-                Err(why) => return failed(why),
-            };
-            let mut waiting = match approvals.open_as(&ticket.approval, new, when::now()).await {
-                Ok(waiting) => waiting,
-                Err(error) => return failed(error.to_string()),
-            };
-            match waiting.wait().await {
-                Decision::Approved(approved) if *approved.digest() == ticket.digest => {
-                    Decided { outcome: HoldOutcome::Approved, by: approved.by().to_vec(), reason: None }
+            let new = new_approval(&ticket).map_err(failed)?;
+            let opened = approvals.open_as(&ticket.approval, new, when::now()).await;
+            let mut waiting = opened.map_err(|error| failed(error.to_string()))?;
+            let held: Held = Box::pin(async move {
+                match waiting.wait().await {
+                    Decision::Approved(approved) if *approved.digest() == ticket.digest => {
+                        Decided { outcome: HoldOutcome::Approved, by: approved.by().to_vec(), reason: None }
+                    }
+                    Decision::Approved(_) => failed("what was approved is not what was asked".to_owned()),
+                    Decision::Denied { by, reason } => Decided { outcome: HoldOutcome::Denied, by: vec![by], reason },
+                    Decision::Expired => Decided { outcome: HoldOutcome::Expired, by: Vec::new(), reason: None },
+                    Decision::Withdrawn => Decided { outcome: HoldOutcome::Withdrawn, by: Vec::new(), reason: None },
+                    Decision::Failed(error) => failed(error.to_string()),
                 }
-                Decision::Approved(_) => failed("what was approved is not what was asked".to_owned()),
-                Decision::Denied { by, reason } => Decided { outcome: HoldOutcome::Denied, by: vec![by], reason },
-                Decision::Expired => Decided { outcome: HoldOutcome::Expired, by: Vec::new(), reason: None },
-                Decision::Withdrawn => Decided { outcome: HoldOutcome::Withdrawn, by: Vec::new(), reason: None },
-                Decision::Failed(error) => failed(error.to_string()),
-            }
+            });
+            Ok(held)
         })
     }
 }

@@ -868,7 +868,6 @@ impl Pump {
         let expires = ticket.expires;
         self.waiting = Some(Waiting::Decision(Box::new(Held { parked, frame, groups, expires })));
         io.asks.push(Ask::Hold(ticket));
-        self.tell_waiting(io);
     }
 
     /// `waiting for approval by dba: https://…/approvals/ID, expires in 14m50s`

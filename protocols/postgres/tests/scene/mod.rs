@@ -285,7 +285,7 @@ impl Scene {
                     })),
                     Ask::Hold(_) => {
                         self.held = true;
-                        continue;
+                        Event::Waits
                     }
                     Ask::Withdraw => {
                         self.held = false;
