@@ -1,5 +1,6 @@
 //! Payment cards: issuer ranges and lengths of the networks, groups as cards print them, and the Luhn digit.
 
+use crate::bare::Bare;
 use crate::checks::luhn;
 use crate::number::{Gap, Number};
 
@@ -55,6 +56,46 @@ fn issued(digits: &[u8]) -> Option<Issued> {
         500_000..=509_999 | 560_000..=589_999 | 630_000..=639_999 | 670_000..=679_999 => usual(&[16], 12..=19),
         _ => None,
     }
+}
+
+/// The lengths that cards have which begin with these two digits, from the shortest on: a bit each.
+const fn lengths(two: u8) -> u8 {
+    match two {
+        40..=49 => 1 << 1 | 1 << 4 | 1 << 7,
+        51..=55 | 23..=27 => 1 << 4,
+        34 | 37 => 1 << 3,
+        30 | 36 | 38 | 39 => 0xfc,
+        22 | 35 | 60 | 62 | 64 | 65 | 81 | 97 => 0xf0,
+        50 | 56..=58 | 63 | 67 => 0xff,
+        _ => 0,
+    }
+}
+
+/// The same for all of them.
+static LENGTHS: [u8; 128] = {
+    let mut all = [0; 128];
+    let mut two: u8 = 0;
+    #[expect(clippy::indexing_slicing, clippy::as_conversions, reason = "computed when it is compiled")]
+    while two < 100 {
+        all[two as usize] = lengths(two);
+        two += 1;
+    }
+    all
+};
+
+/// Whether a card can begin with these two digits and be so long.
+#[inline]
+fn may_be_issued(tens: u8, units: u8, length: usize) -> bool {
+    let lengths = LENGTHS.get(usize::from((tens * 10 + units) & 127)).copied().unwrap_or(0);
+    length.checked_sub(DIGITS_MIN).is_some_and(|over| over < 8 && lengths >> over & 1 == 1)
+}
+
+/// What digits in one piece are as a card; `None` where they are none.
+#[inline]
+pub(crate) fn bare(bare: &Bare) -> Option<Issued> {
+    let [tens, units, ..] = *bare.all();
+    // Both at once: either of them is a wrong guess of the processor for every so many numbers.
+    if may_be_issued(tens, units, bare.length()) & bare.luhn() { checked(bare.digits()) } else { None }
 }
 
 /// What a number is as a card; `None` where it is none.
@@ -128,15 +169,21 @@ fn is_checked(digits: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// Over all that issuers have: what two digits rule out is no card of a usual length.
+    /// Over all that issuers have: what two digits rule out is no card, or none of a usual length.
     #[test]
     fn the_first_two_digits_rule_out_no_card() {
-        for length in USUAL_MIN..=USUAL_MAX {
-            for first in 0..1_000_000 {
-                let digits = format!("{first:06}{:0width$}", 0, width = length - 6);
-                let values: Vec<u8> = digits.bytes().map(|b| b - b'0').collect();
-                let usual = issued(&values) == Some(Issued::Usual);
-                assert!(!usual || may_be_usual(digits.as_bytes()), "{digits}");
+        for first in 0..1_000_000_u32 {
+            let mut values = [0; DIGITS_MAX];
+            let mut rest = first;
+            for digit in values[..6].iter_mut().rev() {
+                (*digit, rest) = (u8::try_from(rest % 10).unwrap(), rest / 10);
+            }
+            let text = values.map(|digit| digit + b'0');
+            for length in DIGITS_MIN..=DIGITS_MAX {
+                let issued = issued(&values[..length]);
+                let usual = issued == Some(Issued::Usual) && (USUAL_MIN..=USUAL_MAX).contains(&length);
+                assert!(!usual || may_be_usual(&text[..length]), "{first} {length}");
+                assert!(issued.is_none() || may_be_issued(values[0], values[1], length), "{first} {length}");
             }
         }
     }

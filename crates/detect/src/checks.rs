@@ -81,6 +81,34 @@ pub(crate) fn mod11_10(digits: &[u8]) -> bool {
     (11 - product) % 10 == *check
 }
 
+/// The same for two digits: for each product so far and each number of two digits, the next product.
+static MOD11_10_TWO: [[u8; 16]; 128] = {
+    let mut table = [[0; 16]; 128];
+    let mut two = 0;
+    #[expect(clippy::indexing_slicing, clippy::as_conversions, reason = "computed when it is compiled")]
+    while two < 100 {
+        let mut product = 0;
+        while product < 11 {
+            table[two][product] = MOD11_10[MOD11_10[product][two / 10] as usize][two % 10];
+            product += 1;
+        }
+        two += 1;
+    }
+    table
+};
+
+/// [`mod11_10`] of eleven digits, two at a time.
+#[inline]
+pub(crate) fn mod11_10_of_eleven(digits: &[u8; 11]) -> bool {
+    let [body @ .., check] = digits;
+    let product = body.as_chunks::<2>().0.iter().fold(10_u8, |product, [tens, units]| {
+        let next = MOD11_10_TWO.get(usize::from((tens * 10 + units) & 127));
+        next.and_then(|next| next.get(usize::from(product & 15))).copied().unwrap_or(0)
+    });
+    // A product is from 1 to 10.
+    (if product == 1 { 0 } else { 11 - product }) == *check
+}
+
 /// The multiplication of the dihedral group D5.
 const fn d5(a: u8, b: u8) -> u8 {
     match (a < 5, b < 5) {
@@ -124,16 +152,59 @@ pub(crate) fn verhoeff(digits: &[u8]) -> bool {
     !digits.is_empty() && check == 0
 }
 
+/// The same for two digits, of which the right one is at each even place: what they make of the check 0.
+static VERHOEFF_TWO: [[u8; 128]; 4] = {
+    let mut table = [[0; 128]; 4];
+    let mut place = 0;
+    #[expect(clippy::indexing_slicing, clippy::as_conversions, reason = "computed when it is compiled")]
+    while place < 4 {
+        let mut two = 0;
+        while two < 100 {
+            let units = VERHOEFF[place * 2][two % 10][0];
+            table[place][two] = VERHOEFF[place * 2 + 1][two / 10][units as usize];
+            two += 1;
+        }
+        place += 1;
+    }
+    table
+};
+
+/// The multiplication of D5 as a table.
+static D5: [[u8; 16]; 16] = {
+    let mut table = [[0; 16]; 16];
+    let mut both: u8 = 0;
+    #[expect(clippy::indexing_slicing, clippy::as_conversions, reason = "computed when it is compiled")]
+    while both < 100 {
+        let (a, b) = (both / 10, both % 10);
+        table[a as usize][b as usize] = d5(a, b);
+        both += 1;
+    }
+    table
+};
+
+/// [`verhoeff`] of twelve digits, two at a time.
+#[inline]
+pub(crate) fn verhoeff_of_twelve(digits: &[u8; 12]) -> bool {
+    let (twos, _) = digits.as_chunks::<2>();
+    let steps = twos.iter().rev().zip(VERHOEFF_TWO.iter().cycle());
+    let check = steps.fold(0_u8, |check, ([tens, units], place)| {
+        let step = place.get(usize::from((tens * 10 + units) & 127)).copied().unwrap_or(0);
+        let row = D5.get(usize::from(check & 15));
+        row.and_then(|row| row.get(usize::from(step & 15))).copied().unwrap_or(0)
+    });
+    check == 0
+}
+
 /// Whether day and month can be: the day may be the 29th of February in any year.
 #[inline]
-pub(crate) fn is_day(month: u32, day: u32) -> bool {
+pub(crate) const fn is_day(month: u32, day: u32) -> bool {
     let days = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
         4 | 6 | 9 | 11 => 30,
         2 => 29,
         _ => return false,
     };
-    (1..=days).contains(&day)
+    1 <= day && day <= days
 }
 
 /// The decimal number that the digits from `at` on make, `count` of them.
@@ -161,6 +232,19 @@ mod tests {
         assert!(verhoeff(&digits("2363")) && !verhoeff(&digits("2364")));
         assert!(mod11_10(&digits("86095742719")) && !mod11_10(&digits("86095742718")));
         assert_eq!(remainder(&digits("100"), 97), 3);
+    }
+
+    #[test]
+    fn two_digits_at_a_time_are_as_good_as_one() {
+        let mut number = 1_u64;
+        for _ in 0..100_000 {
+            number = number.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            let text = format!("{:012}", (number >> 20) % 1_000_000_000_000);
+            let twelve = digits(&text);
+            let (Some(all), Some(eleven)) = (twelve.first_chunk(), twelve.first_chunk()) else { panic!("{text}") };
+            assert_eq!(verhoeff_of_twelve(all), verhoeff(all), "{text}");
+            assert_eq!(mod11_10_of_eleven(eleven), mod11_10(eleven), "{text}");
+        }
     }
 
     #[test]

@@ -125,18 +125,22 @@ pub(crate) fn phone(run: &Run<'_>) -> Option<Phone> {
 }
 
 /// How surely digits in one piece are a telephone number, with nothing before and behind them that is written with one.
+/// `repeated`: they are all the same.
 #[inline]
-pub(crate) fn bare(number: &Number<'_>) -> Option<Sure> {
-    let count = number.digits.len();
-    if !(7..=17).contains(&count) || is_repeated(number) {
+pub(crate) fn bare(digits: &[u8], repeated: bool) -> Option<Sure> {
+    let count = digits.len();
+    if !(7..=17).contains(&count) || repeated {
         return None;
     }
-    if number.digits.starts_with(&[0, 0]) && number.digit(2) != 0 && international(number, 2).is_some() {
+    if let [0, 0, third, ..] = digits
+        && *third != 0
+        && international(&Number { text: &[], groups: &[], digits }, 2).is_some()
+    {
         return Some(Sure::AsField);
     }
     match count {
-        10 | 11 if number.digit(0) == 0 => Some(Sure::AsField),
-        10 if north_american(number, 0) => Some(Sure::AsField),
+        10 | 11 if digits.first() == Some(&0) => Some(Sure::AsField),
+        10 if north_american(digits, 0) => Some(Sure::AsField),
         7..=13 => Some(Sure::IfCalledSo),
         _ => None,
     }
@@ -150,8 +154,9 @@ fn is_repeated(number: &Number<'_>) -> bool {
 
 /// Whether the digits from `from` on are area, exchange and line of North America.
 #[inline]
-fn north_american(number: &Number<'_>, from: usize) -> bool {
-    number.digit(from) >= 2 && number.digit(from + 3) >= 2 && number.digits.len() == from + 10
+fn north_american(digits: &[u8], from: usize) -> bool {
+    let two = |at: usize| digits.get(at).is_some_and(|digit| *digit >= 2);
+    two(from) & two(from + 3) && digits.len() == from + 10
 }
 
 /// Whether the number is a date or a time, or is written as no telephone number is.
@@ -210,7 +215,7 @@ fn international(number: &Number<'_>, prefix: usize) -> Option<Sure> {
 /// A number without `+`.
 fn national(number: &Number<'_>, open: bool) -> Option<Sure> {
     if number.is_bare() {
-        return bare(number);
+        return bare(number.digits, is_repeated(number));
     }
     let count = number.digits.len();
     if number.digits.starts_with(&[0, 0])
@@ -228,13 +233,13 @@ fn national(number: &Number<'_>, open: bool) -> Option<Sure> {
     if !(7..=13).contains(&count) {
         return None;
     }
-    if number.is_shape(&[3, 3, 4]) && north_american(number, 0) {
+    if number.is_shape(&[3, 3, 4]) && north_american(number.digits, 0) {
         return Some(match number.gap_before(1) {
             Gap::Space if number.gap_before(2) == Gap::Space && !open => Sure::AsField,
             _ => Sure::Itself,
         });
     }
-    if number.is_shape(&[1, 3, 3, 4]) && number.digit(0) == 1 && north_american(number, 1) {
+    if number.is_shape(&[1, 3, 3, 4]) && number.digit(0) == 1 && north_american(number.digits, 1) {
         return Some(Sure::Itself);
     }
     if number.is_shape(&[1, 3, 3, 2, 2]) && matches!(number.digit(0), 0 | 7 | 8) {

@@ -6,11 +6,12 @@ use crate::class::{self, Summary, at, before, slice};
 use crate::context::{self, Column, Topics};
 use crate::custom::Custom;
 use crate::kind::Kind;
+use crate::national::Found;
 use crate::number::{Number, Run};
 use crate::phone::{self, Phone, Sure, phone};
-use crate::ssn::{Written, ssn};
+use crate::ssn::{Written, is_given_out, ssn};
 use crate::token::{Token, begins_word, runs, tokens};
-use crate::{crypto, email, first, iban, ip, layers, national, passport, secret, spread, url};
+use crate::{crypto, email, first, iban, ip, layers, national, national_bare, passport, secret, spread, url};
 use std::sync::Arc;
 
 /// What found a hit.
@@ -111,11 +112,23 @@ impl Detectors {
     #[inline]
     pub fn scan(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
         match Bare::of(text) {
-            Some(bare) => self.bare(&bare, column, hits),
+            Some(bare) => hits.extend(self.bare(&bare, column)),
             None if is_short_number(text) || is_uuid(text) => {}
             None => self.any(text, column, hits),
         }
         self.defined(text, column, hits);
+        if hits.len() > 1 {
+            resolve(hits);
+        }
+    }
+
+    /// What built-in detectors find in a text that is no bare number.
+    #[inline]
+    pub(crate) fn scan_text(&self, text: &[u8], column: &Column, hits: &mut Vec<Hit>) {
+        if is_uuid(text) {
+            return;
+        }
+        self.any(text, column, hits);
         if hits.len() > 1 {
             resolve(hits);
         }
@@ -133,56 +146,82 @@ impl Detectors {
         }
     }
 
-    /// What they find in a value that is nothing but one number. Only what numbers of its length can be is asked, without looking
-    /// for where numbers begin and end, for groups of them and for words.
+    /// What they find in a value that is nothing but one number: the surest, and of those the first in order. Only what numbers of its
+    /// length can be is asked, without looking for where numbers begin and end, for groups of them and for words.
     #[inline]
-    fn bare(&self, bare: &Bare<'_>, column: &Column, hits: &mut Vec<Hit>) {
-        let (text, kinds, topics) = (bare.text(), self.kinds & bare.kinds(), column.topics);
+    pub(crate) fn bare(&self, bare: &Bare, column: &Column) -> Option<Hit> {
+        let (kinds, topics) = (self.kinds & bare.kinds(), column.topics);
         if kinds == 0 {
-            return;
+            return None;
         }
-        let (start, end) = (bare.start(), text.len());
-        let length = end - start;
-        let cards = kinds & Kind::Card.bit() != 0 && (topics.has(context::CARD) || !topics.has(context::OTHER));
-        let mut scan = Scan { set: self, text, column, mails: false, cards, listed: 0, hits };
-        // It is one number: the surest counts, and of those the first in order.
-        let mut best: Option<(Strength, Kind)> = None;
-        let mut found = |kind, strength| {
-            if best.is_none_or(|(known, first)| strength > known || strength == known && kind < first) {
-                best = Some((strength, kind));
-            }
-        };
-        if length >= card::DIGITS_MIN || start > 0 || !topics.is_of_other_things() {
-            let groups = bare.groups();
-            let number = Number { text, groups: &groups, digits: bare.digits() };
-            if let Some(strength) = scan.card(&number) {
-                found(Kind::Card, strength);
-            }
-            if let Some(strength) = scan.ssn(&number) {
-                found(Kind::UsSsn, strength);
-            }
-            if let Some((kind, strength)) = scan.national(&number) {
-                found(kind, strength);
-            }
-            let other = topics.has(context::OTHER) && !topics.has(context::PHONE | context::CONTACT);
-            if kinds & Kind::Phone.bit() != 0
-                && !other
-                && let Some(sure) = phone::bare(&number)
-                && let Some(strength) = scan.phone_strength(&Phone { start, end, sure })
+        let has = |kind: Kind| kinds & kind.bit() != 0;
+        let mut best = Best::default();
+        if bare.length() >= card::DIGITS_MIN || bare.minus() || !topics.is_of_other_things() {
+            let other = topics.has(context::OTHER);
+            if has(Kind::Card)
+                && let Some(issued) = card::bare(bare)
             {
-                found(Kind::Phone, strength);
+                best.take(Kind::Card, card_strength(issued, other, topics.has(context::CARD)));
+            }
+            if has(Kind::UsSsn) {
+                let loose = !other && !bare.minus();
+                let strength = if topics.has(context::SSN) { Strength::Likely } else { Strength::Possible };
+                let given_out = bare.all().first_chunk().is_some_and(is_given_out) && !bare.is_repeated();
+                best.take_if(given_out && (loose || topics.has(context::SSN)), Kind::UsSsn, strength);
+            }
+            let named = topics.has(context::NATIONAL | context::SSN);
+            if kinds & IDS != 0
+                && (named || !other)
+                && let Some((kind, strength)) = self.country(national_bare::digits(bare), other, named)
+            {
+                best.take(kind, strength);
+            }
+            let other = other && !topics.has(context::PHONE | context::CONTACT);
+            if has(Kind::Phone)
+                && !other
+                && let Some(sure) = phone::bare(bare.digits(), bare.is_repeated())
+            {
+                // With a zero before it, as numbers are dialled at home.
+                let dialled = !bare.minus() && matches!(bare.digits(), [0, 1..=9, ..]);
+                let strength = match sure {
+                    _ if topics.has(context::PHONE) => Some(Strength::Likely),
+                    Sure::AsField if topics.has(context::CONTACT) || dialled => Some(Strength::Fair),
+                    _ => (!bare.minus()).then_some(Strength::Possible),
+                };
+                if let Some(strength) = strength {
+                    best.take(Kind::Phone, strength);
+                }
             }
         }
         // As a word of digits.
-        if kinds & Kind::Passport.bit() != 0 && topics.has(context::PASSPORT) {
-            found(Kind::Passport, Strength::Likely);
+        if has(Kind::Passport) && topics.has(context::PASSPORT) {
+            best.take(Kind::Passport, Strength::Likely);
         }
-        match best {
-            Some((strength, kind)) => scan.push(kind, start, end, strength),
-            // One behind zeros.
-            None if length >= card::USUAL_MIN => scan.word(start, end),
-            None => {}
+        let cards = has(Kind::Card) && (topics.has(context::CARD) || !topics.has(context::OTHER));
+        // A card behind zeros.
+        if cards && bare.length() >= card::USUAL_MIN && best.is_none() && bare.digits().first() == Some(&0) {
+            let digits: Vec<u8> =
+                bare.digits().iter().skip_while(|digit| **digit == 0).map(|digit| digit + b'0').collect();
+            best.take_if(digits.len() <= card::USUAL_MAX && card::is_usual(&digits), Kind::Card, unusual(topics));
         }
+        let (kind, strength) = best.kind()?;
+        let (start, end) = bare.place();
+        Some(Hit { start, end, detector: Detector::Kind(kind), strength })
+    }
+
+    /// Which country's number it is, and how surely: of several the surest, and of those the first in order. `other`: it is in one piece, and
+    /// its column is of other things.
+    #[inline]
+    fn country(&self, found: Found, other: bool, named: bool) -> Option<(Kind, Strength)> {
+        let all = found.all & self.kinds;
+        let itself = if other { 0 } else { found.itself & all };
+        let kind = Kind::first(if itself != 0 { itself } else { all })?;
+        let strength = match (named, itself != 0) {
+            (true, true) => Strength::Certain,
+            (true, false) | (false, true) => Strength::Likely,
+            (false, false) => Strength::Checked,
+        };
+        Some((kind, strength))
     }
 
     /// What user-defined detectors find.
@@ -332,7 +371,7 @@ fn resolve_all(hits: &mut Vec<Hit>) {
 
 /// Whether a whole value is of digits alone and too short for anything, as most numbers are.
 #[inline]
-fn is_short_number(text: &[u8]) -> bool {
+pub(crate) fn is_short_number(text: &[u8]) -> bool {
     text.len() < DIGITS_MIN && text.iter().fold(true, |all, byte| all & byte.is_ascii_digit())
 }
 
@@ -350,6 +389,58 @@ fn is_uuid(text: &[u8]) -> bool {
 /// The length of the word that goes on at `start`.
 fn word_length(text: &[u8], start: usize) -> usize {
     class::run(text, start, class::ALNUM)
+}
+
+/// How sure a card is that is not written as one.
+fn unusual(topics: Topics) -> Strength {
+    if topics.has(context::CARD) { Strength::Certain } else { Strength::Fair }
+}
+
+/// How sure a card is that is written as one. `other`: in one piece, in a column of other things; `called`: it is called a card.
+#[inline]
+fn card_strength(issued: Issued, other: bool, called: bool) -> Strength {
+    if called || issued == Issued::Usual && !other { Strength::Certain } else { Strength::Checked }
+}
+
+/// The surest kind of a number, and of those the first in order.
+#[derive(Clone, Copy, Default)]
+struct Best(u32);
+
+impl Best {
+    /// How the strengths are ordered.
+    const STRENGTHS: [Strength; 5] =
+        [Strength::Possible, Strength::Checked, Strength::Fair, Strength::Likely, Strength::Certain];
+
+    #[inline]
+    fn take(&mut self, kind: Kind, strength: Strength) {
+        self.take_if(true, kind, strength);
+    }
+
+    /// The same where it is one, without asking.
+    #[inline]
+    fn take_if(&mut self, is: bool, kind: Kind, strength: Strength) {
+        let strength: u32 = match strength {
+            Strength::Possible => 1,
+            Strength::Checked => 2,
+            Strength::Fair => 3,
+            Strength::Likely => 4,
+            Strength::Certain => 5,
+        };
+        let place = u32::try_from(63 - kind.place().min(63)).unwrap_or(0);
+        self.0 = self.0.max(u32::from(is) * (strength * 64 + place));
+    }
+
+    #[inline]
+    fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline]
+    fn kind(self) -> Option<(Kind, Strength)> {
+        let strength = usize::try_from((self.0 / 64).checked_sub(1)?).ok()?;
+        let place = usize::try_from(63 - self.0 % 64).ok()?;
+        Some((*Kind::ALL.get(place)?, *Best::STRENGTHS.get(strength)?))
+    }
 }
 
 /// One scan of one text.
@@ -501,7 +592,7 @@ impl Scan<'_> {
 
     /// How sure a card is that is not written as one.
     fn unusual(&self) -> Strength {
-        if self.column.topics.has(context::CARD) { Strength::Certain } else { Strength::Fair }
+        unusual(self.column.topics)
     }
 
     /// The card that is a list of short numbers from `start` on, or one with an exponent; its end.
@@ -641,13 +732,8 @@ impl Scan<'_> {
         if !self.set.has(Kind::Card) {
             return None;
         }
-        let issued = card(number)?;
         let other = number.is_bare() && self.column.topics.has(context::OTHER);
-        Some(match issued {
-            Issued::Usual if !other || self.column.topics.has(context::CARD) => Strength::Certain,
-            _ if self.is_called(number.start(), context::CARD) => Strength::Certain,
-            _ => Strength::Checked,
-        })
+        Some(card_strength(card(number)?, other, self.is_called(number.start(), context::CARD)))
     }
 
     /// How surely it is a social security number.
@@ -678,17 +764,8 @@ impl Scan<'_> {
         if self.set.kinds & IDS == 0 || number.is_bare() && other && !topics.has(context::NATIONAL | context::SSN) {
             return None;
         }
-        let found = national::digits(number);
-        let all = found.all & self.set.kinds;
-        let itself = if other && number.is_bare() { 0 } else { found.itself & all };
-        let kind = Kind::first(if itself != 0 { itself } else { all })?;
         let named = self.is_called(number.start(), context::NATIONAL | context::SSN);
-        let strength = match (named, itself != 0) {
-            (true, true) => Strength::Certain,
-            (true, false) | (false, true) => Strength::Likely,
-            (false, false) => Strength::Checked,
-        };
-        Some((kind, strength))
+        self.set.country(national::digits(number), other && number.is_bare(), named)
     }
 
     #[inline]

@@ -15,9 +15,7 @@ pub(crate) enum Written {
 #[inline]
 pub(crate) fn ssn(number: &Number<'_>) -> Option<Written> {
     let digits = number.digits.as_array::<9>()?;
-    let part = |at, count| crate::checks::number(digits, at, count);
-    let (area, group, serial) = (part(0, 3), part(3, 2), part(5, 4));
-    if area == 0 || area == 666 || area >= 900 || group == 0 || serial == 0 {
+    if !is_given_out(digits) {
         return None;
     }
     let repeated = number.digits.iter().all(|d| *d == number.digit(0));
@@ -32,4 +30,12 @@ pub(crate) fn ssn(number: &Number<'_>) -> Option<Written> {
         Gap::Dot | Gap::Slash | Gap::Low if number.is_shape(&[3, 2, 4]) => Some(Written::Loose),
         _ => None,
     }
+}
+
+/// Whether area, group and serial are ones that were given out.
+#[inline]
+pub(crate) fn is_given_out(digits: &[u8; 9]) -> bool {
+    let part = |at, count| crate::checks::number(digits, at, count);
+    let (area, group, serial) = (part(0, 3), part(3, 2), part(5, 4));
+    (area != 0) & (area != 666) & (area < 900) & (group != 0) & (serial != 0)
 }

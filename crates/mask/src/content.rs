@@ -7,14 +7,16 @@
 
 use crate::cell::CellMask;
 use crate::content_parts::Parts;
-use crate::content_pieces::{Pieces, ROW_PIECE_BYTES_MAX, SHORT_BYTES_MAX};
+use crate::content_pieces::{LONGER_MIN, Pieces, ROW_PIECE_BYTES_MAX, SHORT_BYTES_MAX};
 use crate::keys::MaskKeys;
 use crate::method::Method;
 use crate::row::{Column, Format, Rule};
 use crate::types::{ScalarKind, Shape, TypeTable};
 use lockgate_core::Label;
 use lockgate_core::limits::MASK_TYPE_DEPTH_MAX;
-use lockgate_detect::{ColumnEvidence, Custom, Detector, Detectors, Hit, Kind, Strength, Weight};
+use lockgate_detect::{
+    ColumnEvidence, Custom, Detector, Detectors, Hit, Kind, Strength, Weight, eight_digits as eight,
+};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -106,7 +108,9 @@ impl ContentPlan {
                 cut: self.cut.as_ref().map(|rules| masks(rules, column, types, &self.keys)),
             })
         });
-        Looks(looks.collect())
+        let columns: Vec<Option<Look>> = looks.collect();
+        let free = columns.iter().flatten().any(|look| look.way == Way::Text);
+        Looks { columns, free }
     }
 
     pub(crate) fn rule(&self, detector: Detector) -> usize {
@@ -285,7 +289,11 @@ fn way(column: &Column, types: &TypeTable) -> Option<Way> {
 }
 
 /// What is looked for in the columns of one result.
-pub(crate) struct Looks(Vec<Option<Look>>);
+pub(crate) struct Looks {
+    columns: Vec<Option<Look>>,
+    /// Some are texts, which may be cut anywhere.
+    free: bool,
+}
 
 struct Look {
     column: lockgate_detect::Column,
@@ -304,22 +312,27 @@ struct Look {
 impl Looks {
     /// Whether a row has enough columns for a value to be cut over them.
     pub(crate) fn may_split(&self) -> bool {
-        self.0.len() > 1
+        self.columns.len() > 1
     }
 
     /// What the column at `index` is called.
     pub(crate) fn name(&self, index: usize) -> Option<&lockgate_detect::Column> {
-        self.0.get(index)?.as_ref().map(|look| &look.column)
+        self.columns.get(index)?.as_ref().map(|look| &look.column)
+    }
+
+    /// Whether some of the columns are texts, which may be cut anywhere.
+    pub(crate) fn is_free(&self) -> bool {
+        self.free
     }
 
     /// Whether a column is looked into at all.
     pub(crate) fn any(&self) -> bool {
-        self.0.iter().any(Option::is_some)
+        self.columns.iter().any(Option::is_some)
     }
 
     /// How many columns there are.
     pub(crate) fn columns(&self) -> usize {
-        self.0.len()
+        self.columns.len()
     }
 
     /// For columns of which nothing is known.
@@ -366,7 +379,7 @@ impl Evidence {
         }
         // The text right before, from which cell on, and whether an `@` alone stood behind it.
         let mut before: Option<(usize, &[u8], bool)> = None;
-        for (index, (look, cell)) in looks.0.iter().zip(cells).enumerate() {
+        for (index, (look, cell)) in looks.columns.iter().zip(cells).enumerate() {
             let short = look.as_ref().zip(cell.filter(|cell| cell.len() <= CUT_BYTES_MAX));
             let free = short.filter(|(look, _)| look.way == Way::Text);
             before = match (before, free) {
@@ -384,6 +397,13 @@ impl Evidence {
                 Some((look, value)) if look.way == Way::Text => {
                     self.pieces.cell(plan, looks, index, Some((true, value)))
                 }
+                // An integer that is no piece need not be written.
+                Some((look, value))
+                    if look.way == Way::Integer
+                        && integer(value).is_none_or(|number| self.pieces.is_none(looks, index, number)) =>
+                {
+                    self.pieces.cell(plan, looks, index, None);
+                }
                 // No way of writing a piece takes more.
                 Some((look, value)) if value.len() <= 20 => {
                     let text = read(look.way, index, value, &mut self.numbers, &mut self.text);
@@ -397,11 +417,20 @@ impl Evidence {
 
     /// What the client sees of a value of the column at `index`.
     pub(crate) fn cell(&mut self, plan: &ContentPlan, looks: &Looks, index: usize, value: &[u8]) -> Shown {
-        let Some(Some(look)) = looks.0.get(index) else { return Shown::Same };
+        let Some(Some(look)) = looks.columns.get(index) else { return Shown::Same };
         if self.columns.len() <= index {
             self.columns.resize_with(index + 1, ColumnEvidence::default);
         }
         let Some(evidence) = self.columns.get_mut(index) else { return Shown::Same };
+        // A long integer need not be written.
+        if look.way == Way::Integer
+            && looks.columns() > 1
+            && self.pieces.rule(index).is_none()
+            && let Some(number) = integer(value).filter(|number| *number < 0 || *number >= LONGER_MIN)
+            && let Some(weight) = evidence.weigh_integer(&plan.detectors, number, &look.column, &mut self.hits)
+        {
+            return self.weighed(plan, look, weight, value);
+        }
         let Some(text) = read(look.way, index, value, &mut self.numbers, &mut self.text) else {
             return Shown::Same;
         };
@@ -422,9 +451,24 @@ impl Evidence {
         if text.len() <= SHORT_BYTES_MAX {
             return Shown::Same;
         }
-        match evidence.weigh(&plan.detectors, text, &look.column, &mut self.hits) {
+        let weight = evidence.weigh(&plan.detectors, text, &look.column, &mut self.hits);
+        self.weighed(plan, look, weight, value)
+    }
+
+    /// What stands for a value that was weighed.
+    #[inline]
+    fn weighed(&self, plan: &ContentPlan, look: &Look, weight: Weight, value: &[u8]) -> Shown {
+        if weight == Weight::Cells && self.hits.is_empty() {
+            return Shown::Same;
+        }
+        self.found(plan, look, weight, value)
+    }
+
+    /// The same where something was found.
+    #[inline(never)]
+    fn found(&self, plan: &ContentPlan, look: &Look, weight: Weight, value: &[u8]) -> Shown {
+        match weight {
             Weight::Whole(detector) => whole(look, plan.rule(detector), value),
-            Weight::Cells if self.hits.is_empty() => Shown::Same,
             Weight::Cells => {
                 let strongest = self.hits.iter().map(|hit| plan.rule(hit.detector)).min().unwrap_or(0);
                 let null = matches!(plan.rules.get(strongest), Some((_, Method::Null)));
@@ -594,16 +638,6 @@ impl Decimal {
     fn text(&self) -> &[u8] {
         self.text.get(self.start..).unwrap_or_default()
     }
-}
-
-/// The eight digits of a number below a hundred million, the first one lowest: halves, quarters and digits, all at once.
-#[inline]
-fn eight(number: u64) -> u64 {
-    let halves = (number / 10_000) | ((number % 10_000) << 32);
-    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
-    let pairs = hundreds | ((halves - hundreds * 100) << 16);
-    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
-    tens | ((pairs - tens * 10) << 8)
 }
 
 /// The number in the bytes of a binary integer.

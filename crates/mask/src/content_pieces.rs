@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 
 /// The longest cell that is a piece and nothing else.
 pub(crate) const SHORT_BYTES_MAX: usize = 3;
+/// The smallest integer that is longer.
+pub(crate) const LONGER_MIN: i64 = 1000;
 /// The longest piece of a number, of an account number that begins in another cell, and of what is spread over rows.
 const NUMBER_BYTES_MAX: usize = 19;
 const WORD_BYTES_MAX: usize = 30;
@@ -24,6 +26,11 @@ const CARD_DIGITS: std::ops::RangeInclusive<usize> = 14..=16;
 /// The groups of columns that are told apart, and the rows that count.
 const SPLITS_MAX: usize = 1024;
 const ROWS_MAX: u64 = 64;
+
+/// The digits of one piece that are too many for two of it to be a card.
+const WIDE: usize = *CARD_DIGITS.end() / 2;
+/// The smallest number with so many.
+const WIDE_MIN: i64 = 10_000_000;
 
 /// A cell that may be a piece.
 struct Piece {
@@ -95,6 +102,11 @@ fn is_number(cell: &[u8]) -> bool {
     cell.iter().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.' | b'(' | b')' | b'+'))
 }
 
+/// Whether the name of a column speaks of values that are somebody's.
+fn is_named(looks: &Looks, index: usize) -> bool {
+    looks.name(index).is_some_and(Column::says_anything)
+}
+
 /// Country and check digits.
 fn is_head(cell: &[u8]) -> bool {
     matches!(cell, [a, b, c, d, ..] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && c.is_ascii_digit() && d.is_ascii_digit())
@@ -120,12 +132,22 @@ impl Pieces {
         self.rows_of_one = Chain::default();
     }
 
+    /// Whether an integer is no piece, whatever stands beside it: one below zero, and one too long for that in a column that nothing
+    /// names, where all others are digits as well.
+    #[inline]
+    pub(crate) fn is_none(&self, looks: &Looks, index: usize, number: i64) -> bool {
+        number < 0 || number >= WIDE_MIN && !looks.is_free() && !is_named(looks, index)
+    }
+
     /// The next cell of a row, which is a text or something else; `None` for one that is longer than any piece, or not looked into.
     pub(crate) fn cell(&mut self, plan: &ContentPlan, looks: &Looks, index: usize, cell: Option<(bool, &[u8])>) {
         let Some((free, cell)) = cell.filter(|(_, cell)| cell.len() <= WORD_BYTES_MAX) else {
             return self.together(plan, looks);
         };
         let digits = is_digits(cell);
+        if digits && cell.len() >= WIDE && !looks.is_free() && !is_named(looks, index) {
+            return self.together(plan, looks);
+        }
         let number = cell.len() <= NUMBER_BYTES_MAX && (digits || free && is_number(cell));
         let name = looks.name(index);
         let other = || cell.len() > SHORT_BYTES_MAX && name.is_some_and(Column::is_of_other_things);
@@ -148,13 +170,16 @@ impl Pieces {
         }
         let named = name.is_some_and(Column::says_anything);
         // Of what is no text it takes three, the first two of one length.
-        let two = *CARD_DIGITS.end() / 2;
-        self.possible |= named || !digits || cell.len() < two || free && cell.len() == two;
+        self.possible |= named || !digits || cell.len() < WIDE || free && cell.len() == WIDE;
         self.pieces.push(Piece { start, end: self.text.len(), index, free, digits, number, head, named });
     }
 
     /// The cells that belong together end: notes what they are.
+    #[inline]
     pub(crate) fn together(&mut self, plan: &ContentPlan, looks: &Looks) {
+        if self.pieces.is_empty() {
+            return;
+        }
         if self.possible {
             let alone = self.pieces.iter().all(|piece| piece.digits);
             self.values(plan, looks, alone);
@@ -360,6 +385,36 @@ mod tests {
         proptest::collection::vec(part, 1..5).prop_map(|parts| parts.concat())
     }
 
+    /// Numbers of like lengths side by side, and cards in pieces.
+    fn numbers() -> impl Strategy<Value = Vec<i64>> {
+        let card = prop_oneof![Just("4111111111111111"), Just("378282246310005"), Just("30569309025904")];
+        let pieces = (card, 3..10_usize).prop_map(|(card, size)| {
+            let pieces = card.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).unwrap().parse().unwrap());
+            pieces.collect::<Vec<i64>>()
+        });
+        let alike = (1..20_u32, 1..5_usize).prop_flat_map(|(length, count)| {
+            let most = 10_i64.checked_pow(length).map_or(i64::MAX, |size| size - 1);
+            proptest::collection::vec(most / 10..=most, count)
+        });
+        let part = prop_oneof![3 => alike, 2 => pieces, 1 => any::<i32>().prop_map(|number| vec![number.into()])];
+        proptest::collection::vec(part, 1..6).prop_map(|parts| parts.concat())
+    }
+
+    fn plan() -> ContentPlan {
+        let keys = Arc::new(MaskKeys::new(&[7; 32]));
+        let kinds = Kind::ALL.to_vec();
+        let label = "pii/found".parse().unwrap();
+        ContentPlan::new(&[ContentRule { label, kinds, custom: Vec::new(), method: Method::Redact }], &keys).unwrap()
+    }
+
+    /// Columns of these names, behind which there is a text or none.
+    fn looks(plan: &ContentPlan, names: &[String], free: bool) -> Looks {
+        let column = |type_oid| RowColumn { type_oid, typmod: -1, format: Format::Text, rule: Rule::Pass };
+        let columns = [vec![column(20); names.len()], vec![column(if free { 25 } else { 20 })]].concat();
+        let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        plan.looks(&columns, &names, &TypeTable::new())
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -370,13 +425,8 @@ mod tests {
             names in proptest::collection::vec("(c|c|c|card|phone|ssn|amount)", 50),
             free in any::<bool>(),
         ) {
-            let keys = Arc::new(MaskKeys::new(&[7; 32]));
-            let kinds = Kind::ALL.to_vec();
-            let rule = ContentRule { label: "pii/found".parse().unwrap(), kinds, custom: Vec::new(), method: Method::Redact };
-            let plan = ContentPlan::new(&[rule], &keys).unwrap();
-            let column = RowColumn { type_oid: 25, typmod: -1, format: Format::Text, rule: Rule::Pass };
-            let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
-            let looks = plan.looks(&vec![column; names.len()], &names, &TypeTable::new());
+            let plan = plan();
+            let looks = looks(&plan, &names, true);
             let found = |alone: bool, all_of_them: bool| {
                 let mut pieces = Pieces::default();
                 let mut all = Vec::new();
@@ -396,6 +446,35 @@ mod tests {
             };
             prop_assert_eq!(found(true, true), found(false, true));
             prop_assert_eq!(found(true, false), found(false, true));
+        }
+
+        /// Long numbers between others are no pieces where there is no text, whether they are looked at or not.
+        #[test]
+        fn long_numbers_are_the_same_with_and_without_a_text(
+            rows in proptest::collection::vec(numbers(), 1..6),
+            names in proptest::collection::vec("(c|c|c|c|card|phone|ssn|amount)", 50),
+        ) {
+            let plan = plan();
+            let found = |free: bool, integers: bool| {
+                let looks = looks(&plan, &names, free);
+                let mut pieces = Pieces::default();
+                let mut all = Vec::new();
+                for row in &rows {
+                    pieces.row();
+                    for (index, number) in row.iter().enumerate() {
+                        let text = number.to_string();
+                        let none = integers && pieces.is_none(&looks, index, *number);
+                        pieces.cell(&plan, &looks, index, Some((false, text.as_bytes())).filter(|_| !none));
+                    }
+                    pieces.row_ends(&plan, &looks);
+                    all.push((pieces.rules.clone(), pieces.tested));
+                }
+                all
+            };
+            let all = found(true, false);
+            prop_assert_eq!(&found(true, true), &all);
+            prop_assert_eq!(&found(false, false), &all);
+            prop_assert_eq!(&found(false, true), &all);
         }
     }
 }
