@@ -19,7 +19,7 @@ fn two_worlds() -> Scene {
     scene.directly(
         "CREATE SCHEMA x; CREATE TABLE x.people AS SELECT id, name, 'harmless'::text AS ssn FROM people; \
          GRANT USAGE ON SCHEMA x TO PUBLIC; GRANT SELECT ON x.people TO PUBLIC; \
-         CREATE FUNCTION found() RETURNS SETOF text LANGUAGE sql VOLATILE AS 'SELECT ssn FROM people WHERE id < 9'",
+         CREATE FUNCTION found() RETURNS SETOF text LANGUAGE sql VOLATILE AS 'SELECT ssn FROM people LIMIT 9'",
     );
     scene
 }
@@ -48,7 +48,7 @@ fn masked(what: &str, frames: &[Frame]) {
 #[test]
 fn what_a_name_runs_is_looked_up_in_the_path_of_now() {
     let scene = two_worlds();
-    let fetch = "DECLARE c CURSOR FOR SELECT f || '' FROM found() f";
+    let fetch = "DECLARE c CURSOR FOR SELECT f FROM found() f";
     let mut client = alice(&scene);
     for (name, sql) in [("s", SECRET), ("f", "SELECT f FROM found() f LIMIT 3")] {
         done(&mut client, PATH_X);
@@ -75,7 +75,7 @@ fn what_a_name_runs_is_looked_up_in_the_path_of_now() {
 #[test]
 fn rows_that_were_made_in_between_are_not_those_of_the_beginning() {
     let scene = two_worlds();
-    let declare = |hold: &str| format!("DECLARE c CURSOR {hold} FOR SELECT f || '' FROM found() f");
+    let declare = |hold: &str| format!("DECLARE c CURSOR {hold} FOR SELECT f FROM found() f");
     for (what, hold, between) in [
         ("MOVE", "", vec![PATH_PUBLIC, "MOVE 1 IN c", PATH_X]),
         ("FETCH", "", vec![PATH_PUBLIC, "FETCH 1 FROM c", PATH_X]),
@@ -96,7 +96,7 @@ fn rows_that_were_made_in_between_are_not_those_of_the_beginning() {
     let mut client = Client::login(scene.gateway.port, "dana", &scene.dana());
     done(&mut client, PATH_X);
     done(&mut client, "BEGIN");
-    let open = [wire::parse("", "SELECT f || '' FROM found() f"), wire::bind("p", "", &[], 0)];
+    let open = [wire::parse("", "SELECT f FROM found() f"), wire::bind("p", "", &[], 0)];
     silent("a portal", &sent(&mut client, &open));
     done(&mut client, PATH_PUBLIC);
     silent("a portal", &sent(&mut client, &[wire::execute("p", 1)]));
@@ -113,11 +113,96 @@ fn rows_that_were_made_in_between_are_not_those_of_the_beginning() {
     assert_eq!(client.value("FETCH 1 FROM d"), "harmless");
 }
 
+/// How many rows there are tells what they hang on: an open cursor makes them by what names stand for when it makes them, and
+/// nobody fetches, skips or keeps what could not be asked for then.
+#[test]
+fn how_many_rows_a_cursor_makes_under_other_names_is_not_told() {
+    let scene = two_worlds();
+    scene.directly(
+        "CREATE FUNCTION counted() RETURNS SETOF int LANGUAGE sql VOLATILE AS 'SELECT 1 FROM people WHERE ssn LIKE ''SSN%'''; \
+         CREATE FUNCTION opens() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE c refcursor := 'c'; BEGIN \
+         OPEN c FOR SELECT 1 FROM counted(); RETURN NEW; END $$; \
+         CREATE TRIGGER opens BEFORE INSERT ON notes FOR EACH ROW EXECUTE FUNCTION opens()",
+    );
+    let declare = |hold: &str| format!("DECLARE c CURSOR {hold} FOR SELECT 1 FROM counted()");
+    let refused = |what: &str, frames: &[Frame]| {
+        assert_eq!(code(frames).as_deref(), Some("42501"), "{what}: {frames:?}");
+    };
+    for between in [PATH_PUBLIC, "SELECT set_config('search_path', 'public', true)"] {
+        for fetch in ["FETCH ALL FROM c", "MOVE ALL IN c", "EXECUTE f", "both"] {
+            let what = format!("{between}; {fetch}");
+            let mut client = alice(&scene);
+            done(&mut client, PATH_X);
+            done(&mut client, "BEGIN");
+            done(&mut client, &declare(""));
+            let both = fetch == "both";
+            let frames = if both {
+                client.query(&format!("{between}; MOVE ALL IN c"))
+            } else {
+                done(&mut client, between);
+                match fetch {
+                    "EXECUTE f" => sent(
+                        &mut client,
+                        &[wire::parse("f", "FETCH ALL FROM c"), wire::bind("", "f", &[], 0), wire::execute("", 0)],
+                    ),
+                    sql => client.query(sql),
+                }
+            };
+            refused(&what, &frames);
+        }
+    }
+    // Rows that are kept are made as the transaction ends.
+    for messages in [
+        vec![PATH_PUBLIC, "COMMIT", PATH_X, "MOVE ALL IN c"],
+        vec!["SET search_path = public; COMMIT; SET search_path = x, public", "MOVE ALL IN c"],
+        vec!["SET LOCAL search_path = public", "COMMIT", "MOVE ALL IN c"],
+    ] {
+        let mut client = alice(&scene);
+        done(&mut client, PATH_X);
+        done(&mut client, "BEGIN");
+        done(&mut client, &declare("WITH HOLD"));
+        let answers: Vec<Vec<Frame>> = messages.iter().map(|sql| client.query(sql)).collect();
+        let last = &answers[answers.len() - 1];
+        let told = last.iter().any(|frame| frame.tag == b'C');
+        assert!(!told && answers.iter().any(|f| code(f).as_deref() == Some("40001")), "{messages:?}: {answers:?}");
+    }
+    // In a pipeline, which is a transaction up to its Sync.
+    let mut client = alice(&scene);
+    done(&mut client, PATH_X);
+    let each = |sql: &str| [wire::parse("", sql), wire::bind("", "", &[], 0), wire::execute("", 0)].concat();
+    sent(&mut client, &[each(&declare("WITH HOLD")), each("SET search_path = public")]);
+    assert_eq!(code(&client.query("MOVE ALL IN c")).as_deref(), Some("34000"));
+    // What code opened out of sight.
+    for between in [PATH_PUBLIC, "SET LOCAL search_path = public"] {
+        let mut client = alice(&scene);
+        done(&mut client, PATH_X);
+        done(&mut client, "BEGIN");
+        done(&mut client, "INSERT INTO public.notes (body) VALUES ('x')");
+        done(&mut client, "FETCH 0 FROM c");
+        done(&mut client, between);
+        refused(between, &client.query("MOVE ALL IN c"));
+        // Another transaction has other cursors.
+        done(&mut client, "ROLLBACK");
+        done(&mut client, "BEGIN");
+        done(&mut client, "INSERT INTO public.notes (body) VALUES ('x')");
+        done(&mut client, "FETCH 0 FROM c");
+    }
+    // Where nothing moved all of it is counted.
+    let mut client = alice(&scene);
+    done(&mut client, PATH_X);
+    for hold in ["", "WITH HOLD"] {
+        done(&mut client, "BEGIN");
+        done(&mut client, &declare(hold));
+        assert_eq!(wire::tags(&client.query("MOVE ALL IN c")), "CZ");
+        done(&mut client, "COMMIT");
+    }
+}
+
 /// What masks the first rows of a portal was made for what it was then.
 #[test]
 fn later_rows_of_a_portal_are_not_masked_as_its_first() {
     let scene = two_worlds();
-    let sql = "SELECT f || '' FROM found() f";
+    let sql = "SELECT f FROM found() f";
     let one = || wire::execute("p", 1);
     for (what, open) in [
         ("a portal", vec![wire::parse("", sql), wire::bind("p", "", &[], 0)]),
@@ -152,9 +237,72 @@ fn later_rows_of_a_portal_are_not_masked_as_its_first() {
     }
 }
 
+/// The target reads a COPY when it runs, whatever it was bound under.
+#[test]
+fn a_copy_that_was_bound_is_of_the_names_of_now() {
+    let scene = two_worlds();
+    let data = |frames: &[Frame]| -> String {
+        frames.iter().filter(|f| f.tag == b'd').map(|f| String::from_utf8_lossy(&f.body).into_owned()).collect()
+    };
+    for format in ["", "(FORMAT csv)"] {
+        for (sql, public) in [
+            ("(SELECT ssn || '' FROM people WHERE id < 3)", "***\n***\n"),
+            ("(SELECT f FROM found() f LIMIT 2)", "***\n***\n"),
+        ] {
+            let copy = format!("COPY {sql} TO STDOUT {format}");
+            let bound = || [wire::parse("", &copy), wire::bind("p", "", &[], 0)];
+            let mut client = Client::login(scene.gateway.port, "dana", &scene.dana());
+            for (bound_in, run_in, given) in [
+                (PATH_X, PATH_PUBLIC, public),
+                (PATH_PUBLIC, PATH_X, "harmless\nharmless\n"),
+                (PATH_X, "CREATE TEMP VIEW people AS SELECT id, ssn || '' AS ssn FROM public.people", public),
+            ] {
+                done(&mut client, bound_in);
+                done(&mut client, "BEGIN");
+                silent(sql, &sent(&mut client, &bound()));
+                done(&mut client, run_in);
+                let frames = sent(&mut client, &[wire::execute("p", 0)]);
+                silent(sql, &frames);
+                assert_eq!(data(&frames), given, "{sql} {format}: {run_in}: {frames:?}");
+                assert_eq!(client.value("SELECT 1"), "1");
+                done(&mut client, "ROLLBACK");
+            }
+        }
+    }
+    // Nor does it take a permit that the COPY itself would not.
+    let frames = [wire::parse("", "COPY notes (body) FROM STDIN"), wire::bind("p", "", &[], 0)];
+    for user in ["alice", "dana"] {
+        let token = if user == "alice" { scene.alice() } else { scene.dana() };
+        let mut client = Client::login(scene.gateway.port, user, &token);
+        done(&mut client, "BEGIN");
+        silent("COPY FROM", &sent(&mut client, &frames));
+        done(&mut client, PATH_X);
+        client.send_raw(&[wire::execute("p", 0), wire::message(b'H', b"")].concat());
+        while client.frame().tag != b'G' {}
+        client.send_raw(&[wire::message(b'd', b"copied\n"), wire::message(b'c', b""), wire::sync()].concat());
+        assert!(client.until_ready().iter().any(|f| f.body == b"COPY 1\0"));
+        // In one flight too.
+        done(&mut client, "COMMIT");
+        done(&mut client, "BEGIN");
+        done(&mut client, PATH_PUBLIC);
+        silent("COPY FROM", &sent(&mut client, &frames));
+        done(&mut client, PATH_X);
+        let data = [wire::message(b'd', b"copied\n"), wire::message(b'c', b"")].concat();
+        client.send_raw(&[wire::execute("p", 0), data, wire::sync()].concat());
+        assert!(client.until_ready().iter().any(|f| f.body == b"COPY 1\0"));
+        done(&mut client, "COMMIT");
+        assert_eq!(
+            client.value("SELECT count(*) FROM public.notes WHERE body = 'copied'"),
+            if user == "alice" { "2" } else { "4" }
+        );
+    }
+    scene.gateway.verify();
+}
+
 /// Under what names and rules a cursor is judged that was opened under others of both: neither then's rules nor now's names say.
 #[test]
 fn what_was_opened_under_other_rules_and_other_names_is_masked() {
+    const WITHIN: &str = "SELECT (SELECT ssn) FROM people LIMIT 3";
     let scene = two_worlds();
     let usual = POLICIES;
     let sees =
@@ -171,8 +319,8 @@ fn what_was_opened_under_other_rules_and_other_names_is_masked() {
         });
     };
     for (what, open) in [
-        ("in a transaction", vec!["BEGIN".to_owned(), format!("DECLARE c CURSOR FOR {SECRET}")]),
-        ("WITH HOLD", vec![format!("DECLARE c CURSOR WITH HOLD FOR {SECRET}")]),
+        ("in a transaction", vec!["BEGIN".to_owned(), format!("DECLARE c CURSOR FOR {WITHIN}")]),
+        ("WITH HOLD", vec![format!("DECLARE c CURSOR WITH HOLD FOR {WITHIN}")]),
     ] {
         for early in [true, false] {
             load(&sees, SSN);
@@ -200,6 +348,34 @@ fn what_was_opened_under_other_rules_and_other_names_is_masked() {
 }
 
 /// Lets somebody else ask the target about its catalog whenever that is due, so that nobody else needs to, and looks for so long.
+/// What rows hang on is asked for by the rules of now as well.
+#[test]
+fn a_cursor_that_was_opened_under_other_rules_tells_no_more_than_they_permit() {
+    let scene = scene();
+    let infer = "@id(\"engineers-search\")\n@mode(\"any\")\npermit (principal in Group::\"engineers\", action == Action::\"infer\", resource in Label::\"pii\");\n";
+    let load = |policies: &str, permitted: bool| {
+        std::fs::write(scene.gateway.policy_file(), policies).expect("the policies");
+        scene.gateway.reload();
+        let mut witness = alice(&scene);
+        process::eventually("they count", Duration::from_secs(10), || {
+            code(&witness.query("SELECT 1 FROM people WHERE ssn = 'x'")).is_none() == permitted
+        });
+    };
+    let sql = "SELECT count(*) FROM people WHERE ssn LIKE 'SSN%'";
+    for hold in ["", "WITH HOLD"] {
+        for take in ["FETCH 1 FROM c", "MOVE 1 IN c"] {
+            load(&format!("{POLICIES}\n{infer}"), true);
+            let mut client = alice(&scene);
+            done(&mut client, if hold.is_empty() { "BEGIN" } else { "SELECT 1" });
+            done(&mut client, &format!("DECLARE c SCROLL CURSOR {hold} FOR {sql}"));
+            done(&mut client, take);
+            done(&mut client, "MOVE BACKWARD ALL IN c");
+            load(POLICIES, false);
+            assert_eq!(code(&client.query(take)).as_deref(), Some("42501"), "{hold} {take}");
+        }
+    }
+}
+
 fn while_another_asks(scene: &Scene, limit: Duration, mut look: impl FnMut()) {
     let mut other = dana(&scene.gateway);
     let until = Instant::now() + limit;

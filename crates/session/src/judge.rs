@@ -125,6 +125,8 @@ pub struct Judgement {
     pub carries: Vec<Carried>,
     /// What it does is denied, whatever labelled values it tells of.
     pub denies_action: bool,
+    /// Why its rows may not be made, whoever gets how many of them: what is denied for anything but export.
+    pub denied_rows: Option<Denial>,
     /// It may be another one at another time.
     pub depends_on_time: bool,
 }
@@ -163,6 +165,7 @@ pub struct Judge<'a> {
     releases: Vec<Release>,
     denial: Option<Denial>,
     denies_action: bool,
+    denied_rows: Option<Denial>,
     carries: Vec<Carried>,
     depends_on_time: bool,
 }
@@ -196,6 +199,7 @@ impl<'a> Judge<'a> {
             releases: Vec::new(),
             denial: None,
             denies_action: false,
+            denied_rows: None,
             carries: Vec::new(),
             depends_on_time: false,
         }
@@ -350,6 +354,7 @@ impl<'a> Judge<'a> {
             rules_version: self.rules.version,
             carries: self.carries,
             denies_action: self.denies_action,
+            denied_rows: self.denied_rows,
             depends_on_time: self.depends_on_time,
         }
     }
@@ -555,7 +560,7 @@ impl<'a> Judge<'a> {
             Outcome::Approve(needs) | Outcome::ApproveThenMask(needs, ..) => self.hold(needs),
             Outcome::Deny(reason) => {
                 self.denies_action = true;
-                self.deny(match reason {
+                let denial = match reason {
                     DenyReason::Forbidden(policy) => {
                         // The message names the target for an action on a table too: that is what access is asked for.
                         let named = format!("target \"{target}\"");
@@ -569,7 +574,11 @@ impl<'a> Judge<'a> {
                     DenyReason::NoPermit | DenyReason::Unanswerable(_) => {
                         Denial::no_permit(action.name(), &object, &who, target).because(why)
                     }
-                });
+                };
+                if action != Action::Export {
+                    self.denied_rows.get_or_insert_with(|| denial.clone());
+                }
+                self.denial.get_or_insert(denial);
             }
         }
         let asked = table.map_or_else(|| target.to_owned(), |name| format!("{target}/{name}"));
@@ -587,9 +596,8 @@ impl<'a> Judge<'a> {
     }
 
     fn deny(&mut self, denial: Denial) {
-        if self.denial.is_none() {
-            self.denial = Some(denial);
-        }
+        self.denied_rows.get_or_insert_with(|| denial.clone());
+        self.denial.get_or_insert(denial);
     }
 
     fn hold(&mut self, needs: Vec<ApprovalNeed>) {

@@ -4,7 +4,7 @@
 //! out, and each has its own text. What depends on the session alone (the meaning of `EXECUTE name` or
 //! `FETCH name`) is resolved by the pump each time.
 
-use crate::shared::{Shared, Snapshot, View};
+use crate::shared::{ANY_PATH, Shared, Snapshot, View};
 use bytes::Bytes;
 use lockgate_core::Timestamp;
 use lockgate_mask::RowMasker;
@@ -146,7 +146,8 @@ impl Prepared {
         if let Some(known) = shared.find(text, with.view) {
             return known;
         }
-        let context = Context { catalog: &with.snapshot.catalog, search_path: with.path, path_known: true };
+        let path_known = with.view.path != ANY_PATH;
+        let context = Context { catalog: &with.snapshot.catalog, search_path: with.path, path_known };
         let (sent, depends_on_time) = if with.rewrites { with.rewritten(text, &context) } else { (Ok(None), false) };
         let mut idle = Vec::new();
         let mut batch = match (&sent, &shape) {

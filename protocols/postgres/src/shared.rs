@@ -132,6 +132,8 @@ impl Alike {
         self.view == view && self.numbers.iter().all(|(at, number)| shape.number(text, *at) == Some(number))
     }
 }
+/// The number of no search path: names stand for whatever is called so anywhere.
+pub(crate) const ANY_PATH: u64 = u64::MAX;
 
 /// What keeping the name of a schema in a path takes besides, in estimate.
 const PATH_ENTRY_BYTES: usize = 48;
@@ -219,7 +221,7 @@ impl Shared {
         lock(&self.state).confirmed = Timestamp::default();
     }
 
-    /// A number for a search path.
+    /// A number for a search path: never [`ANY_PATH`].
     pub(crate) fn path_id(&self, path: &[String]) -> u64 {
         let mut state = lock(&self.state);
         if let Some(id) = state.paths.get(path) {

@@ -192,6 +192,7 @@ impl Pump {
         }
         let portal = Portal {
             statement,
+            outlived: None,
             formats,
             parameters,
             shape: Shape::default(),
@@ -580,6 +581,7 @@ impl Pump {
                 drop(values);
                 let portal = Portal {
                     statement: Some(statement),
+                    outlived: None,
                     formats: bind.result_formats.iter().map(|f| f.code()).collect(),
                     parameters,
                     shape: Shape::default(),

@@ -7,7 +7,8 @@ use super::result::stronger_plan;
 use super::{Changing, Pump, Statement};
 use crate::message::TransactionStatus;
 pub(super) use crate::prepare::by_name;
-use crate::prepare::{Prepared, moves_by_itself};
+use crate::prepare::{Prepared, With, moves_by_itself};
+use crate::shared::{ANY_PATH, View};
 use lockgate_core::{Fault, SqlState};
 use lockgate_mask::Touch;
 use lockgate_record::Certified;
@@ -192,6 +193,10 @@ impl Pump {
             return;
         }
         self.blur_end(prepared, named);
+        let View { names, path, rules, .. } = prepared.view;
+        if statements.iter().enumerate().any(|(at, s)| may_rename(s, named.inner(at, s))) {
+            self.truth.opens_unseen.get_or_insert((names, path, rules));
+        }
         for (index, statement) in statements.iter().enumerate() {
             let inner = named.inner(index, statement);
             self.changing.names |= may_rename(statement, inner);
@@ -212,6 +217,9 @@ impl Pump {
     /// Notes that what was sent may change anything for what follows before it is answered.
     pub(super) fn will_change_anything(&mut self) {
         self.changing = Changing { names: true, catalog: true };
+        let rules = self.session.rules().version;
+        let View { names, path, rules, .. } = self.view(rules, false);
+        self.truth.opens_unseen.get_or_insert((names, path, rules));
         self.blur_end_whatever_runs();
     }
 
@@ -284,6 +292,7 @@ impl Pump {
             let earlier = statements.get(..index).unwrap_or_default();
             // What the name means, and what names in its text mean, was looked up before the message began to run.
             let doubtful = self.is_doubtful_after(earlier);
+            let mut rows = None;
             let found: Option<Found> = match (&statement.effect, made_before(statement, earlier)) {
                 _ if doubtful => None,
                 (_, Some(at)) => prepared.inner(at).map(Found::of),
@@ -296,6 +305,7 @@ impl Pump {
                         Some(opened) if !self.forgets_outlived(name.as_bytes(), &opened) => {
                             let found = self.opened(&opened, io);
                             self.runs_on(name.as_bytes(), &opened, &found);
+                            rows = Some(self.declared_now(&opened, io));
                             Some(found)
                         }
                         _ => None,
@@ -305,6 +315,10 @@ impl Pump {
             };
             if let Effect::Execute { name, .. } | Effect::Fetch { name } | Effect::Move { name } = &statement.effect {
                 runs.push((name.clone(), found.as_ref().map(|f| Arc::clone(&f.subject))));
+            }
+            // How many rows a cursor makes, and whether that fails, tells what they hang on.
+            if let Some(rows) = rows.filter(|_| self.names_matter()) {
+                add_ruling(&mut judgement, &rows);
             }
             if let Some(found) = found.as_ref().filter(|_| self.names_matter())
                 && !matches!(judgement.ruling, Ruling::Deny(_))
@@ -344,8 +358,14 @@ impl Pump {
                     if let (Some(to), Some(from)) = (plans.get_mut(index), unknown.plans.first()) {
                         *to = from.clone();
                     }
-                    if (nested || self.names_matter()) && matches!(statement.effect, Effect::Execute { .. }) {
-                        add_ruling(&mut judgement, &unknown);
+                    match &statement.effect {
+                        Effect::Execute { .. } if nested || self.names_matter() => add_ruling(&mut judgement, &unknown),
+                        Effect::Fetch { name } | Effect::Move { name } if self.names_matter() => {
+                            if let Some(rows) = self.ruling_of_rows(name.as_bytes(), doubtful, unknown, io) {
+                                add_ruling(&mut judgement, &rows);
+                            }
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -355,12 +375,13 @@ impl Pump {
 
     /// What an open portal or cursor yields. Its plan was made when it was opened, under the names of then; what it calls is
     /// looked up when it runs. So both analyses hold, then's and now's, and of each column's masks the stronger.
+    /// Of what the target reads only as it runs, now's is the one.
     pub(super) fn opened(&mut self, statement: &Statement, io: &Io) -> Found {
         let mut now = statement.clone();
         self.renew(&mut now, io.now);
         let subject = Arc::clone(now.subject());
         let then = statement.subject();
-        if Arc::ptr_eq(&statement.prepared, &now.prepared) {
+        if Arc::ptr_eq(&statement.prepared, &now.prepared) || is_read_as_it_runs(then) {
             return Found { subject, both: None };
         }
         let mut both = Judgement::clone(&subject.judgement);
@@ -380,18 +401,16 @@ impl Pump {
         let rules = self.session.rules();
         let (then, now) = (opened.subject(), self.view(rules.version, false));
         let renamed = then.view.names != now.names || then.view.path != now.path;
-        if !renamed || !self.names_matter() {
+        if !renamed || !self.names_matter() || is_read_as_it_runs(then) {
             return false;
         }
-        let matters =
-            |s: &lockgate_sql::Statement| !(s.touches.is_clean() && s.outputs.is_clean() && s.uses.is_empty());
-        let by_time = then.judgement.depends_on_time
-            && (rules.policies.speak_of_tables() || then.batch.is_err() || then.statements().iter().any(matters));
+        let by_time =
+            then.judgement.depends_on_time && (rules.policies.speak_of_tables() || !reads_nothing_labelled(then));
         if then.view.rules == now.rules && !by_time {
             return false;
         }
         if let Some(portal) = self.portals.get_mut(name) {
-            portal.statement = None;
+            portal.outlive();
         }
         true
     }
@@ -406,7 +425,7 @@ impl Pump {
             && !then.is_like(&found.subject)
             && let Some(portal) = self.portals.get_mut(name).filter(|portal| !portal.made)
         {
-            portal.statement = None;
+            portal.outlive();
         }
     }
 
@@ -417,10 +436,12 @@ impl Pump {
         if !self.labelled() {
             return;
         }
+        self.put_off_under_any_path();
         self.portals.each(|portal| {
-            let looks_up = |s: &Statement| looks_up_later(std::slice::from_ref(s.subject()));
+            let looks_up =
+                |s: &Statement| looks_up_later(std::slice::from_ref(s.subject())) && !is_read_as_it_runs(s.subject());
             if !portal.made && portal.statement.as_ref().is_some_and(looks_up) {
-                portal.statement = None;
+                portal.outlive();
             }
         });
     }
@@ -451,6 +472,48 @@ impl Pump {
         PortalNow { subject: Some(subject), own: Some(judgement), plan, alone: true, runs, executed }
     }
 
+    /// What it takes to make rows of a cursor of which nobody can say what they are. `doubtful`: what precedes in the same message
+    /// may change what names mean.
+    fn ruling_of_rows(&mut self, name: &[u8], doubtful: bool, unknown: Judgement, io: &Io) -> Option<Judgement> {
+        if doubtful {
+            return Some(unknown);
+        }
+        match self.portals.get(name).map(|portal| portal.outlived.clone()) {
+            Some(Some(opened)) => Some(self.declared_since(&opened, io)),
+            Some(None) => Some(unknown),
+            // Code opened it, and was judged by what names meant and what was permitted then.
+            None => {
+                let rules = self.session.rules().version;
+                let View { names, path, rules, .. } = self.view(rules, false);
+                let opened = self.truth.opens_unseen;
+                opened.is_some_and(|then| then != (names, path, rules)).then_some(unknown)
+            }
+        }
+    }
+
+    /// How the declaration of an open cursor is judged by the names and rules of now.
+    fn declared_now(&mut self, opened: &Statement, io: &Io) -> Judgement {
+        let mut now = opened.clone();
+        self.renew(&mut now, io.now);
+        rows_alone(&now.prepared.judgement)
+    }
+
+    /// The same where names moved since: those in its own text stand for what they did, those in the code that it runs for what
+    /// they do now. Where it reads nothing labelled, only the latter matter; else they are taken for whatever is called so in any
+    /// schema.
+    fn declared_since(&mut self, opened: &Statement, io: &Io) -> Judgement {
+        let rules = self.session.rules();
+        let then = opened.subject();
+        if then.view.rules == rules.version && reads_nothing_labelled(then) {
+            return self.declared_now(opened, io);
+        }
+        let view = View { path: ANY_PATH, ..self.view(rules.version, true) };
+        let before = &opened.prepared;
+        let anywhere =
+            self.prepare_with(true, io.now, |with, shared| before.again(&With { path: &[], view, ..*with }, shared));
+        rows_alone(&anywhere.judgement)
+    }
+
     /// What a prepared statement's name means now, judged by the rules of now.
     pub(super) fn statement_now(&mut self, name: &[u8], io: &Io) -> Option<Statement> {
         let mut statement = self.statements.get(name)?.clone();
@@ -472,6 +535,26 @@ fn gives_or_takes_names(effect: &Effect) -> bool {
             | Effect::CloseCursor(_)
             | Effect::DiscardAll
     )
+}
+
+/// A judgement of the making of rows alone: how many may be given out was asked when the cursor was opened, and what was held was
+/// approved then.
+fn rows_alone(declared: &Judgement) -> Judgement {
+    let ruling = declared.denied_rows.clone().map_or(Ruling::Allow, Ruling::Deny);
+    Judgement { ruling, ..declared.clone() }
+}
+
+/// Whether nothing that it reads was labelled when it was analysed.
+pub(super) fn reads_nothing_labelled(opened: &Prepared) -> bool {
+    let clean = |s: &lockgate_sql::Statement| s.touches.is_clean() && s.outputs.is_clean() && s.uses.is_empty();
+    opened.batch.is_ok() && opened.statements().iter().all(clean)
+}
+
+/// Whether nothing of a portal is fixed when it is opened but its text: the target looks up what a COPY names when it runs, which is
+/// at once and once.
+fn is_read_as_it_runs(opened: &Prepared) -> bool {
+    opened.batch.is_ok()
+        && matches!(opened.statements(), [one] if matches!(one.effect, Effect::CopyOut(_) | Effect::CopyIn(_)))
 }
 
 /// Which earlier statement of the same message made the name that a statement runs.

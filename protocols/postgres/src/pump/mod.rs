@@ -104,6 +104,8 @@ type Values = Arc<[(Option<Box<[u8]>>, u16)]>;
 pub(crate) struct Portal {
     /// What its rows are; `None` for a cursor that was opened out of our sight.
     statement: Option<Statement>,
+    /// What it was opened for, where that does not say any more what its rows are.
+    outlived: Option<Statement>,
     /// The result formats of Bind.
     formats: Arc<[u16]>,
     /// The parameters: the values of Bind with their formats.
@@ -337,6 +339,8 @@ struct Truth {
     moved: bool,
     /// Something moved in the open transaction.
     moved_in_transaction: bool,
+    /// Code may have opened cursors out of our sight in this transaction: the names, path and rules by which the first of it was judged.
+    opens_unseen: Option<(u64, u64, u64)>,
     /// Why the catalog is not known although it was asked for.
     unknown: Option<Unknown>,
     /// How often it was asked for in vain since it could be.
@@ -486,6 +490,7 @@ impl Pump {
                 late_answers: 0,
                 moved: true,
                 moved_in_transaction: false,
+                opens_unseen: None,
                 unknown: None,
                 attempts: 0,
                 behind: None,

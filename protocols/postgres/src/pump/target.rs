@@ -972,6 +972,9 @@ impl Pump {
             self.truth.moved |= std::mem::take(&mut self.truth.of_beginning);
             self.doubt_names_at_end();
             self.keep_held_cursors();
+            if self.expect.is_empty() {
+                self.truth.opens_unseen = None;
+            }
         }
         self.status = status;
         if self.parts.is_some() {
@@ -987,9 +990,17 @@ impl Pump {
 }
 
 impl Portal {
+    /// What it was opened for does not say any more what its rows are.
+    pub(super) fn outlive(&mut self) {
+        if let Some(statement) = self.statement.take() {
+            self.outlived = Some(statement);
+        }
+    }
+
     fn cursor(statement: Statement, holds: bool) -> Portal {
         Portal {
             statement: Some(statement),
+            outlived: None,
             formats: Arc::default(),
             parameters: Arc::default(),
             shape: Shape::default(),
