@@ -5,6 +5,7 @@ use lockgate_tests::process;
 use lockgate_tests::scene::POLICIES;
 use lockgate_tests::wire::{self, Client};
 use lockgate_tests::{Scene, scene};
+use std::process::Command;
 use std::time::Duration;
 
 const DELETE: &str = "DELETE FROM notes WHERE id <= 5";
@@ -249,6 +250,43 @@ fn what_is_held_when_it_is_bound_locks_nothing() {
     assert!(scene.gateway.as_user(&dana, &["approvals", "deny", &id]).status.success());
     client.until_ready();
     assert_eq!(scene.directly("SELECT count(*) FROM notes WHERE id = 99"), "0");
+    scene.gateway.verify();
+}
+
+/// A cancel that comes while the transaction in which it was prepared is being ended: nothing runs, whatever was decided by then.
+#[test]
+fn a_cancel_while_what_prepared_it_is_being_ended() {
+    let scene = scene();
+    let (alice, dana) = (scene.alice(), scene.dana());
+    let mut client = Client::login(scene.gateway.port, "alice", &alice);
+    let key = client.key.clone().unwrap();
+    for (round, approves) in [false, true, false, true].into_iter().enumerate() {
+        let backend = client.value("SELECT pg_backend_pid()");
+        let signal = |what: &str| {
+            assert!(Command::new("kill").args([what, &backend]).status().expect("kill").success());
+        };
+        let pipeline = [wire::parse("", DELETE), wire::bind("", "", &[], 0), wire::execute("", 0)].concat();
+        // The target answers nothing, so that the end of the transaction is under way for as long.
+        signal("-STOP");
+        client.send_raw(&[pipeline, if round < 2 { wire::sync() } else { wire::message(b'H', b"") }].concat());
+        let id = scene.pending(&dana);
+        if approves {
+            assert!(scene.approve(&dana, &id).status.success());
+        }
+        let mut aside = Client::connect(scene.gateway.port);
+        aside.send_raw(&wire::cancel(&key));
+        assert!(aside.is_closed_within(Duration::from_secs(10)));
+        std::thread::sleep(Duration::from_millis(200));
+        signal("-CONT");
+        if round >= 2 {
+            client.send_raw(&wire::sync());
+        }
+        let frames = client.until_ready();
+        assert_eq!(wire::error(&frames).field(b'C').as_deref(), Some("57014"), "round {round}: {frames:?}");
+        assert_eq!(client.value("SELECT 1"), "1", "round {round}");
+        assert!(!scene.approve(&dana, &id).status.success(), "round {round}: a withdrawn request was approved");
+        assert_eq!(notes(&scene), "20", "round {round}");
+    }
     scene.gateway.verify();
 }
 

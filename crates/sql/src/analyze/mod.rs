@@ -541,6 +541,12 @@ impl<'t> Analyzer<'t> {
         }
     }
 
+    /// Whether it is of the kind for which event triggers run.
+    fn may_set_off_events(&self, effect: &Effect, verb: &str) -> bool {
+        let defines = |need: &Need| matches!(need.action, Action::Define | Action::Administer);
+        *effect == Effect::Define || verb == "refresh_materialized_view" || self.needs.iter().any(defines)
+    }
+
     /// Puts together what the walk gathered.
     fn finish(&mut self, outcome: command::Outcome<'t>) -> Statement {
         let outputs = match outcome.result {
@@ -563,6 +569,11 @@ impl<'t> Analyzer<'t> {
             self.touches.join(&said);
         }
         let mut effect = outcome.effect;
+        if self.may_set_off_events(&effect, outcome.verb) && self.catalog.has_event_code() {
+            // Within code it may be an event trigger's own.
+            let said = if self.stack.is_empty() { self.catalog.events_say() } else { self.unknown() };
+            self.may_say(&said);
+        }
         if self.sets_path && effect == Effect::Define {
             // A default, a check or a view that does it would do it in statements that do not show it.
             self.need_on_target(

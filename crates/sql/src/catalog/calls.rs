@@ -6,6 +6,9 @@ use crate::builtins::{self, ExtensionFunction};
 use crate::taint::Taint;
 use lockgate_core::limits::PG_FIRST_USER_OID;
 
+/// The type `event_trigger` (`pg_type.dat`).
+const EVENT_TRIGGER: u32 = 3838;
+
 impl Catalog {
     /// The functions that a relation's defaults, checks, keys and indexes call, those of its columns' types included.
     pub(crate) fn called_for(&self, relation: usize) -> Vec<usize> {
@@ -75,6 +78,31 @@ impl Catalog {
                 taint
             })
             .clone()
+    }
+
+    /// Whether there is code of users that event triggers may set off: nothing else calls a function with their result.
+    pub(crate) fn has_event_code(&self) -> bool {
+        self.event_functions().next().is_some()
+    }
+
+    /// What event triggers may speak of, which definitions set off without naming them.
+    pub(crate) fn events_say(&self) -> Taint {
+        self.events_say
+            .get_or_init(|| {
+                let mut taint = Taint::CLEAN;
+                for function in self.event_functions() {
+                    let summary = self.summary(function, &[], &[], false);
+                    taint.join(&summary.value);
+                    taint.join(&summary.touches);
+                }
+                taint
+            })
+            .clone()
+    }
+
+    fn event_functions(&self) -> impl Iterator<Item = usize> {
+        let returns = |function: &usize| self.function(*function).is_some_and(|f| f.facts.return_type == EVENT_TRIGGER);
+        (0..self.functions.len()).filter(returns).filter(|function| !self.is_plain_extension(*function))
     }
 
     /// Whether the server, when it reads a literal of whatever type, speaks of nothing that has a label.

@@ -107,6 +107,7 @@ pub struct Catalog {
     unnamed: OnceLock<Unseen>,
     /// What checks of domains may speak of.
     types_say: OnceLock<Taint>,
+    events_say: OnceLock<Taint>,
     /// What all of this takes, in estimate.
     bytes: usize,
 }
@@ -433,6 +434,7 @@ impl Catalog {
             unseen: OnceLock::new(),
             unnamed: OnceLock::new(),
             types_say: OnceLock::new(),
+            events_say: OnceLock::new(),
             bytes,
         }
     }
