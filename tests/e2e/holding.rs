@@ -272,6 +272,8 @@ fn a_cancel_while_what_prepared_it_is_being_ended() {
         let id = scene.pending(&dana);
         if approves {
             assert!(scene.approve(&dana, &id).status.success());
+            // The session knows of it.
+            std::thread::sleep(Duration::from_millis(500));
         }
         let mut aside = Client::connect(scene.gateway.port);
         aside.send_raw(&wire::cancel(&key));

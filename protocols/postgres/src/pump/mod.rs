@@ -796,7 +796,7 @@ impl Pump {
                 self.waiting = Some(Waiting::Cancelled(frame));
                 return;
             }
-            Some(Waiting::Approved(held, mut decided)) if asks => {
+            Some(Waiting::Approved(held, mut decided)) if asks || self.only_prepares() => {
                 decided.outcome = lockgate_session::wire::HoldOutcome::Withdrawn;
                 self.waiting = Some(Waiting::Approved(held, decided));
                 return;
@@ -806,6 +806,15 @@ impl Pump {
         if self.is_busy() {
             self.cancel_at_target(io);
         }
+    }
+
+    /// Whether nothing is on its way but what prepares statements, and the gateway's own.
+    fn only_prepares(&self) -> bool {
+        let prepares = |e: &Expect| {
+            let named = matches!(e, Expect::Parse { .. } | Expect::DescribeStatement { .. } | Expect::CloseStatement);
+            named || matches!(e, Expect::Inquiry | Expect::Own(_))
+        };
+        self.expect.iter().all(prepares)
     }
 
     fn is_busy(&self) -> bool {
