@@ -24,7 +24,7 @@ use tokio::sync::watch;
 /// How long a statement waits for another process's write.
 const BUSY: Duration = Duration::from_secs(5);
 /// How long opening the store waits for other processes: whoever starts a gateway is told within five seconds that it cannot.
-const OPENING: Duration = Duration::from_secs(4);
+const OPENING: Duration = Duration::from_secs(3);
 /// The same where the others come forward, on a slow disk.
 const OPENING_SLOWLY: Duration = Duration::from_secs(30);
 /// How often somebody who waits for the turn to open the store looks whether it has come.

@@ -1,7 +1,7 @@
 //! Code that a statement sets off and the server runs later: deferrable triggers run at the end of the transaction, or with SET
-//! CONSTRAINTS, and cursors WITH HOLD make their rows there; both find then what their names stand for. Until then the client may make relations and replace views. So before
-//! the end is sent, what set such code off is judged again, by the catalog of now, and where it would not be permitted so any
-//! more the transaction is undone.
+//! CONSTRAINTS, and cursors WITH HOLD make their rows there; both find then what their names stand for. Until then the client may
+//! make relations and replace views. So before the end is sent, what set such code off is judged again, by the catalog of now, and
+//! where it would not be permitted so any more the transaction is undone.
 //!
 //! Under which path a trigger runs does not matter: the analysis takes its names for whatever is called so anywhere.
 
